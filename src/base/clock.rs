@@ -1,0 +1,119 @@
+//! Time as a value. Everything that needs "now" takes a [`Clock`], so that tests and simulation can turn it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A moment, in milliseconds since the Unix epoch. Stored and compared as a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Seconds since the epoch with milliseconds as the fraction: the form of the AWS JSON protocols.
+    #[must_use]
+    pub fn epoch_seconds(self) -> f64 {
+        // A millisecond count stays exact in a double for the next 285,000 years.
+        #[allow(clippy::cast_precision_loss)]
+        let millis = self.0 as f64;
+        millis / 1000.0
+    }
+
+    /// Milliseconds since the epoch.
+    #[must_use]
+    pub const fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// The moment `millis` later.
+    #[must_use]
+    pub const fn plus_millis(self, millis: i64) -> Self {
+        Self(self.0.saturating_add(millis))
+    }
+
+    /// RFC 3339 in UTC with milliseconds, as in `2026-11-22T21:17:20.000Z`.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        let format =
+            time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+        self.date_time().format(format).expect("a date within years 0 to 9999 has this form")
+    }
+
+    /// The basic form that SigV4 and AWS headers use, as in `20261122T211720Z`.
+    #[must_use]
+    pub fn amz_date(self) -> String {
+        let format = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
+        self.date_time().format(format).expect("a date within years 0 to 9999 has this form")
+    }
+
+    fn date_time(self) -> time::OffsetDateTime {
+        let nanos = i128::from(self.0) * 1_000_000;
+        time::OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(time::OffsetDateTime::UNIX_EPOCH)
+    }
+}
+
+/// Where "now" comes from.
+#[derive(Debug, Clone)]
+pub struct Clock(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    System,
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The host's clock.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it.
+    #[must_use]
+    pub fn manual(start: Timestamp) -> Self {
+        Self(Source::Manual(Arc::new(AtomicI64::new(start.0))))
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System => {
+                #[allow(clippy::disallowed_methods, reason = "the one place that reads the host's clock")]
+                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+            }
+            Source::Manual(now) => Timestamp(now.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a manual clock forward; a system clock does not move.
+    pub fn advance(&self, millis: i64) {
+        if let Source::Manual(now) = &self.0 {
+            now.fetch_add(millis, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_prints_as_rfc3339_and_as_amz_date() {
+        let at = Timestamp(1_795_382_240_123);
+        assert_eq!(at.rfc3339(), "2026-11-22T21:17:20.123Z");
+        assert_eq!(at.amz_date(), "20261122T211720Z");
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_when_told() {
+        let clock = Clock::manual(Timestamp(5));
+        assert_eq!(clock.now(), Timestamp(5));
+        clock.advance(10);
+        assert_eq!(clock.now(), Timestamp(15));
+    }
+}

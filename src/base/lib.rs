@@ -1,0 +1,11 @@
+//! What every stage needs and none owns: time, random ids, names of places on disk, durable files, error chains.
+//!
+//! Holds: nothing here knows a noun of the domain. No state, no threads.
+
+pub mod clock;
+pub mod error;
+pub mod files;
+pub mod ids;
+pub mod paths;
+
+pub use clock::{Clock, Timestamp};

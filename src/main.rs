@@ -1,0 +1,2 @@
+//! Cove.
+fn main() {}

@@ -1,0 +1,22 @@
+//! ECS account settings, per principal and as the account's default.
+
+use serde::{Deserialize, Serialize};
+
+use crate::arn::Tenant;
+
+/// One setting that somebody changed; settings without a record have AWS's default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountSetting {
+    pub tenant: Tenant,
+    /// `None` is the account's default (PutAccountSettingDefault).
+    pub principal_arn: Option<String>,
+    pub name: String,
+    pub value: String,
+}
+
+/// Marks that a tenant has its default cluster, VPC, roles and container instance. Written once, in the same
+/// transaction that makes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantRecord {
+    pub tenant: Tenant,
+}

@@ -1,0 +1,17 @@
+//! The nouns of the domain and the rules that hold between them. No I/O, no clock, no store.
+//!
+//! Holds: a stored record carries its [`Tenant`](arn::Tenant), so that nothing leaks from one account or region to another.
+
+pub mod account;
+pub mod arn;
+pub mod cluster;
+pub mod container_instance;
+pub mod image;
+pub mod logs;
+pub mod network;
+pub mod registry;
+pub mod role;
+pub mod tag;
+pub mod task;
+pub mod task_definition;
+pub mod task_override;

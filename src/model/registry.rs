@@ -1,0 +1,91 @@
+//! What the registry keeps about repositories. Blobs and manifests themselves are files by digest; these are the small
+//! records around them: one per repository, per image (a manifest in a repository), per tag, per blob membership, per
+//! referrer and per open upload, so that a push costs a few small writes however large the repository is.
+
+use cove_base::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::arn::Tenant;
+use crate::tag::Tag;
+
+/// A repository, as ECR sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Repository {
+    pub tenant: Tenant,
+    pub name: String,
+    pub created_at: Timestamp,
+    pub tag_mutability: TagMutability,
+    pub scan_on_push: bool,
+    /// `AES256`, `KMS` or `KMS_DSSE`; kept and shown, blobs are not encrypted.
+    pub encryption_type: String,
+    pub kms_key: Option<String>,
+    pub tags: Vec<Tag>,
+}
+
+impl Repository {
+    /// The repository's ARN.
+    #[must_use]
+    pub fn arn(&self) -> String {
+        self.tenant.arn("ecr", format_args!("repository/{}", self.name))
+    }
+}
+
+/// Whether a tag may move to another image. The variants with exclusions come with the whole of ECR.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TagMutability {
+    Mutable,
+    Immutable,
+}
+
+/// A manifest in a repository. Its bytes are the blob of the same digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    pub tenant: Tenant,
+    pub repository: String,
+    /// `algorithm:hex`, as the client pushed it.
+    pub digest: String,
+    pub media_type: String,
+    /// The manifest's own size in bytes.
+    pub manifest_size: u64,
+    /// Layers and config together, in bytes: ECR's `imageSizeInBytes`.
+    pub image_size: u64,
+    pub artifact_type: Option<String>,
+    pub config_media_type: Option<String>,
+    /// Digests of the blobs that this manifest names (config and layers), for membership and collection.
+    pub blobs: Vec<String>,
+    /// Digests of the manifests that this index names.
+    pub manifests: Vec<String>,
+    pub subject: Option<String>,
+    pub pushed_at: Timestamp,
+    pub last_pulled_at: Option<Timestamp>,
+}
+
+/// A tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageTag {
+    pub tenant: Tenant,
+    pub repository: String,
+    pub tag: String,
+    pub digest: String,
+}
+
+/// That a blob may be read through a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobLink {
+    pub tenant: Tenant,
+    pub repository: String,
+    pub digest: String,
+    pub size: u64,
+    pub linked_at: Timestamp,
+}
+
+/// An upload that is not finished. Bytes so far are the file's length; nothing is acknowledged before it is in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    pub tenant: Tenant,
+    pub repository: String,
+    /// A UUID, the name of the file.
+    pub id: String,
+    pub started_at: Timestamp,
+}

@@ -1,0 +1,358 @@
+//! A task: one run of a task definition.
+//!
+//! ```text
+//! desired   RUNNING ──────────────────────────────▶ STOPPED        (API and scheduler)
+//! observed  PROVISIONING ▶ PENDING ▶ ACTIVATING ▶ RUNNING ▶ DEACTIVATING ▶ STOPPING ▶ DEPROVISIONING ▶ STOPPED   (agent)
+//! ```
+//!
+//! Holds: [`Task::desired`] has one writer, the API and scheduler side, and [`Task::observed`] one, the agent; both only
+//! move forward. Everything else is fixed when the task is placed. Each change of either raises `version`.
+
+use std::net::Ipv4Addr;
+
+use cove_base::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::arn::Tenant;
+use crate::cluster::cluster_arn;
+use crate::tag::Tag;
+use crate::task_definition::{Attribute, NetworkMode, TransportProtocol};
+use crate::task_override::TaskOverride;
+
+/// A task. Its key is tenant, cluster and id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    pub tenant: Tenant,
+    pub cluster: String,
+    /// 32 hex digits.
+    pub id: String,
+    pub family: String,
+    pub revision: u32,
+    pub placement: Placement,
+    pub group: String,
+    pub started_by: Option<String>,
+    pub overrides: TaskOverride,
+    pub enable_execute_command: bool,
+    pub tags: Vec<Tag>,
+    pub attributes: Vec<Attribute>,
+    /// Task-level size, as text as ECS shows it.
+    pub cpu: Option<String>,
+    pub memory: Option<String>,
+    pub ephemeral_storage_gib: Option<u32>,
+    pub network: TaskNetwork,
+    /// Set when the definition or an override names a task role.
+    pub task_role: Option<TaskRole>,
+    pub execution_role_arn: Option<String>,
+    pub created_at: Timestamp,
+    pub desired: Desired,
+    pub observed: Observed,
+    /// In the order of the task definition.
+    pub containers: Vec<Container>,
+    pub version: u64,
+}
+
+impl Task {
+    /// The task's ARN, in the long form.
+    #[must_use]
+    pub fn arn(&self) -> String {
+        self.tenant.arn("ecs", format_args!("task/{}/{}", self.cluster, self.id))
+    }
+
+    /// The cluster's ARN.
+    #[must_use]
+    pub fn cluster_arn(&self) -> String {
+        cluster_arn(&self.tenant, &self.cluster)
+    }
+
+    /// The task definition's ARN.
+    #[must_use]
+    pub fn definition_arn(&self) -> String {
+        self.tenant.arn("ecs", format_args!("task-definition/{}:{}", self.family, self.revision))
+    }
+
+    /// Whether it holds resources: everything that is not STOPPED does.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.observed.status != TaskStatus::Stopped
+    }
+
+    /// The ARN of one of its containers.
+    #[must_use]
+    pub fn container_arn(&self, container: &Container) -> String {
+        self.tenant.arn("ecs", format_args!("container/{}/{}/{}", self.cluster, self.id, container.id))
+    }
+}
+
+/// Where the task was put. Fixed in the transaction that made the task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    pub launch_type: LaunchType,
+    /// Absent for Fargate.
+    pub container_instance: Option<String>,
+    pub capacity_provider: Option<String>,
+    pub availability_zone: String,
+    /// As in `1.4.0`; Fargate only.
+    pub platform_version: Option<String>,
+    pub platform_family: Option<String>,
+    /// What it takes from its instance, in 1/1024 of a core and in MiB.
+    pub cpu: i64,
+    pub memory_mib: i64,
+}
+
+/// ECS's launch type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum LaunchType {
+    Ec2,
+    Fargate,
+    External,
+    ManagedInstances,
+}
+
+/// The task's network, with addresses chosen when it was placed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskNetwork {
+    None,
+    Host,
+    /// Address in the node's bridge-mode network.
+    Bridge {
+        address: Ipv4Addr,
+    },
+    Awsvpc(ElasticNetworkInterface),
+}
+
+impl TaskNetwork {
+    /// The mode it belongs to.
+    #[must_use]
+    pub const fn mode(&self) -> NetworkMode {
+        match self {
+            Self::None => NetworkMode::None,
+            Self::Host => NetworkMode::Host,
+            Self::Bridge { .. } => NetworkMode::Bridge,
+            Self::Awsvpc(_) => NetworkMode::Awsvpc,
+        }
+    }
+
+    /// The task's own address, if it has one.
+    #[must_use]
+    pub const fn address(&self) -> Option<Ipv4Addr> {
+        match self {
+            Self::None | Self::Host => None,
+            Self::Bridge { address } => Some(*address),
+            Self::Awsvpc(eni) => Some(eni.address),
+        }
+    }
+}
+
+/// The interface of an awsvpc task; ECS shows it as an attachment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ElasticNetworkInterface {
+    /// A UUID.
+    pub attachment_id: String,
+    /// As in `eni-0123456789abcdef0`.
+    pub id: String,
+    pub vpc_id: String,
+    pub subnet_id: String,
+    pub security_groups: Vec<String>,
+    pub address: Ipv4Addr,
+    /// `02:c0` and the four octets of the address.
+    pub mac: String,
+    pub assign_public_ip: bool,
+}
+
+/// The role of a task and how its containers get at its credentials.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRole {
+    pub role_arn: String,
+    /// A UUID: the last part of `AWS_CONTAINER_CREDENTIALS_RELATIVE_URI`.
+    pub credentials_id: String,
+    /// `ASIA` + 16 characters. The secret is derived from the node's secret and this id.
+    pub access_key_id: String,
+}
+
+/// What we want. Written by the API and the scheduler.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Desired {
+    Running,
+    Stopped(StopOrder),
+}
+
+impl Desired {
+    /// Whether the task should stop.
+    #[must_use]
+    pub const fn is_stopped(&self) -> bool {
+        matches!(self, Self::Stopped(_))
+    }
+}
+
+/// Who wanted the stop, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopOrder {
+    pub code: StopCode,
+    pub reason: String,
+    pub at: Timestamp,
+}
+
+/// ECS's `stopCode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopCode {
+    TaskFailedToStart,
+    EssentialContainerExited,
+    UserInitiated,
+    ServiceSchedulerInitiated,
+    SpotInterruption,
+    TerminationNotice,
+}
+
+/// What we saw. Written by the agent alone; the status only moves down the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    pub status: TaskStatus,
+    /// The host's boot id under which the task's containers were made; another one means that they are gone.
+    pub boot_id: Option<String>,
+    pub pull_started_at: Option<Timestamp>,
+    pub pull_stopped_at: Option<Timestamp>,
+    pub connectivity_at: Option<Timestamp>,
+    pub started_at: Option<Timestamp>,
+    pub stopping_at: Option<Timestamp>,
+    pub execution_stopped_at: Option<Timestamp>,
+    pub stopped_at: Option<Timestamp>,
+    pub stop_code: Option<StopCode>,
+    pub stopped_reason: Option<String>,
+}
+
+impl Observed {
+    /// Nothing was done yet. awsvpc tasks begin in PROVISIONING, others in PENDING.
+    #[must_use]
+    pub const fn new(first: TaskStatus) -> Self {
+        Self {
+            status: first,
+            boot_id: None,
+            pull_started_at: None,
+            pull_stopped_at: None,
+            connectivity_at: None,
+            started_at: None,
+            stopping_at: None,
+            execution_stopped_at: None,
+            stopped_at: None,
+            stop_code: None,
+            stopped_reason: None,
+        }
+    }
+}
+
+/// ECS's `lastStatus` of a task, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum TaskStatus {
+    Provisioning,
+    Pending,
+    Activating,
+    Running,
+    Deactivating,
+    Stopping,
+    Deprovisioning,
+    Stopped,
+}
+
+impl TaskStatus {
+    /// The name that clients see.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioning => "PROVISIONING",
+            Self::Pending => "PENDING",
+            Self::Activating => "ACTIVATING",
+            Self::Running => "RUNNING",
+            Self::Deactivating => "DEACTIVATING",
+            Self::Stopping => "STOPPING",
+            Self::Deprovisioning => "DEPROVISIONING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// A container of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    pub name: String,
+    /// A UUID, the last part of the container's ARN.
+    pub id: String,
+    pub image: String,
+    pub essential: bool,
+    /// Set for the `awslogs` driver: where its log stream lies. The stream's record is made with the task.
+    pub log: Option<ContainerLog>,
+    /// As text as ECS shows them.
+    pub cpu: Option<String>,
+    pub memory: Option<String>,
+    pub memory_reservation: Option<String>,
+    /// Host ports, chosen when the task was placed.
+    pub ports: Vec<NetworkBinding>,
+    pub seen: ContainerSeen,
+}
+
+/// The log stream of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerLog {
+    pub group: String,
+    pub stream: String,
+    /// The directory below `logs/`.
+    pub directory: String,
+}
+
+/// What the agent saw of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSeen {
+    pub state: ContainerState,
+    /// Counts from 0; a restart by the restart policy is attempt + 1.
+    pub attempt: u32,
+    /// As in `<task id>-<10 digits>`.
+    pub runtime_id: Option<String>,
+    pub image_digest: Option<String>,
+    pub exit_code: Option<i32>,
+    pub reason: Option<String>,
+    pub started_at: Option<Timestamp>,
+    pub stopped_at: Option<Timestamp>,
+}
+
+/// Where a container is, in order.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ContainerState {
+    #[default]
+    Pending,
+    Pulled,
+    Running,
+    Stopped,
+}
+
+impl ContainerState {
+    /// ECS's `lastStatus` of a container.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending | Self::Pulled => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Stopped => "STOPPED",
+        }
+    }
+}
+
+/// A port that a container publishes. In awsvpc and host mode both ports are equal and nothing is mapped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkBinding {
+    pub container_port: u16,
+    pub host_port: u16,
+    pub protocol: TransportProtocol,
+}
+
+/// A client token of RunTask or StartTask, and what it stood for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientToken {
+    pub tenant: Tenant,
+    pub cluster: String,
+    pub token: String,
+    /// SHA-256 of the request without the token, in hex.
+    pub request_digest: String,
+    pub task_ids: Vec<String>,
+    pub at: Timestamp,
+}

@@ -1,0 +1,3 @@
+//! Kernel work, no store: libcontainer, root filesystems, network, cgroups, exec.
+
+pub mod spec;

@@ -1,0 +1,133 @@
+//! What the server and a shim say to each other. Two releases back stay readable: fields are only added, with a
+//! default, and [`VERSION`] grows when that is not enough.
+//!
+//! Framing: a little-endian `u32` length, then that many bytes of JSON, both ways, over a unix stream socket. File
+//! descriptors of an exec travel beside its request frame (SCM_RIGHTS). Any number of servers may connect one after
+//! the other; a connection that sends [`Request::Subscribe`] first gets the present state of every container and then
+//! each change.
+
+use std::path::PathBuf;
+
+use cove_base::Timestamp;
+use cove_runtime::spec::{ContainerSpec, NetworkNamespace, SharedNamespace, TaskLimits};
+use serde::{Deserialize, Serialize};
+
+/// The version that this build speaks.
+pub const VERSION: u32 = 1;
+
+/// The longest frame that either side accepts, in bytes.
+pub const FRAME_MAX: usize = 4 << 20;
+
+/// Everything a shim needs to run a task, written by the agent to `RUN_DIR/tasks/ID/spec.json` before the shim starts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskSpec {
+    pub version: u32,
+    pub node: String,
+    pub task_id: String,
+    /// `RUN_DIR/tasks/ID`: socket `shim.sock`, bundles, mount points.
+    pub directory: PathBuf,
+    /// `DATA_DIR/exits/ID`: exit records.
+    pub exits: PathBuf,
+    /// Absolute cgroup path of the task below each hierarchy, as in `/cove-NODE/tasks/ID`.
+    pub cgroup: String,
+    pub limits: TaskLimits,
+    pub network: NetworkNamespace,
+    /// Whether containers share one pid namespace, as pidMode says.
+    pub pid: SharedNamespace,
+    pub ipc: SharedNamespace,
+    /// Ports of the host that nobody else may take while the task lives: the shim holds a bound socket for each.
+    pub held_ports: Vec<HeldPort>,
+    pub containers: Vec<ContainerSpec>,
+}
+
+/// A host port that the task publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldPort {
+    pub port: u16,
+    pub udp: bool,
+}
+
+/// From the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Request {
+    /// Answered with [`Event::State`], then every change.
+    Subscribe,
+    /// Start a container of the spec. Starting one that runs or ran (same attempt) changes nothing.
+    Start { container: String, attempt: u32 },
+    /// Stop signal now, SIGKILL after the container's stop timeout.
+    Stop { container: String },
+    /// SIGKILL now.
+    Kill { container: String },
+    /// Stop all in reverse order of their list, each with its own timeout.
+    StopAll,
+    /// Run a command in a running container. Three descriptors travel with it: stdin, stdout, stderr.
+    Exec {
+        exec_id: String,
+        container: String,
+        args: Vec<String>,
+        env: Vec<String>,
+        user: Option<String>,
+        cwd: Option<String>,
+    },
+    /// Send a signal to an exec's process.
+    SignalExec { exec_id: String, signal: i32 },
+    /// Every container has stopped and is recorded: clean up and end. Refused while one runs.
+    Finish,
+}
+
+/// From the shim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// First answer to [`Request::Subscribe`].
+    State {
+        version: u32,
+        shim_pid: i32,
+        containers: Vec<ContainerState>,
+    },
+    /// One container changed.
+    Changed(ContainerState),
+    ExecStarted {
+        exec_id: String,
+        pid: i32,
+    },
+    ExecExited {
+        exec_id: String,
+        exit_code: i32,
+    },
+    /// A request that could not be carried out.
+    Refused {
+        what: String,
+        why: String,
+    },
+}
+
+/// What the shim knows of a container. The last attempt only.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContainerState {
+    pub name: String,
+    pub attempt: u32,
+    pub phase: Phase,
+}
+
+/// Where a container is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Phase {
+    Waiting,
+    Running { pid: i32, started_at: Timestamp },
+    Exited(ExitRecord),
+}
+
+/// How a container ended. On disk as `EXITS/NAME.ATTEMPT.json` before anybody is told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExitRecord {
+    pub container: String,
+    pub attempt: u32,
+    pub started_at: Option<Timestamp>,
+    pub stopped_at: Timestamp,
+    /// Status, or 128 + signal; absent when it never started.
+    pub exit_code: Option<i32>,
+    /// The kernel killed a process of the container for want of memory.
+    pub oom_killed: bool,
+    /// ECS's words when it could not be created or started, as in `CannotStartContainerError: …`.
+    pub error: Option<String>,
+}
