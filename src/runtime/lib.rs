@@ -1,3 +1,4 @@
 //! Kernel work, no store: libcontainer, root filesystems, network, cgroups, exec.
 
+pub mod network;
 pub mod spec;
