@@ -1,0 +1,285 @@
+//! From what was seen to what the record says.
+//!
+//! In: a task's record and what shims and effects reported. Out: the record, changed. No clock but the moment given.
+//!
+//! Holds: a status only moves forward; a stop code and reason, once written, stay; texts are ECS's.
+
+use cove_base::Timestamp;
+use cove_model::task::{Container, ContainerState, Desired, StopCode, Task, TaskStatus};
+use cove_shim::protocol::{self, ExitRecord, Phase};
+
+use crate::step::Progress;
+
+/// ECS's words when an essential container ends.
+pub(crate) const ESSENTIAL_EXITED: &str = "Essential container in task exited";
+/// ECS's words for a container that the kernel killed for want of memory.
+pub(crate) const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
+/// Our own words when a shim is gone and left no exit record: the containers' fate is not known.
+pub(crate) const VANISHED: &str =
+    "ContainerVanishedError: the supervisor of this container was killed, its exit status is not known";
+
+/// Why a task could not be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The container at fault; `None` when it is the task as a whole.
+    pub container: Option<String>,
+    /// ECS's words, as in `CannotPullContainerError: …`.
+    pub reason: String,
+}
+
+/// How far the containers are, by what the shim last said.
+pub(crate) fn progress(task: &Task, states: &[protocol::ContainerState]) -> Progress {
+    let phase = |container: &Container| states.iter().find(|state| state.name == container.name).map(|s| &s.phase);
+    let ended = |container: &Container| matches!(phase(container), Some(Phase::Exited(_)));
+    let started = |container: &Container| matches!(phase(container), Some(Phase::Running { .. } | Phase::Exited(_)));
+    if task.containers.iter().all(ended) {
+        Progress::Ended
+    } else if task.containers.iter().any(|container| container.essential && ended(container)) {
+        Progress::Ending
+    } else if task.containers.iter().all(started) {
+        Progress::Running
+    } else {
+        Progress::Waiting
+    }
+}
+
+/// Puts what the shim said into the record.
+pub(crate) fn containers(task: &mut Task, states: &[protocol::ContainerState], now: Timestamp) {
+    for container in &mut task.containers {
+        let Some(state) = states.iter().find(|state| state.name == container.name) else { continue };
+        match &state.phase {
+            Phase::Waiting => {}
+            Phase::Running { started_at, .. } => {
+                if container.seen.state < ContainerState::Running {
+                    container.seen.state = ContainerState::Running;
+                    container.seen.started_at = Some(*started_at);
+                }
+            }
+            Phase::Exited(record) => ended(container, record),
+        }
+    }
+    status(task, progress(task, states), now);
+}
+
+fn ended(container: &mut Container, record: &ExitRecord) {
+    if container.seen.state == ContainerState::Stopped {
+        return;
+    }
+    let seen = &mut container.seen;
+    seen.state = ContainerState::Stopped;
+    seen.started_at = record.started_at.or(seen.started_at);
+    seen.stopped_at = Some(record.stopped_at);
+    seen.exit_code = record.exit_code;
+    if seen.reason.is_none() {
+        seen.reason = record.error.clone().or_else(|| record.oom_killed.then(|| OUT_OF_MEMORY.to_owned()));
+    }
+}
+
+fn status(task: &mut Task, progress: Progress, now: Timestamp) {
+    let some_started = task.containers.iter().any(|container| container.seen.started_at.is_some());
+    match progress {
+        Progress::Waiting if some_started => advance(task, TaskStatus::Activating),
+        Progress::Waiting => {}
+        Progress::Running => {
+            if task.observed.status < TaskStatus::Running {
+                let last = task.containers.iter().filter_map(|container| container.seen.started_at).max();
+                task.observed.started_at = Some(last.unwrap_or(now));
+            }
+            advance(task, TaskStatus::Running);
+        }
+        Progress::Ending => stopping(task, now),
+        Progress::Ended => {
+            stopping(task, now);
+            let last = task.containers.iter().filter_map(|container| container.seen.stopped_at).max();
+            task.observed.execution_stopped_at = task.observed.execution_stopped_at.or(last);
+            advance(task, TaskStatus::Deprovisioning);
+        }
+    }
+    if task.desired.is_stopped() && progress != Progress::Ended {
+        stopping(task, now);
+    }
+}
+
+/// The task is on its way down.
+fn stopping(task: &mut Task, now: Timestamp) {
+    if task.observed.started_at.is_none() && task.containers.iter().all(|c| c.seen.started_at.is_some()) {
+        task.observed.started_at = task.containers.iter().filter_map(|container| container.seen.started_at).max();
+    }
+    task.observed.stopping_at = task.observed.stopping_at.or(Some(now));
+    decide_reason(task, None);
+    advance(task, TaskStatus::Stopping);
+}
+
+/// The task could not be made, or was stopped before it was.
+pub(crate) fn failed(task: &mut Task, failure: Option<&Failure>, now: Timestamp) {
+    if let Some(failure) = failure {
+        for container in &mut task.containers {
+            if failure.container.as_ref() == Some(&container.name) && container.seen.reason.is_none() {
+                container.seen.reason = Some(failure.reason.clone());
+            }
+        }
+    }
+    decide_reason(task, failure);
+    task.observed.stopping_at = task.observed.stopping_at.or(Some(now));
+}
+
+/// The shim is gone: whatever has no exit record ended in a way that nobody saw.
+pub(crate) fn vanished(task: &mut Task, now: Timestamp) {
+    for container in &mut task.containers {
+        if container.seen.state != ContainerState::Stopped && container.seen.started_at.is_some() {
+            container.seen.state = ContainerState::Stopped;
+            container.seen.stopped_at = Some(now);
+            container.seen.reason.get_or_insert_with(|| VANISHED.to_owned());
+        }
+    }
+}
+
+/// The host went down under the task.
+pub(crate) fn host_lost(task: &mut Task, instance: Option<&str>, now: Timestamp) {
+    if task.observed.stop_code.is_none() {
+        task.observed.stop_code = Some(StopCode::TerminationNotice);
+        task.observed.stopped_reason = Some(match instance {
+            Some(instance) => format!("Host EC2 (instance {instance}) stopped/terminated."),
+            None => "Host stopped/terminated.".to_owned(),
+        });
+    }
+    for container in &mut task.containers {
+        container.seen.state = ContainerState::Stopped;
+        container.seen.stopped_at = container.seen.stopped_at.or(Some(now));
+    }
+}
+
+/// The last word: STOPPED.
+pub(crate) fn stopped(task: &mut Task, now: Timestamp) {
+    decide_reason(task, None);
+    for container in &mut task.containers {
+        container.seen.state = ContainerState::Stopped;
+    }
+    let observed = &mut task.observed;
+    observed.stopping_at = observed.stopping_at.or(Some(now));
+    observed.execution_stopped_at = observed.execution_stopped_at.or(Some(now));
+    observed.stopped_at = Some(now);
+    // AWS shows desiredStatus STOPPED for every stopped task.
+    if !task.desired.is_stopped() {
+        let code = task.observed.stop_code.unwrap_or(StopCode::EssentialContainerExited);
+        let reason = task.observed.stopped_reason.clone().unwrap_or_default();
+        task.desired = Desired::Stopped(cove_model::task::StopOrder { code, reason, at: now });
+    }
+    advance(task, TaskStatus::Stopped);
+}
+
+/// Who ended the task: an order, a failure to start, or an essential container, in this order.
+fn decide_reason(task: &mut Task, failure: Option<&Failure>) {
+    if task.observed.stop_code.is_some() {
+        return;
+    }
+    let never_started = task.containers.iter().find_map(|container| {
+        let reason = container.seen.reason.clone()?;
+        (container.seen.started_at.is_none()).then_some(reason)
+    });
+    let (code, reason) = match (&task.desired, failure, never_started) {
+        (Desired::Stopped(order), _, _) => (order.code, order.reason.clone()),
+        (Desired::Running, Some(failure), _) => (StopCode::TaskFailedToStart, failure.reason.clone()),
+        (Desired::Running, None, Some(reason)) => (StopCode::TaskFailedToStart, reason),
+        (Desired::Running, None, None) => (StopCode::EssentialContainerExited, ESSENTIAL_EXITED.to_owned()),
+    };
+    task.observed.stop_code = Some(code);
+    task.observed.stopped_reason = Some(reason);
+}
+
+/// Forward only.
+pub(crate) fn advance(task: &mut Task, status: TaskStatus) {
+    task.observed.status = task.observed.status.max(status);
+}
+
+#[cfg(test)]
+mod tests {
+    use cove_model::task::StopOrder;
+
+    use super::*;
+    use crate::resolve::tests::{app, task};
+
+    fn exited(name: &str, code: i32, oom_killed: bool) -> protocol::ContainerState {
+        let record = ExitRecord {
+            container: name.into(),
+            attempt: 0,
+            started_at: Some(Timestamp(10)),
+            stopped_at: Timestamp(20),
+            exit_code: Some(code),
+            oom_killed,
+            error: None,
+        };
+        protocol::ContainerState { name: name.into(), attempt: 0, phase: Phase::Exited(record) }
+    }
+
+    fn running(name: &str) -> protocol::ContainerState {
+        let phase = Phase::Running { pid: 1, started_at: Timestamp(10) };
+        protocol::ContainerState { name: name.into(), attempt: 0, phase }
+    }
+
+    fn pair() -> Task {
+        let mut task = task();
+        task.containers = vec![app("main", true), app("side", false)];
+        task
+    }
+
+    #[test]
+    fn a_task_runs_while_only_its_side_container_has_ended() {
+        let mut task = pair();
+        containers(&mut task, &[running("main"), exited("side", 1, false)], Timestamp(30));
+        assert_eq!(task.observed.status, TaskStatus::Running);
+        assert_eq!(task.containers[1].seen.exit_code, Some(1));
+        assert_eq!(task.observed.stop_code, None);
+    }
+
+    #[test]
+    fn the_end_of_an_essential_container_ends_the_task() {
+        let mut task = pair();
+        containers(&mut task, &[exited("main", 3, false), running("side")], Timestamp(30));
+        assert_eq!(task.observed.status, TaskStatus::Stopping);
+        assert_eq!(task.observed.stop_code, Some(StopCode::EssentialContainerExited));
+        containers(&mut task, &[exited("main", 3, false), exited("side", 143, false)], Timestamp(31));
+        assert_eq!(task.observed.status, TaskStatus::Deprovisioning);
+        stopped(&mut task, Timestamp(32));
+        assert_eq!(task.observed.stopped_reason.as_deref(), Some(ESSENTIAL_EXITED));
+        assert_eq!(task.observed.started_at, Some(Timestamp(10)));
+        assert!(task.desired.is_stopped());
+    }
+
+    #[test]
+    fn an_order_to_stop_gives_its_own_reason() {
+        let mut task = pair();
+        task.desired =
+            Desired::Stopped(StopOrder { code: StopCode::UserInitiated, reason: "bye".into(), at: Timestamp(1) });
+        containers(&mut task, &[exited("main", 143, false), exited("side", 143, false)], Timestamp(30));
+        assert_eq!(task.observed.stopped_reason.as_deref(), Some("bye"));
+        assert_eq!(task.observed.stop_code, Some(StopCode::UserInitiated));
+    }
+
+    #[test]
+    fn want_of_memory_is_said_in_ecs_words() {
+        let mut task = task();
+        containers(&mut task, &[exited("app", 137, true)], Timestamp(30));
+        assert_eq!(task.containers[0].seen.reason.as_deref(), Some(OUT_OF_MEMORY));
+        assert_eq!(task.containers[0].seen.exit_code, Some(137));
+    }
+
+    #[test]
+    fn a_task_that_could_not_be_made_says_why() {
+        let mut task = task();
+        let failure =
+            Failure { container: Some("app".into()), reason: "CannotPullContainerError: no such image".into() };
+        failed(&mut task, Some(&failure), Timestamp(5));
+        stopped(&mut task, Timestamp(6));
+        assert_eq!(task.observed.stop_code, Some(StopCode::TaskFailedToStart));
+        assert_eq!(task.containers[0].seen.reason, Some(failure.reason));
+    }
+
+    #[test]
+    fn a_status_never_moves_back() {
+        let mut task = task();
+        task.observed.status = TaskStatus::Deprovisioning;
+        containers(&mut task, &[running("app")], Timestamp(1));
+        assert_eq!(task.observed.status, TaskStatus::Deprovisioning);
+    }
+}

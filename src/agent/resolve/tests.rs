@@ -1,0 +1,172 @@
+use cove_base::Timestamp;
+use cove_model::arn::Tenant;
+use cove_model::task::{ContainerSeen, Desired, Observed, Placement, TaskRole, TaskStatus};
+use cove_model::task_definition::{HostEntry, HostVolumeProperties, KeyValue, MountPoint, Volume};
+
+use super::*;
+
+/// A bridge task of one container `app`.
+pub(crate) fn task() -> Task {
+    Task {
+        tenant: Tenant::new("000000000000", "eu-west-1"),
+        cluster: "default".into(),
+        id: "0af1".into(),
+        family: "web".into(),
+        revision: 1,
+        placement: Placement {
+            launch_type: LaunchType::Ec2,
+            container_instance: None,
+            capacity_provider: None,
+            availability_zone: "eu-west-1a".into(),
+            platform_version: None,
+            platform_family: None,
+            cpu: 0,
+            memory_mib: 0,
+        },
+        group: "family:web".into(),
+        started_by: None,
+        overrides: Default::default(),
+        enable_execute_command: false,
+        tags: Vec::new(),
+        attributes: Vec::new(),
+        cpu: None,
+        memory: None,
+        ephemeral_storage_gib: None,
+        network: TaskNetwork::Bridge { address: [172, 17, 0, 5].into() },
+        task_role: None,
+        execution_role_arn: None,
+        created_at: Timestamp(0),
+        desired: Desired::Running,
+        observed: Observed::new(TaskStatus::Pending),
+        containers: vec![app("app", true)],
+        version: 1,
+    }
+}
+
+/// A container of a task.
+pub(crate) fn app(name: &str, essential: bool) -> Container {
+    Container {
+        name: name.into(),
+        id: "3f0c2d4e-1111-4222-8333-444455556666".into(),
+        image: "busybox".into(),
+        essential,
+        log: None,
+        cpu: None,
+        memory: None,
+        memory_reservation: None,
+        ports: Vec::new(),
+        seen: ContainerSeen::default(),
+    }
+}
+
+fn resolve(task: &Task, definition: &ContainerDefinition, volumes: Vec<Volume>) -> Result<Resolved, ResolveError> {
+    let document =
+        TaskDefinitionDocument { container_definitions: vec![definition.clone()], volumes, ..Default::default() };
+    let around = Surroundings {
+        task,
+        document: &document,
+        files: Path::new("/run/t/files"),
+        volumes: Path::new("/data/volumes/0af1"),
+        logs: Path::new("/data/logs"),
+        log_max_bytes: 1,
+        endpoint: &Endpoint { inject: true, host_mode_url: "http://127.0.0.1:4566".into() },
+        host: &HostLimits {
+            cores: 2,
+            nofile_hard: 1 << 20,
+            hostname: "box".into(),
+            resolv_conf: "nameserver 9.9.9.9\n".into(),
+        },
+    };
+    let image = ImageDefaults {
+        env: vec!["A=image".into(), "B=image".into(), "AWS_REGION=".into()],
+        cmd: vec!["run".into()],
+        ..Default::default()
+    };
+    let rootfs = RootFilesystem { base: "/".into(), lower: vec![], upper: "u".into(), work: "w".into() };
+    container(&around, definition, &task.containers[0], &image, rootfs)
+}
+
+fn file(resolved: &Resolved, name: &str) -> String {
+    let found = resolved.files.iter().find(|(path, _)| path.ends_with(name));
+    found.map(|(_, text)| text.clone()).unwrap()
+}
+
+#[test]
+fn the_definition_beats_the_image_and_the_override_beats_both() {
+    let pair = |name: &str, value: &str| KeyValue { name: Some(name.into()), value: Some(value.into()) };
+    let mut task = task();
+    task.overrides.container_overrides = vec![ContainerOverride {
+        name: Some("app".into()),
+        environment: vec![pair("C", "given")],
+        ..Default::default()
+    }];
+    let definition = ContainerDefinition {
+        environment: vec![pair("B", "definition"), pair("C", "definition")],
+        ..Default::default()
+    };
+    let env = resolve(&task, &definition, vec![]).unwrap().spec.env;
+    for line in ["A=image", "B=definition", "C=given", "AWS_ENDPOINT_URL=http://169.254.170.2"] {
+        assert!(env.iter().any(|known| known == line), "{line} in {env:?}");
+    }
+    assert!(env[0].starts_with("PATH="));
+    assert_eq!(env.iter().filter(|line| line.starts_with("B=")).count(), 1);
+    // The image set one of the two region variables, so neither is added.
+    assert!(!env.iter().any(|line| line.starts_with("AWS_DEFAULT_REGION=")));
+}
+
+#[test]
+fn credentials_are_announced_only_with_a_task_role() {
+    let mut task = task();
+    let has = |task: &Task| {
+        let env = resolve(task, &ContainerDefinition::default(), vec![]).unwrap().spec.env;
+        env.iter().any(|line| line.starts_with("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/"))
+    };
+    assert!(!has(&task));
+    task.task_role = Some(TaskRole { role_arn: "r".into(), credentials_id: "c".into(), access_key_id: "ASIA".into() });
+    assert!(has(&task));
+}
+
+#[test]
+fn a_bridge_task_asks_our_name_server_and_knows_its_own_name() {
+    let definition = ContainerDefinition {
+        extra_hosts: vec![
+            HostEntry { hostname: Some("db".into()), ip_address: Some("10.0.0.1".into()) },
+            HostEntry { hostname: Some("x\n6.6.6.6 bank".into()), ip_address: Some("10.0.0.1".into()) },
+        ],
+        ..Default::default()
+    };
+    let resolved = resolve(&task(), &definition, vec![]).unwrap();
+    assert_eq!(resolved.spec.hostname.as_deref(), Some("3f0c2d4e1111"));
+    assert_eq!(file(&resolved, "resolv.conf"), "nameserver 169.254.169.253\n");
+    assert_eq!(file(&resolved, "hosts"), "127.0.0.1 localhost\n172.17.0.5 3f0c2d4e1111\n10.0.0.1 db\n");
+}
+
+#[test]
+fn a_host_mode_task_keeps_the_hosts_names() {
+    let mut task = task();
+    task.network = TaskNetwork::Host;
+    let resolved = resolve(&task, &ContainerDefinition::default(), vec![]).unwrap();
+    assert_eq!(resolved.spec.hostname, None);
+    assert_eq!(file(&resolved, "resolv.conf"), "nameserver 9.9.9.9\n");
+    assert!(resolved.spec.env.contains(&"AWS_ENDPOINT_URL=http://127.0.0.1:4566".to_owned()));
+}
+
+#[test]
+fn a_volume_without_source_path_is_a_directory_of_the_task() {
+    let volume = |name: &str, path: Option<&str>| Volume {
+        name: Some(name.into()),
+        host: Some(HostVolumeProperties { source_path: path.map(str::to_owned) }),
+        ..Default::default()
+    };
+    let point = |name: &str, path: &str| MountPoint {
+        source_volume: Some(name.into()),
+        container_path: Some(path.into()),
+        read_only: None,
+    };
+    let definition =
+        ContainerDefinition { mount_points: vec![point("../x", "/a"), point("host", "/b")], ..Default::default() };
+    let resolved = resolve(&task(), &definition, vec![volume("host", Some("/srv")), volume("../x", None)]).unwrap();
+    assert_eq!(resolved.directories, [PathBuf::from("/data/volumes/0af1/1"), PathBuf::from("/srv")]);
+    let definition = ContainerDefinition { mount_points: vec![point("none", "/a")], ..Default::default() };
+    assert_eq!(resolve(&task(), &definition, vec![]).unwrap_err(), ResolveError::UnknownVolume("none".into()));
+}

@@ -1,0 +1,196 @@
+//! The one next thing to do for a task.
+//!
+//! In: the task's record, and what this process knows of the kernel. Out: a [`Step`]. No clock, no store, no await.
+//!
+//! ```text
+//! Connect ─▶ Prepare ─▶ Start ─▶ Record (RUNNING) ─▶ Rest ─▶ Record (an end) ─▶ Stop ─▶ Record ─▶ Release ─▶ Bury (STOPPED)
+//!                 └────────── failure, or a stop before the start ─────────────────────────────▶ Release ─▶ Bury
+//! ```
+//!
+//! Holds: nothing is started for a task that should stop or has ended; a task is buried only when nothing of it is left
+//! in the kernel; every step can be taken twice.
+
+use cove_model::task::{Task, TaskStatus};
+
+/// What this process knows of a task beyond its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub shim: Shim,
+    pub progress: Progress,
+    /// Whether the host has booted since the task's containers were made.
+    pub rebooted: bool,
+    /// Whether making the containers failed for good.
+    pub failed: bool,
+    /// Whether something seen is not in the record yet.
+    pub news: bool,
+    /// Whether the shim was asked to stop everything.
+    pub stop_sent: bool,
+    /// Whether network, cgroups or directories of the task may exist.
+    pub residue: bool,
+}
+
+/// The task's supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shim {
+    /// Not looked for yet.
+    Unknown,
+    /// There never was one.
+    Absent,
+    Alive,
+    /// There was one, or there will be none any more.
+    Gone,
+}
+
+/// How far the containers are, taken together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// At least one was not started; no essential one has ended.
+    Waiting,
+    /// All were started; no essential one has ended.
+    Running,
+    /// An essential one has ended, others have not.
+    Ending,
+    Ended,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Wait for something to change.
+    Rest,
+    /// Look for a shim of an earlier server, or its exit records.
+    Connect,
+    /// Images, root file systems, network, shim.
+    Prepare,
+    /// Ask the shim to start every container.
+    Start,
+    /// Write what was seen.
+    Record,
+    /// Ask the shim to stop every container.
+    Stop,
+    /// Remove what is left in the kernel and on disk.
+    Release,
+    /// Write STOPPED.
+    Bury,
+}
+
+/// Chooses the step. Calling it twice on the same state gives the same answer.
+pub(crate) fn next_step(task: &Task, facts: &Facts) -> Step {
+    let leave = || if facts.residue { Step::Release } else { Step::Bury };
+    if task.observed.status == TaskStatus::Stopped {
+        return if facts.residue { Step::Release } else { Step::Rest };
+    }
+    if facts.rebooted {
+        return leave();
+    }
+    let ending = facts.failed || task.desired.is_stopped() || task.observed.status >= TaskStatus::Deactivating;
+    match facts.shim {
+        Shim::Unknown => Step::Connect,
+        Shim::Absent if ending => leave(),
+        Shim::Absent => Step::Prepare,
+        Shim::Gone => leave(),
+        Shim::Alive => with_shim(facts, ending),
+    }
+}
+
+fn with_shim(facts: &Facts, ending: bool) -> Step {
+    match facts.progress {
+        // What ended is written before anything of it is removed.
+        Progress::Ended if facts.news => Step::Record,
+        Progress::Ended => Step::Release,
+        // Stopping comes before writing: each container gets its signal as soon as we know.
+        Progress::Waiting | Progress::Running if ending && !facts.stop_sent => Step::Stop,
+        Progress::Ending if !facts.stop_sent => Step::Stop,
+        Progress::Waiting if !ending => Step::Start,
+        Progress::Waiting | Progress::Running | Progress::Ending if facts.news => Step::Record,
+        Progress::Waiting | Progress::Running | Progress::Ending => Step::Rest,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cove_base::Timestamp;
+    use cove_model::task::{Desired, StopCode, StopOrder};
+
+    use super::*;
+    use crate::resolve::tests::task;
+
+    const STATUSES: [TaskStatus; 8] = [
+        TaskStatus::Provisioning,
+        TaskStatus::Pending,
+        TaskStatus::Activating,
+        TaskStatus::Running,
+        TaskStatus::Deactivating,
+        TaskStatus::Stopping,
+        TaskStatus::Deprovisioning,
+        TaskStatus::Stopped,
+    ];
+
+    /// Every task against every state of knowledge.
+    fn every_pair(check: impl Fn(&Task, &Facts, Step)) {
+        let order = StopOrder { code: StopCode::UserInitiated, reason: "r".into(), at: Timestamp(1) };
+        for (status, desired) in STATUSES
+            .iter()
+            .flat_map(|status| [Desired::Running, Desired::Stopped(order.clone())].map(|desired| (*status, desired)))
+        {
+            let mut task = task();
+            task.observed.status = status;
+            task.desired = desired;
+            for bits in 0..32_u8 {
+                for shim in [Shim::Unknown, Shim::Absent, Shim::Alive, Shim::Gone] {
+                    for progress in [Progress::Waiting, Progress::Running, Progress::Ending, Progress::Ended] {
+                        let bit = |n: u8| bits & (1 << n) != 0;
+                        let facts = Facts {
+                            shim,
+                            progress,
+                            rebooted: bit(0),
+                            failed: bit(1),
+                            news: bit(2),
+                            stop_sent: bit(3),
+                            residue: bit(4),
+                        };
+                        check(&task, &facts, next_step(&task, &facts));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_started_for_a_task_that_should_stop_or_has_ended() {
+        every_pair(|task, facts, step| {
+            let over = task.desired.is_stopped() || task.observed.status >= TaskStatus::Deactivating;
+            if over || facts.failed || facts.rebooted {
+                assert!(!matches!(step, Step::Prepare | Step::Start), "{task:?} {facts:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_task_is_buried_only_when_nothing_of_it_is_left() {
+        every_pair(|task, facts, step| {
+            if step == Step::Bury {
+                assert!(!facts.residue && task.is_live(), "{facts:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn what_was_seen_is_written_before_it_is_removed() {
+        every_pair(|task, facts, step| {
+            if step == Step::Release && facts.shim == Shim::Alive && task.is_live() && !facts.rebooted {
+                assert!(!facts.news && facts.progress == Progress::Ended, "{facts:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn only_a_stopped_task_or_a_running_one_without_news_rests() {
+        every_pair(|task, facts, step| {
+            if step == Step::Rest && task.is_live() {
+                let waits = facts.stop_sent || facts.progress == Progress::Running;
+                assert!(facts.shim == Shim::Alive && waits && !facts.news, "{facts:?}");
+            }
+        });
+    }
+}
