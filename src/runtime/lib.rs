@@ -1,4 +1,5 @@
 //! Kernel work, no store: libcontainer, root filesystems, network, cgroups, exec.
 
 pub mod network;
+pub mod rootfs;
 pub mod spec;

@@ -1,0 +1,27 @@
+//! Root filesystems of containers: layers unpacked once and shared, a writable layer on top, users of the image.
+//!
+//! In: blobs of layers. Out: a [`Stack`] of shared directories, a [`RootFilesystem`](crate::spec::RootFilesystem) per
+//! container, mounted by the shim.
+//!
+//! ```text
+//! DIR/chains/HEX -> N     the index: a link is the commit of an unpacked layer
+//! DIR/l/N                 one unpacked layer; without a link it is half done and removed at open
+//! DIR/w/TASK/NAME/{u,w}   writable layers
+//! DIR/trash/              what is being removed
+//! ```
+//!
+//! Holds: a layer is in the index only when all of it is on disk and its bytes had the promised digest. An archive never
+//! writes outside its layer, whatever its names and links say.
+//! Why short names: overlayfs takes its layers in one page of mount options, and a hundred of them must fit.
+
+mod error;
+mod mount;
+mod names;
+mod snapshots;
+mod user;
+
+pub use error::RootfsError;
+pub use mount::mount;
+pub use names::{read_in_root, write_in_root};
+pub use snapshots::{Doctor, Layer, Snapshots, Stack};
+pub use user::{User, lookup_user};
