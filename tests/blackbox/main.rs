@@ -1,0 +1,8 @@
+//! Drives the real server as clients do. One test binary; the folders mirror `src/api`, one file per noun.
+//!
+//! Each test has a server of its own: node name, directories and port. It needs root, and says so loudly without.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod server;
+
+mod smoke;
