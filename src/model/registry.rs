@@ -2,6 +2,8 @@
 //! records around them: one per repository, per image (a manifest in a repository), per tag, per blob membership, per
 //! referrer and per open upload, so that a push costs a few small writes however large the repository is.
 
+use std::collections::BTreeMap;
+
 use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -88,4 +90,37 @@ pub struct Upload {
     /// A UUID, the name of the file.
     pub id: String,
     pub started_at: Timestamp,
+}
+
+/// That a manifest refers to another one (its subject), with what the referrers list shows of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Referrer {
+    pub tenant: Tenant,
+    pub repository: String,
+    /// Digest of the manifest that is referred to; it need not be there.
+    pub subject: String,
+    /// Digest of the manifest that refers.
+    pub digest: String,
+    pub media_type: String,
+    pub size: u64,
+    pub artifact_type: Option<String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// An image that was pulled from another registry for a task. In no repository; its blobs stay while it is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PulledImage {
+    pub tenant: Tenant,
+    /// `host/repository`.
+    pub name: String,
+    /// The tag or digest that was asked for.
+    pub reference: String,
+    /// What that was at the last pull: an index's digest where there is one.
+    pub digest: String,
+    /// The manifest of our platform.
+    pub manifest_digest: String,
+    /// Every blob that must stay: index, manifest, config, layers.
+    pub blobs: Vec<String>,
+    pub pulled_at: Timestamp,
+    pub used_at: Timestamp,
 }
