@@ -28,7 +28,7 @@ pub struct TaskSpec {
     pub directory: PathBuf,
     /// `DATA_DIR/exits/ID`: exit records.
     pub exits: PathBuf,
-    /// Absolute cgroup path of the task below each hierarchy, as in `/cove-NODE/tasks/ID`.
+    /// Absolute cgroup path of the task below each hierarchy: `NodeCgroups::task_path`.
     pub cgroup: String,
     pub limits: TaskLimits,
     pub network: NetworkNamespace,

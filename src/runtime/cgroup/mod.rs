@@ -1,0 +1,23 @@
+//! Control groups: where the node's shims and tasks live, what they may use, what they used, and how they end.
+//!
+//! In: a node name, task ids, limits. Out: directories below each hierarchy, numbers, kills.
+//!
+//! ```text
+//! /cove-NODE/shim             every shim of the node, outside the server's own unit
+//! /cove-NODE/task/ID          limits of the whole task
+//! /cove-NODE/task/ID/c.NAME   one container, filled in by libcontainer
+//! ```
+//! (Not `tasks`: that is a file in every v1 group, and a container may be called so; hence the prefix too.)
+//!
+//! Holds: nothing outside `/cove-NODE` is written, except that v2 controllers are switched on at the root. Removing
+//! goes bottom-up and is repeatable. Works on v1, hybrid (v1 controllers and an empty v2 tree) and v2.
+
+mod error;
+mod group;
+mod layout;
+mod node;
+
+pub use error::CgroupError;
+pub use group::{Group, Usage};
+pub use layout::Layout;
+pub use node::NodeCgroups;
