@@ -1,1 +1,43 @@
-//! store
+//! The store: sled as the durable log, typed maps in memory as the truth to read.
+//!
+//! In: closures that change records ([`Store::write`]). Out: durable acknowledgements, views ([`Store::read`]) and
+//! signals ([`Store::watch`]).
+//!
+//! ```text
+//! caller ──closure──▶ writer thread: run up to 512 ▶ one transaction ▶ flush + fdatasync ▶ publish ▶ acknowledge ▶ signal
+//! caller ◀──view──── memory                                                          (sled is never read after opening)
+//! ```
+//!
+//! Holds: what was acknowledged survives `kill -9` and a power cut. A command that fails or panics leaves no trace.
+//! Readers see only what is durable. After a write error nothing is retried: the store is read-only until it has
+//! opened the database again and found it writable.
+//! Why one writer: sled's concurrent flushes hang, and one `fdatasync` for many commands is what makes it fast.
+//! Absent on purpose: queries by anything but the key; callers filter in memory, which takes microseconds.
+
+mod database;
+mod directory;
+mod document;
+mod error;
+mod event;
+mod key;
+pub mod keys;
+mod migration;
+mod record;
+mod schema;
+mod store;
+mod table;
+mod tx;
+mod writer;
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod tests;
+
+pub use error::StoreError;
+pub use event::{Change, Event};
+pub use key::{Key, Prefix};
+pub use record::Record;
+pub use store::{Store, StoreHealth, StoreOptions};
+pub use table::{Read, View};
+pub use tx::Tx;

@@ -1,0 +1,89 @@
+//! The data directory: made, checked and locked before the database in it is opened.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use cove_base::files::sync_directory;
+use cove_base::paths::DataDir;
+
+use crate::error::StoreError;
+
+/// Keeps other servers out of the directory for as long as it lives, also against `kill -9`: the kernel drops it.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+}
+
+/// Makes what is missing and takes the lock. Names are durable when this returns.
+pub(crate) fn prepare(data: &DataDir) -> Result<Lock, StoreError> {
+    make(data.root())?;
+    filesystem::check(data.root())?;
+    let lock = lock(data.root())?;
+    for path in [data.database(), data.documents()] {
+        if make(&path)? {
+            filesystem::avoid_copy_on_write(&path);
+        }
+    }
+    sync_directory(data.root()).map_err(StoreError::file("sync", data.root()))?;
+    remove_torn_snapshots(&data.database())?;
+    Ok(lock)
+}
+
+/// Whether the directory is new.
+fn make(path: &Path) -> Result<bool, StoreError> {
+    if path.is_dir() {
+        return Ok(false);
+    }
+    let failed = StoreError::file("create directory", path);
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        sync_directory(parent).map_err(StoreError::file("sync", parent))?;
+    }
+    Ok(true)
+}
+
+fn lock(root: &Path) -> Result<Lock, StoreError> {
+    let path = root.join("lock");
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let mut file = opened.map_err(StoreError::file("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(root.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(StoreError::file("lock", &path)(error)),
+    }
+    // For people who look; nobody relies on it, and a full disk must not keep the server from its reads.
+    if let Err(error) = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
+        tracing::debug!(%error, "cannot write the process id into the lock file");
+    }
+    Ok(Lock { _file: file })
+}
+
+/// A snapshot that was being written when the power went would keep sled from opening.
+pub(crate) fn remove_torn_snapshots(database: &Path) -> Result<(), StoreError> {
+    let failed = |source: io::Error| StoreError::file("read", database)(source);
+    for entry in fs::read_dir(database).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path()).map_err(StoreError::file("remove", entry.path()))?;
+        }
+    }
+    Ok(())
+}
+
+mod filesystem {
+    //! What kind of file system lies below.
+
+    use std::path::Path;
+
+    use crate::error::StoreError;
+
+    pub(super) fn check(_root: &Path) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    pub(super) fn avoid_copy_on_write(_path: &Path) {}
+}

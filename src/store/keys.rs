@@ -1,0 +1,143 @@
+//! One function per kind of record: which parts of a noun make its key.
+
+use cove_model::arn::Tenant;
+
+use crate::key::Key;
+
+/// A cluster by name.
+#[must_use]
+pub fn cluster(tenant: &Tenant, name: &str) -> Key {
+    Key::new(tenant, "", name)
+}
+
+/// A family's counter.
+#[must_use]
+pub fn family(tenant: &Tenant, family: &str) -> Key {
+    Key::new(tenant, "", family)
+}
+
+/// A revision; ten digits keep revisions in order.
+#[must_use]
+pub fn definition(tenant: &Tenant, family: &str, revision: u32) -> Key {
+    Key::new(tenant, family, &format!("{revision:010}"))
+}
+
+/// A task by id.
+#[must_use]
+pub fn task(tenant: &Tenant, cluster: &str, id: &str) -> Key {
+    Key::new(tenant, cluster, id)
+}
+
+/// A client token of RunTask or StartTask.
+#[must_use]
+pub fn client_token(tenant: &Tenant, cluster: &str, token: &str) -> Key {
+    Key::new(tenant, cluster, token)
+}
+
+/// A container instance by id.
+#[must_use]
+pub fn container_instance(tenant: &Tenant, cluster: &str, id: &str) -> Key {
+    Key::new(tenant, cluster, id)
+}
+
+/// An account setting; `None` is the account's default.
+#[must_use]
+pub fn account_setting(tenant: &Tenant, principal_arn: Option<&str>, name: &str) -> Key {
+    Key::new(tenant, principal_arn.unwrap_or(""), name)
+}
+
+/// The mark of a tenant that has its defaults.
+#[must_use]
+pub fn tenant(tenant: &Tenant) -> Key {
+    Key::new(tenant, "", "")
+}
+
+/// A VPC by id.
+#[must_use]
+pub fn vpc(tenant: &Tenant, id: &str) -> Key {
+    Key::new(tenant, "", id)
+}
+
+/// A subnet by id.
+#[must_use]
+pub fn subnet(tenant: &Tenant, id: &str) -> Key {
+    Key::new(tenant, "", id)
+}
+
+/// A security group by id.
+#[must_use]
+pub fn security_group(tenant: &Tenant, id: &str) -> Key {
+    Key::new(tenant, "", id)
+}
+
+/// A role by name: IAM has no regions.
+#[must_use]
+pub fn role(account: &str, name: &str) -> Key {
+    Key::new(&global(account), "", name)
+}
+
+/// The tenant under which things without a region are kept; give it to [`crate::Prefix::tenant`] to list roles.
+#[must_use]
+pub fn global(account: &str) -> Tenant {
+    Tenant::new(account, "")
+}
+
+/// A log group by name.
+#[must_use]
+pub fn log_group(tenant: &Tenant, name: &str) -> Key {
+    Key::new(tenant, "", name)
+}
+
+/// A log stream of a group.
+#[must_use]
+pub fn log_stream(tenant: &Tenant, group: &str, name: &str) -> Key {
+    Key::new(tenant, group, name)
+}
+
+/// A repository by name.
+#[must_use]
+pub fn repository(tenant: &Tenant, name: &str) -> Key {
+    Key::new(tenant, "", name)
+}
+
+/// A manifest of a repository.
+#[must_use]
+pub fn image(tenant: &Tenant, repository: &str, digest: &str) -> Key {
+    Key::new(tenant, repository, digest)
+}
+
+/// A tag of a repository.
+#[must_use]
+pub fn image_tag(tenant: &Tenant, repository: &str, tag: &str) -> Key {
+    Key::new(tenant, repository, tag)
+}
+
+/// A blob that may be read through a repository.
+#[must_use]
+pub fn blob_link(tenant: &Tenant, repository: &str, digest: &str) -> Key {
+    Key::new(tenant, repository, digest)
+}
+
+/// An upload that is not finished.
+#[must_use]
+pub fn upload(tenant: &Tenant, repository: &str, id: &str) -> Key {
+    Key::new(tenant, repository, id)
+}
+
+/// A manifest that refers to another one.
+#[must_use]
+pub fn referrer(tenant: &Tenant, repository: &str, subject: &str, digest: &str) -> Key {
+    Key::new(tenant, &referrer_parent(repository, subject), digest)
+}
+
+/// The parent under which the referrers of a subject stand; `@` is in no repository name.
+#[must_use]
+pub fn referrer_parent(repository: &str, subject: &str) -> String {
+    format!("{repository}@{subject}")
+}
+
+/// An image that was pulled from elsewhere, by `host/repository` and tag or digest.
+#[must_use]
+pub fn pulled_image(tenant: &Tenant, name: &str, reference: &str) -> Key {
+    Key::new(tenant, name, reference)
+}

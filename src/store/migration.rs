@@ -1,0 +1,1 @@
+//! Numbered steps that bring old data to the present form.

@@ -1,0 +1,149 @@
+//! Records and the envelope that they are stored in: `{"v": version, "rev": revision, "data": …}`, or `"doc"` with the
+//! digest of a file instead of `"data"` when the record is large.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::key::Key;
+use crate::table::{Changes, Table};
+
+/// A noun that the store keeps.
+pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// The tree that holds records of this kind.
+    const TREE: &'static str;
+    /// The version of the form; migrations bring older records up to it.
+    const VERSION: u32;
+    /// The kind's place in the schema.
+    #[doc(hidden)]
+    const NUMBER: usize;
+
+    /// Its key within the tree.
+    fn key(&self) -> Key;
+}
+
+/// A kind of record with its type erased, so that the writer can treat all trees alike.
+pub(crate) struct Kind {
+    pub(crate) number: usize,
+    pub(crate) tree: &'static str,
+    pub(crate) version: u32,
+    pub(crate) new_table: fn() -> Box<dyn AnyTable>,
+    pub(crate) new_changes: fn() -> Box<dyn AnyChanges>,
+}
+
+impl Kind {
+    pub(crate) const fn of<K: Record>() -> Self {
+        Self {
+            number: K::NUMBER,
+            tree: K::TREE,
+            version: K::VERSION,
+            new_table: || Box::new(Table::<K>::default()),
+            new_changes: || Box::new(Changes::<K>::default()),
+        }
+    }
+}
+
+/// A [`Table`] of some kind.
+pub(crate) trait AnyTable: Any + Send + Sync {
+    /// Adds a record from its envelope.
+    fn load(&mut self, key: &str, envelope: &[u8]) -> Result<(), serde_json::Error>;
+    /// Adds a record from its document.
+    fn load_document(&mut self, key: &str, json: &[u8]) -> Result<(), serde_json::Error>;
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+/// [`Changes`] of some kind.
+pub(crate) trait AnyChanges: Any + Send {
+    fn is_empty(&self) -> bool;
+    /// Hands out every change as key, revision and the record's JSON; `None` where it was deleted.
+    fn encode(&self, out: &mut dyn FnMut(&Key, u64, Option<Vec<u8>>)) -> Result<(), serde_json::Error>;
+    /// Moves the changes into the table and is empty after that.
+    fn publish(&mut self, table: &mut dyn AnyTable);
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+impl<K: Record> AnyTable for Table<K> {
+    fn load(&mut self, key: &str, envelope: &[u8]) -> Result<(), serde_json::Error> {
+        let Envelope { data } = serde_json::from_slice::<Envelope<K>>(envelope)?;
+        self.rows.insert(Key::from_stored(key), Arc::new(data));
+        Ok(())
+    }
+
+    fn load_document(&mut self, key: &str, json: &[u8]) -> Result<(), serde_json::Error> {
+        self.rows.insert(Key::from_stored(key), Arc::new(serde_json::from_slice(json)?));
+        Ok(())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+impl<K: Record> AnyChanges for Changes<K> {
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    fn encode(&self, out: &mut dyn FnMut(&Key, u64, Option<Vec<u8>>)) -> Result<(), serde_json::Error> {
+        for (key, change) in &self.rows {
+            let json = change.record.as_ref().map(|record| serde_json::to_vec(&**record)).transpose()?;
+            out(key, change.revision, json);
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, table: &mut dyn AnyTable) {
+        let table = table.as_any_mut().downcast_mut::<Table<K>>().expect("tables and changes share one numbering");
+        for (key, change) in std::mem::take(&mut self.rows) {
+            match change.record {
+                Some(record) => table.rows.insert(key, record),
+                None => table.rows.remove(&key),
+            };
+        }
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// What a stored value says about itself.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(crate) struct Header {
+    pub(crate) v: u32,
+    pub(crate) rev: u64,
+    /// The document that holds the data, when the value does not.
+    #[serde(default)]
+    pub(crate) doc: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "K: DeserializeOwned"))]
+struct Envelope<K> {
+    data: K,
+}
+
+/// The stored form of a record that is small enough to stand in the database.
+pub(crate) fn envelope(version: u32, revision: u64, json: &[u8]) -> Vec<u8> {
+    let mut value = format!("{{\"v\":{version},\"rev\":{revision},\"data\":").into_bytes();
+    value.extend_from_slice(json);
+    value.push(b'}');
+    value
+}
+
+/// The stored form of a record whose JSON is a document of that digest.
+pub(crate) fn envelope_of_document(version: u32, revision: u64, digest: &str) -> Vec<u8> {
+    format!("{{\"v\":{version},\"rev\":{revision},\"doc\":\"{digest}\"}}").into_bytes()
+}

@@ -1,0 +1,76 @@
+//! Every kind of record: its tree, the version of its form, its key.
+//!
+//! Holds: a change of form raises the version and adds a [`crate::migration`]; a tree's name never changes meaning.
+
+use cove_model::account::{AccountSetting, TenantRecord};
+use cove_model::cluster::Cluster;
+use cove_model::container_instance::ContainerInstance;
+use cove_model::logs::{LogGroup, LogStream};
+use cove_model::network::{SecurityGroup, Subnet, Vpc};
+use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Repository, Upload};
+use cove_model::role::Role;
+use cove_model::task::{ClientToken, Task};
+use cove_model::task_definition::{TaskDefinition, TaskFamily};
+
+use crate::key::Key;
+use crate::keys;
+use crate::record::{Kind, Record};
+
+/// Gives each noun its number (the place in [`KINDS`]), its tree, its version and its key.
+macro_rules! kinds {
+    ($($number:literal $noun:ty, $tree:literal, $version:literal, $record:ident => $key:expr;)*) => {
+        $(impl Record for $noun {
+            const TREE: &'static str = $tree;
+            const VERSION: u32 = $version;
+            const NUMBER: usize = $number;
+            fn key(&self) -> Key {
+                let $record = self;
+                $key
+            }
+        })*
+
+        /// All kinds, by number.
+        pub(crate) const KINDS: &[Kind] = &[$(Kind::of::<$noun>()),*];
+    };
+}
+
+kinds! {
+    0 Cluster, "clusters", 1, it => keys::cluster(&it.tenant, &it.name);
+    1 TaskFamily, "task_families", 1, it => keys::family(&it.tenant, &it.family);
+    2 TaskDefinition, "task_definitions", 1, it => keys::definition(&it.tenant, &it.family, it.revision);
+    3 Task, "tasks", 1, it => keys::task(&it.tenant, &it.cluster, &it.id);
+    4 ClientToken, "client_tokens", 1, it => keys::client_token(&it.tenant, &it.cluster, &it.token);
+    5 ContainerInstance, "container_instances", 1, it => keys::container_instance(&it.tenant, &it.cluster, &it.id);
+    6 AccountSetting, "account_settings", 1,
+        it => keys::account_setting(&it.tenant, it.principal_arn.as_deref(), &it.name);
+    7 TenantRecord, "tenants", 1, it => keys::tenant(&it.tenant);
+    8 Vpc, "vpcs", 1, it => keys::vpc(&it.tenant, &it.id);
+    9 Subnet, "subnets", 1, it => keys::subnet(&it.tenant, &it.id);
+    10 SecurityGroup, "security_groups", 1, it => keys::security_group(&it.tenant, &it.id);
+    11 Role, "roles", 1, it => keys::role(&it.account, &it.name);
+    12 LogGroup, "log_groups", 1, it => keys::log_group(&it.tenant, &it.name);
+    13 LogStream, "log_streams", 1, it => keys::log_stream(&it.tenant, &it.group, &it.name);
+    14 Repository, "repositories", 1, it => keys::repository(&it.tenant, &it.name);
+    15 Image, "images", 1, it => keys::image(&it.tenant, &it.repository, &it.digest);
+    16 ImageTag, "image_tags", 1, it => keys::image_tag(&it.tenant, &it.repository, &it.tag);
+    17 BlobLink, "blob_links", 1, it => keys::blob_link(&it.tenant, &it.repository, &it.digest);
+    18 Upload, "uploads", 1, it => keys::upload(&it.tenant, &it.repository, &it.id);
+    19 Referrer, "referrers", 1, it => keys::referrer(&it.tenant, &it.repository, &it.subject, &it.digest);
+    20 PulledImage, "pulled_images", 1, it => keys::pulled_image(&it.tenant, &it.name, &it.reference);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_own_tree_and_stands_at_its_number() {
+        let trees: HashSet<_> = KINDS.iter().map(|kind| kind.tree).collect();
+        assert_eq!(trees.len(), KINDS.len());
+        for (place, kind) in KINDS.iter().enumerate() {
+            assert_eq!(kind.number, place, "{}", kind.tree);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Tables in memory, the changes laid over them, and reading through both.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use crate::key::{Key, Prefix};
+use crate::record::{AnyTable, Record};
+use crate::schema::KINDS;
+
+/// All published records of a kind, in key order.
+pub(crate) struct Table<K> {
+    pub(crate) rows: BTreeMap<Key, Arc<K>>,
+}
+
+impl<K> Default for Table<K> {
+    fn default() -> Self {
+        Self { rows: BTreeMap::new() }
+    }
+}
+
+/// What the commands of one batch did to a kind.
+pub(crate) struct Changes<K> {
+    pub(crate) rows: BTreeMap<Key, Changed<K>>,
+}
+
+impl<K> Default for Changes<K> {
+    fn default() -> Self {
+        Self { rows: BTreeMap::new() }
+    }
+}
+
+/// The new record (`None`: deleted) and the revision of the command that made it.
+pub(crate) struct Changed<K> {
+    pub(crate) revision: u64,
+    pub(crate) record: Option<Arc<K>>,
+}
+
+/// Reading, the same on published state ([`View`]) and inside a command ([`crate::Tx`]).
+pub trait Read {
+    /// One record.
+    fn get<K: Record>(&self, key: &Key) -> Option<Arc<K>>;
+    /// Up to `limit` records of a range, in key order, those behind `after` only.
+    fn page<K: Record>(&self, prefix: &Prefix, after: Option<&Key>, limit: usize) -> Vec<Arc<K>>;
+    /// How many records lie in a range.
+    fn count<K: Record>(&self, prefix: &Prefix) -> usize;
+    /// All records of a range, in key order.
+    fn scan<K: Record>(&self, prefix: &Prefix) -> Vec<Arc<K>> {
+        self.page(prefix, None, usize::MAX)
+    }
+}
+
+/// Published state: everything in it is durable.
+pub struct View {
+    tables: Vec<Box<dyn AnyTable>>,
+    revision: u64,
+}
+
+impl View {
+    pub(crate) fn empty() -> Self {
+        Self { tables: KINDS.iter().map(|kind| (kind.new_table)()).collect(), revision: 0 }
+    }
+
+    /// The revision of the last published command.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    pub(crate) const fn set_revision(&mut self, revision: u64) {
+        self.revision = revision;
+    }
+
+    pub(crate) fn erased_mut(&mut self, number: usize) -> &mut dyn AnyTable {
+        &mut *self.tables[number]
+    }
+
+    pub(crate) fn table<K: Record>(&self) -> &Table<K> {
+        self.tables[K::NUMBER].as_any().downcast_ref().expect("a kind's number is its place in the schema")
+    }
+}
+
+impl Read for View {
+    fn get<K: Record>(&self, key: &Key) -> Option<Arc<K>> {
+        self.table::<K>().rows.get(key).cloned()
+    }
+
+    fn page<K: Record>(&self, prefix: &Prefix, after: Option<&Key>, limit: usize) -> Vec<Arc<K>> {
+        range(&self.table::<K>().rows, prefix, after).take(limit).map(|(_, record)| Arc::clone(record)).collect()
+    }
+
+    fn count<K: Record>(&self, prefix: &Prefix) -> usize {
+        range(&self.table::<K>().rows, prefix, None).count()
+    }
+}
+
+/// The rows whose key begins with `prefix` and lies behind `after`.
+pub(crate) fn range<'a, V>(
+    rows: &'a BTreeMap<Key, V>,
+    prefix: &'a Prefix,
+    after: Option<&Key>,
+) -> impl Iterator<Item = (&'a Key, &'a V)> {
+    let first = match after {
+        Some(after) if after.as_str() >= prefix.as_str() => Bound::Excluded(after.as_str()),
+        Some(_) | None => Bound::Included(prefix.as_str()),
+    };
+    rows.range::<str, _>((first, Bound::Unbounded)).take_while(|(key, _)| key.as_str().starts_with(prefix.as_str()))
+}
+
+/// The rows of a range as they are under the changes.
+pub(crate) fn merged<'a, K>(
+    table: &'a Table<K>,
+    changes: &'a Changes<K>,
+    prefix: &'a Prefix,
+    after: Option<&Key>,
+) -> impl Iterator<Item = &'a Arc<K>> {
+    let mut old = range(&table.rows, prefix, after).peekable();
+    let mut new = range(&changes.rows, prefix, after).peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let take_new = match (old.peek(), new.peek()) {
+                (None, None) => return None,
+                (Some(_), None) => false,
+                (None, Some(_)) => true,
+                (Some((old_key, _)), Some((new_key, _))) => {
+                    if old_key == new_key {
+                        old.next();
+                        true
+                    } else {
+                        new_key < old_key
+                    }
+                }
+            };
+            if !take_new {
+                return old.next().map(|(_, record)| record);
+            }
+            if let Some((_, Changed { record: Some(record), .. })) = new.next() {
+                return Some(record);
+            }
+        }
+    })
+}
