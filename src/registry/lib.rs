@@ -1,1 +1,38 @@
-//! registry
+//! The registry: blobs as files by digest, small store records around them, and the client that pulls from other
+//! registries. `/v2/` and ECR are two doors to it; the agent asks it for images to run.
+//!
+//! Holds: nothing is acknowledged before it is durable; a blob is visible in a repository only through its membership
+//! record; a manifest's bytes are kept and returned exactly as pushed.
+//!
+//! Why files and not store records: layers are gigabytes, and the kernel serves files best. See facts in `DESIGN.md`.
+
+pub mod archive;
+pub mod blobs;
+pub mod build;
+mod collect;
+pub mod digest;
+mod error;
+pub mod image_config;
+mod images;
+mod links;
+pub mod manifest;
+pub mod pull;
+mod referrers;
+mod registry;
+mod repositories;
+mod resolve;
+mod tags;
+mod uploads;
+mod writer;
+
+pub use collect::Collected;
+pub use digest::{Algorithm, Digest};
+pub use error::{ManifestFault, RegistryError};
+pub use image_config::ImageConfig;
+pub use images::{ManifestPut, Pushed, StoredManifest, UnlinkChecks};
+pub use links::BlobFile;
+pub use pull::{Credentials, PullError};
+pub use registry::{COLLECT_GRACE_MILLIS, PULLED_KEEP_MILLIS, Registry, RegistryConfig, UPLOAD_EXPIRY_MILLIS};
+pub use resolve::{LayerBlob, LocalImage, Progress, PullProgress};
+pub use tags::{Page, TAGS_PAGE, TAGS_PAGE_MAX};
+pub use uploads::ContentRange;

@@ -1,0 +1,214 @@
+//! Blobs as files: `blobs/ALGORITHM/ab/abcd…`, one copy whatever the number of repositories.
+//!
+//! In: temporary files with their digest. Out: paths.
+//!
+//! Holds: a file under its digest's name is whole and on disk before anyone is told of it (fsync, rename, fsync of the
+//! directory). A pinned blob is not swept.
+//!
+//! Why pins: between "the file is in place" and "its membership is in the store" the sweeper must not take it. Pinning
+//! and the sweeper's last look share one lock, so one of the two comes first. Pins live in RAM: after a crash there is
+//! no push under way that they could protect.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cove_base::files::sync_directory;
+
+use crate::digest::{Algorithm, Digest};
+
+/// The blob directory.
+#[derive(Debug, Clone)]
+pub struct BlobFiles {
+    root: PathBuf,
+    temporary: PathBuf,
+    pins: Arc<Mutex<HashMap<Digest, usize>>>,
+}
+
+/// Keeps one blob from being swept while it lives.
+#[derive(Debug)]
+pub struct Pin {
+    digest: Digest,
+    pins: Arc<Mutex<HashMap<Digest, usize>>>,
+}
+
+impl BlobFiles {
+    /// Makes the directories.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn open(root: PathBuf, temporary: PathBuf) -> io::Result<Self> {
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            fs::create_dir_all(root.join(algorithm.name()))?;
+        }
+        fs::create_dir_all(&temporary)?;
+        Ok(Self { root, temporary, pins: Arc::default() })
+    }
+
+    /// Where the blob lies, or would lie.
+    #[must_use]
+    pub fn path(&self, digest: &Digest) -> PathBuf {
+        self.root.join(digest.algorithm().name()).join(&digest.hex()[..2]).join(digest.hex())
+    }
+
+    /// A file for bytes that have no digest yet, in the same file system.
+    #[must_use]
+    pub fn temporary(&self, name: &str) -> PathBuf {
+        self.temporary.join(name)
+    }
+
+    /// The directory of temporary files.
+    #[must_use]
+    pub fn temporary_directory(&self) -> &Path {
+        &self.temporary
+    }
+
+    /// The size of a blob that is there.
+    #[must_use]
+    pub fn size(&self, digest: &Digest) -> Option<u64> {
+        fs::metadata(self.path(digest)).ok().map(|meta| meta.len())
+    }
+
+    /// Keeps the blob from being swept until the pin is dropped.
+    #[must_use]
+    pub fn pin(&self, digest: &Digest) -> Pin {
+        *self.lock().entry(digest.clone()).or_insert(0) += 1;
+        Pin { digest: digest.clone(), pins: Arc::clone(&self.pins) }
+    }
+
+    /// Moves a complete temporary file under its digest. The caller holds a pin and has checked the digest.
+    ///
+    /// # Errors
+    /// Whatever the file system says; the temporary file may remain.
+    pub fn adopt(&self, file: &File, temporary: &Path, digest: &Digest) -> io::Result<PathBuf> {
+        file.sync_all()?;
+        let target = self.path(digest);
+        let directory = target.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        match fs::create_dir(directory) {
+            Ok(()) => sync_directory(&self.root.join(digest.algorithm().name()))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        // Over an old copy too: the content is the same, and a damaged one is healed.
+        fs::rename(temporary, &target)?;
+        sync_directory(directory)?;
+        Ok(target)
+    }
+
+    /// Writes a small blob, such as a manifest. The caller holds a pin.
+    ///
+    /// # Errors
+    /// Whatever the file system says; nothing remains then.
+    pub fn write(&self, digest: &Digest, bytes: &[u8]) -> io::Result<PathBuf> {
+        let temporary = self.temporary(&format!("{}.blob", cove_base::ids::random_hex(8)));
+        let written = File::create_new(&temporary).and_then(|mut file| {
+            file.write_all(bytes)?;
+            self.adopt(&file, &temporary, digest)
+        });
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    }
+
+    /// Removes the candidates that are neither pinned nor alive. `alive` is asked once, under the lock that pins take,
+    /// so what it says cannot be overtaken by a push. Answers how many files and bytes went.
+    pub(crate) fn sweep(&self, candidates: &[Digest], alive: impl FnOnce(&[Digest]) -> Vec<bool>) -> (u64, u64) {
+        let pins = self.lock();
+        let (mut files, mut bytes) = (0, 0);
+        for (digest, alive) in candidates.iter().zip(alive(candidates)) {
+            if alive || pins.contains_key(digest) {
+                continue;
+            }
+            let size = self.size(digest).unwrap_or(0);
+            match fs::remove_file(self.path(digest)) {
+                Ok(()) => {
+                    files += 1;
+                    bytes += size;
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(%digest, %error, "could not remove an unused blob"),
+            }
+        }
+        (files, bytes)
+    }
+
+    /// Every blob file with its age in milliseconds, by the file's own time.
+    pub(crate) fn list(&self, now: std::time::SystemTime) -> Vec<(Digest, u64)> {
+        let mut found = Vec::new();
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            for directory in entries(&self.root.join(algorithm.name())) {
+                for file in entries(&directory.path()) {
+                    let name = file.file_name();
+                    let Some(digest) = Digest::parse(&format!("{}:{}", algorithm.name(), name.to_string_lossy()))
+                    else {
+                        continue;
+                    };
+                    found.push((digest, age_millis(&file, now)));
+                }
+            }
+        }
+        found
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Digest, usize>> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(crate) fn entries(directory: &Path) -> impl Iterator<Item = fs::DirEntry> {
+    fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok)
+}
+
+/// A file whose time lies in the future is new.
+pub(crate) fn age_millis(file: &fs::DirEntry, now: std::time::SystemTime) -> u64 {
+    let modified = file.metadata().and_then(|meta| meta.modified()).unwrap_or(now);
+    now.duration_since(modified).map_or(0, |age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut pins = self.pins.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = pins.get_mut(&self.digest) {
+            *count -= 1;
+            if *count == 0 {
+                pins.remove(&self.digest);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files() -> (tempfile::TempDir, BlobFiles) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = BlobFiles::open(directory.path().join("blobs"), directory.path().join("uploads")).expect("open");
+        (directory, files)
+    }
+
+    #[test]
+    fn a_written_blob_lies_under_its_digest_and_leaves_no_temporary() {
+        let (_guard, files) = files();
+        let digest = Digest::of(b"x");
+        let path = files.write(&digest, b"x").expect("write");
+        assert_eq!(fs::read(path).expect("read"), b"x");
+        assert_eq!(entries(files.temporary_directory()).count(), 0);
+        assert_eq!(files.size(&digest), Some(1));
+    }
+
+    #[test]
+    fn a_pinned_blob_is_not_swept_until_the_pin_goes() {
+        let (_guard, files) = files();
+        let digest = Digest::of(b"x");
+        let pin = files.pin(&digest);
+        files.write(&digest, b"x").expect("write");
+        let dead = |of: &[Digest]| vec![false; of.len()];
+        assert_eq!(files.sweep(std::slice::from_ref(&digest), dead), (0, 0));
+        drop(pin);
+        assert_eq!(files.sweep(&[digest], dead), (1, 1));
+    }
+}

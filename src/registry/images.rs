@@ -1,0 +1,327 @@
+//! Manifests in repositories, and the tags that point at them.
+//!
+//! Holds: the bytes of a manifest are the blob of its digest, exactly as pushed; manifest, tags, memberships and referrer
+//! of one push are one transaction; deleting a tag keeps the manifest, deleting a manifest takes its tags.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cove_model::arn::Tenant;
+use cove_model::image::{ImageSelector, is_tag};
+use cove_model::registry::{BlobLink, Image, ImageTag, Referrer, Repository, TagMutability};
+use cove_store::{Prefix, Read, Tx, keys};
+
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::manifest::{MANIFEST_MAX_BYTES, Manifest};
+use crate::registry::{Registry, blocking};
+use crate::repositories::known;
+
+/// A pull is recorded at most this often per image: ECR's own record is as coarse, and pulls stay free of writes.
+const PULL_RECORD_MILLIS: i64 = 60 * 60 * 1000;
+
+/// A manifest to be pushed.
+#[derive(Debug, Clone)]
+pub struct ManifestPut {
+    pub bytes: Bytes,
+    /// The Content-Type, if one was sent.
+    pub media_type: Option<String>,
+    /// The digest that the client gave; its algorithm is kept.
+    pub digest: Option<Digest>,
+    pub tags: Vec<String>,
+}
+
+/// What a push did.
+#[derive(Debug, Clone)]
+pub struct Pushed {
+    pub image: Image,
+    /// Whether manifest and tags were there before, as they are now.
+    pub unchanged: bool,
+}
+
+/// A manifest as it was pushed.
+#[derive(Debug, Clone)]
+pub struct StoredManifest {
+    pub image: Arc<Image>,
+    pub bytes: Bytes,
+}
+
+/// What deleting a manifest looks at. OCI clients take indexes apart in any order; ECR refuses that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnlinkChecks {
+    None,
+    Indexes,
+}
+
+impl Registry {
+    /// Pushes a manifest.
+    ///
+    /// # Errors
+    /// When it is no manifest, names blobs that the repository lacks, or would move an immutable tag.
+    pub async fn put_manifest(
+        &self,
+        tenant: &Tenant,
+        repository: &str,
+        put: ManifestPut,
+    ) -> Result<Pushed, RegistryError> {
+        if put.bytes.len() > MANIFEST_MAX_BYTES {
+            return Err(RegistryError::ManifestTooLarge { limit: MANIFEST_MAX_BYTES });
+        }
+        if let Some(bad) = put.tags.iter().find(|tag| !is_tag(tag)) {
+            return Err(RegistryError::TagInvalid(bad.clone()));
+        }
+        self.repository(tenant, repository)?;
+        let manifest =
+            Manifest::parse(&put.bytes, put.media_type.as_deref()).map_err(RegistryError::ManifestInvalid)?;
+        let digest = match put.digest {
+            None => Digest::of(&put.bytes),
+            Some(promised) => {
+                let got = Digest::with(promised.algorithm(), &put.bytes);
+                if got != promised {
+                    return Err(RegistryError::DigestMismatch { promised: promised.to_string(), got: got.to_string() });
+                }
+                got
+            }
+        };
+        let pin = self.blobs.pin(&digest);
+        let (files, named, bytes) = (self.blobs.clone(), digest.clone(), put.bytes.clone());
+        blocking(move || files.write(&named, &bytes)).await.map_err(RegistryError::io("write a manifest"))?;
+        let push = Push {
+            tenant: tenant.clone(),
+            repository: repository.to_owned(),
+            digest: digest.to_string(),
+            size: put.bytes.len() as u64,
+            manifest,
+            tags: put.tags,
+        };
+        let pushed = self.store.write(move |tx| push.record(tx)).await?;
+        drop(pin);
+        Ok(pushed)
+    }
+
+    /// The record of a manifest by tag or digest.
+    ///
+    /// # Errors
+    /// When repository or manifest is unknown.
+    pub fn image(
+        &self,
+        tenant: &Tenant,
+        repository: &str,
+        selector: &ImageSelector,
+    ) -> Result<Arc<Image>, RegistryError> {
+        self.store.read(|view| find(view, tenant, repository, selector))
+    }
+
+    /// A manifest with its bytes.
+    ///
+    /// # Errors
+    /// When repository or manifest is unknown, or its file cannot be read.
+    pub async fn manifest(
+        &self,
+        tenant: &Tenant,
+        repository: &str,
+        selector: &ImageSelector,
+    ) -> Result<StoredManifest, RegistryError> {
+        let image = self.image(tenant, repository, selector)?;
+        let bytes = self.manifest_bytes(&image.digest).await?;
+        Ok(StoredManifest { image, bytes })
+    }
+
+    /// The bytes of a manifest whose record is at hand.
+    ///
+    /// # Errors
+    /// When its file cannot be read.
+    pub async fn manifest_bytes(&self, digest: &str) -> Result<Bytes, RegistryError> {
+        let named = Digest::parse(digest).ok_or_else(|| RegistryError::DigestInvalid(digest.to_owned()))?;
+        let path = self.blobs.path(&named);
+        let read = blocking(move || std::fs::read(path)).await;
+        Ok(Bytes::from(read.map_err(RegistryError::io(format!("read manifest `{digest}`")))?))
+    }
+
+    /// Notes that an image was pulled, without making the puller wait.
+    pub fn note_pull(&self, image: &Arc<Image>) {
+        let now = self.clock.now();
+        if image.last_pulled_at.is_some_and(|last| now < last.plus_millis(PULL_RECORD_MILLIS)) {
+            return;
+        }
+        let (store, image) = (self.store.clone(), Arc::clone(image));
+        tokio::spawn(async move {
+            let key = keys::image(&image.tenant, &image.repository, &image.digest);
+            let noted = store.write(move |tx| {
+                if let Some(found) = tx.get::<Image>(&key) {
+                    tx.put(Image { last_pulled_at: Some(now), ..(*found).clone() });
+                }
+                Ok::<_, RegistryError>(())
+            });
+            if let Err(error) = noted.await {
+                tracing::warn!(%error, "could not note a pull");
+            }
+        });
+    }
+
+    /// Removes a tag; the manifest stays.
+    ///
+    /// # Errors
+    /// When repository or tag is unknown.
+    pub async fn delete_tag(&self, tenant: &Tenant, repository: &str, tag: &str) -> Result<ImageTag, RegistryError> {
+        let (tenant, repository, tag) = (tenant.clone(), repository.to_owned(), tag.to_owned());
+        self.store
+            .write(move |tx| {
+                known(tx, &tenant, &repository)?;
+                let key = keys::image_tag(&tenant, &repository, &tag);
+                let Some(found) = tx.get::<ImageTag>(&key) else {
+                    return Err(RegistryError::ManifestUnknown { repository, reference: tag });
+                };
+                tx.delete::<ImageTag>(&key);
+                Ok((*found).clone())
+            })
+            .await
+    }
+
+    /// Removes a manifest with its tags; the tags that went.
+    ///
+    /// # Errors
+    /// When repository or manifest is unknown, or, if that is looked at, an index of the repository names it.
+    pub async fn delete_manifest(
+        &self,
+        tenant: &Tenant,
+        repository: &str,
+        digest: &str,
+        checks: UnlinkChecks,
+    ) -> Result<Vec<String>, RegistryError> {
+        let (tenant, repository, digest) = (tenant.clone(), repository.to_owned(), digest.to_owned());
+        self.store
+            .write(move |tx| {
+                known(tx, &tenant, &repository)?;
+                let key = keys::image(&tenant, &repository, &digest);
+                let Some(image) = tx.get::<Image>(&key) else {
+                    return Err(RegistryError::ManifestUnknown { repository, reference: digest });
+                };
+                let inside = Prefix::parent(&tenant, &repository);
+                if checks == UnlinkChecks::Indexes {
+                    let images = tx.scan::<Image>(&inside);
+                    if let Some(index) = images.iter().find(|other| other.manifests.contains(&digest)) {
+                        return Err(RegistryError::ManifestInUse { digest, index: index.digest.clone() });
+                    }
+                }
+                let tags = tx.scan::<ImageTag>(&inside);
+                let tags: Vec<String> =
+                    tags.iter().filter(|tag| tag.digest == digest).map(|tag| tag.tag.clone()).collect();
+                for tag in &tags {
+                    tx.delete::<ImageTag>(&keys::image_tag(&tenant, &repository, tag));
+                }
+                if let Some(subject) = &image.subject {
+                    tx.delete::<Referrer>(&keys::referrer(&tenant, &repository, subject, &digest));
+                }
+                tx.delete::<Image>(&key);
+                Ok(tags)
+            })
+            .await
+    }
+}
+
+/// A manifest on its way into the store.
+struct Push {
+    tenant: Tenant,
+    repository: String,
+    digest: String,
+    size: u64,
+    manifest: Manifest,
+    tags: Vec<String>,
+}
+
+impl Push {
+    fn record(self, tx: &mut Tx<'_>) -> Result<Pushed, RegistryError> {
+        let repository = known(tx, &self.tenant, &self.repository)?;
+        let blobs = self.manifest.blobs();
+        let lacks =
+            |digest: &&String| tx.get::<BlobLink>(&keys::blob_link(&self.tenant, &self.repository, digest)).is_none();
+        let missing: Vec<String> = blobs.iter().filter(lacks).cloned().collect();
+        if !missing.is_empty() {
+            return Err(RegistryError::ManifestBlobUnknown(missing));
+        }
+        let moved = self.put_tags(tx, &repository)?;
+        let before = tx.get::<Image>(&keys::image(&self.tenant, &self.repository, &self.digest));
+        let unchanged = before.is_some() && !moved;
+        let image = Image {
+            tenant: self.tenant,
+            repository: self.repository,
+            digest: self.digest,
+            media_type: self.manifest.media_type.clone(),
+            manifest_size: self.size,
+            image_size: self.manifest.content_size(),
+            artifact_type: self.manifest.artifact_type.clone(),
+            config_media_type: self.manifest.config_media_type().map(str::to_owned),
+            blobs,
+            manifests: self.manifest.manifests(),
+            subject: self.manifest.subject.as_ref().map(|subject| subject.digest.clone()),
+            pushed_at: before.as_ref().map_or(tx.now(), |known| known.pushed_at),
+            last_pulled_at: before.as_ref().and_then(|known| known.last_pulled_at),
+        };
+        if before.is_none() {
+            put_referrer(tx, &image, &self.manifest);
+            tx.put(image.clone());
+        }
+        Ok(Pushed { image, unchanged })
+    }
+
+    /// Points the tags at the manifest; whether any moved.
+    fn put_tags(&self, tx: &mut Tx<'_>, repository: &Repository) -> Result<bool, RegistryError> {
+        let mut moved = false;
+        for tag in &self.tags {
+            let current = tx.get::<ImageTag>(&keys::image_tag(&self.tenant, &self.repository, tag));
+            match current {
+                Some(current) if current.digest == self.digest => continue,
+                Some(current) if repository.tag_mutability == TagMutability::Immutable => {
+                    let (repository, tag) = (self.repository.clone(), tag.clone());
+                    return Err(RegistryError::TagImmutable { repository, tag, digest: current.digest.clone() });
+                }
+                Some(_) | None => {}
+            }
+            moved = true;
+            tx.put(ImageTag {
+                tenant: self.tenant.clone(),
+                repository: self.repository.clone(),
+                tag: tag.clone(),
+                digest: self.digest.clone(),
+            });
+        }
+        Ok(moved)
+    }
+}
+
+fn put_referrer(tx: &mut Tx<'_>, image: &Image, manifest: &Manifest) {
+    let Some(subject) = &image.subject else { return };
+    tx.put(Referrer {
+        tenant: image.tenant.clone(),
+        repository: image.repository.clone(),
+        subject: subject.clone(),
+        digest: image.digest.clone(),
+        media_type: image.media_type.clone(),
+        size: image.manifest_size,
+        artifact_type: manifest.shown_artifact_type().map(str::to_owned),
+        annotations: manifest.annotations.clone(),
+    });
+}
+
+/// An image by tag or digest.
+pub(crate) fn find(
+    read: &impl Read,
+    tenant: &Tenant,
+    repository: &str,
+    selector: &ImageSelector,
+) -> Result<Arc<Image>, RegistryError> {
+    known(read, tenant, repository)?;
+    let unknown = || RegistryError::ManifestUnknown {
+        repository: repository.to_owned(),
+        reference: selector.as_str().to_owned(),
+    };
+    let digest = match selector {
+        ImageSelector::Digest(digest) => digest.clone(),
+        ImageSelector::Tag(tag) => {
+            let key = keys::image_tag(tenant, repository, tag);
+            read.get::<ImageTag>(&key).ok_or_else(unknown)?.digest.clone()
+        }
+    };
+    read.get::<Image>(&keys::image(tenant, repository, &digest)).ok_or_else(unknown)
+}

@@ -1,0 +1,132 @@
+//! Membership of blobs in repositories: nobody reads a blob through a repository that lacks it.
+
+use std::path::PathBuf;
+
+use cove_model::arn::Tenant;
+use cove_model::registry::{BlobLink, Image};
+use cove_store::{Prefix, Read, Tx, keys};
+
+use crate::digest::Digest;
+use crate::error::RegistryError;
+use crate::registry::{Registry, blocking};
+use crate::repositories::known;
+
+/// A blob that a repository has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobFile {
+    pub digest: Digest,
+    pub path: PathBuf,
+    pub size: u64,
+}
+
+impl Registry {
+    /// A blob, if the repository has it.
+    ///
+    /// # Errors
+    /// When the repository or the blob is unknown.
+    pub fn blob(&self, tenant: &Tenant, repository: &str, digest: &Digest) -> Result<BlobFile, RegistryError> {
+        let link = self.store.read(|view| {
+            known(view, tenant, repository)?;
+            view.get::<BlobLink>(&keys::blob_link(tenant, repository, digest.as_str()))
+                .ok_or_else(|| RegistryError::BlobUnknown(digest.to_string()))
+        })?;
+        Ok(BlobFile { digest: digest.clone(), path: self.blobs.path(digest), size: link.size })
+    }
+
+    /// Makes a blob of another repository of the same tenant a member of this one; `from` of `None` means any. Whether
+    /// there was such a blob.
+    ///
+    /// # Errors
+    /// When the target repository is unknown.
+    pub async fn mount(
+        &self,
+        tenant: &Tenant,
+        repository: &str,
+        digest: &Digest,
+        from: Option<&str>,
+    ) -> Result<bool, RegistryError> {
+        let (tenant, repository, digest) = (tenant.clone(), repository.to_owned(), digest.to_string());
+        let from = from.map(str::to_owned);
+        self.store
+            .write(move |tx| {
+                known(tx, &tenant, &repository)?;
+                let source = match &from {
+                    Some(from) => tx.get::<BlobLink>(&keys::blob_link(&tenant, from, &digest)),
+                    None => {
+                        tx.scan::<BlobLink>(&Prefix::tenant(&tenant)).into_iter().find(|link| link.digest == digest)
+                    }
+                };
+                let Some(source) = source else { return Ok(false) };
+                link(tx, &tenant, &repository, &digest, source.size);
+                Ok(true)
+            })
+            .await
+    }
+
+    /// Takes a blob out of a repository. The file goes with a later collection.
+    ///
+    /// # Errors
+    /// When the repository or blob is unknown, or an image of the repository needs it.
+    pub async fn delete_blob(&self, tenant: &Tenant, repository: &str, digest: &Digest) -> Result<(), RegistryError> {
+        let (tenant, repository, digest) = (tenant.clone(), repository.to_owned(), digest.to_string());
+        self.store
+            .write(move |tx| {
+                known(tx, &tenant, &repository)?;
+                let images = tx.scan::<Image>(&Prefix::parent(&tenant, &repository));
+                if let Some(image) = images.iter().find(|image| image.blobs.contains(&digest)) {
+                    return Err(RegistryError::BlobInUse { digest, image: image.digest.clone() });
+                }
+                if tx.delete::<BlobLink>(&keys::blob_link(&tenant, &repository, &digest)) {
+                    Ok(())
+                } else {
+                    Err(RegistryError::BlobUnknown(digest))
+                }
+            })
+            .await
+    }
+
+    /// Adds a small blob whose bytes are at hand.
+    ///
+    /// # Errors
+    /// When the repository is unknown or the bytes cannot be kept.
+    pub async fn put_blob(&self, tenant: &Tenant, repository: &str, bytes: Vec<u8>) -> Result<Digest, RegistryError> {
+        let digest = Digest::of(&bytes);
+        let size = bytes.len() as u64;
+        let pin = self.blobs.pin(&digest);
+        let (files, named) = (self.blobs.clone(), digest.clone());
+        blocking(move || files.write(&named, &bytes)).await.map_err(RegistryError::io("write a blob"))?;
+        self.link_blob(tenant, repository, &digest, size).await?;
+        drop(pin);
+        Ok(digest)
+    }
+
+    /// Records that a repository has a blob whose file is in place. The caller holds a pin.
+    pub(crate) async fn link_blob(
+        &self,
+        tenant: &Tenant,
+        repository: &str,
+        digest: &Digest,
+        size: u64,
+    ) -> Result<(), RegistryError> {
+        let (tenant, repository, digest) = (tenant.clone(), repository.to_owned(), digest.to_string());
+        self.store
+            .write(move |tx| {
+                known(tx, &tenant, &repository)?;
+                link(tx, &tenant, &repository, &digest, size);
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Puts the record; the time starts anew, so that a blob which is pushed again is not collected as an old one.
+pub(crate) fn link(tx: &mut Tx<'_>, tenant: &Tenant, repository: &str, digest: &str, size: u64) {
+    let linked_at = tx.now();
+    tx.put(BlobLink {
+        tenant: tenant.clone(),
+        repository: repository.to_owned(),
+        digest: digest.to_owned(),
+        size,
+        linked_at,
+    });
+}

@@ -1,0 +1,57 @@
+//! Why a pull failed, in the words that Docker and ECS users know: the text becomes a task's stop reason.
+
+/// A failed pull. Clonable, because several tasks may wait for the same download.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PullError {
+    #[error("failed to resolve reference \"{reference}\": {reference}: not found")]
+    NotFound { reference: String },
+    #[error(
+        "Error response from daemon: pull access denied for {repository}, repository does not exist or may require \
+         'docker login': denied: requested access to the resource is denied"
+    )]
+    Denied { repository: String },
+    #[error("Error response from daemon: manifest for {reference} not found: manifest unknown: manifest unknown")]
+    ManifestUnknown { reference: String },
+    #[error("Error response from daemon: no matching manifest for linux/{arch} in the manifest list entries")]
+    NoPlatform { arch: &'static str },
+    #[error("Error response from daemon: toomanyrequests: {host} refuses more pulls for now")]
+    RateLimited { host: String },
+    #[error("Error response from daemon: Get \"{url}\": {cause}")]
+    Unreachable { url: String, cause: String },
+    #[error("Error response from daemon: Get \"{url}\": received unexpected HTTP status: {status}")]
+    Status { url: String, status: u16 },
+    #[error("Error response from daemon: image {reference} is damaged: {cause}")]
+    Invalid { reference: String, cause: String },
+    #[error("filesystem layer verification failed for digest {digest}")]
+    DigestMismatch { digest: String },
+    #[error("failed to register layer: write: no space left on device")]
+    DiskFull,
+    #[error("failed to keep the image: {cause}")]
+    Keep { cause: String },
+}
+
+impl PullError {
+    /// Whether the registry could not be asked at all, so that a copy from before may stand in.
+    pub(crate) const fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::RateLimited { .. } => true,
+            Self::Status { status, .. } => *status >= 500,
+            Self::NotFound { .. }
+            | Self::Denied { .. }
+            | Self::ManifestUnknown { .. }
+            | Self::NoPlatform { .. }
+            | Self::Invalid { .. }
+            | Self::DigestMismatch { .. }
+            | Self::DiskFull
+            | Self::Keep { .. } => false,
+        }
+    }
+
+    /// Failure to write what was fetched.
+    pub(crate) fn keep(error: &(dyn std::error::Error + 'static)) -> Self {
+        let full = error
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded));
+        if full { Self::DiskFull } else { Self::Keep { cause: cove_base::error::chain(error) } }
+    }
+}

@@ -1,0 +1,420 @@
+//! Talks to a registry: manifests and blobs, with tokens, mirrors and resumed downloads.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use cove_model::image::DOCKER_HUB;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, RANGE, WWW_AUTHENTICATE};
+use hyper::{Response, StatusCode};
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use super::challenge::{self, Challenge};
+use super::http::{Http, HttpError};
+use super::{Credentials, PullError, docker_config};
+use crate::blobs::BlobFiles;
+use crate::digest::Digest;
+use crate::manifest::{MANIFEST_MAX_BYTES, MEDIA_TYPES};
+use crate::registry::{RegistryConfig, blocking};
+use crate::writer::{PourError, Writer, pour};
+
+/// Blobs fetched at once by the whole server; Docker takes three per pull.
+const DOWNLOADS_MAX: usize = 8;
+/// Tries per blob; each goes on where the last one stopped.
+const TRIES_MAX: u32 = 6;
+/// Pause before the second try; doubles each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// A registry that sends nothing for this long is asked again.
+const IDLE_LIMIT: Duration = Duration::from_secs(60);
+/// Token replies are a few kilobytes.
+const TOKEN_MAX_BYTES: usize = 1024 * 1024;
+/// Remembered tokens; forgotten together when there are more.
+const TOKENS_MAX: usize = 1024;
+
+/// Where an image comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    pub(crate) host: String,
+    pub(crate) repository: String,
+    pub(crate) credentials: Option<Credentials>,
+}
+
+/// A manifest as the registry sent it, its digest computed here.
+#[derive(Debug, Clone)]
+pub(crate) struct RemoteManifest {
+    pub(crate) digest: Digest,
+    pub(crate) media_type: Option<String>,
+    pub(crate) bytes: Bytes,
+}
+
+/// The client.
+pub(crate) struct Puller {
+    http: Http,
+    config: Arc<RegistryConfig>,
+    tokens: Mutex<HashMap<TokenKey, String>>,
+    slots: Semaphore,
+}
+
+/// Host, repository, user: a token is good for these alone.
+type TokenKey = (String, String, Option<String>);
+
+impl Puller {
+    pub(crate) fn new(config: Arc<RegistryConfig>) -> Self {
+        let http = Http::new(config.extra_ca.clone(), config.insecure_hosts.clone());
+        Self { http, config, tokens: Mutex::default(), slots: Semaphore::new(DOWNLOADS_MAX) }
+    }
+
+    /// Fetches a manifest by tag or digest.
+    pub(crate) async fn manifest(&self, source: &Source, reference: &str) -> Result<RemoteManifest, PullError> {
+        let path = format!("manifests/{reference}");
+        let name = shown(source, reference);
+        let response = self.retried(source, &path, &[(ACCEPT.as_str(), MEDIA_TYPES.join(", "))]).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Err(PullError::ManifestUnknown { reference: name });
+        }
+        let url = self.url(&source.host, source, &path);
+        let response = success(response, source, &url)?;
+        let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = Limited::new(response.into_body(), MANIFEST_MAX_BYTES).collect();
+        let bytes = match tokio::time::timeout(IDLE_LIMIT, body).await {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) => return Err(PullError::Invalid { reference: name, cause: error.to_string() }),
+            Err(_) => return Err(PullError::Unreachable { url, cause: "timeout awaiting the body".to_owned() }),
+        };
+        let wanted = Digest::parse(reference);
+        let digest = wanted.as_ref().map_or_else(|| Digest::of(&bytes), |by| Digest::with(by.algorithm(), &bytes));
+        if wanted.is_some_and(|wanted| wanted != digest) {
+            return Err(PullError::DigestMismatch { digest: reference.to_owned() });
+        }
+        Ok(RemoteManifest { digest, media_type, bytes })
+    }
+
+    /// Fetches a blob into the blob directory. The caller holds a pin and knows that it is not there.
+    pub(crate) async fn blob(
+        &self,
+        source: &Source,
+        digest: &Digest,
+        size: u64,
+        files: &BlobFiles,
+        told: impl Fn(u64) + Send + Sync,
+    ) -> Result<(), PullError> {
+        let _slot = self.slots.acquire().await.map_err(|error| PullError::keep(&error))?;
+        let path = files.temporary(&format!("{}.pull", cove_base::ids::random_hex(8)));
+        let fetched = self.fetch(source, digest, size, &path, told).await;
+        let kept = match fetched {
+            Ok(writer) => {
+                let (files, digest, path) = (files.clone(), digest.clone(), path.clone());
+                let adopted = blocking(move || files.adopt(&writer.file, &path, &digest)).await;
+                adopted.map(|_| ()).map_err(|error| PullError::keep(&error))
+            }
+            Err(error) => Err(error),
+        };
+        if kept.is_err() {
+            let _ = std::fs::remove_file(&path);
+        }
+        kept
+    }
+
+    async fn fetch(
+        &self,
+        source: &Source,
+        digest: &Digest,
+        size: u64,
+        path: &Path,
+        told: impl Fn(u64) + Send + Sync,
+    ) -> Result<Writer, PullError> {
+        let algorithm = digest.algorithm();
+        let mut writer = Writer::create(path, algorithm).map_err(|error| PullError::keep(&error))?;
+        let mut pause = FIRST_PAUSE;
+        let mut last = PullError::DigestMismatch { digest: digest.to_string() };
+        for attempt in 0..TRIES_MAX {
+            if attempt > 0 {
+                tracing::info!(%digest, offset = writer.length, error = %last, "goes on with a download that broke");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            if writer.length > size || (writer.length == size && writer.hasher.clone().finish() != *digest) {
+                // What came so far is wrong: once more from the start, then give up.
+                let fresh = (crate::digest::Hasher::new(algorithm), 0);
+                writer.roll_back(fresh).map_err(|error| PullError::keep(&error))?;
+            }
+            let (back, outcome) = self.fetch_rest(source, digest, size, writer, &told).await;
+            writer = back;
+            match outcome {
+                Ok(()) if writer.length == size && writer.hasher.clone().finish() == *digest => return Ok(writer),
+                Ok(()) => last = PullError::DigestMismatch { digest: digest.to_string() },
+                Err(error) if error.is_unreachable() => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// One request for what is missing; everything that arrives is kept for the next try.
+    async fn fetch_rest(
+        &self,
+        source: &Source,
+        digest: &Digest,
+        size: u64,
+        mut writer: Writer,
+        told: &(impl Fn(u64) + Send + Sync),
+    ) -> (Writer, Result<(), PullError>) {
+        if writer.length == size {
+            return (writer, Ok(()));
+        }
+        let path = format!("blobs/{digest}");
+        let url = self.url(&source.host, source, &path);
+        let offset = writer.length;
+        let range: &[_] = if offset > 0 { &[(RANGE.as_str(), format!("bytes={offset}-"))] } else { &[] };
+        let response =
+            match self.request(source, &path, range).await.and_then(|response| success(response, source, &url)) {
+                Ok(response) => response,
+                Err(error) => return (writer, Err(error)),
+            };
+        if offset > 0 && !continues_at(&response, offset) {
+            let fresh = (crate::digest::Hasher::new(digest.algorithm()), 0);
+            if let Err(error) = writer.roll_back(fresh) {
+                return (writer, Err(PullError::keep(&error)));
+            }
+        }
+        let start = writer.length;
+        let mut body = IdleLimited::new(response.into_body());
+        let (writer, poured) = pour(writer, &mut body, size - start, |poured| told(start + poured)).await;
+        let outcome = match poured {
+            Ok(_) => Ok(()),
+            Err(PourError::Body(cause)) => Err(PullError::Unreachable { url, cause }),
+            Err(PourError::TooLong) => Err(PullError::DigestMismatch { digest: digest.to_string() }),
+            Err(PourError::File(error)) => Err(PullError::keep(&error)),
+        };
+        (writer, outcome)
+    }
+
+    /// A request that is tried again while the registry cannot be reached.
+    async fn retried(
+        &self,
+        source: &Source,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Response<Incoming>, PullError> {
+        let mut pause = FIRST_PAUSE;
+        for _ in 1..3 {
+            match self.request(source, path, headers).await {
+                Err(error) if error.is_unreachable() => tracing::info!(%error, "asks the registry again"),
+                Ok(response) if response.status().is_server_error() => {}
+                done => return done,
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        self.request(source, path, headers).await
+    }
+
+    /// Asks the mirrors of the host, then the host.
+    async fn request(
+        &self,
+        source: &Source,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Response<Incoming>, PullError> {
+        for mirror in self.config.mirrors.get(&source.host).into_iter().flatten() {
+            match self.ask(mirror, None, source, path, headers).await {
+                Ok(response) if response.status().is_success() => return Ok(response),
+                Ok(response) => tracing::debug!(%mirror, status = %response.status(), "the mirror does not have it"),
+                Err(error) => tracing::info!(%mirror, %error, "the mirror does not answer"),
+            }
+        }
+        self.ask(&source.host, source.credentials.as_ref(), source, path, headers).await
+    }
+
+    /// One request to one host, with a second one after a challenge.
+    async fn ask(
+        &self,
+        host: &str,
+        credentials: Option<&Credentials>,
+        source: &Source,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Response<Incoming>, PullError> {
+        let url = self.url(host, source, path);
+        let failed = |error: HttpError| PullError::Unreachable { url: url.clone(), cause: error.0 };
+        let credentials = match credentials {
+            Some(given) => Some(given.clone()),
+            None => self.configured(host).await,
+        };
+        let user = credentials.as_ref().map(|known| known.username.clone());
+        let key = (host.to_owned(), source.repository.clone(), user);
+        let remembered = self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let response = self.http.get(&url, headers, remembered.as_deref()).await.map_err(failed)?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let challenges = response.headers().get_all(WWW_AUTHENTICATE);
+        let challenge = challenges.iter().find_map(|value| challenge::parse(value.to_str().ok()?));
+        let Some(authorization) = self.answer(challenge, credentials.as_ref(), source).await? else {
+            return Ok(response);
+        };
+        {
+            let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            if tokens.len() >= TOKENS_MAX {
+                tokens.clear();
+            }
+            tokens.insert(key, authorization.clone());
+        }
+        self.http.get(&url, headers, Some(&authorization)).await.map_err(failed)
+    }
+
+    /// The Authorization header that answers a challenge, if we have what it takes.
+    async fn answer(
+        &self,
+        challenge: Option<Challenge>,
+        credentials: Option<&Credentials>,
+        source: &Source,
+    ) -> Result<Option<String>, PullError> {
+        let basic = credentials
+            .map(|known| format!("Basic {}", STANDARD.encode(format!("{}:{}", known.username, known.password))));
+        let (realm, service, scope) = match challenge {
+            None => return Ok(None),
+            Some(Challenge::Basic) => return Ok(basic),
+            Some(Challenge::Bearer { realm, service, scope }) => (realm, service, scope),
+        };
+        let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", source.repository));
+        let mut url = format!("{realm}{}scope={}", if realm.contains('?') { '&' } else { '?' }, query_escape(&scope));
+        if let Some(service) = service {
+            url.push_str("&service=");
+            url.push_str(&query_escape(&service));
+        }
+        let failed = |cause: String| PullError::Unreachable { url: url.clone(), cause };
+        let response = self.http.get(&url, &[], basic.as_deref()).await.map_err(|error| failed(error.0))?;
+        match response.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                return Err(PullError::Denied { repository: source.repository.clone() });
+            }
+            status if !status.is_success() => return Err(PullError::Status { url, status: status.as_u16() }),
+            _ => {}
+        }
+        let body = Limited::new(response.into_body(), TOKEN_MAX_BYTES).collect();
+        let bytes = match tokio::time::timeout(IDLE_LIMIT, body).await {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) => return Err(failed(error.to_string())),
+            Err(_) => return Err(failed("timeout awaiting the token".to_owned())),
+        };
+        let reply: TokenReply = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
+        let token = reply.token.or(reply.access_token).ok_or_else(|| failed("the reply holds no token".to_owned()))?;
+        Ok(Some(format!("Bearer {token}")))
+    }
+
+    /// What the server user's Docker config has for a host. Read anew each time: people log in while we run.
+    async fn configured(&self, host: &str) -> Option<Credentials> {
+        let path = self.config.docker_config.clone()?;
+        let host = host.to_owned();
+        blocking(move || docker_config::credentials(&std::fs::read(path).ok()?, &host)).await
+    }
+
+    fn url(&self, host: &str, source: &Source, path: &str) -> String {
+        let authority = if host == DOCKER_HUB { "registry-1.docker.io" } else { host };
+        let scheme = if self.http.is_plain(authority) { "http" } else { "https" };
+        format!("{scheme}://{authority}/v2/{}/{path}", source.repository)
+    }
+}
+
+#[derive(Deserialize)]
+struct TokenReply {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+/// The name as people write it.
+pub(super) fn shown(source: &Source, reference: &str) -> String {
+    let host = if source.host == DOCKER_HUB { String::new() } else { format!("{}/", source.host) };
+    let repository = match (host.is_empty(), source.repository.strip_prefix("library/")) {
+        (true, Some(short)) => short,
+        (true | false, _) => &source.repository,
+    };
+    let mark = if reference.contains(':') { '@' } else { ':' };
+    format!("{host}{repository}{mark}{reference}")
+}
+
+fn success(response: Response<Incoming>, source: &Source, url: &str) -> Result<Response<Incoming>, PullError> {
+    match response.status() {
+        status if status.is_success() => Ok(response),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Err(PullError::Denied { repository: source.repository.clone() })
+        }
+        StatusCode::TOO_MANY_REQUESTS => Err(PullError::RateLimited { host: source.host.clone() }),
+        status => Err(PullError::Status { url: url.to_owned(), status: status.as_u16() }),
+    }
+}
+
+fn continues_at(response: &Response<Incoming>, offset: u64) -> bool {
+    let range = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    response.status() == StatusCode::PARTIAL_CONTENT && range.starts_with(&format!("bytes {offset}-"))
+}
+
+fn query_escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:/,".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    escaped
+}
+
+/// A body that fails when nothing arrives for [`IDLE_LIMIT`].
+struct IdleLimited {
+    body: Incoming,
+    deadline: std::pin::Pin<Box<tokio::time::Sleep>>,
+}
+
+impl IdleLimited {
+    fn new(body: Incoming) -> Self {
+        Self { body, deadline: Box::pin(tokio::time::sleep(IDLE_LIMIT)) }
+    }
+}
+
+impl hyper::body::Body for IdleLimited {
+    type Data = Bytes;
+    type Error = String;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, String>>> {
+        use std::task::Poll;
+        match std::pin::Pin::new(&mut self.body).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                self.deadline.as_mut().reset(tokio::time::Instant::now() + IDLE_LIMIT);
+                Poll::Ready(frame.map(|frame| frame.map_err(|error| cove_base::error::chain(&error))))
+            }
+            Poll::Pending => match self.deadline.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(Some(Err("nothing arrived for a minute".to_owned()))),
+                Poll::Pending => Poll::Pending,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_shown_as_people_write_them() {
+        let source = |host: &str, repository: &str| Source {
+            host: host.to_owned(),
+            repository: repository.to_owned(),
+            credentials: None,
+        };
+        assert_eq!(shown(&source("docker.io", "library/busybox"), "nope"), "busybox:nope");
+        assert_eq!(shown(&source("quay.io", "a/b"), "sha256:00"), "quay.io/a/b@sha256:00");
+    }
+}

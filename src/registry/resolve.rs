@@ -1,0 +1,383 @@
+//! An image, ready to run: every blob local, the right platform chosen.
+//!
+//! In: a reference and the caller's tenant. Out: a [`LocalImage`], whose blobs stay while it lives.
+//!
+//! Our own registry is read directly, never through a socket. What comes from elsewhere is kept as a
+//! [`PulledImage`](cove_model::registry::PulledImage) of the caller's tenant: reused by the next task, collected when
+//! it was not used for long, visible in no repository.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cove_model::arn::Tenant;
+use cove_model::image::{DOCKER_HUB, ImagePlace, ImageReference, ImageSelector, hub_path};
+use cove_model::registry::{BlobLink, Image, PulledImage};
+use cove_store::{Prefix, Read, StoreError, keys};
+
+use crate::blobs::Pin;
+use crate::digest::Digest;
+use crate::image_config::ImageConfig;
+use crate::manifest::{Descriptor, Kind, Manifest};
+use crate::pull::{Credentials, PullError, RemoteManifest, Source};
+use crate::registry::{Registry, blocking};
+
+/// Our architecture as image indexes name it.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const ARCH: &str = "amd64";
+#[cfg(target_arch = "aarch64")]
+pub(crate) const ARCH: &str = "arm64";
+
+/// Configs are a few kilobytes; this leaves room for odd ones and keeps them harmless.
+const CONFIG_MAX_BYTES: u64 = 8 * 1024 * 1024;
+/// How exactly the last use of a pulled image is kept: finer would make every start a write.
+const USE_RECORD_MILLIS: i64 = 60 * 60 * 1000;
+
+/// An image whose blobs are all here. They are kept from collection until this is dropped.
+#[derive(Debug)]
+pub struct LocalImage {
+    /// What the tag pointed at: the index where there is one. ECS's `imageDigest`.
+    pub digest: String,
+    /// The manifest of this platform.
+    pub manifest_digest: String,
+    pub config: ImageConfig,
+    /// Bottom first.
+    pub layers: Vec<LayerBlob>,
+    pub(crate) _pins: Vec<Pin>,
+}
+
+/// A layer as a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerBlob {
+    pub digest: String,
+    /// Digest of the uncompressed tar, from the image's config.
+    pub diff_id: String,
+    pub media_type: String,
+    pub path: PathBuf,
+    /// Of the blob, in bytes.
+    pub size: u64,
+}
+
+/// Told while an image is made local.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullProgress {
+    /// The manifest is known; this many bytes are still to be fetched.
+    Started { layers: usize, bytes: u64 },
+    /// A blob advanced.
+    Bytes { digest: String, done: u64, total: u64 },
+    /// Everything is local.
+    Complete,
+}
+
+/// Where progress is told. Called often: it must not block.
+pub type Progress = Arc<dyn Fn(PullProgress) + Send + Sync>;
+
+/// The pull of one blob, watched by everyone who waits for it.
+type Download = tokio::sync::watch::Receiver<Option<Result<(), PullError>>>;
+/// Downloads under way, by tenant and digest.
+pub(crate) type Downloads = Arc<Mutex<HashMap<(Tenant, Digest), Download>>>;
+
+impl Registry {
+    /// Makes sure that every blob of the image is local; pulls when it comes from elsewhere. `caller` is the tenant of
+    /// the task. Calls for the same image at the same time share its downloads.
+    ///
+    /// # Errors
+    /// Why it cannot be had, in Docker's words.
+    pub async fn resolve(
+        &self,
+        caller: &Tenant,
+        reference: &ImageReference,
+        credentials: Option<Credentials>,
+        progress: Option<Progress>,
+    ) -> Result<LocalImage, PullError> {
+        let told = progress.unwrap_or_else(|| Arc::new(|_| {}));
+        let repository = reference.repository.as_str();
+        let source = match &reference.place {
+            // Without a repository policy nobody pulls from another account, as on AWS; regions of one account may.
+            ImagePlace::Own(tenant) if tenant.account != caller.account => {
+                return Err(PullError::Denied { repository: repository.to_owned() });
+            }
+            ImagePlace::Own(tenant) => return self.local(tenant, reference, &told).await,
+            ImagePlace::OwnOrHub(tenant) if self.repository(tenant, repository).is_ok() => {
+                return self.local(tenant, reference, &told).await;
+            }
+            ImagePlace::OwnOrHub(_) => {
+                Source { host: DOCKER_HUB.to_owned(), repository: hub_path(repository), credentials }
+            }
+            ImagePlace::Remote(host) => Source { host: host.clone(), repository: repository.to_owned(), credentials },
+        };
+        let pulled = self.pull(caller, &source, reference.selector.as_str(), &told).await?;
+        told(PullProgress::Complete);
+        Ok(pulled)
+    }
+
+    /// An image of our own registry.
+    async fn local(
+        &self,
+        tenant: &Tenant,
+        reference: &ImageReference,
+        told: &Progress,
+    ) -> Result<LocalImage, PullError> {
+        let name = own_name(tenant, reference);
+        let find = |selector: &ImageSelector| {
+            self.image(tenant, &reference.repository, selector)
+                .map_err(|_| PullError::NotFound { reference: name.clone() })
+        };
+        let top = find(&reference.selector)?;
+        let read = |image: Arc<Image>| async move {
+            let bytes = self.manifest_bytes(&image.digest).await.map_err(|error| PullError::keep(&error))?;
+            parse(&bytes, Some(&image.media_type), &image.digest)
+        };
+        let pins = vec![self.pin(&top.digest)];
+        let mut manifest = read(Arc::clone(&top)).await?;
+        let mut chosen = Arc::clone(&top);
+        if matches!(manifest.kind, Kind::Index { .. }) {
+            let descriptor = choose(&manifest)?;
+            chosen = find(&ImageSelector::Digest(descriptor.digest.clone()))?;
+            manifest = read(Arc::clone(&chosen)).await?;
+        }
+        self.note_pull(&top);
+        let image = self.assemble(&top.digest, &chosen.digest, &manifest, pins).await?;
+        told(PullProgress::Complete);
+        Ok(image)
+    }
+
+    /// An image of another registry. When that cannot be reached, what was pulled before stands in.
+    async fn pull(
+        &self,
+        caller: &Tenant,
+        source: &Source,
+        reference: &str,
+        told: &Progress,
+    ) -> Result<LocalImage, PullError> {
+        let name = format!("{}/{}", source.host, source.repository);
+        let key = keys::pulled_image(caller, &name, reference);
+        let before = self.store.read(|view| view.get::<PulledImage>(&key));
+        // A digest never means anything else: what is here is what would come.
+        let pinned = Digest::parse(reference).is_some();
+        if let Some(before) = before.as_ref().filter(|_| pinned)
+            && let Ok(image) = self.cached(before).await
+        {
+            return Ok(image);
+        }
+        match self.pull_now(caller, source, &name, reference, told).await {
+            Err(error) if error.is_unreachable() => match &before {
+                Some(before) => {
+                    let image = self.cached(before).await.map_err(|_| error.clone())?;
+                    tracing::warn!(image = %name, %error, "uses the image of an earlier pull");
+                    Ok(image)
+                }
+                None => Err(error),
+            },
+            done => done,
+        }
+    }
+
+    async fn pull_now(
+        &self,
+        caller: &Tenant,
+        source: &Source,
+        name: &str,
+        reference: &str,
+        told: &Progress,
+    ) -> Result<LocalImage, PullError> {
+        let top = self.puller.manifest(source, reference).await?;
+        let mut pins = vec![self.blobs.pin(&top.digest)];
+        let mut blobs = vec![top.digest.to_string()];
+        let mut manifest = parse(&top.bytes, top.media_type.as_deref(), reference)?;
+        self.keep_manifest(&top).await?;
+        let mut chosen = top.digest.clone();
+        if matches!(manifest.kind, Kind::Index { .. }) {
+            let descriptor = choose(&manifest)?;
+            let inner = self.puller.manifest(source, &descriptor.digest).await?;
+            manifest = parse(&inner.bytes, inner.media_type.as_deref(), &descriptor.digest)?;
+            pins.push(self.blobs.pin(&inner.digest));
+            blobs.push(inner.digest.to_string());
+            self.keep_manifest(&inner).await?;
+            chosen = inner.digest;
+        }
+        self.fetch_blobs(caller, source, &manifest, &mut pins, told).await?;
+        blobs.extend(manifest.blobs());
+        let now = self.clock.now();
+        let record = PulledImage {
+            tenant: caller.clone(),
+            name: name.to_owned(),
+            reference: reference.to_owned(),
+            digest: top.digest.to_string(),
+            manifest_digest: chosen.to_string(),
+            blobs,
+            pulled_at: now,
+            used_at: now,
+        };
+        let kept = self.store.write(move |tx| {
+            tx.put(record);
+            Ok::<_, StoreError>(())
+        });
+        kept.await.map_err(|error| PullError::keep(&error))?;
+        self.assemble(top.digest.as_str(), chosen.as_str(), &manifest, pins).await
+    }
+
+    /// Downloads what the tenant does not have, all blobs at once; the puller bounds how many really run.
+    async fn fetch_blobs(
+        &self,
+        caller: &Tenant,
+        source: &Source,
+        manifest: &Manifest,
+        pins: &mut Vec<Pin>,
+        told: &Progress,
+    ) -> Result<(), PullError> {
+        let mut wanted: Vec<(Digest, u64)> = Vec::new();
+        for descriptor in manifest.descriptors() {
+            let Some(digest) = Digest::parse(&descriptor.digest) else { continue };
+            if !wanted.iter().any(|(known, _)| *known == digest) {
+                pins.push(self.blobs.pin(&digest));
+                wanted.push((digest, descriptor.size));
+            }
+        }
+        let had = self.blobs_of(caller);
+        wanted.retain(|(digest, size)| !had.contains(digest.as_str()) || self.blobs.size(digest) != Some(*size));
+        let bytes = wanted.iter().fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
+        told(PullProgress::Started { layers: wanted.len(), bytes });
+        let downloads: Vec<Download> =
+            wanted.into_iter().map(|(digest, size)| self.download(caller, source, digest, size, told)).collect();
+        for mut download in downloads {
+            match download.wait_for(Option::is_some).await.map(|done| done.clone()) {
+                Ok(Some(done)) => done?,
+                Ok(None) | Err(_) => return Err(PullError::Keep { cause: "the download was given up".to_owned() }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Joins the download of a blob or starts it. It runs on its own: a task that is stopped while it pulls does not
+    /// break the pull of another.
+    fn download(&self, caller: &Tenant, source: &Source, digest: Digest, size: u64, told: &Progress) -> Download {
+        let key = (caller.clone(), digest.clone());
+        let mut downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = downloads.get(&key) {
+            return running.clone();
+        }
+        let (finished, download) = tokio::sync::watch::channel(None);
+        downloads.insert(key.clone(), download.clone());
+        let (registry, source, told) = (self.clone(), source.clone(), Arc::clone(told));
+        tokio::spawn(async move {
+            let _pin = registry.blobs.pin(&digest);
+            let advance = |done| told(PullProgress::Bytes { digest: digest.to_string(), done, total: size });
+            let done = registry.puller.blob(&source, &digest, size, &registry.blobs, advance).await;
+            registry.downloads.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+            // Nobody may wait any more.
+            let _ = finished.send(Some(done));
+        });
+        download
+    }
+
+    /// Digests that the tenant has a right to: through its repositories or earlier pulls. Others' blobs are fetched
+    /// again, so that a manifest which merely names a digest opens nothing.
+    fn blobs_of(&self, tenant: &Tenant) -> HashSet<String> {
+        self.store.read(|view| {
+            let inside = Prefix::tenant(tenant);
+            let mut had: HashSet<String> =
+                view.scan::<BlobLink>(&inside).iter().map(|link| link.digest.clone()).collect();
+            had.extend(view.scan::<PulledImage>(&inside).iter().flat_map(|pulled| pulled.blobs.clone()));
+            had
+        })
+    }
+
+    /// An image from an earlier pull.
+    async fn cached(&self, before: &PulledImage) -> Result<LocalImage, PullError> {
+        let pins = before.blobs.iter().map(|digest| self.pin(digest)).collect();
+        let bytes = self.manifest_bytes(&before.manifest_digest).await.map_err(|error| PullError::keep(&error))?;
+        let manifest = parse(&bytes, None, &before.manifest_digest)?;
+        let image = self.assemble(&before.digest, &before.manifest_digest, &manifest, pins).await?;
+        let now = self.clock.now();
+        if now > before.used_at.plus_millis(USE_RECORD_MILLIS) {
+            let record = PulledImage { used_at: now, ..before.clone() };
+            let kept = self.store.write(move |tx| {
+                tx.put(record);
+                Ok::<_, StoreError>(())
+            });
+            kept.await.map_err(|error| PullError::keep(&error))?;
+        }
+        Ok(image)
+    }
+
+    async fn keep_manifest(&self, manifest: &RemoteManifest) -> Result<(), PullError> {
+        let (files, digest, bytes) = (self.blobs.clone(), manifest.digest.clone(), manifest.bytes.clone());
+        blocking(move || files.write(&digest, &bytes)).await.map(|_| ()).map_err(|error| PullError::keep(&error))
+    }
+
+    /// Reads the config and lines the layers up with their diff ids.
+    async fn assemble(
+        &self,
+        digest: &str,
+        manifest_digest: &str,
+        manifest: &Manifest,
+        mut pins: Vec<Pin>,
+    ) -> Result<LocalImage, PullError> {
+        let invalid = |cause: &str| PullError::Invalid { reference: digest.to_owned(), cause: cause.to_owned() };
+        let Kind::Image { config, layers } = &manifest.kind else { return Err(invalid("an index within an index")) };
+        pins.extend(manifest.descriptors().map(|descriptor| self.pin(&descriptor.digest)));
+        if config.size > CONFIG_MAX_BYTES {
+            return Err(invalid("its config is too large"));
+        }
+        let path = self.path_of(&config.digest).ok_or_else(|| invalid("its config has no digest"))?;
+        let bytes = blocking(move || std::fs::read(path)).await.map_err(|error| PullError::keep(&error))?;
+        let config: ImageConfig =
+            serde_json::from_slice(&bytes).map_err(|error| invalid(&format!("its config cannot be read: {error}")))?;
+        if config.rootfs.diff_ids.len() != layers.len() {
+            return Err(invalid("its config and manifest disagree on the number of layers"));
+        }
+        let mut found = Vec::with_capacity(layers.len());
+        for (layer, diff_id) in layers.iter().zip(&config.rootfs.diff_ids) {
+            let path = self.path_of(&layer.digest).ok_or_else(|| invalid("a layer has no digest"))?;
+            let meta = std::fs::metadata(&path);
+            let size = meta.map_err(|_| invalid(&format!("layer {} is not there", layer.digest)))?.len();
+            if Digest::parse(diff_id).is_none() {
+                return Err(invalid("a diff id is no digest"));
+            }
+            found.push(LayerBlob {
+                digest: layer.digest.clone(),
+                diff_id: diff_id.clone(),
+                media_type: layer.media_type.clone(),
+                path,
+                size,
+            });
+        }
+        Ok(LocalImage {
+            digest: digest.to_owned(),
+            manifest_digest: manifest_digest.to_owned(),
+            config,
+            layers: found,
+            _pins: pins,
+        })
+    }
+
+    fn pin(&self, digest: &str) -> Pin {
+        self.blobs.pin(&Digest::parse(digest).unwrap_or_else(|| Digest::of(digest.as_bytes())))
+    }
+
+    fn path_of(&self, digest: &str) -> Option<PathBuf> {
+        Digest::parse(digest).map(|digest| self.blobs.path(&digest))
+    }
+}
+
+fn parse(bytes: &[u8], media_type: Option<&str>, reference: &str) -> Result<Manifest, PullError> {
+    let invalid = |cause: String| PullError::Invalid { reference: reference.to_owned(), cause };
+    // Some registries send `application/json`: then the document itself must say what it is.
+    let known = media_type.filter(|text| crate::manifest::MEDIA_TYPES.contains(text));
+    Manifest::parse(bytes, known).map_err(|fault| invalid(fault.to_string()))
+}
+
+fn choose(index: &Manifest) -> Result<&Descriptor, PullError> {
+    index.for_platform(ARCH).ok_or(PullError::NoPlatform { arch: ARCH })
+}
+
+/// The name that ECS would show.
+fn own_name(tenant: &Tenant, reference: &ImageReference) -> String {
+    let Tenant { account, region } = tenant;
+    let (mark, text) = match &reference.selector {
+        ImageSelector::Tag(tag) => (':', tag),
+        ImageSelector::Digest(digest) => ('@', digest),
+    };
+    format!("{account}.dkr.ecr.{region}.amazonaws.com/{}{mark}{text}", reference.repository)
+}
