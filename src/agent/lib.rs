@@ -1,5 +1,27 @@
-//! Carries out what the store wishes: one driver per live task, level-triggered.
+//! The agent: carries out what the store wishes, and is the only writer of observed state.
+//!
+//! In: live tasks, as the store publishes them. Out: containers that run, and records that say so.
+//!
+//! ```text
+//! store ──signal──▶ agent (one loop) ──wakes──▶ driver (one per task): next_step ▶ one effect ▶ one transaction
+//!                                                                 │
+//!                                                  shim ◀─socket──┘ registry, snapshots, networks, cgroups
+//! ```
+//!
+//! Holds: a driver takes no hint what changed; it compares record and kernel and takes the next step. A `kill -9` between
+//! any two steps leaves only what the next start takes over, finishes or removes.
 
+mod agent;
+mod deps;
+mod driver;
+mod exec;
+mod keep_house;
 mod observe;
 mod resolve;
+mod routers;
 mod step;
+
+pub use agent::{AgentHandle, DownError, start};
+pub use deps::{Deps, Settings};
+pub use exec::{ExecCommand, ExecEnd, ExecError, Execution};
+pub use resolve::{Endpoint, HostLimits};

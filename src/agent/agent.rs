@@ -1,0 +1,223 @@
+//! The loop: every live task has a driver.
+//!
+//! Woken by the store or a timer, it takes no hint what changed, reads all live tasks, starts missing drivers and wakes
+//! those whose record changed. After a crash the same path runs; there is no recovery path.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cove_model::task::{Desired, StopCode, StopOrder, Task};
+use cove_store::{Prefix, Read, Record, StoreError};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::deps::{Deps, blocking};
+use crate::driver::Driver;
+use crate::{keep_house, routers};
+
+/// How often leftovers are looked for and old things forgotten.
+const HOUSE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often blobs that nobody refers to are collected.
+const COLLECT_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// A driver that ended while its task lives panicked; its successor waits this long.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
+/// Beyond the longest stop timeout that ECS allows on EC2 nothing is waited for.
+const DOWN_TIMEOUT: Duration = Duration::from_secs(150);
+
+/// A running agent.
+pub struct AgentHandle {
+    deps: Arc<Deps>,
+    stop: watch::Sender<bool>,
+    main: JoinHandle<()>,
+}
+
+/// Starts the loop. Returns at once; nothing was touched yet.
+#[must_use]
+pub fn start(deps: Deps) -> AgentHandle {
+    let deps = Arc::new(deps);
+    let (stop, stopped) = watch::channel(false);
+    let main = tokio::spawn(run(Arc::clone(&deps), stopped));
+    AgentHandle { deps, stop, main }
+}
+
+/// Something that could not be taken down.
+#[derive(Debug, thiserror::Error)]
+pub enum DownError {
+    #[error("ask every task to stop")]
+    Order(#[source] StoreError),
+    #[error("{0} tasks did not stop in time")]
+    StillRunning(usize),
+    #[error("remove what is left in the kernel: {}", .0.join("; "))]
+    Leftovers(Vec<String>),
+}
+
+impl AgentHandle {
+    /// What the agent works with.
+    #[must_use]
+    pub fn deps(&self) -> &Arc<Deps> {
+        &self.deps
+    }
+
+    /// Ends the loop and its drivers; containers go on.
+    pub async fn stop(self) {
+        // The receiver is gone only when the loop has ended already.
+        let _ = self.stop.send(true);
+        let _ = self.main.await;
+    }
+
+    /// Stops every task, each with its own timeout, then removes everything of this node from the kernel.
+    ///
+    /// # Errors
+    /// When the store cannot be written, tasks do not stop, or something is left.
+    pub async fn down(&self) -> Result<usize, DownError> {
+        let count = self.order_all_to_stop().await.map_err(DownError::Order)?;
+        let mut tasks = self.deps.store.watch::<Task>();
+        let all_stopped = async {
+            while live(&self.deps).next().is_some() {
+                if tasks.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(DOWN_TIMEOUT, all_stopped).await.is_err() {
+            return Err(DownError::StillRunning(live(&self.deps).count()));
+        }
+        keep_house::inventory(&self.deps, &HashSet::new()).await;
+        let deps = Arc::clone(&self.deps);
+        let failures = blocking(move || remove_all(&deps)).await.unwrap_or_else(|error| vec![error.to_string()]);
+        if failures.is_empty() { Ok(count) } else { Err(DownError::Leftovers(failures)) }
+    }
+
+    async fn order_all_to_stop(&self) -> Result<usize, StoreError> {
+        self.deps
+            .store
+            .write(|tx| {
+                let order = StopOrder { code: StopCode::TerminationNotice, reason: "cove down".into(), at: tx.now() };
+                let running: Vec<Arc<Task>> = tx.scan::<Task>(&Prefix::all());
+                let running: Vec<_> = running.into_iter().filter(|task| task.is_live()).collect();
+                for task in running.iter().filter(|task| !task.desired.is_stopped()) {
+                    let mut task = (**task).clone();
+                    task.desired = Desired::Stopped(order.clone());
+                    task.version += 1;
+                    tx.put(task);
+                }
+                Ok(running.len())
+            })
+            .await
+    }
+}
+
+fn remove_all(deps: &Deps) -> Vec<String> {
+    let mut failures = Vec::new();
+    if let Err(error) = deps.networks.remove_all() {
+        failures.push(cove_base::error::chain(&error));
+    }
+    if let Err(error) = deps.cgroups.remove_all() {
+        failures.push(cove_base::error::chain(&error));
+    }
+    failures
+}
+
+fn live(deps: &Deps) -> impl Iterator<Item = Arc<Task>> {
+    let tasks = deps.store.read(|view| view.scan::<Task>(&Prefix::all()));
+    tasks.into_iter().filter(|task| task.is_live())
+}
+
+/// A driver and the version of the record that it was last woken for.
+struct Entry {
+    wake: Arc<Notify>,
+    join: JoinHandle<()>,
+    version: u64,
+}
+
+async fn run(deps: Arc<Deps>, mut stopped: watch::Receiver<bool>) {
+    let mut changed = deps.store.watch::<Task>();
+    let mut drivers: HashMap<String, Entry> = HashMap::new();
+    let (ended_in, mut ended) = mpsc::unbounded_channel::<()>();
+    let mut house = tokio::time::interval(HOUSE_INTERVAL);
+    house.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut collect = tokio::time::interval_at(tokio::time::Instant::now() + COLLECT_INTERVAL, COLLECT_INTERVAL);
+    let mut housework: Option<JoinHandle<()>> = None;
+    let at_start = Arc::clone(&deps);
+    let _ = blocking(move || routers::open_all(&at_start)).await;
+    loop {
+        reconcile(&deps, &mut drivers, &ended_in);
+        tokio::select! {
+            // Marks the change as seen before the next reading.
+            result = changed.changed() => if result.is_err() { break },
+            _ = ended.recv() => {}
+            _ = house.tick() => {
+                if housework.as_ref().is_none_or(JoinHandle::is_finished) {
+                    let driven = drivers.keys().cloned().collect();
+                    housework = Some(tokio::spawn(keep(Arc::clone(&deps), driven)));
+                }
+            }
+            _ = collect.tick() => {
+                let registry = deps.registry.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = registry.collect().await {
+                        tracing::warn!(error = cove_base::error::chain(&error), "blobs could not be collected");
+                    }
+                });
+            }
+            _ = stopped.changed() => break,
+        }
+    }
+    for entry in drivers.into_values() {
+        entry.join.abort();
+    }
+    if let Some(housework) = housework {
+        housework.abort();
+    }
+}
+
+async fn keep(deps: Arc<Deps>, driven: HashSet<String>) {
+    keep_house::inventory(&deps, &driven).await;
+    keep_house::purge(&deps).await;
+    keep_house::logs(&deps).await;
+}
+
+fn reconcile(deps: &Arc<Deps>, drivers: &mut HashMap<String, Entry>, ended: &mpsc::UnboundedSender<()>) {
+    let mut fallen = HashSet::new();
+    drivers.retain(|id, entry| {
+        let over = entry.join.is_finished();
+        if over {
+            fallen.insert(id.clone());
+        }
+        !over
+    });
+    for task in live(deps) {
+        match drivers.get_mut(&task.id) {
+            Some(entry) if entry.version != task.version => {
+                entry.version = task.version;
+                entry.wake.notify_one();
+            }
+            Some(_) => {}
+            None => {
+                let delay = if fallen.contains(&task.id) { RESTART_DELAY } else { Duration::ZERO };
+                drivers.insert(task.id.clone(), drive(deps, &task, delay, ended.clone()));
+            }
+        }
+    }
+}
+
+fn drive(deps: &Arc<Deps>, task: &Task, delay: Duration, ended: mpsc::UnboundedSender<()>) -> Entry {
+    /// Tells the loop, also when the driver panics.
+    struct Tell(mpsc::UnboundedSender<()>);
+    impl Drop for Tell {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+    let wake = Arc::new(Notify::new());
+    let driver = Driver::new(Arc::clone(deps), task.key(), Arc::clone(&wake));
+    let join = tokio::spawn(async move {
+        let _tell = Tell(ended);
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
+        driver.run().await;
+    });
+    Entry { wake, join, version: task.version }
+}

@@ -1,0 +1,66 @@
+//! What drivers work with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use cove_base::Clock;
+use cove_base::paths::{DataDir, NodeName, RunDir};
+use cove_model::container_instance::ContainerInstance;
+use cove_model::task::Task;
+use cove_registry::Registry;
+use cove_runtime::cgroup::NodeCgroups;
+use cove_runtime::network::{NetworkId, Networks, RouterListeners};
+use cove_runtime::rootfs::Snapshots;
+use cove_store::{Read, Store, keys};
+use tokio::sync::mpsc;
+
+use crate::resolve::{Endpoint, HostLimits};
+
+/// What the agent is given. It owns none of it alone.
+pub struct Deps {
+    pub store: Store,
+    pub registry: Registry,
+    pub networks: Arc<Networks>,
+    pub snapshots: Arc<Snapshots>,
+    pub cgroups: Arc<NodeCgroups>,
+    pub clock: Clock,
+    pub data: DataDir,
+    pub run: RunDir,
+    pub node: NodeName,
+    /// The binary that shims run from.
+    pub shim_binary: PathBuf,
+    pub boot_id: String,
+    pub host: HostLimits,
+    pub endpoint: Endpoint,
+    pub settings: Settings,
+    /// Told the sockets of each router that comes up.
+    pub routers: mpsc::UnboundedSender<(NetworkId, RouterListeners)>,
+}
+
+/// Sizes and times that the operator may set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Oldest segments of a container's stream are dropped above this.
+    pub log_stream_max_bytes: u64,
+    /// Oldest segments of all streams are dropped above this.
+    pub log_node_max_bytes: u64,
+    /// How long a stopped task stays visible.
+    pub stopped_keep_millis: i64,
+}
+
+impl Deps {
+    /// The EC2 instance id of the task's container instance.
+    pub(crate) fn instance_of(&self, task: &Task) -> Option<String> {
+        let id = task.placement.container_instance.as_ref()?;
+        let key = keys::container_instance(&task.tenant, &task.cluster, id);
+        let instance = self.store.read(|view| view.get::<ContainerInstance>(&key));
+        instance.map(|instance| instance.ec2_instance_id.clone())
+    }
+}
+
+/// Runs work that blocks on a thread that may block. A panic there is an error here.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    tokio::task::spawn_blocking(work).await
+}

@@ -1,0 +1,300 @@
+//! One driver per live task: computes the next step, takes it, writes what it saw.
+//!
+//! In: the task's record, events of its shim, wake-ups. Out: effects in the kernel, observed state in the store.
+//!
+//! Holds: one effect at a time; each may be taken twice. What is shown was durable first. Between a RunTask that is
+//! durable and the container's first instruction the driver waits for no other disk write.
+
+mod connect;
+mod prepare;
+mod release;
+
+pub(crate) use release::{remove, volumes};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cove_base::Timestamp;
+use cove_model::task::{Task, TaskStatus};
+use cove_shim::client::Shim as ShimClient;
+use cove_shim::protocol::{self, Event, Request};
+use cove_store::{Key, Read, StoreError};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::deps::Deps;
+use crate::observe::{self, Failure};
+use crate::step::{Facts, Shim, Step, next_step};
+
+/// How long a step that the host refused waits before it is taken again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How long a shim may take to end after it was told to finish, before its processes are killed.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What one driver knows.
+pub(crate) struct Driver {
+    pub(crate) deps: Arc<Deps>,
+    pub(crate) key: Key,
+    pub(crate) wake: Arc<Notify>,
+    shim: Shim,
+    client: Option<ShimClient>,
+    states: Vec<protocol::ContainerState>,
+    failure: Option<Failure>,
+    stop_sent: bool,
+    start_sent: bool,
+    residue: bool,
+    /// Seen here first, written with the next record.
+    pull: PullTimes,
+    digests: Vec<(String, String)>,
+    /// The network is attached beside other work; nothing of the task is removed before that has ended.
+    attaching: Option<JoinHandle<()>>,
+}
+
+/// When images began to be fetched and were there, when the network was.
+#[derive(Debug, Clone, Copy, Default)]
+struct PullTimes {
+    started_at: Option<Timestamp>,
+    stopped_at: Option<Timestamp>,
+    connectivity_at: Option<Timestamp>,
+}
+
+/// Why a driver's loop ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Flow {
+    Continue,
+    /// Nothing is left to do for this task.
+    Over,
+}
+
+impl Driver {
+    pub(crate) fn new(deps: Arc<Deps>, key: Key, wake: Arc<Notify>) -> Self {
+        Self {
+            deps,
+            key,
+            wake,
+            shim: Shim::Unknown,
+            client: None,
+            states: Vec::new(),
+            failure: None,
+            stop_sent: false,
+            start_sent: false,
+            residue: false,
+            pull: PullTimes::default(),
+            digests: Vec::new(),
+            attaching: None,
+        }
+    }
+
+    /// Runs until the task is STOPPED and nothing of it is left.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let Some(task) = self.read() else { return };
+            let facts = self.facts(&task);
+            let step = next_step(&task, &facts);
+            tracing::debug!(task = task.id, ?step, ?facts, "step");
+            match self.take(step, &task).await {
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Over) => return,
+                Err(error) => {
+                    tracing::warn!(
+                        task = task.id,
+                        ?step,
+                        error = cove_base::error::chain(&*error),
+                        "a step failed; it is taken again"
+                    );
+                    tokio::time::sleep(RETRY_DELAY).await;
+                }
+            }
+        }
+    }
+
+    fn read(&self) -> Option<Arc<Task>> {
+        self.deps.store.read(|view| view.get::<Task>(&self.key))
+    }
+
+    fn facts(&self, task: &Task) -> Facts {
+        let rebooted = task.observed.boot_id.as_ref().is_some_and(|boot| *boot != self.deps.boot_id);
+        Facts {
+            shim: self.shim,
+            progress: observe::progress(task, &self.states),
+            rebooted,
+            failed: self.failure.is_some(),
+            news: self.has_news(task),
+            stop_sent: self.stop_sent,
+            residue: self.residue || rebooted && self.shim == Shim::Unknown,
+        }
+    }
+
+    /// Whether writing what was seen would change the record.
+    fn has_news(&self, task: &Task) -> bool {
+        let mut after = task.clone();
+        observe::containers(&mut after, &self.states, self.deps.clock.now());
+        after != *task
+    }
+
+    async fn take(&mut self, step: Step, task: &Arc<Task>) -> Result<Flow, StepError> {
+        match step {
+            Step::Rest if task.observed.status == TaskStatus::Stopped => return Ok(Flow::Over),
+            Step::Rest => self.rest().await?,
+            Step::Connect => self.connect(task).await?,
+            Step::Prepare => self.prepare(task).await?,
+            Step::Start => self.start(task).await?,
+            Step::Record => self.record().await?,
+            Step::Stop => self.stop().await?,
+            Step::Release => self.release(task).await?,
+            Step::Bury => self.bury(task).await?,
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// Waits for the shim to say something, or for the record to change.
+    async fn rest(&mut self) -> Result<(), StepError> {
+        let wake = Arc::clone(&self.wake);
+        let Some(client) = &mut self.client else {
+            wake.notified().await;
+            return Ok(());
+        };
+        tokio::select! {
+            () = wake.notified() => {}
+            event = client.next() => match event {
+                Ok(Some(event)) => self.heard(event),
+                Ok(None) => self.lost_shim(),
+                Err(error) => {
+                    tracing::debug!(key = ?self.key, error = cove_base::error::chain(&error), "connection to the shim ended");
+                    self.lost_shim();
+                }
+            },
+        }
+        Ok(())
+    }
+
+    fn heard(&mut self, event: Event) {
+        match event {
+            Event::State { containers, .. } => self.states = containers,
+            Event::Changed(state) => match self.states.iter_mut().find(|known| known.name == state.name) {
+                Some(known) => *known = state,
+                None => self.states.push(state),
+            },
+            Event::Refused { what, why } => tracing::warn!(key = ?self.key, what, why, "the shim refused a request"),
+            Event::ExecStarted { .. } | Event::ExecExited { .. } => {}
+        }
+    }
+
+    /// The connection is gone; whether the shim is, [`Driver::connect`] finds out.
+    fn lost_shim(&mut self) {
+        self.client = None;
+        self.shim = Shim::Unknown;
+        self.start_sent = false;
+        self.stop_sent = false;
+    }
+
+    async fn send(&mut self, request: Request) -> Result<(), StepError> {
+        let Some(client) = &self.client else { return Ok(()) };
+        if let Err(error) = client.send(&request).await {
+            tracing::debug!(key = ?self.key, error = cove_base::error::chain(&error), "the shim cannot be asked");
+            self.lost_shim();
+        }
+        Ok(())
+    }
+
+    async fn start(&mut self, task: &Task) -> Result<(), StepError> {
+        if !self.start_sent {
+            for container in &task.containers {
+                self.send(Request::Start { container: container.name.clone(), attempt: container.seen.attempt })
+                    .await?;
+            }
+            self.start_sent = self.client.is_some();
+        }
+        self.rest().await
+    }
+
+    async fn stop(&mut self) -> Result<(), StepError> {
+        self.send(Request::StopAll).await?;
+        self.stop_sent = self.client.is_some();
+        Ok(())
+    }
+
+    async fn record(&mut self) -> Result<(), StepError> {
+        let states = self.states.clone();
+        self.write(move |task, now| observe::containers(task, &states, now)).await
+    }
+
+    /// The last write: everything that was seen, why it ended, STOPPED.
+    async fn bury(&mut self, task: &Arc<Task>) -> Result<(), StepError> {
+        let (states, failure, shim) = (self.states.clone(), self.failure.clone(), self.shim);
+        let rebooted = self.facts(task).rebooted;
+        let instance = self.deps.instance_of(task);
+        self.write(move |task, now| {
+            observe::containers(task, &states, now);
+            if rebooted {
+                observe::host_lost(task, instance.as_deref(), now);
+            }
+            if shim == Shim::Gone {
+                observe::vanished(task, now);
+            }
+            observe::failed(task, failure.as_ref(), now);
+            observe::stopped(task, now);
+        })
+        .await?;
+        self.forget_exits(&task.id).await;
+        Ok(())
+    }
+
+    /// One transaction: the record as it is now, changed, with what this driver saw beside.
+    async fn write(&self, change: impl FnOnce(&mut Task, Timestamp) + Send + 'static) -> Result<(), StepError> {
+        let (key, pull, digests, boot_id) =
+            (self.key.clone(), self.pull, self.digests.clone(), self.deps.boot_id.clone());
+        let done: Result<(), StoreError> = self
+            .deps
+            .store
+            .write(move |tx| {
+                let Some(before) = tx.get::<Task>(&key) else { return Ok(()) };
+                let mut task = (*before).clone();
+                task.observed.boot_id.get_or_insert(boot_id);
+                beside(&mut task, pull, &digests);
+                change(&mut task, tx.now());
+                if task != *before {
+                    task.version += 1;
+                    tx.put(task);
+                }
+                Ok(())
+            })
+            .await;
+        done.map_err(StepError::from)
+    }
+}
+
+/// Times of the pull, digests and runtime ids.
+fn beside(task: &mut Task, pull: PullTimes, digests: &[(String, String)]) {
+    let observed = &mut task.observed;
+    observed.pull_started_at = observed.pull_started_at.or(pull.started_at);
+    observed.pull_stopped_at = observed.pull_stopped_at.or(pull.stopped_at);
+    observed.connectivity_at = observed.connectivity_at.or(pull.connectivity_at);
+    for container in &mut task.containers {
+        let Some((_, digest)) = digests.iter().find(|(name, _)| *name == container.name) else { continue };
+        container.seen.image_digest.get_or_insert_with(|| digest.clone());
+        container.seen.runtime_id.get_or_insert_with(|| runtime_id(&task.id, &container.id));
+    }
+}
+
+/// `TASKID-` and ten digits, always the same for a container.
+fn runtime_id(task_id: &str, container_id: &str) -> String {
+    const TEN_DIGITS: u64 = 10_000_000_000;
+    let hex: String = container_id.chars().filter(char::is_ascii_hexdigit).take(15).collect();
+    let number = u64::from_str_radix(&hex, 16).unwrap_or(0) % TEN_DIGITS;
+    format!("{task_id}-{number:010}")
+}
+
+/// A step that could not be taken; it is tried again.
+type StepError = Box<dyn std::error::Error + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_runtime_id_is_the_task_and_ten_digits_and_never_changes() {
+        let id = super::runtime_id("0af1", "3f0c2d4e-1111-4222-8333-444455556666");
+        assert_eq!(id, super::runtime_id("0af1", "3f0c2d4e-1111-4222-8333-444455556666"));
+        let digits = id.strip_prefix("0af1-").unwrap();
+        assert!(digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
+    }
+}

@@ -1,0 +1,355 @@
+//! Makes everything that a task's containers need: images, root file systems, network, shim.
+//!
+//! ```text
+//! images ─▶ unpack ─▶ writable layers ─▶ spec ─▶ shim ─┐
+//! network ─────────────────────────────────────────────┴─▶ Start
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cove_model::network::{Cidr, Vpc};
+use cove_model::task::{Container, ElasticNetworkInterface, Task, TaskNetwork, TaskStatus};
+use cove_model::task_definition::{ContainerDefinition, TaskDefinition, TransportProtocol};
+use cove_registry::LocalImage;
+use cove_runtime::network::{Attachment, BRIDGE_RANGE, NetworkId, PortMap};
+use cove_runtime::rootfs::{Layer, Stack};
+use cove_runtime::spec::NetworkNamespace;
+use cove_shim::protocol::{HeldPort, TaskSpec, VERSION};
+use cove_store::{Read, keys};
+
+use super::{Driver, StepError, release};
+use crate::deps::{Deps, blocking};
+use crate::observe::{self, Failure};
+use crate::resolve::{self, ImageDefaults, Resolved, Surroundings};
+
+/// A pull that takes longer than this is shown as PENDING; a shorter one costs no write of its own.
+const SHOW_PENDING_AFTER: Duration = Duration::from_millis(150);
+
+/// An image of a container, unpacked.
+struct Ready {
+    defaults: ImageDefaults,
+    stack: Stack,
+    digest: String,
+}
+
+impl Driver {
+    pub(super) async fn prepare(&mut self, task: &Arc<Task>) -> Result<(), StepError> {
+        self.residue = true;
+        match self.prepared(task).await {
+            Ok(()) => Ok(()),
+            Err(Trouble::ShouldStop) => Ok(()),
+            Err(Trouble::Failed(failure)) => {
+                tracing::info!(task = task.id, reason = failure.reason, "the task cannot be started");
+                self.failure = Some(failure);
+                Ok(())
+            }
+        }
+    }
+
+    async fn prepared(&mut self, task: &Arc<Task>) -> Result<(), Trouble> {
+        let definition = self.definition(task)?;
+        let network = self.begin_attach(task)?;
+        self.pull.started_at = Some(self.deps.clock.now());
+        let ready = self.images(task).await?;
+        self.pull.stopped_at = Some(self.deps.clock.now());
+        self.digests = ready.iter().map(|(name, ready)| (name.clone(), ready.digest.clone())).collect();
+        let namespace = match &task.network {
+            TaskNetwork::Host => NetworkNamespace::Host,
+            TaskNetwork::None | TaskNetwork::Bridge { .. } | TaskNetwork::Awsvpc(_) => {
+                NetworkNamespace::Path(self.deps.networks.pins().join(&task.id))
+            }
+        };
+        let (deps, of) = (Arc::clone(&self.deps), Arc::clone(task));
+        let spec = blocking(move || build(&deps, &of, &definition, ready, namespace)).await;
+        let mut spec = spec.map_err(|error| whole(format!("CannotCreateContainerError: {error}")))??;
+        if let Some(pending) = network {
+            let path = pending.await??;
+            self.pull.connectivity_at = Some(self.deps.clock.now());
+            spec.network = NetworkNamespace::Path(path);
+        }
+        if self.should_stop() {
+            return Err(Trouble::ShouldStop);
+        }
+        let client = cove_shim::client::spawn(&self.deps.shim_binary, &spec).await.map_err(|error| {
+            whole(format!("ResourceInitializationError: unable to start the task: {}", cove_base::error::chain(&error)))
+        })?;
+        self.adopt(client).await.map_err(|error| whole(format!("ResourceInitializationError: {error}")))?;
+        Ok(())
+    }
+
+    fn definition(&self, task: &Task) -> Result<Arc<TaskDefinition>, Trouble> {
+        let key = keys::definition(&task.tenant, &task.family, task.revision);
+        let found = self.deps.store.read(|view| view.get::<TaskDefinition>(&key));
+        found.ok_or_else(|| whole("ResourceInitializationError: the task definition is gone".to_owned()).into())
+    }
+
+    fn should_stop(&self) -> bool {
+        self.read().is_none_or(|task| task.desired.is_stopped())
+    }
+
+    /// Begins to attach the network on a thread of its own; `None` in host mode.
+    fn begin_attach(
+        &mut self,
+        task: &Arc<Task>,
+    ) -> Result<Option<impl Future<Output = Result<Result<PathBuf, Failure>, Failure>> + use<>>, Trouble> {
+        let plan = plan(&self.deps, task)?;
+        let Some(plan) = plan else { return Ok(None) };
+        let (deps, id) = (Arc::clone(&self.deps), task.id.clone());
+        let (send, receive) = tokio::sync::oneshot::channel();
+        self.attaching = Some(tokio::task::spawn_blocking(move || {
+            // Nobody listens when the task should stop meanwhile; what was made is removed by its release.
+            let _ = send.send(attach(&deps, &id, plan));
+        }));
+        Ok(Some(async move {
+            receive.await.map_err(|_| whole("ResourceInitializationError: the network was not attached".to_owned()))
+        }))
+    }
+
+    /// Every container's image, fetched and unpacked, all at once.
+    async fn images(&self, task: &Arc<Task>) -> Result<Vec<(String, Ready)>, Trouble> {
+        let mut work = tokio::task::JoinSet::new();
+        for container in &task.containers {
+            let (deps, task, container) = (Arc::clone(&self.deps), Arc::clone(task), container.clone());
+            work.spawn(async move { image(&deps, &task, &container).await.map(|ready| (container.name, ready)) });
+        }
+        let mut ready = Vec::new();
+        let mut shown = false;
+        let late = tokio::time::sleep(SHOW_PENDING_AFTER);
+        tokio::pin!(late);
+        loop {
+            tokio::select! {
+                one = work.join_next() => match one {
+                    None => return Ok(ready),
+                    Some(Ok(one)) => ready.push(one?),
+                    Some(Err(error)) => {
+                        return Err(whole(format!("CannotPullContainerError: {error}")).into());
+                    }
+                },
+                () = &mut late, if !shown => {
+                    shown = true;
+                    // A refused write is not this step's trouble: the next record says the same.
+                    let _ = self.write(|task, _| observe::advance(task, TaskStatus::Pending)).await;
+                }
+                () = self.wake.notified() => if self.should_stop() {
+                    return Err(Trouble::ShouldStop);
+                },
+            }
+        }
+    }
+}
+
+/// Why preparing ended early.
+enum Trouble {
+    /// The task should stop; nothing failed.
+    ShouldStop,
+    Failed(Failure),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// A failure of the task as a whole.
+fn whole(reason: String) -> Failure {
+    Failure { container: None, reason }
+}
+
+fn of(container: &str, reason: String) -> Failure {
+    Failure { container: Some(container.to_owned()), reason }
+}
+
+async fn image(deps: &Arc<Deps>, task: &Task, container: &Container) -> Result<Ready, Failure> {
+    let failed = |why: String| of(&container.name, format!("CannotPullContainerError: {why}"));
+    let reference =
+        deps.registry.reference(&container.image, &task.tenant).map_err(|error| failed(error.to_string()))?;
+    let local = deps
+        .registry
+        .resolve(&task.tenant, &reference, None, None)
+        .await
+        .map_err(|error| failed(cove_base::error::chain(&error)))?;
+    let defaults = defaults(&local);
+    let digest = local.digest.clone();
+    let snapshots = Arc::clone(&deps.snapshots);
+    let stack = blocking(move || {
+        let layers: Vec<Layer> = local
+            .layers
+            .iter()
+            .map(|layer| Layer {
+                diff_id: layer.diff_id.clone(),
+                media_type: layer.media_type.clone(),
+                blob: layer.path.clone(),
+                digest: layer.digest.clone(),
+            })
+            .collect();
+        snapshots.unpack(&layers, &|_| {})
+    })
+    .await
+    .map_err(|error| failed(error.to_string()))?
+    .map_err(|error| failed(cove_base::error::chain(&error)))?;
+    Ok(Ready { defaults, stack, digest })
+}
+
+fn defaults(image: &LocalImage) -> ImageDefaults {
+    let config = &image.config.config;
+    ImageDefaults {
+        env: config.env.clone(),
+        entrypoint: config.entrypoint.clone().unwrap_or_default(),
+        cmd: config.cmd.clone().unwrap_or_default(),
+        user: config.user.clone(),
+        working_dir: config.working_dir.clone(),
+        stop_signal: config.stop_signal.clone(),
+    }
+}
+
+/// What to attach: a place in a network, or an empty namespace.
+enum Plan {
+    Isolated,
+    Attach(Attachment),
+}
+
+fn plan(deps: &Deps, task: &Task) -> Result<Option<Plan>, Failure> {
+    match &task.network {
+        TaskNetwork::Host => Ok(None),
+        TaskNetwork::None => Ok(Some(Plan::Isolated)),
+        TaskNetwork::Bridge { address } => {
+            let [a, b, c, d] = address.octets();
+            Ok(Some(Plan::Attach(Attachment {
+                task_id: task.id.clone(),
+                network: NetworkId::Bridge,
+                cidr: BRIDGE_RANGE,
+                address: *address,
+                mac: [0x02, 0xc0, a, b, c, d],
+                security_groups: Vec::new(),
+                ports: ports(task),
+            })))
+        }
+        TaskNetwork::Awsvpc(eni) => Ok(Some(Plan::Attach(Attachment {
+            task_id: task.id.clone(),
+            network: NetworkId::Vpc(eni.vpc_id.clone()),
+            cidr: vpc_range(deps, task, eni)?,
+            address: eni.address,
+            mac: mac(&eni.mac)
+                .ok_or_else(|| whole(format!("ResourceInitializationError: bad MAC address {}", eni.mac)))?,
+            security_groups: eni.security_groups.clone(),
+            ports: Vec::new(),
+        }))),
+    }
+}
+
+fn vpc_range(deps: &Deps, task: &Task, eni: &ElasticNetworkInterface) -> Result<Cidr, Failure> {
+    let key = keys::vpc(&task.tenant, &eni.vpc_id);
+    let vpc = deps.store.read(|view| view.get::<Vpc>(&key));
+    vpc.map(|vpc| vpc.cidr).ok_or_else(|| whole(format!("ResourceInitializationError: there is no VPC {}", eni.vpc_id)))
+}
+
+/// Published ports of all containers, in bridge mode.
+fn ports(task: &Task) -> Vec<PortMap> {
+    let bindings = task.containers.iter().flat_map(|container| &container.ports);
+    bindings
+        .map(|port| PortMap {
+            udp: port.protocol == TransportProtocol::Udp,
+            host_port: port.host_port,
+            container_port: port.container_port,
+        })
+        .collect()
+}
+
+fn mac(text: &str) -> Option<[u8; 6]> {
+    let octets: Option<Vec<u8>> = text.split(':').map(|part| u8::from_str_radix(part, 16).ok()).collect();
+    octets?.try_into().ok()
+}
+
+fn attach(deps: &Deps, id: &str, plan: Plan) -> Result<PathBuf, Failure> {
+    let refused = |error: &dyn std::error::Error| {
+        whole(format!(
+            "ResourceInitializationError: unable to attach the task's network: {}",
+            cove_base::error::chain(error)
+        ))
+    };
+    match plan {
+        Plan::Isolated => deps.networks.isolated(id).map_err(|error| refused(&error)),
+        Plan::Attach(attachment) => {
+            let path = deps.networks.attach(&attachment).map_err(|error| refused(&error))?;
+            crate::routers::open(deps, &attachment.network);
+            Ok(path)
+        }
+    }
+}
+
+/// Writable layers, small files and the document for the shim.
+fn build(
+    deps: &Deps,
+    task: &Task,
+    definition: &TaskDefinition,
+    ready: Vec<(String, Ready)>,
+    network: NetworkNamespace,
+) -> Result<TaskSpec, Failure> {
+    let directory = deps.run.task(&task.id);
+    let volumes = release::volumes(deps).join(&task.id);
+    let around = Surroundings {
+        task,
+        document: &definition.document,
+        files: &directory.join("files"),
+        volumes: &volumes,
+        logs: &deps.data.logs(),
+        log_max_bytes: deps.settings.log_stream_max_bytes,
+        endpoint: &deps.endpoint,
+        host: &deps.host,
+    };
+    let mut containers = Vec::with_capacity(task.containers.len());
+    for container in &task.containers {
+        let cannot = |why: String| of(&container.name, format!("CannotCreateContainerError: {why}"));
+        let given =
+            container_definition(definition, &container.name).ok_or_else(|| cannot("no such container".into()))?;
+        let (_, image) = ready
+            .iter()
+            .find(|(name, _)| *name == container.name)
+            .ok_or_else(|| cannot("its image is missing".into()))?;
+        let rootfs = deps
+            .snapshots
+            .writable(&task.id, &container.name, &image.stack)
+            .map_err(|error| cannot(cove_base::error::chain(&error)))?;
+        let resolved = resolve::container(&around, given, container, &image.defaults, rootfs)
+            .map_err(|error| cannot(error.to_string()))?;
+        lay_out(&resolved).map_err(|error| cannot(error.to_string()))?;
+        containers.push(resolved.spec);
+    }
+    let is_bridge = matches!(task.network, TaskNetwork::Bridge { .. });
+    let held = if is_bridge { ports(task) } else { Vec::new() };
+    Ok(TaskSpec {
+        version: VERSION,
+        node: deps.node.to_string(),
+        task_id: task.id.clone(),
+        exits: deps.data.exits().join(&task.id),
+        cgroup: deps.cgroups.task_path(&task.id),
+        limits: resolve::task_limits(task, deps.host.cores),
+        network,
+        pid: resolve::pid_sharing(&definition.document),
+        ipc: resolve::ipc_sharing(&definition.document),
+        held_ports: held.iter().map(|port| HeldPort { port: port.host_port, udp: port.udp }).collect(),
+        containers,
+        directory,
+    })
+}
+
+fn container_definition<'a>(definition: &'a TaskDefinition, name: &str) -> Option<&'a ContainerDefinition> {
+    definition.document.container_definitions.iter().find(|given| given.name.as_deref() == Some(name))
+}
+
+/// Writes the small files and makes the directories of volumes; a host path that exists may be a file.
+fn lay_out(resolved: &Resolved) -> std::io::Result<()> {
+    for directory in &resolved.directories {
+        if !directory.exists() {
+            std::fs::create_dir_all(directory)?;
+        }
+    }
+    for (path, content) in &resolved.files {
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
+        std::fs::write(path, content)?;
+    }
+    Ok(())
+}

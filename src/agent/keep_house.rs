@@ -1,0 +1,169 @@
+//! What time does to a node: stopped tasks are forgotten, logs expire, and whatever nobody wants any more is removed.
+//!
+//! Holds: the kernel is listed before the store is read, and tasks are published before anything of them is made; so
+//! nothing of a task that is just being made is ever taken for a leftover.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use cove_model::logs::{LogGroup, LogStream};
+use cove_model::task::{ClientToken, Task};
+use cove_shim::client;
+use cove_shim::protocol::Request;
+use cove_store::{Prefix, Read, StoreError, keys};
+
+use crate::deps::{Deps, blocking};
+use crate::driver::{remove, volumes};
+
+/// How long a client token of RunTask is remembered, as AWS says for idempotency tokens.
+const TOKEN_KEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// Stopped tasks that stay visible at most, the youngest: the agent and the API walk over all of them.
+const STOPPED_MAX: usize = 5_000;
+const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// How long a shim that nobody wants may take to end.
+const UNWANTED_FINISH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Removes what no live task wants. `driven` are tasks that a driver works on.
+pub(crate) async fn inventory(deps: &Arc<Deps>, driven: &HashSet<String>) {
+    let there = {
+        let deps = Arc::clone(deps);
+        blocking(move || list(&deps)).await.unwrap_or_default()
+    };
+    let wanted = live_ids(deps);
+    for id in there {
+        if wanted.contains(&id) || driven.contains(&id) {
+            continue;
+        }
+        tracing::info!(task = id, "removing what is left of a task that is gone");
+        if let Err(error) = remove_leftover(deps, &id).await {
+            tracing::warn!(task = id, error, "a leftover could not be removed; it is tried again later");
+        }
+    }
+}
+
+/// Ids of everything that looks like a task's, in the kernel and on disk.
+fn list(deps: &Deps) -> HashSet<String> {
+    let mut ids: HashSet<String> = HashSet::new();
+    match deps.networks.inventory() {
+        Ok(found) => ids.extend(found),
+        Err(error) => tracing::warn!(error = cove_base::error::chain(&error), "the networks cannot be listed"),
+    }
+    match deps.snapshots.inventory() {
+        Ok(found) => ids.extend(found),
+        Err(error) => tracing::warn!(error = cove_base::error::chain(&error), "the writable layers cannot be listed"),
+    }
+    ids.extend(deps.cgroups.inventory());
+    for directory in [deps.run.tasks(), deps.data.exits(), volumes(deps)] {
+        ids.extend(names_in(&directory));
+    }
+    ids
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect()
+}
+
+fn live_ids(deps: &Deps) -> HashSet<String> {
+    let tasks = deps.store.read(|view| view.scan::<Task>(&Prefix::all()));
+    tasks.iter().filter(|task| task.is_live()).map(|task| task.id.clone()).collect()
+}
+
+async fn remove_leftover(deps: &Arc<Deps>, id: &str) -> Result<(), String> {
+    let (cgroups, killed) = (Arc::clone(&deps.cgroups), id.to_owned());
+    // Containers first: a shim whose containers are gone ends when it is told to.
+    let _ = blocking(move || cgroups.remove_task(&killed)).await;
+    if let Ok(mut shim) = client::connect(&deps.run.task(id)).await {
+        let finish = async {
+            // Whatever fails here, the directories go below and the shim with its socket.
+            let _ = shim.subscribe().await;
+            let _ = shim.send(&Request::Finish).await;
+            while let Ok(Some(_)) = shim.next().await {}
+        };
+        let _ = tokio::time::timeout(UNWANTED_FINISH_TIMEOUT, finish).await;
+    }
+    let (deps, id) = (Arc::clone(deps), id.to_owned());
+    let removed = blocking(move || {
+        let exits = std::fs::remove_dir_all(deps.data.exits().join(&id));
+        remove(&deps, &id).map_err(|error| error.to_string())?;
+        match exits {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.to_string()),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    });
+    removed.await.map_err(|error| error.to_string())?
+}
+
+/// Forgets tasks that stopped long ago, and old client tokens.
+pub(crate) async fn purge(deps: &Deps) {
+    let now = deps.clock.now();
+    let old = now.plus_millis(-deps.settings.stopped_keep_millis);
+    let tasks = deps.store.read(|view| view.scan::<Task>(&Prefix::all()));
+    let mut stopped: Vec<&Arc<Task>> = tasks.iter().filter(|task| !task.is_live()).collect();
+    stopped.sort_by_key(|task| std::cmp::Reverse(task.observed.stopped_at));
+    let gone: Vec<_> = stopped
+        .iter()
+        .enumerate()
+        .filter(|(place, task)| *place >= STOPPED_MAX || task.observed.stopped_at.is_none_or(|at| at < old))
+        .map(|(_, task)| keys::task(&task.tenant, &task.cluster, &task.id))
+        .collect();
+    let tokens = deps.store.read(|view| view.scan::<ClientToken>(&Prefix::all()));
+    let expired: Vec<_> = tokens
+        .iter()
+        .filter(|token| token.at < now.plus_millis(-TOKEN_KEEP_MILLIS))
+        .map(|token| keys::client_token(&token.tenant, &token.cluster, &token.token))
+        .collect();
+    if gone.is_empty() && expired.is_empty() {
+        return;
+    }
+    let written: Result<(), StoreError> = deps
+        .store
+        .write(move |tx| {
+            for key in &gone {
+                tx.delete::<Task>(key);
+            }
+            for key in &expired {
+                tx.delete::<ClientToken>(key);
+            }
+            Ok(())
+        })
+        .await;
+    if let Err(error) = written {
+        tracing::warn!(error = cove_base::error::chain(&error), "old tasks could not be forgotten");
+    }
+}
+
+/// Log retention, the node's cap, and streams whose record is gone.
+pub(crate) async fn logs(deps: &Arc<Deps>) {
+    let deps = Arc::clone(deps);
+    let done = blocking(move || {
+        let root = deps.data.logs();
+        let there = names_in(&root);
+        let (groups, streams) =
+            deps.store.read(|view| (view.scan::<LogGroup>(&Prefix::all()), view.scan::<LogStream>(&Prefix::all())));
+        let known: HashSet<&str> = streams.iter().map(|stream| stream.directory.as_str()).collect();
+        for name in there.iter().filter(|name| !known.contains(name.as_str())) {
+            if let Err(error) = std::fs::remove_dir_all(root.join(name)) {
+                tracing::warn!(%error, name, "the log of a deleted stream could not be removed");
+            }
+        }
+        for group in &groups {
+            let Some(days) = group.retention_days else { continue };
+            let before = deps.clock.now().plus_millis(-i64::from(days) * DAY_MILLIS);
+            for stream in streams.iter().filter(|stream| stream.tenant == group.tenant && stream.group == group.name) {
+                if let Err(error) = cove_logs::remove_older_than(&root.join(&stream.directory), before.millis()) {
+                    tracing::warn!(
+                        error = cove_base::error::chain(&error),
+                        stream = stream.name,
+                        "old events could not be removed"
+                    );
+                }
+            }
+        }
+        if let Err(error) = cove_logs::enforce_caps(&root, deps.settings.log_node_max_bytes) {
+            tracing::warn!(error = cove_base::error::chain(&error), "the cap of all logs could not be enforced");
+        }
+    });
+    let _ = done.await;
+}
