@@ -1,1 +1,12 @@
-//! scheduler
+//! Decides where tasks go, and gives each new tenant what AWS gives a new account.
+//!
+//! In: records from the store. Out: [`place::Placed`] values for the API's transaction, and default records.
+//! Holds: [`place`] is pure: no clock, no store, no randomness of its own (the caller passes a seed).
+//! Why placement is called by the API inside its write transaction: AWS answers its failures in the RunTask reply, and
+//! on the one writer thread nobody else can take what was found free.
+
+pub mod host;
+pub mod place;
+pub mod tenant;
+
+pub use host::HostFacts;

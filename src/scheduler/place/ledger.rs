@@ -1,0 +1,157 @@
+//! What is taken: by live tasks, and by the tasks that this request has placed so far.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use cove_model::container_instance::{ContainerInstance, Resources};
+use cove_model::task::{LaunchType, NetworkBinding, Task, TaskNetwork};
+use cove_model::task_definition::{NetworkMode, TransportProtocol};
+
+use super::{Request, Snapshot};
+
+/// The books of one call.
+pub(super) struct Ledger {
+    instances: HashMap<String, Account>,
+    fargate_memory_mib: i64,
+    host_ports: HashSet<(TransportProtocol, u16)>,
+    bridge: HashSet<Ipv4Addr>,
+    /// By VPC.
+    vpcs: HashMap<String, HashSet<Ipv4Addr>>,
+}
+
+/// One instance's account.
+struct Account {
+    free: Resources,
+    /// Live tasks by group.
+    groups: HashMap<String, usize>,
+}
+
+impl Ledger {
+    pub(super) fn of(snapshot: &Snapshot<'_>) -> Self {
+        let mut ledger = Self {
+            instances: HashMap::new(),
+            fargate_memory_mib: 0,
+            host_ports: HashSet::new(),
+            bridge: HashSet::new(),
+            vpcs: HashMap::new(),
+        };
+        for instance in &snapshot.instances {
+            let mine = || snapshot.tasks.iter().map(|task| &**task).filter(|task| is_on(task, instance));
+            let mut groups = HashMap::new();
+            for task in mine() {
+                *groups.entry(task.group.clone()).or_default() += 1;
+            }
+            ledger.instances.insert(instance.id.clone(), Account { free: remaining(instance, mine()), groups });
+        }
+        for task in snapshot.tasks.iter().filter(|task| task.is_live()) {
+            ledger.note(task);
+        }
+        let host = snapshot.host;
+        ledger.host_ports.extend(host.reserved_ports_tcp.iter().map(|port| (TransportProtocol::Tcp, *port)));
+        ledger.host_ports.extend(host.reserved_ports_udp.iter().map(|port| (TransportProtocol::Udp, *port)));
+        ledger
+    }
+
+    fn note(&mut self, task: &Task) {
+        if task.placement.launch_type == LaunchType::Fargate {
+            self.fargate_memory_mib += task.placement.memory_mib;
+        }
+        for container in &task.containers {
+            self.take_bindings(task.network.mode(), &container.ports);
+        }
+        match &task.network {
+            TaskNetwork::None | TaskNetwork::Host => {}
+            TaskNetwork::Bridge { address } => {
+                self.bridge.insert(*address);
+            }
+            TaskNetwork::Awsvpc(eni) => {
+                self.vpcs.entry(eni.vpc_id.clone()).or_default().insert(eni.address);
+            }
+        }
+    }
+
+    /// What is left of an instance, and how many tasks of a group it has.
+    pub(super) fn account(&self, instance: &ContainerInstance, group: &str) -> (&Resources, usize) {
+        static NOTHING: Resources =
+            Resources { cpu: 0, memory_mib: 0, ports_tcp: Vec::new(), ports_udp: Vec::new(), gpus: Vec::new() };
+        let account = self.instances.get(&instance.id);
+        account.map_or((&NOTHING, 0), |account| (&account.free, account.groups.get(group).copied().unwrap_or(0)))
+    }
+
+    pub(super) const fn fargate_memory_mib(&self) -> i64 {
+        self.fargate_memory_mib
+    }
+
+    pub(super) fn is_port_free(&self, protocol: TransportProtocol, port: u16) -> bool {
+        !self.host_ports.contains(&(protocol, port))
+    }
+
+    /// Whether the address was free; it is taken now.
+    pub(super) fn take_bridge(&mut self, address: Ipv4Addr) -> bool {
+        self.bridge.insert(address)
+    }
+
+    /// Whether the address was free in that VPC; it is taken now.
+    pub(super) fn take_address(&mut self, vpc_id: &str, address: Ipv4Addr) -> bool {
+        self.vpcs.entry(vpc_id.to_owned()).or_default().insert(address)
+    }
+
+    pub(super) fn take_ports(&mut self, mode: NetworkMode, ports: &[Vec<NetworkBinding>]) {
+        for bindings in ports {
+            self.take_bindings(mode, bindings);
+        }
+    }
+
+    fn take_bindings(&mut self, mode: NetworkMode, bindings: &[NetworkBinding]) {
+        match mode {
+            NetworkMode::Bridge | NetworkMode::Host => {
+                self.host_ports.extend(bindings.iter().map(|binding| (binding.protocol, binding.host_port)));
+            }
+            NetworkMode::Awsvpc | NetworkMode::None => {}
+        }
+    }
+
+    pub(super) fn take_instance(&mut self, instance: &ContainerInstance, request: &Request) {
+        if let Some(account) = self.instances.get_mut(&instance.id) {
+            account.free.cpu -= request.cpu;
+            account.free.memory_mib -= request.memory_mib;
+            *account.groups.entry(request.group.clone()).or_default() += 1;
+        }
+    }
+
+    pub(super) const fn take_fargate(&mut self, request: &Request) {
+        self.fargate_memory_mib += request.memory_mib;
+    }
+}
+
+fn is_on(task: &Task, instance: &ContainerInstance) -> bool {
+    task.is_live()
+        && task.placement.container_instance.as_deref() == Some(&*instance.id)
+        && task.cluster == instance.cluster
+        && task.tenant == instance.tenant
+}
+
+/// What is left of an instance: its `remainingResources`. Its ports are those that are not available: the reserved ones
+/// and those of its tasks. Tasks of other instances may be among `tasks`.
+pub fn remaining<'a>(instance: &ContainerInstance, tasks: impl IntoIterator<Item = &'a Task>) -> Resources {
+    let mut left = instance.registered.clone();
+    let mut tcp: BTreeSet<u16> = left.ports_tcp.iter().copied().collect();
+    let mut udp: BTreeSet<u16> = left.ports_udp.iter().copied().collect();
+    for task in tasks.into_iter().filter(|task| is_on(task, instance)) {
+        left.cpu -= task.placement.cpu;
+        left.memory_mib -= task.placement.memory_mib;
+        match task.network.mode() {
+            NetworkMode::Awsvpc | NetworkMode::None => continue,
+            NetworkMode::Bridge | NetworkMode::Host => {}
+        }
+        for binding in task.containers.iter().flat_map(|container| &container.ports) {
+            match binding.protocol {
+                TransportProtocol::Tcp => tcp.insert(binding.host_port),
+                TransportProtocol::Udp => udp.insert(binding.host_port),
+            };
+        }
+    }
+    left.ports_tcp = tcp.into_iter().collect();
+    left.ports_udp = udp.into_iter().collect();
+    left
+}

@@ -1,0 +1,334 @@
+//! Chooses a container instance, host ports and an address for each task that is to start.
+//!
+//! In: a [`Snapshot`] and a [`Request`]. Out: for each task a [`Placed`] or the reasons why not, one per instance that
+//! was looked at, in AWS's words. No clock, no store, no await; the same seed gives the same answer.
+//!
+//! Holds: an instance is never promised more CPU, memory or ports than it has; no host port and no address is given to
+//! two live tasks; later tasks of one request see what the earlier ones took.
+//! Why a full scan: tens of instances at most, and the answer is easy to explain to a user.
+
+mod address;
+mod choose;
+mod expression;
+mod ledger;
+mod port;
+mod seed;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use cove_model::arn::Tenant;
+use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, container_instance_arn};
+use cove_model::network::{SecurityGroup, Subnet};
+use cove_model::task::{ElasticNetworkInterface, LaunchType, NetworkBinding, Placement, Task, TaskNetwork};
+use cove_model::task_definition::{Attribute, NetworkMode, TransportProtocol};
+use cove_store::{Prefix, Read};
+
+pub use address::BRIDGE_NETWORK;
+pub use expression::{BadExpression, Expression};
+pub use ledger::remaining;
+
+use crate::host::HostFacts;
+use ledger::Ledger;
+use seed::Seed;
+
+/// The Fargate platform that tasks run on, as AWS names its newest.
+const PLATFORM_VERSION: &str = "1.4.0";
+const PLATFORM_FAMILY: &str = "Linux";
+
+/// What there is: everything that placement looks at.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    pub host: &'a HostFacts,
+    /// The container instances of the request's cluster.
+    pub instances: Vec<Arc<ContainerInstance>>,
+    /// Every task of the node that is not STOPPED, of all tenants: host ports and memory are shared by all.
+    pub tasks: Vec<Arc<Task>>,
+    /// The tenant's subnets.
+    pub subnets: Vec<Arc<Subnet>>,
+    /// The tenant's security groups.
+    pub security_groups: Vec<Arc<SecurityGroup>>,
+}
+
+impl<'a> Snapshot<'a> {
+    /// Reads it from the store, inside a transaction or outside.
+    #[must_use]
+    pub fn read(source: &impl Read, host: &'a HostFacts, tenant: &Tenant, cluster: &str) -> Self {
+        let mut tasks = source.scan::<Task>(&Prefix::all());
+        tasks.retain(|task| task.is_live());
+        Self {
+            host,
+            instances: source.scan(&Prefix::parent(tenant, cluster)),
+            tasks,
+            subnets: source.scan(&Prefix::tenant(tenant)),
+            security_groups: source.scan(&Prefix::tenant(tenant)),
+        }
+    }
+}
+
+/// What is asked for: a number of equal tasks.
+#[derive(Debug, Clone)]
+pub struct Request {
+    pub tenant: Tenant,
+    pub cluster: String,
+    pub target: Target,
+    pub launch_type: LaunchType,
+    pub network_mode: NetworkMode,
+    /// What one task takes, in 1/1024 of a core: the task's size, or the sum over its containers.
+    pub cpu: i64,
+    /// What one task takes: the task's size, or the sum over its containers of memoryReservation, else memory.
+    pub memory_mib: i64,
+    /// One entry per container, in the order of the task definition; empty where it publishes nothing.
+    pub ports: Vec<Vec<PortRequest>>,
+    /// The task group, as in `family:web`: what distinctInstance and spread look at.
+    pub group: String,
+    pub constraints: Vec<Constraint>,
+    pub strategies: Vec<Strategy>,
+    /// The definition's `requiresAttributes`.
+    pub required_attributes: Vec<Attribute>,
+    /// awsvpc only.
+    pub subnets: Vec<String>,
+    /// awsvpc only; empty means the VPC's default group.
+    pub security_groups: Vec<String>,
+    pub assign_public_ip: bool,
+    /// Random: decides between equals, where the search for ports and addresses begins, and the ids of interfaces.
+    pub seed: u64,
+}
+
+/// Where the tasks may go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// RunTask: so many tasks, wherever they fit.
+    Count(usize),
+    /// StartTask: one task on each of these instances, by id.
+    Instances(Vec<String>),
+}
+
+/// A port that a container wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortRequest {
+    pub container_port: u16,
+    /// `None`: any that is free (bridge mode). Host and awsvpc mode use the container's port.
+    pub host_port: Option<u16>,
+    pub protocol: TransportProtocol,
+}
+
+/// A placement constraint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Constraint {
+    /// No two tasks of the group on one instance.
+    DistinctInstance,
+    /// Only instances that the expression is true of.
+    MemberOf(Expression),
+}
+
+/// A placement strategy; earlier ones decide first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Strategy {
+    Random,
+    /// Fewest tasks of the group per value of the field: `instanceId`, `host` or `attribute:NAME`.
+    Spread(String),
+    BinpackCpu,
+    BinpackMemory,
+}
+
+impl Strategy {
+    /// Reads the ECS shape's `type` and `field`. `None` when AWS has no such strategy.
+    #[must_use]
+    pub fn parse(kind: &str, field: Option<&str>) -> Option<Self> {
+        match (kind, field) {
+            ("random", _) => Some(Self::Random),
+            ("spread", Some(field)) if choose::is_spread_field(field) => Some(Self::Spread(field.to_owned())),
+            ("binpack", Some(field)) if field.eq_ignore_ascii_case("cpu") => Some(Self::BinpackCpu),
+            ("binpack", Some(field)) if field.eq_ignore_ascii_case("memory") => Some(Self::BinpackMemory),
+            _ => None,
+        }
+    }
+}
+
+/// A task's place, with everything that was chosen for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    pub placement: Placement,
+    pub network: TaskNetwork,
+    /// One entry per container, in the request's order.
+    pub ports: Vec<Vec<NetworkBinding>>,
+}
+
+/// Why a task was not put somewhere: one ECS `Failure`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The container instance; absent for Fargate.
+    pub arn: Option<String>,
+    pub reason: Reason,
+    pub detail: Option<String>,
+}
+
+/// AWS's failure reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    Missing,
+    Inactive,
+    Attribute,
+    MemberOf,
+    DistinctInstance,
+    Cpu,
+    Memory,
+    Ports,
+    Eni,
+}
+
+impl Reason {
+    /// The text that clients see.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "MISSING",
+            Self::Inactive => "INACTIVE",
+            Self::Attribute => "ATTRIBUTE",
+            Self::MemberOf => "MemberOf placement constraint unsatisfied.",
+            Self::DistinctInstance => "DistinctInstance placement constraint unsatisfied.",
+            Self::Cpu => "RESOURCE:CPU",
+            Self::Memory => "RESOURCE:MEMORY",
+            Self::Ports => "RESOURCE:PORTS",
+            Self::Eni => "RESOURCE:ENI",
+        }
+    }
+}
+
+/// A request that no instance could ever answer; the API turns it into its own error.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadRequest {
+    #[error("No Container Instances were found in your cluster.")]
+    NoContainerInstances,
+    #[error("awsvpc needs at least one subnet")]
+    NoSubnets,
+    #[error("The subnet ID '{0}' does not exist")]
+    UnknownSubnet(String),
+    #[error("The security group '{0}' does not exist")]
+    UnknownSecurityGroup(String),
+    #[error("subnets and security groups must belong to the same VPC")]
+    SeveralVpcs,
+}
+
+/// Places each task of the request: what it got, or why it got nothing.
+///
+/// # Errors
+/// When the request itself makes no sense here.
+pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Placed, Vec<Refusal>>>, BadRequest> {
+    let mut seed = Seed::new(request.seed);
+    let mut ledger = Ledger::of(snapshot);
+    let network = address::Choice::of(snapshot, request)?;
+    if request.launch_type == LaunchType::Fargate {
+        let count = match &request.target {
+            Target::Count(count) => *count,
+            Target::Instances(ids) => ids.len(),
+        };
+        return Ok((0..count).map(|_| fargate(snapshot, request, &network, &mut ledger, &mut seed)).collect());
+    }
+    match &request.target {
+        Target::Count(count) => {
+            let active: Vec<&ContainerInstance> = snapshot
+                .instances
+                .iter()
+                .map(|instance| &**instance)
+                .filter(|instance| instance.status == ContainerInstanceStatus::Active)
+                .collect();
+            if active.is_empty() {
+                return Err(BadRequest::NoContainerInstances);
+            }
+            let mut place_one = || {
+                let (fitting, refusals) = choose::fitting(&active, request, &network, &ledger);
+                let best = choose::best(&fitting, request, &ledger, &mut seed).ok_or(refusals)?;
+                assign(best, snapshot, request, &network, &mut ledger, &mut seed).map_err(|refusal| vec![refusal])
+            };
+            Ok((0..*count).map(|_| place_one()).collect())
+        }
+        Target::Instances(ids) => {
+            let mut place_on = |id: &String| {
+                let instance = named(snapshot, request, id)?;
+                choose::fits(instance, request, &network, &ledger)?;
+                assign(instance, snapshot, request, &network, &mut ledger, &mut seed)
+            };
+            Ok(ids.iter().map(|id| place_on(id).map_err(|refusal| vec![refusal])).collect())
+        }
+    }
+}
+
+fn named<'a>(snapshot: &'a Snapshot<'_>, request: &Request, id: &str) -> Result<&'a ContainerInstance, Refusal> {
+    let arn = || Some(container_instance_arn(&request.tenant, &request.cluster, id));
+    let found = snapshot.instances.iter().find(|instance| instance.id == id);
+    let instance = found.ok_or_else(|| Refusal { arn: arn(), reason: Reason::Missing, detail: None })?;
+    match instance.status {
+        ContainerInstanceStatus::Active => Ok(instance),
+        ContainerInstanceStatus::Draining => Err(Refusal { arn: arn(), reason: Reason::Inactive, detail: None }),
+    }
+}
+
+/// Takes ports and an address on an instance that has room, and writes it all down.
+fn assign(
+    instance: &ContainerInstance,
+    snapshot: &Snapshot<'_>,
+    request: &Request,
+    network: &address::Choice<'_>,
+    ledger: &mut Ledger,
+    seed: &mut Seed,
+) -> Result<Placed, Refusal> {
+    let refuse = |reason, detail| Refusal { arn: Some(instance.arn()), reason, detail };
+    let ports =
+        port::choose(request, snapshot.host, ledger, seed).map_err(|detail| refuse(Reason::Ports, Some(detail)))?;
+    let zone = Some(instance.availability_zone.as_str());
+    let network = network.take(request, zone, ledger, seed).map_err(|detail| refuse(Reason::Eni, Some(detail)))?;
+    ledger.take_ports(request.network_mode, &ports);
+    ledger.take_instance(instance, request);
+    let placement = Placement {
+        launch_type: request.launch_type,
+        container_instance: Some(instance.id.clone()),
+        capacity_provider: None,
+        availability_zone: instance.availability_zone.clone(),
+        platform_version: None,
+        platform_family: None,
+        cpu: request.cpu,
+        memory_mib: request.memory_mib,
+    };
+    Ok(Placed { placement, network, ports })
+}
+
+/// Fargate: no instance; the host's memory is promised up to the overcommit, CPU is shared.
+fn fargate(
+    snapshot: &Snapshot<'_>,
+    request: &Request,
+    network: &address::Choice<'_>,
+    ledger: &mut Ledger,
+    seed: &mut Seed,
+) -> Result<Placed, Vec<Refusal>> {
+    let refuse = |reason, detail| vec![Refusal { arn: None, reason, detail: Some(detail) }];
+    let free = snapshot.host.fargate_memory_mib() - ledger.fargate_memory_mib();
+    if request.memory_mib > free {
+        let detail =
+            format!("the task needs {} MiB, {} MiB are left for Fargate on this host", request.memory_mib, free.max(0));
+        return Err(refuse(Reason::Memory, detail));
+    }
+    let ports = port::choose(request, snapshot.host, ledger, seed).map_err(|detail| refuse(Reason::Ports, detail))?;
+    let network = network.take(request, None, ledger, seed).map_err(|detail| refuse(Reason::Eni, detail))?;
+    ledger.take_fargate(request);
+    let placement = Placement {
+        launch_type: LaunchType::Fargate,
+        container_instance: None,
+        capacity_provider: None,
+        availability_zone: zone_of(snapshot, &network),
+        platform_version: Some(PLATFORM_VERSION.to_owned()),
+        platform_family: Some(PLATFORM_FAMILY.to_owned()),
+        cpu: request.cpu,
+        memory_mib: request.memory_mib,
+    };
+    Ok(Placed { placement, network, ports })
+}
+
+fn zone_of(snapshot: &Snapshot<'_>, network: &TaskNetwork) -> String {
+    let TaskNetwork::Awsvpc(ElasticNetworkInterface { subnet_id, .. }) = network else { return String::new() };
+    let subnet = snapshot.subnets.iter().find(|subnet| subnet.id == *subnet_id);
+    subnet.map_or_else(String::new, |subnet| subnet.availability_zone.clone())
+}

@@ -1,0 +1,1 @@
+//! Placement over hand-made and random snapshots.
