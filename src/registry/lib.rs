@@ -36,3 +36,6 @@ pub use registry::{COLLECT_GRACE_MILLIS, PULLED_KEEP_MILLIS, Registry, RegistryC
 pub use resolve::{LayerBlob, LocalImage, Progress, PullProgress};
 pub use tags::{Page, TAGS_PAGE, TAGS_PAGE_MAX};
 pub use uploads::ContentRange;
+
+#[cfg(test)]
+mod tests;

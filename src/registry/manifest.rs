@@ -19,6 +19,7 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub const OCI_LAYER_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 pub const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+pub const OCI_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 
 /// The media types that are accepted, in the order in which we ask other registries for them.
 pub const MEDIA_TYPES: [&str; 4] = [OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST];
@@ -279,7 +280,7 @@ mod tests {
         assert_eq!(parse(&both, Some(OCI_MANIFEST)), Err(ManifestFault::Shape));
         let value = serde_json::json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [] });
         assert!(matches!(parse(&value, Some(OCI_MANIFEST)), Err(ManifestFault::MediaTypeDiffers { .. })));
-        assert!(matches!(Manifest::parse(b"[]", None), Err(ManifestFault::Json(_))));
+        assert!(matches!(Manifest::parse(b"no JSON", None), Err(ManifestFault::Json(_))));
         let one = serde_json::json!({ "schemaVersion": 1 });
         assert_eq!(parse(&one, None), Err(ManifestFault::SchemaVersion));
     }

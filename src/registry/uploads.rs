@@ -320,11 +320,7 @@ where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
-    let Some(writer) = checkout.writer.as_mut() else {
-        let id = checkout.id.clone();
-        return (checkout, Err(RegistryError::UploadUnknown(id)));
-    };
-    let mark = writer.mark();
+    let mark = checkout.as_mut().mark();
     if let Some(range) = range
         && range.start != mark.1
     {
@@ -353,7 +349,7 @@ where
         (Err(PourError::File(error)), _) => RegistryError::io("write an upload")(error),
     };
     // Nothing of a chunk that failed is kept: its sender sends it again from its start.
-    checkout = blocking(move || {
+    let checkout = blocking(move || {
         if let Err(error) = checkout.as_mut().roll_back(mark) {
             tracing::warn!(%error, id = %checkout.id, "could not cut an upload back");
         }

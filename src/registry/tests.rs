@@ -1,0 +1,250 @@
+//! The registry as its doors use it, on a real directory and a real store.
+
+use bytes::Bytes;
+use cove_base::paths::DataDir;
+use cove_base::{Clock, Timestamp};
+use cove_model::arn::Tenant;
+use cove_model::image::ImageSelector;
+use cove_model::registry::{Repository, TagMutability};
+use cove_store::{Store, StoreOptions};
+use http_body_util::Full;
+use hyper::body::Frame;
+
+use crate::build::{FileContent, ImageFile, LayerFacts, image_from_layer};
+use crate::image_config::RunConfig;
+use crate::{Algorithm, ContentRange, Digest, ManifestPut, Registry, RegistryConfig, RegistryError, UnlinkChecks};
+
+struct Fixture {
+    directory: tempfile::TempDir,
+    clock: Clock,
+    registry: Registry,
+    tenant: Tenant,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        // File times are the host's, so the clock begins there.
+        let clock = Clock::manual(Clock::system().now());
+        let registry = open(&directory, &clock);
+        let tenant = Tenant::new("000000000000", "us-east-1");
+        let fixture = Self { directory, clock, registry, tenant };
+        fixture.create("app", TagMutability::Mutable).await;
+        fixture
+    }
+
+    async fn create(&self, name: &str, tag_mutability: TagMutability) {
+        let wanted = Repository {
+            tenant: self.tenant.clone(),
+            name: name.to_owned(),
+            created_at: Timestamp::default(),
+            tag_mutability,
+            scan_on_push: false,
+            encryption_type: "AES256".to_owned(),
+            kms_key: None,
+            tags: Vec::new(),
+        };
+        self.registry.create_repository(wanted).await.expect("create a repository");
+    }
+
+    async fn restart(self) -> Self {
+        let Self { directory, clock, registry, tenant } = self;
+        let store = registry.store().clone();
+        drop(registry);
+        store.close().await;
+        let registry = open(&directory, &clock);
+        Self { directory, clock, registry, tenant }
+    }
+
+    async fn push(&self, repository: &str, tag: &str, layer: &[u8]) -> Result<String, RegistryError> {
+        let facts = LayerFacts::read(&mut &layer[..]).expect("facts");
+        let parts = image_from_layer(&facts, RunConfig::default());
+        self.registry.put_blob(&self.tenant, repository, layer.to_vec()).await?;
+        self.registry.put_blob(&self.tenant, repository, parts.config).await?;
+        let put =
+            ManifestPut { bytes: parts.manifest.into(), media_type: None, digest: None, tags: vec![tag.to_owned()] };
+        Ok(self.registry.put_manifest(&self.tenant, repository, put).await?.image.digest)
+    }
+}
+
+fn open(directory: &tempfile::TempDir, clock: &Clock) -> Registry {
+    let data = DataDir::new(directory.path());
+    let store = Store::open(&data, clock.clone(), StoreOptions::default()).expect("a store");
+    Registry::open(&data, store, clock.clone(), RegistryConfig::default()).expect("a registry")
+}
+
+fn body(bytes: &'static [u8]) -> Full<Bytes> {
+    Full::new(Bytes::from_static(bytes))
+}
+
+#[tokio::test]
+async fn a_chunked_upload_goes_on_after_a_restart_and_becomes_a_blob() {
+    let fixture = Fixture::new().await;
+    let tenant = fixture.tenant.clone();
+    let id = fixture.registry.start_upload(&tenant, "app", Algorithm::Sha256).await.expect("start");
+    let range = |start, end| Some(ContentRange { start, end });
+    let offset = fixture.registry.append(&tenant, "app", &id, range(0, 4), &mut body(b"hello")).await.expect("append");
+    assert_eq!(offset, 5);
+    let fixture = fixture.restart().await;
+    let registry = &fixture.registry;
+    assert_eq!(registry.upload_offset(&tenant, "app", &id).await.expect("offset"), 5);
+    let gap = registry.append(&tenant, "app", &id, range(7, 8), &mut body(b"xx")).await;
+    assert!(matches!(gap, Err(RegistryError::UploadOutOfOrder { offset: 5, .. })), "{gap:?}");
+    let short = registry.append(&tenant, "app", &id, range(5, 99), &mut body(b" w")).await;
+    assert!(matches!(short, Err(RegistryError::SizeInvalid { promised: 95, got: 2 })), "{short:?}");
+    let digest = Digest::of(b"hello world");
+    let size = registry.finish(&tenant, "app", &id, range(5, 10), &mut body(b" world"), &digest).await.expect("finish");
+    assert_eq!(size, 11);
+    let blob = registry.blob(&tenant, "app", &digest).expect("a blob");
+    assert_eq!(std::fs::read(blob.path).expect("read"), b"hello world");
+    assert!(matches!(registry.upload_offset(&tenant, "app", &id).await, Err(RegistryError::UploadUnknown(_))));
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_is_kept_and_a_wrong_digest_ends_the_upload() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    let id = registry.start_upload(tenant, "app", Algorithm::Sha256).await.expect("start");
+    let frames = vec![Ok(Frame::data(Bytes::from_static(b"abc"))), Err("cut")];
+    let mut cut = Frames(frames.into_iter());
+    let broken = registry.append(tenant, "app", &id, None, &mut cut).await;
+    assert!(matches!(broken, Err(RegistryError::BodyCut)), "{broken:?}");
+    assert_eq!(registry.append(tenant, "app", &id, None, &mut body(b"def")).await.ok(), Some(3));
+    let wrong = registry.finish(tenant, "app", &id, None, &mut body(b""), &Digest::of(b"other")).await;
+    assert!(matches!(wrong, Err(RegistryError::DigestMismatch { .. })), "{wrong:?}");
+    assert!(matches!(registry.upload_offset(tenant, "app", &id).await, Err(RegistryError::UploadUnknown(_))));
+    let long = Digest::with(Algorithm::Sha512, b"z");
+    registry.upload_whole(tenant, "app", &mut body(b"z"), &long).await.expect("a sha512 blob");
+    assert!(registry.blob(tenant, "app", &long).is_ok());
+}
+
+#[tokio::test]
+async fn a_blob_is_seen_only_through_a_repository_that_has_it() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    fixture.create("other", TagMutability::Mutable).await;
+    let digest = registry.put_blob(tenant, "app", b"x".to_vec()).await.expect("put");
+    assert!(matches!(registry.blob(tenant, "other", &digest), Err(RegistryError::BlobUnknown(_))));
+    let stranger = Tenant::new("111111111111", "us-east-1");
+    assert!(matches!(registry.blob(&stranger, "app", &digest), Err(RegistryError::RepositoryUnknown { .. })));
+    assert!(registry.mount(tenant, "other", &digest, Some("app")).await.expect("mount"));
+    assert!(registry.blob(tenant, "other", &digest).is_ok());
+    let absent = Digest::of(b"absent");
+    assert!(!registry.mount(tenant, "other", &absent, None).await.expect("mount"));
+}
+
+#[tokio::test]
+async fn a_manifest_needs_its_blobs_and_an_immutable_tag_stays() {
+    let fixture = Fixture::new().await;
+    fixture.create("fixed", TagMutability::Immutable).await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    let facts = LayerFacts::read(&mut &b"absent"[..]).expect("facts");
+    let parts = image_from_layer(&facts, RunConfig::default());
+    let put = ManifestPut { bytes: parts.manifest.into(), media_type: None, digest: None, tags: vec![] };
+    let refused = registry.put_manifest(tenant, "app", put).await;
+    assert!(matches!(&refused, Err(RegistryError::ManifestBlobUnknown(missing)) if missing.len() == 2), "{refused:?}");
+    let first = fixture.push("fixed", "1", b"one").await.expect("push");
+    assert_eq!(fixture.push("fixed", "1", b"one").await.expect("the same again"), first);
+    let moved = fixture.push("fixed", "1", b"two").await;
+    assert!(matches!(moved, Err(RegistryError::TagImmutable { .. })), "{moved:?}");
+    let tag = ImageSelector::Tag("1".to_owned());
+    assert_eq!(registry.image(tenant, "fixed", &tag).expect("an image").digest, first);
+}
+
+#[tokio::test]
+async fn deleting_an_image_frees_its_blobs_at_the_collection_after_the_grace_time() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    let kept = fixture.push("app", "kept", b"shared").await.expect("push");
+    let gone = fixture.push("app", "gone", b"alone").await.expect("push");
+    registry.delete_manifest(tenant, "app", &gone, UnlinkChecks::None).await.expect("delete");
+    assert_eq!(registry.tags(tenant, "app", None, 10).expect("tags").items, ["kept"]);
+    assert_eq!(registry.collect().await.expect("collect").files, 0, "within the grace time nothing goes");
+    fixture.clock.advance(crate::COLLECT_GRACE_MILLIS + 60_000);
+    let collected = registry.collect().await.expect("collect");
+    assert_eq!((collected.links, collected.files), (2, 3), "layer, config and manifest");
+    assert!(registry.manifest(tenant, "app", &ImageSelector::Digest(kept)).await.is_ok());
+    assert!(registry.blob(tenant, "app", &Digest::of(b"shared")).is_ok_and(|blob| blob.path.exists()));
+    registry.delete_repository_with_images(tenant, "app").await.expect("delete");
+    assert_eq!(registry.collect().await.expect("collect").files, 3);
+}
+
+#[tokio::test]
+async fn an_abandoned_upload_expires() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    let id = registry.start_upload(tenant, "app", Algorithm::Sha256).await.expect("start");
+    registry.append(tenant, "app", &id, None, &mut body(b"abc")).await.expect("append");
+    fixture.clock.advance(crate::UPLOAD_EXPIRY_MILLIS + 60_000);
+    assert_eq!(registry.collect().await.expect("collect").uploads, 1);
+    assert!(!registry.blobs().temporary(&id).exists());
+    assert!(registry.upload_offset(tenant, "app", &id).await.is_err());
+}
+
+#[tokio::test]
+async fn a_builtin_image_resolves_locally_and_is_made_once() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    let file = ImageFile { path: "/bin/app".into(), content: FileContent::Bytes(b"#!".to_vec()), mode: 0o755 };
+    let run = RunConfig { entrypoint: Some(vec!["/bin/app".into()]), ..RunConfig::default() };
+    let files = [file];
+    let first = registry.ensure_builtin(tenant, "cove/demo", &files, run.clone()).await.expect("build");
+    assert_eq!(registry.ensure_builtin(tenant, "cove/demo", &files, run).await.expect("again"), first);
+    let reference = registry.reference("cove/demo", tenant).expect("a reference");
+    let image = registry.resolve(tenant, &reference, None, None).await.expect("an image");
+    assert_eq!(image.manifest_digest, first);
+    assert_eq!(image.layers[0].digest, image.layers[0].diff_id);
+    assert_eq!(image.config.config.entrypoint, Some(vec!["/bin/app".to_owned()]));
+    let mut tar = tar::Archive::new(std::fs::File::open(&image.layers[0].path).expect("a layer"));
+    let names: Vec<String> = tar
+        .entries()
+        .expect("entries")
+        .map(|entry| entry.expect("an entry").path().expect("a path").display().to_string())
+        .collect();
+    assert_eq!(names, ["bin/", "bin/app"]);
+    let absent = registry.reference("127.0.0.1:1/x", tenant).expect("a reference");
+    let refused = registry.resolve(tenant, &absent, None, None).await.expect_err("nobody listens there");
+    assert!(refused.to_string().contains("dial tcp 127.0.0.1:1"), "{refused}");
+}
+
+#[tokio::test]
+async fn referrers_show_at_once_and_go_with_their_manifest() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    let subject = Digest::of(b"a manifest that is not there yet");
+    registry.put_blob(tenant, "app", b"{}".to_vec()).await.expect("put");
+    let empty = serde_json::json!({ "mediaType": "application/x", "digest": Digest::of(b"{}").as_str(), "size": 2 });
+    let manifest = serde_json::json!({ "schemaVersion": 2, "mediaType": crate::manifest::OCI_MANIFEST,
+        "artifactType": "text/sbom", "config": empty, "layers": [empty], "annotations": { "a": "b" },
+        "subject": { "mediaType": crate::manifest::OCI_MANIFEST, "digest": subject.as_str(), "size": 1 } });
+    let put = ManifestPut {
+        bytes: manifest.to_string().into_bytes().into(),
+        media_type: None,
+        digest: None,
+        tags: Vec::new(),
+    };
+    let digest = registry.put_manifest(tenant, "app", put).await.expect("put").image.digest;
+    let found = registry.referrers(tenant, "app", &subject, Some("text/sbom")).await.expect("referrers");
+    assert_eq!((found[0].digest.as_str(), found[0].artifact_type.as_deref()), (digest.as_str(), Some("text/sbom")));
+    assert!(registry.referrers(tenant, "app", &subject, Some("other")).await.expect("referrers").is_empty());
+    registry.delete_manifest(tenant, "app", &digest, UnlinkChecks::None).await.expect("delete");
+    assert!(registry.referrers(tenant, "app", &subject, None).await.expect("referrers").is_empty());
+}
+
+/// A stream of frames, without a stream crate.
+struct Frames<I>(I);
+
+impl<I: Iterator + Unpin> hyper::body::Body for Frames<I>
+where
+    I: Iterator<Item = Result<Frame<Bytes>, &'static str>>,
+{
+    type Data = Bytes;
+    type Error = &'static str;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+        std::task::Poll::Ready(self.0.next())
+    }
+}
