@@ -1,11 +1,159 @@
 //! `cove <verb>`: the command line for people. A plain HTTP client of the server, like any other.
 //!
-//! Exit codes: 0; 1 failure with one line why; 64 bad usage.
+//! In: arguments, and the same environment variables that the AWS CLI reads. Out: readable tables, or with `--json` the
+//! server's own JSON. Exit codes: 0; 1 failure with one line why; 64 bad usage.
+//!
+//! Deliberately absent: a second way into the server. What a verb can do, a client can do over HTTP.
 
+mod client;
+mod demo;
+mod demo_app;
+mod doctor;
+mod down;
+mod env;
+mod error;
+mod exec;
+mod image;
+mod logs;
+mod ops;
+mod ps;
+mod sign;
+mod table;
+mod tasks;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use client::Client;
+use error::CliError;
+
+/// The data directory whose root key is used when no key is given.
+const DEFAULT_DATA_DIR: &str = "/var/lib/cove";
+
+/// A mini-cloud in one binary: ECS, ECR and the services around them, with containers that really run.
+#[derive(Debug, Parser)]
+#[command(name = "cove", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    target: Target,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Which server, and as whom.
+#[derive(Debug, Clone, Args)]
+struct Target {
+    /// The server's address
+    #[arg(long, global = true, env = "AWS_ENDPOINT_URL", default_value = "http://127.0.0.1:4566")]
+    endpoint: String,
+    /// Region of the things to show
+    #[arg(long, global = true, env = "AWS_DEFAULT_REGION", default_value = "us-east-1")]
+    region: String,
+    /// Key id; without one the root key in the data directory is used, if it can be read
+    #[arg(long, global = true, env = "AWS_ACCESS_KEY_ID", hide_env_values = true)]
+    access_key_id: Option<String>,
+    #[arg(long, global = true, env = "AWS_SECRET_ACCESS_KEY", hide = true, hide_env_values = true)]
+    secret_access_key: Option<String>,
+    /// Where the server keeps its state
+    #[arg(long, global = true, env = "COVE_DATA_DIR", default_value = DEFAULT_DATA_DIR)]
+    data_dir: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the server (see `cove serve --help`)
+    Serve,
+    /// Print shell exports that point AWS tools at the server
+    Env(env::EnvArgs),
+    /// Run a sample web application and show how to go on
+    Demo(demo::DemoArgs),
+    /// Say what this host lacks
+    Doctor(doctor::DoctorArgs),
+    /// List tasks
+    Ps(ps::PsArgs),
+    /// Show what a task's containers wrote
+    Logs(logs::LogsArgs),
+    /// Run a command in a task's container
+    Exec(exec::ExecArgs),
+    /// Load, list and remove images
+    #[command(subcommand)]
+    Image(image::ImageVerb),
+    /// Stop every task and remove everything of the server from the kernel
+    Down(down::DownArgs),
+    /// List the operations of every service: done, partial or missing
+    Ops(ops::OpsArgs),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// The sample application (runs inside the demo's container)
+    #[command(hide = true)]
+    DemoApp(demo_app::DemoAppArgs),
+}
 
 /// Runs one verb. `verb` is the first argument, `args` the rest.
 pub(crate) fn run(verb: Option<&str>, args: impl Iterator<Item = String>) -> ExitCode {
-    let _ = (verb, args);
-    ExitCode::from(64)
+    let words = std::iter::once("cove".to_owned()).chain(verb.map(str::to_owned)).chain(args).map(OsString::from);
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            say_error(&cove_base::error::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help and version are answers (0); everything else is bad usage (64).
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody is left to tell when the terminal is gone.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
+    let target = cli.target;
+    match cli.verb {
+        Verb::Serve => Err(CliError::Usage("`serve` is answered before this point".to_owned())),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "cove", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::DemoApp(args) => demo_app::run(&args),
+        Verb::Ops(args) => ops::run(&args),
+        Verb::Doctor(args) => block_on(doctor::run(&args, &target)),
+        Verb::Down(args) => block_on(down::run(&args, &target)),
+        Verb::Demo(args) => block_on(demo::run(&args, &target)),
+        Verb::Env(args) => block_on(async { env::run(&args, &Client::new(&target)?).await }),
+        Verb::Ps(args) => block_on(async { ps::run(&args, &Client::new(&target)?).await }),
+        Verb::Logs(args) => block_on(async { logs::run(&args, &Client::new(&target)?).await }),
+        Verb::Exec(args) => block_on(async { exec::run(&args, &Client::new(&target)?).await }),
+        Verb::Image(verb) => block_on(async { image::run(&verb, &Client::new(&target)?).await }),
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<ExitCode, CliError>>) -> Result<ExitCode, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
+    let result = runtime.block_on(work);
+    // A read of the terminal may still be blocked in a thread of its own.
+    runtime.shutdown_background();
+    result
+}
+
+/// One line on stdout. A closed pipe (`cove ps | head`) ends quietly.
+fn say(line: &str) {
+    use std::io::Write;
+    if writeln!(std::io::stdout(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// One line on stderr.
+fn say_error(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "cove: {line}");
 }

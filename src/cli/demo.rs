@@ -1,0 +1,207 @@
+//! `cove demo`: a server if none runs, two tasks of a sample web application, a look at them, and how to go on.
+//!
+//! Everything goes over the AWS API as any client would do it; only the image comes from the binary itself, so that no
+//! network is needed.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use clap::Args;
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use serde_json::{Value, json};
+
+use super::client::{Client, ECS, LOGS, text};
+use super::error::CliError;
+use super::{Target, say, tasks};
+
+const NAME: &str = "cove-demo";
+const LOG_GROUP: &str = "/cove/demo";
+const APP_PORT: u16 = 8080;
+const TASKS: usize = 2;
+/// A server is up in milliseconds and a task in tens of them; a slow host may take its time.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// The run directory, for the server that is started if none runs
+    #[arg(long, env = "COVE_RUN_DIR")]
+    run_dir: Option<std::path::PathBuf>,
+    /// The node name, for the server that is started if none runs
+    #[arg(long, env = "COVE_NODE")]
+    node: Option<String>,
+}
+
+pub(super) async fn run(args: &DemoArgs, target: &Target) -> Result<ExitCode, CliError> {
+    let client = Client::new(target)?;
+    if get(&client, "/_cove/health").await.is_err() {
+        start_server(args, target, &client).await?;
+    } else {
+        say(&format!("a server answers on {}", client.url()));
+    }
+    // The key of a server that was only just started for the first time.
+    let client = Client::new(target)?;
+    stop_earlier(&client).await?;
+    let image = client.cove("POST", "/_cove/v1/images/builtin", Some(&json!({"name": NAME}))).await?;
+    let image = text(&image, "image").to_owned();
+    say(&format!("image       {image} (made from this binary)"));
+    register(&client, &image).await?;
+    let began = Instant::now();
+    let started = run_tasks(&client).await?;
+    let running = wait_running(&client, &started).await?;
+    say(&format!("running     {TASKS} tasks after {} ms", began.elapsed().as_millis()));
+    for task in &running {
+        look_at(&client, task).await?;
+    }
+    next_steps(&client, &running);
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn start_server(args: &DemoArgs, target: &Target, client: &Client) -> Result<(), CliError> {
+    let spawn = |source| CliError::Spawn { what: "cove serve".to_owned(), source };
+    let log_path = std::env::temp_dir().join(format!("cove-demo-{}.log", std::process::id()));
+    let log = File::create(&log_path).map_err(spawn)?;
+    let mut command = Command::new(std::env::current_exe().map_err(spawn)?);
+    command.args(["serve", "--dev", "--listen", &client.authority]).arg("--data-dir").arg(&target.data_dir);
+    if let Some(run_dir) = &args.run_dir {
+        command.arg("--run-dir").arg(run_dir);
+    }
+    if let Some(node) = &args.node {
+        command.arg("--node").arg(node);
+    }
+    // A process group of its own: the server stays when the terminal's group gets its interrupt.
+    command.stdin(Stdio::null()).stdout(log.try_clone().map_err(spawn)?).stderr(log).process_group(0);
+    let mut server = command.spawn().map_err(spawn)?;
+    let deadline = Instant::now() + PATIENCE;
+    while get(client, "/_cove/health").await.is_err() {
+        if let Some(status) = server.try_wait().map_err(spawn)? {
+            let why = std::fs::read_to_string(&log_path).unwrap_or_default();
+            let last = why.lines().last().unwrap_or_default();
+            return Err(CliError::Failed(format!("the server ended with {status}: {last}")));
+        }
+        if Instant::now() > deadline {
+            return Err(CliError::Failed(format!("the server does not answer; see {}", log_path.display())));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    say(&format!("server      started on {} (pid {}, log {})", client.url(), server.id(), log_path.display()));
+    Ok(())
+}
+
+async fn stop_earlier(client: &Client) -> Result<(), CliError> {
+    let earlier = client.list(ECS, "ListTasks", &json!({"startedBy": NAME}), "taskArns").await?;
+    for arn in &earlier {
+        let input = json!({"task": arn, "reason": "a new demo begins"});
+        client.aws(ECS, "StopTask", &input).await?;
+    }
+    if !earlier.is_empty() {
+        say(&format!("stopped     {} tasks of an earlier demo", earlier.len()));
+    }
+    Ok(())
+}
+
+async fn register(client: &Client, image: &str) -> Result<(), CliError> {
+    match client.aws(LOGS, "CreateLogGroup", &json!({"logGroupName": LOG_GROUP})).await {
+        Err(CliError::Aws { code, .. }) if code == "ResourceAlreadyExistsException" => {}
+        other => drop(other?),
+    }
+    let definition = json!({
+        "family": NAME,
+        "networkMode": "bridge",
+        "containerDefinitions": [{
+            "name": "web",
+            "image": image,
+            "cpu": 64,
+            "memory": 64,
+            "command": ["demo-app", "--port", APP_PORT.to_string()],
+            "portMappings": [{"containerPort": APP_PORT}],
+            "logConfiguration": {"logDriver": "awslogs", "options": {
+                "awslogs-group": LOG_GROUP, "awslogs-region": client.region, "awslogs-stream-prefix": "demo",
+            }},
+        }],
+    });
+    let answer = client.aws(ECS, "RegisterTaskDefinition", &definition).await?;
+    say(&format!("definition  {}", text(&answer["taskDefinition"], "taskDefinitionArn")));
+    Ok(())
+}
+
+async fn run_tasks(client: &Client) -> Result<Vec<Value>, CliError> {
+    let input = json!({"taskDefinition": NAME, "count": TASKS, "startedBy": NAME});
+    let answer = client.aws(ECS, "RunTask", &input).await?;
+    let started = answer["tasks"].as_array().cloned().unwrap_or_default();
+    if started.len() < TASKS {
+        return Err(CliError::Failed(format!("not every task could be placed: {}", answer["failures"])));
+    }
+    Ok(started.iter().map(|task| task["taskArn"].clone()).collect())
+}
+
+async fn wait_running(client: &Client, arns: &[Value]) -> Result<Vec<Value>, CliError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = client.aws(ECS, "DescribeTasks", &json!({"tasks": arns})).await?;
+        let found = answer["tasks"].as_array().cloned().unwrap_or_default();
+        if let Some(stopped) = found.iter().find(|task| text(task, "lastStatus") == "STOPPED") {
+            let why = format!("{} {}", text(stopped, "stoppedReason"), text(&stopped["containers"][0], "reason"));
+            return Err(CliError::Failed(format!("a task stopped: {why}")));
+        }
+        if found.iter().all(|task| text(task, "lastStatus") == "RUNNING") {
+            return Ok(found);
+        }
+        if Instant::now() > deadline {
+            return Err(CliError::Failed("the tasks do not run yet; `cove ps` shows where they are".to_owned()));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Calls the application on its host port.
+async fn look_at(client: &Client, task: &Value) -> Result<(), CliError> {
+    let port = task["containers"][0]["networkBindings"][0]["hostPort"].as_u64().unwrap_or_default();
+    let mut there = client.clone();
+    there.authority = format!("127.0.0.1:{port}");
+    let deadline = Instant::now() + PATIENCE;
+    let said = loop {
+        match get(&there, "/").await {
+            Ok(said) => break said,
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => tokio::time::sleep(POLL).await,
+        }
+    };
+    say(&format!("GET {}/  ->  {}", there.url(), said.trim_end()));
+    Ok(())
+}
+
+fn next_steps(client: &Client, running: &[Value]) {
+    let id = running.first().map(|task| tasks::id_of(text(task, "taskArn"))).unwrap_or_default();
+    let short = id.get(..12).unwrap_or(id);
+    say("");
+    say("how to go on:");
+    say("  eval \"$(cove env)\"                # then aws ecs …, boto3, Terraform as usual");
+    say("  cove ps                           # the tasks");
+    say(&format!("  cove logs -f {short}         # what one of them writes"));
+    say(&format!("  cove exec {short} -- /cove --version"));
+    say("  cove down                         # stop the tasks and the server, leave nothing behind");
+    if client.authority != "127.0.0.1:4566" {
+        say(&format!("  (with --endpoint {} or AWS_ENDPOINT_URL set to it)", client.url()));
+    }
+}
+
+/// An unsigned GET; the body as text when it succeeds.
+async fn get(client: &Client, path: &str) -> Result<String, CliError> {
+    let body = Empty::<Bytes>::new().map_err(|never| match never {}).boxed();
+    let request = Request::get(path)
+        .header("host", &client.authority)
+        .body(body)
+        .map_err(|_| CliError::Endpoint(client.url()))?;
+    let response = client.send(request).await?;
+    let status = response.status();
+    let body = String::from_utf8_lossy(&client.collect(response).await?).into_owned();
+    if status.is_success() {
+        return Ok(body);
+    }
+    Err(CliError::Status { what: path.to_owned(), status: status.as_u16(), body })
+}

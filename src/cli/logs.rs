@@ -1,0 +1,124 @@
+//! `cove logs`: what a task's containers wrote, by way of CloudWatch Logs.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use cove_base::Timestamp;
+use serde_json::{Value, json};
+
+use super::client::{Client, ECS, LOGS, text};
+use super::error::CliError;
+use super::{say, tasks};
+
+/// How often `-f` asks for more.
+const POLL: Duration = Duration::from_millis(300);
+
+#[derive(Debug, Args)]
+pub(super) struct LogsArgs {
+    /// Task: ARN, id or the first digits of an id
+    task: String,
+    /// Container, when the task has several
+    #[arg(long, short)]
+    container: Option<String>,
+    /// Go on until the task has stopped
+    #[arg(long, short)]
+    follow: bool,
+    /// Begin each line with its time
+    #[arg(long, short)]
+    timestamps: bool,
+    /// Events as GetLogEvents shows them, one a line
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: &LogsArgs, client: &Client) -> Result<ExitCode, CliError> {
+    let task = tasks::find(client, &args.task).await?;
+    let container = tasks::container(&task, args.container.as_deref())?;
+    let stream = stream_of(client, &task, container).await?;
+    let arn = text(&task, "taskArn").to_owned();
+    let mut token: Option<String> = None;
+    loop {
+        // Asked before the read: what a task wrote before it stopped is there when it shows as stopped.
+        let ended = !args.follow || is_stopped(client, &task, &arn).await?;
+        let more = read_all(args, client, &stream, &mut token).await?;
+        if ended {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !more {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+/// Group and stream of a container.
+struct Stream {
+    group: String,
+    name: String,
+}
+
+async fn stream_of(client: &Client, task: &Value, container: &Value) -> Result<Stream, CliError> {
+    let name = text(container, "name");
+    let input = json!({"taskDefinition": text(task, "taskDefinitionArn")});
+    let answer = client.aws(ECS, "DescribeTaskDefinition", &input).await?;
+    let definitions = answer["taskDefinition"]["containerDefinitions"].as_array().cloned().unwrap_or_default();
+    let log = definitions
+        .iter()
+        .find(|definition| text(definition, "name") == name)
+        .map(|definition| definition["logConfiguration"].clone())
+        .filter(|log| text(log, "logDriver") == "awslogs")
+        .ok_or_else(|| CliError::NoLogs(name.to_owned()))?;
+    let options = &log["options"];
+    let id = tasks::id_of(text(task, "taskArn"));
+    let stream = match text(options, "awslogs-stream-prefix") {
+        "" => text(container, "runtimeId").to_owned(),
+        prefix => format!("{prefix}/{name}/{id}"),
+    };
+    Ok(Stream { group: text(options, "awslogs-group").to_owned(), name: stream })
+}
+
+async fn is_stopped(client: &Client, task: &Value, arn: &str) -> Result<bool, CliError> {
+    let input = json!({"cluster": text(task, "clusterArn"), "tasks": [arn]});
+    let answer = client.aws(ECS, "DescribeTasks", &input).await?;
+    Ok(answer["tasks"].as_array().is_none_or(|found| found.iter().all(|task| text(task, "lastStatus") == "STOPPED")))
+}
+
+/// Prints everything that is there by now. Whether there was anything.
+async fn read_all(
+    args: &LogsArgs,
+    client: &Client,
+    stream: &Stream,
+    token: &mut Option<String>,
+) -> Result<bool, CliError> {
+    let mut any = false;
+    loop {
+        let mut input = json!({"logGroupName": stream.group, "logStreamName": stream.name, "startFromHead": true});
+        if let Some(token) = token.as_deref() {
+            input["nextToken"] = Value::from(token);
+        }
+        let page = client.aws(LOGS, "GetLogEvents", &input).await?;
+        for event in page["events"].as_array().into_iter().flatten() {
+            any = true;
+            print(args, event);
+        }
+        let next = page["nextForwardToken"].as_str().map(str::to_owned);
+        let at_end = next == *token || next.is_none();
+        if next.is_some() {
+            *token = next;
+        }
+        if at_end {
+            return Ok(any);
+        }
+    }
+}
+
+fn print(args: &LogsArgs, event: &Value) {
+    if args.json {
+        say(&event.to_string());
+    } else if args.timestamps {
+        let at = Timestamp(event["timestamp"].as_i64().unwrap_or_default());
+        say(&format!("{} {}", at.rfc3339(), text(event, "message")));
+    } else {
+        say(text(event, "message"));
+    }
+}

@@ -1,0 +1,68 @@
+//! `cove ps`: the tasks, one a line.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use cove_base::Clock;
+use serde_json::Value;
+
+use super::client::{Client, text};
+use super::error::CliError;
+use super::{say, table, tasks};
+
+#[derive(Debug, Args)]
+pub(super) struct PsArgs {
+    /// Also tasks that have stopped in the last hour
+    #[arg(long, short)]
+    all: bool,
+    /// Only this cluster
+    #[arg(long)]
+    cluster: Option<String>,
+    /// The tasks as DescribeTasks shows them
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: &PsArgs, client: &Client) -> Result<ExitCode, CliError> {
+    let found = tasks::describe_all(client, args.cluster.as_deref(), args.all).await?;
+    if args.json {
+        say(&Value::from(found).to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let now = Clock::system().now().epoch_seconds();
+    let rows = found.iter().map(|task| row(task, now)).collect();
+    table::print(&["TASK", "CLUSTER", "DEFINITION", "STATUS", "AGE", "ADDRESS", "PORTS", "WHY"], rows);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(task: &Value, now: f64) -> Vec<String> {
+    let id = tasks::id_of(text(task, "taskArn"));
+    let containers = task["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let since = task["startedAt"].as_f64().or(task["createdAt"].as_f64()).unwrap_or(now);
+    vec![
+        id.get(..12).unwrap_or(id).to_owned(),
+        tasks::id_of(text(task, "clusterArn")).to_owned(),
+        tasks::id_of(text(task, "taskDefinitionArn")).to_owned(),
+        text(task, "lastStatus").to_owned(),
+        table::age(now - since),
+        address(containers),
+        ports(containers),
+        text(task, "stoppedReason").to_owned(),
+    ]
+}
+
+fn address(containers: &[Value]) -> String {
+    containers
+        .iter()
+        .find_map(|container| container["networkInterfaces"][0]["privateIpv4Address"].as_str())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+fn ports(containers: &[Value]) -> String {
+    let bindings = containers.iter().filter_map(|container| container["networkBindings"].as_array()).flatten();
+    let shown: Vec<String> = bindings
+        .map(|binding| format!("{}->{}/{}", binding["hostPort"], binding["containerPort"], text(binding, "protocol")))
+        .collect();
+    shown.join(", ")
+}
