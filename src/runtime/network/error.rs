@@ -8,13 +8,31 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     #[error("kernel refused to {attempt}")]
-    Kernel { attempt: String, #[source] source: io::Error },
+    Kernel {
+        attempt: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("the kernel lacks {feature}: load its module with `modprobe {module}`")]
-    Missing { feature: &'static str, module: &'static str, #[source] source: io::Error },
+    Missing {
+        feature: &'static str,
+        module: &'static str,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot {attempt} `{}`", path.display())]
-    File { attempt: &'static str, path: PathBuf, #[source] source: io::Error },
+    File {
+        attempt: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("cannot {attempt}")]
-    System { attempt: &'static str, #[source] source: io::Error },
+    System {
+        attempt: &'static str,
+        #[source]
+        source: io::Error,
+    },
     #[error("host port {port}/{protocol} is already taken by another task of this node", protocol = if *udp { "udp" } else { "tcp" })]
     PortTaken { port: u16, udp: bool },
     #[error("`{name}` cannot name a task or a network: 1 to 64 letters, digits, hyphens and underscores")]
@@ -29,9 +47,13 @@ pub enum NetworkError {
     AddressTaken { address: Ipv4Addr, owner: String },
     #[error("task `{task}` is attached with other addresses or ports already")]
     AttachedDifferently { task: String },
+    #[error("another call is at work on task `{task}`")]
+    Busy { task: String },
     #[error("network `{network}` is not up")]
     NotUp { network: String },
-    #[error("no free pair of addresses is left in the transit range {range}; is it routed elsewhere? choose another one in the configuration")]
+    #[error(
+        "no free pair of addresses is left in the transit range {range}; is it routed elsewhere? choose another one in the configuration"
+    )]
     TransitRangeFull { range: String },
     #[error("another server runs as node `{node}` in this network namespace; give this one another --node name")]
     NodeInUse { node: String },

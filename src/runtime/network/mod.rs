@@ -6,16 +6,33 @@
 //! idempotent; a `kill -9` between any two steps leaves only what the next [`Networks::open`] adopts or removes.
 //! All calls block for milliseconds at most and may come from any thread.
 
+mod doctor;
 mod error;
+mod host;
+mod host_table;
+mod inventory;
+mod lease;
+mod names;
+mod namespace;
+mod netlink;
+mod networks;
+mod outcome;
+mod router;
+mod router_table;
+mod state;
+mod system;
+#[cfg(test)]
+mod tests;
 
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
-use std::path::{Path, PathBuf};
 
 use cove_base::paths::{NodeName, RunDir};
 use cove_model::network::Cidr;
 use serde::{Deserialize, Serialize};
 
+pub use doctor::doctor;
 pub use error::NetworkError;
+pub use networks::Networks;
 
 /// What a node's networks are made from.
 #[derive(Debug, Clone)]
@@ -30,6 +47,11 @@ pub struct NetworkConfig {
 pub const DEFAULT_TRANSIT_RANGE: Cidr = Cidr { address: Ipv4Addr::new(198, 19, 0, 0), prefix: 16 };
 /// The range of bridge mode, as Docker's default; in a namespace of its own, so it collides with nothing.
 pub const BRIDGE_RANGE: Cidr = Cidr { address: Ipv4Addr::new(172, 17, 0, 0), prefix: 16 };
+
+/// Where metadata, credentials and the API are served inside a router, on port 80.
+pub const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 170, 2);
+/// Where names are answered inside a router, on port 53.
+pub const DNS_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 
 /// One network: a VPC by its id, or the node's bridge-mode network.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,95 +107,4 @@ pub enum Level {
 pub struct Finding {
     pub level: Level,
     pub text: String,
-}
-
-/// The networks of one node.
-#[derive(Debug)]
-pub struct Networks {
-    pins: PathBuf,
-}
-
-impl Networks {
-    /// Takes over what an earlier server of this node left in the kernel: routers and tasks that are whole are
-    /// adopted, half-made ones are removed.
-    ///
-    /// # Errors
-    /// When another server runs as this node, or the kernel refuses.
-    pub fn open(config: NetworkConfig) -> Result<Self, NetworkError> {
-        Ok(Self { pins: config.run_dir.netns() })
-    }
-
-    /// Makes the network's router namespace unless it is there.
-    ///
-    /// # Errors
-    /// When the range cannot be used or the kernel refuses.
-    pub fn ensure(&self, network: &NetworkId, _cidr: Cidr) -> Result<(), NetworkError> {
-        Err(NetworkError::NotUp { network: format!("{network:?}") })
-    }
-
-    /// Fresh sockets inside the router.
-    ///
-    /// # Errors
-    /// When the network is not up, or its listeners are open already.
-    pub fn listeners(&self, network: &NetworkId) -> Result<RouterListeners, NetworkError> {
-        Err(NetworkError::NotUp { network: format!("{network:?}") })
-    }
-
-    /// Networks that are up.
-    pub fn networks(&self) -> Vec<NetworkId> {
-        Vec::new()
-    }
-
-    /// Connects a task, making its network first; the answer is the path of its pinned namespace.
-    ///
-    /// # Errors
-    /// [`NetworkError::PortTaken`] names the port; nothing of the task is left behind then.
-    pub fn attach(&self, attachment: &Attachment) -> Result<PathBuf, NetworkError> {
-        Err(NetworkError::NotUp { network: format!("{:?}", attachment.network) })
-    }
-
-    /// A namespace with nothing but loopback (network mode `none`).
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn isolated(&self, task_id: &str) -> Result<PathBuf, NetworkError> {
-        Err(NetworkError::BadName { name: task_id.to_owned() })
-    }
-
-    /// Removes everything of a task; nothing to do is success. The last task of a network takes the router along.
-    ///
-    /// # Errors
-    /// All steps are tried; the failures are collected.
-    pub fn detach(&self, task_id: &str) -> Result<(), NetworkError> {
-        Err(NetworkError::BadName { name: task_id.to_owned() })
-    }
-
-    /// Ids of tasks that have something in the kernel. Also repairs what others did to our rules (a flushed table,
-    /// a foreign firewall that began to drop), so it is to be called from time to time.
-    ///
-    /// # Errors
-    /// When the kernel refuses.
-    pub fn inventory(&self) -> Result<Vec<String>, NetworkError> {
-        Ok(Vec::new())
-    }
-
-    /// Removes everything of this node from the kernel and the run directory (`cove down`).
-    ///
-    /// # Errors
-    /// All steps are tried; the failures are collected.
-    pub fn remove_all(&self) -> Result<(), NetworkError> {
-        Ok(())
-    }
-
-    /// Where the namespaces are pinned: a mount of its own, private, so that a shim detaches it in one call.
-    #[must_use]
-    pub fn pins(&self) -> &Path {
-        &self.pins
-    }
-}
-
-/// What in this host's network could get in the way. Needs no running server.
-#[must_use]
-pub fn doctor(_config: &NetworkConfig) -> Vec<Finding> {
-    Vec::new()
 }
