@@ -3,6 +3,7 @@
 //! Frames both ways after the upgrade: one byte stream (0 stdin, 1 stdout, 2 stderr, 3 exit code), a big-endian `u32`
 //! length, the bytes. An empty stdin frame is end of input.
 
+use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -17,6 +18,10 @@ use super::tasks;
 
 /// The longest frame that we take, in bytes; the server sends smaller ones.
 const FRAME_MAX: usize = 1 << 20;
+/// Read from the terminal at a time, in bytes.
+const STDIN_CHUNK: usize = 32 << 10;
+/// Chunks that wait for the connection.
+const STDIN_QUEUE: usize = 4;
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
@@ -70,25 +75,33 @@ pub(super) async fn run(args: &ExecArgs, client: &Client) -> Result<ExitCode, Cl
     code
 }
 
-async fn forward_stdin(to: &mut (impl AsyncWriteExt + Unpin)) -> std::io::Result<()> {
-    let mut stdin = tokio::io::stdin();
-    let mut buffer = vec![0; 32 << 10];
-    loop {
-        let count = stdin.read(&mut buffer).await?;
-        to.write_u8(STDIN).await?;
-        to.write_u32(u32::try_from(count).unwrap_or(0)).await?;
-        to.write_all(&buffer[..count]).await?;
-        to.flush().await?;
-        if count == 0 {
-            return Ok(());
+/// Reads the terminal in a thread of its own, because such a read cannot be cancelled.
+async fn forward_stdin(to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<()> {
+    let (sender, mut chunks) = tokio::sync::mpsc::channel::<Vec<u8>>(STDIN_QUEUE);
+    std::thread::spawn(move || {
+        let mut buffer = vec![0; STDIN_CHUNK];
+        while let Ok(count) = io::stdin().read(&mut buffer) {
+            if count == 0 || sender.blocking_send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
         }
+    });
+    while let Some(chunk) = chunks.recv().await {
+        send_stdin(to, &chunk).await?;
     }
+    send_stdin(to, &[]).await
+}
+
+async fn send_stdin(to: &mut (impl AsyncWriteExt + Unpin), chunk: &[u8]) -> io::Result<()> {
+    to.write_u8(STDIN).await?;
+    to.write_u32(u32::try_from(chunk.len()).unwrap_or(0)).await?;
+    to.write_all(chunk).await?;
+    to.flush().await
 }
 
 async fn read_frames(from: &mut (impl AsyncReadExt + Unpin)) -> Result<ExitCode, CliError> {
     let answer = || CliError::Answer { what: "exec".to_owned() };
     let ended = |_| CliError::Failed("the connection ended before the command did".to_owned());
-    let (mut stdout, mut stderr) = (tokio::io::stdout(), tokio::io::stderr());
     loop {
         let kind = from.read_u8().await.map_err(ended)?;
         let length = from.read_u32().await.map_err(ended)? as usize;
@@ -98,8 +111,8 @@ async fn read_frames(from: &mut (impl AsyncReadExt + Unpin)) -> Result<ExitCode,
         let mut bytes = vec![0; length];
         from.read_exact(&mut bytes).await.map_err(ended)?;
         match kind {
-            STDOUT => write(&mut stdout, &bytes).await?,
-            STDERR => write(&mut stderr, &bytes).await?,
+            STDOUT => write(&mut io::stdout(), &bytes)?,
+            STDERR => write(&mut io::stderr(), &bytes)?,
             EXIT => {
                 let code = <[u8; 4]>::try_from(bytes).map(i32::from_be_bytes).map_err(|_| answer())?;
                 return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
@@ -109,7 +122,6 @@ async fn read_frames(from: &mut (impl AsyncReadExt + Unpin)) -> Result<ExitCode,
     }
 }
 
-async fn write(out: &mut (impl AsyncWriteExt + Unpin), bytes: &[u8]) -> Result<(), CliError> {
-    out.write_all(bytes).await.map_err(CliError::Terminal)?;
-    out.flush().await.map_err(CliError::Terminal)
+fn write(out: &mut impl Write, bytes: &[u8]) -> Result<(), CliError> {
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Terminal)
 }
