@@ -211,3 +211,60 @@ fn hash(parts: &[&str]) -> [u8; 32] {
     }
     hash.finalize().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use cove_base::Clock;
+    use cove_base::paths::DataDir;
+    use cove_store::{Store, StoreError, StoreOptions};
+
+    use super::*;
+
+    fn host() -> HostFacts {
+        HostFacts {
+            node: "cove".into(),
+            cpu: 2048,
+            memory_mib: 4096,
+            zones: ["a", "b", "c"].map(String::from).to_vec(),
+            instance_type: "m5.large".into(),
+            ephemeral_ports: 32_768..=60_999,
+            reserved_ports_tcp: vec![22],
+            reserved_ports_udp: vec![],
+            attributes: vec![],
+            memory_overcommit: 1.5,
+        }
+    }
+
+    #[test]
+    fn a_tenant_gets_its_defaults_once_and_keeps_what_it_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&DataDir::new(directory.path()), Clock::system(), StoreOptions::default()).unwrap();
+        let tenant = Tenant::new("123456789012", "eu-west-1");
+        let other = Tenant::new("123456789012", "us-east-1");
+        let ensure = |tenant: &Tenant| {
+            let tenant = tenant.clone();
+            store.write_blocking(move |tx| Ok::<_, StoreError>(ensure_tenant(tx, &tenant, &host()))).unwrap();
+            store.read(cove_store::View::revision)
+        };
+        let once = ensure(&tenant);
+        assert_eq!(ensure(&tenant), once, "a second call writes nothing");
+        ensure(&other);
+        store.read(|view| {
+            let subnets = view.scan::<Subnet>(&Prefix::tenant(&tenant));
+            let mut ranges: Vec<String> = subnets.iter().map(|subnet| subnet.cidr.to_string()).collect();
+            ranges.sort();
+            assert_eq!(ranges, ["172.31.0.0/20", "172.31.16.0/20", "172.31.32.0/20"]);
+            assert_eq!(view.count::<Role>(&Prefix::all()), 2);
+            assert_eq!(view.count::<Cluster>(&Prefix::all()), 2);
+            let instances = view.scan::<ContainerInstance>(&Prefix::all());
+            assert_ne!(instances[0].id, instances[1].id);
+            assert_eq!(instances[0].availability_zone, "eu-west-1a");
+            assert_eq!(instances[0].id.len(), 32);
+        });
+
+        let grown = HostFacts { memory_mib: 8192, ..host() };
+        store.write_blocking(move |tx| Ok::<_, StoreError>(refresh_host(tx, &grown))).unwrap();
+        let instance = store.read(|view| view.scan::<ContainerInstance>(&Prefix::tenant(&tenant)).remove(0));
+        assert_eq!((instance.registered.memory_mib, instance.version), (8192, 2));
+    }
+}

@@ -1,1 +1,360 @@
 //! Placement over hand-made and random snapshots.
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use cove_base::Timestamp;
+use cove_model::arn::Tenant;
+use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, Resources};
+use cove_model::network::{Cidr, SecurityGroup, Subnet};
+use cove_model::task::{
+    Container, ContainerSeen, Desired, LaunchType, NetworkBinding, Observed, Task, TaskNetwork, TaskStatus,
+};
+use cove_model::task_definition::{Attribute, NetworkMode, TransportProtocol};
+use cove_model::task_override::TaskOverride;
+use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+
+use super::*;
+use crate::host::HostFacts;
+
+fn tenant() -> Tenant {
+    Tenant::new("000000000000", "us-east-1")
+}
+
+fn host() -> HostFacts {
+    HostFacts {
+        node: "cove".into(),
+        cpu: 2048,
+        memory_mib: 4096,
+        zones: vec!["a".into(), "b".into()],
+        instance_type: "m5.large".into(),
+        ephemeral_ports: 40_000..=40_009,
+        reserved_ports_tcp: vec![22],
+        reserved_ports_udp: vec![],
+        attributes: vec![],
+        memory_overcommit: 1.5,
+    }
+}
+
+fn attribute(name: &str, value: &str) -> Attribute {
+    Attribute { name: Some(name.into()), value: Some(value.into()), ..Attribute::default() }
+}
+
+fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerInstance> {
+    Arc::new(ContainerInstance {
+        tenant: tenant(),
+        cluster: "default".into(),
+        id: id.into(),
+        ec2_instance_id: format!("i-{id}"),
+        status: ContainerInstanceStatus::Active,
+        registered: Resources { cpu: 2048, memory_mib, ports_tcp: vec![22], ..Resources::default() },
+        attributes: vec![attribute("ecs.availability-zone", zone), attribute("name", id)],
+        availability_zone: zone.into(),
+        registered_at: Timestamp(0),
+        version: 1,
+        tags: vec![],
+    })
+}
+
+fn subnet(id: &str, zone: &str, cidr: &str) -> Arc<Subnet> {
+    let cidr = Cidr::parse(cidr).unwrap();
+    let (vpc_id, availability_zone) = ("vpc-1".into(), zone.into());
+    Arc::new(Subnet { tenant: tenant(), id: id.into(), vpc_id, cidr, availability_zone, is_default: true })
+}
+
+fn snapshot(host: &HostFacts, instances: Vec<Arc<ContainerInstance>>) -> Snapshot<'_> {
+    let (id, vpc_id, name) = ("sg-1".into(), "vpc-1".into(), "default".into());
+    Snapshot {
+        host,
+        instances,
+        tasks: vec![],
+        subnets: vec![subnet("subnet-a", "a", "172.31.0.0/28"), subnet("subnet-b", "b", "172.31.16.0/28")],
+        security_groups: vec![Arc::new(SecurityGroup { tenant: tenant(), id, vpc_id, name })],
+    }
+}
+
+fn request(count: usize, network_mode: NetworkMode) -> Request {
+    Request {
+        tenant: tenant(),
+        cluster: "default".into(),
+        target: Target::Count(count),
+        launch_type: LaunchType::Ec2,
+        network_mode,
+        cpu: 128,
+        memory_mib: 256,
+        ports: vec![vec![]],
+        group: "family:web".into(),
+        constraints: vec![],
+        strategies: vec![],
+        required_attributes: vec![],
+        subnets: vec![],
+        security_groups: vec![],
+        assign_public_ip: false,
+        seed: 7,
+    }
+}
+
+fn tcp(container_port: u16, host_port: Option<u16>) -> PortRequest {
+    PortRequest { container_port, host_port, protocol: TransportProtocol::Tcp }
+}
+
+/// The task that comes of a placement.
+fn task(tenant: Tenant, placed: &Placed) -> Arc<Task> {
+    let container = |ports: &Vec<NetworkBinding>| Container {
+        name: "c".into(),
+        id: "1".into(),
+        image: "busybox".into(),
+        essential: true,
+        log: None,
+        cpu: None,
+        memory: None,
+        memory_reservation: None,
+        ports: ports.clone(),
+        seen: ContainerSeen::default(),
+    };
+    Arc::new(Task {
+        tenant,
+        cluster: "default".into(),
+        id: "1".into(),
+        family: "web".into(),
+        revision: 1,
+        placement: placed.placement.clone(),
+        group: "family:web".into(),
+        started_by: None,
+        overrides: TaskOverride::default(),
+        enable_execute_command: false,
+        tags: vec![],
+        attributes: vec![],
+        cpu: None,
+        memory: None,
+        ephemeral_storage_gib: None,
+        network: placed.network.clone(),
+        task_role: None,
+        execution_role_arn: None,
+        created_at: Timestamp(0),
+        desired: Desired::Running,
+        observed: Observed::new(TaskStatus::Pending),
+        containers: placed.ports.iter().map(container).collect(),
+        version: 1,
+    })
+}
+
+/// Where each task went, or the reasons why not.
+fn outcome(placed: &[Result<Placed, Vec<Refusal>>]) -> Vec<String> {
+    let refused =
+        |refusals: &Vec<Refusal>| refusals.iter().map(|one| one.reason.as_str()).collect::<Vec<_>>().join(",");
+    let place = |placed: &Placed| placed.placement.container_instance.clone().unwrap_or_default();
+    placed.iter().map(|one| one.as_ref().map_or_else(refused, place)).collect()
+}
+
+#[test]
+fn a_task_that_does_not_fit_gets_one_reason_per_instance() {
+    let host = host();
+    let snapshot = snapshot(&host, vec![instance("one", "a", 300), instance("two", "a", 100)]);
+    let got = place(&snapshot, &request(2, NetworkMode::None)).unwrap();
+    assert_eq!(outcome(&got), ["one", "RESOURCE:MEMORY,RESOURCE:MEMORY"]);
+    let cpu = place(&snapshot, &Request { cpu: 4096, ..request(1, NetworkMode::None) }).unwrap();
+    assert_eq!(outcome(&cpu), ["RESOURCE:CPU,RESOURCE:CPU"]);
+    let arn = cpu[0].as_ref().unwrap_err()[0].arn.clone();
+    assert_eq!(arn.unwrap(), "arn:aws:ecs:us-east-1:000000000000:container-instance/default/one");
+}
+
+#[test]
+fn a_cluster_without_active_instances_is_an_error() {
+    let host = host();
+    let mut draining = ContainerInstance::clone(&instance("one", "a", 300));
+    draining.status = ContainerInstanceStatus::Draining;
+    let snapshot = snapshot(&host, vec![Arc::new(draining)]);
+    assert_eq!(place(&snapshot, &request(1, NetworkMode::None)), Err(BadRequest::NoContainerInstances));
+    let started =
+        Request { target: Target::Instances(vec!["one".into(), "no".into()]), ..request(0, NetworkMode::None) };
+    assert_eq!(outcome(&place(&snapshot, &started).unwrap()), ["INACTIVE", "MISSING"]);
+}
+
+#[test]
+fn a_static_host_port_is_given_once_over_all_tenants() {
+    let host = host();
+    let mut snapshot = snapshot(&host, vec![instance("one", "a", 4096), instance("two", "a", 4096)]);
+    let web = Request { ports: vec![vec![tcp(80, Some(8080))]], ..request(2, NetworkMode::Bridge) };
+    let got = place(&snapshot, &web).unwrap();
+    assert!(got[0].is_ok());
+    assert_eq!(outcome(&got)[1], "RESOURCE:PORTS,RESOURCE:PORTS");
+    snapshot.tasks.push(task(Tenant::new("111111111111", "eu-west-1"), got[0].as_ref().unwrap()));
+    assert_eq!(outcome(&place(&snapshot, &web).unwrap())[0], "RESOURCE:PORTS,RESOURCE:PORTS");
+    let udp = PortRequest { protocol: TransportProtocol::Udp, ..tcp(80, Some(8080)) };
+    assert!(place(&snapshot, &Request { ports: vec![vec![udp]], ..web.clone() }).unwrap()[0].is_ok());
+    let reserved = Request { ports: vec![vec![tcp(80, Some(22))]], ..web };
+    assert_eq!(outcome(&place(&snapshot, &reserved).unwrap())[0], "RESOURCE:PORTS,RESOURCE:PORTS");
+    let ssh = Request { ports: vec![vec![tcp(22, None)]], ..request(1, NetworkMode::Host) };
+    assert_eq!(outcome(&place(&snapshot, &ssh).unwrap())[0], "RESOURCE:PORTS,RESOURCE:PORTS");
+}
+
+#[test]
+fn dynamic_ports_come_from_the_range_until_it_is_empty() {
+    let host = host();
+    let snapshot = snapshot(&host, vec![instance("one", "a", 4096)]);
+    let ports = vec![vec![tcp(80, None), tcp(81, Some(0)), tcp(82, Some(40_003))], vec![tcp(90, None)]];
+    let got = place(&snapshot, &Request { ports, ..request(2, NetworkMode::Bridge) }).unwrap();
+    let bound: HashSet<u16> = got[0].as_ref().unwrap().ports.iter().flatten().map(|port| port.host_port).collect();
+    assert_eq!(bound.len(), 4);
+    assert!(bound.iter().all(|port| host.ephemeral_ports.contains(port)) && bound.contains(&40_003));
+    let many =
+        Request { ports: vec![(1..=4).map(|port| tcp(port, None)).collect()], ..request(3, NetworkMode::Bridge) };
+    assert_eq!(outcome(&place(&snapshot, &many).unwrap()), ["one", "one", "RESOURCE:PORTS"]);
+}
+
+#[test]
+fn constraints_are_kept_and_named_when_they_are_not_met() {
+    let host = host();
+    let snapshot = snapshot(&host, vec![instance("one", "a", 4096), instance("two", "b", 4096)]);
+    let with = |constraints| Request { constraints, ..request(3, NetworkMode::None) };
+    let mut distinct = outcome(&place(&snapshot, &with(vec![Constraint::DistinctInstance])).unwrap());
+    distinct[..2].sort();
+    let unmet = "DistinctInstance placement constraint unsatisfied.";
+    assert_eq!(distinct, ["one".to_owned(), "two".to_owned(), format!("{unmet},{unmet}")]);
+    let member = Constraint::MemberOf(Expression::parse("attribute:name == two").unwrap());
+    assert_eq!(outcome(&place(&snapshot, &with(vec![member])).unwrap()), ["two", "two", "two"]);
+    let gpu = Request { required_attributes: vec![attribute("gpu", "1")], ..request(1, NetworkMode::None) };
+    assert_eq!(outcome(&place(&snapshot, &gpu).unwrap()), ["ATTRIBUTE,ATTRIBUTE"]);
+}
+
+#[test]
+fn strategies_decide_in_their_order() {
+    let host = host();
+    let instances = vec![instance("a1", "a", 4096), instance("a2", "a", 2048), instance("b1", "b", 4096)];
+    let snapshot = snapshot(&host, instances);
+    let with = |strategies: &[Strategy]| {
+        let request = Request { strategies: strategies.to_vec(), ..request(4, NetworkMode::None) };
+        let mut places = outcome(&place(&snapshot, &request).unwrap());
+        places.sort();
+        places
+    };
+    assert_eq!(with(&[Strategy::BinpackMemory]), ["a2"; 4]);
+    let zone = Strategy::Spread("attribute:ecs.availability-zone".into());
+    assert_eq!(with(&[zone, Strategy::BinpackMemory]), ["a2", "a2", "b1", "b1"]);
+    let spread = with(&[Strategy::Spread("instanceId".into())]);
+    assert_eq!(spread.iter().collect::<HashSet<_>>().len(), 3);
+    assert_eq!(Strategy::parse("spread", Some("rack")), None);
+    assert_eq!(Strategy::parse("binpack", Some("memory")), Some(Strategy::BinpackMemory));
+}
+
+#[test]
+fn fargate_memory_is_promised_up_to_the_overcommit() {
+    let host = host();
+    let snapshot = snapshot(&host, vec![]);
+    let fargate = Request {
+        launch_type: LaunchType::Fargate,
+        memory_mib: 2048,
+        cpu: 1024,
+        subnets: vec!["subnet-b".into()],
+        ..request(4, NetworkMode::Awsvpc)
+    };
+    let got = place(&snapshot, &fargate).unwrap();
+    assert_eq!(outcome(&got)[3], "RESOURCE:MEMORY");
+    let first = got[0].as_ref().unwrap();
+    assert_eq!((first.placement.availability_zone.as_str(), &first.placement.container_instance), ("b", &None));
+    let TaskNetwork::Awsvpc(eni) = &first.network else { panic!("{:?}", first.network) };
+    assert_eq!(eni.security_groups, ["sg-1"]);
+    let [a, b, c, d] = eni.address.octets();
+    assert_eq!(eni.mac, format!("02:c0:{a:02x}:{b:02x}:{c:02x}:{d:02x}"));
+    assert_eq!((eni.id.len(), eni.attachment_id.len(), &eni.attachment_id[14..15]), (21, 36, "4"));
+}
+
+#[test]
+fn a_subnet_gives_each_address_once_and_keeps_five() {
+    let mut host = host();
+    host.memory_mib = 1 << 20;
+    let snapshot = snapshot(&host, vec![]);
+    let launch_type = LaunchType::Fargate;
+    let fargate = Request { launch_type, subnets: vec!["subnet-a".into()], ..request(12, NetworkMode::Awsvpc) };
+    let got = place(&snapshot, &fargate).unwrap();
+    let addresses: HashSet<Ipv4Addr> = got.iter().flatten().filter_map(|placed| placed.network.address()).collect();
+    let expected: HashSet<Ipv4Addr> = (4..15).map(|last| Ipv4Addr::new(172, 31, 0, last)).collect();
+    assert_eq!(addresses, expected);
+    assert_eq!(outcome(&got)[11], "RESOURCE:ENI");
+}
+
+#[test]
+fn a_network_that_does_not_exist_is_an_error() {
+    let host = host();
+    let mut snapshot = snapshot(&host, vec![instance("one", "a", 4096)]);
+    let with = |subnets: &[&str]| {
+        let subnets = subnets.iter().map(|id| (*id).to_owned()).collect();
+        Request { subnets, ..request(1, NetworkMode::Awsvpc) }
+    };
+    assert_eq!(place(&snapshot, &with(&[])), Err(BadRequest::NoSubnets));
+    assert_eq!(place(&snapshot, &with(&["x"])), Err(BadRequest::UnknownSubnet("x".into())));
+    assert_eq!(outcome(&place(&snapshot, &with(&["subnet-b"])).unwrap()), ["ATTRIBUTE"]);
+    let mut other = Subnet::clone(&subnet("subnet-c", "a", "10.0.0.0/24"));
+    other.vpc_id = "vpc-2".into();
+    snapshot.subnets.push(Arc::new(other));
+    assert_eq!(place(&snapshot, &with(&["subnet-a", "subnet-c"])), Err(BadRequest::SeveralVpcs));
+}
+
+#[test]
+fn what_is_left_of_an_instance_counts_its_own_live_tasks_only() {
+    let host = host();
+    let one = instance("one", "a", 4096);
+    let snapshot = snapshot(&host, vec![Arc::clone(&one)]);
+    let web = Request { ports: vec![vec![tcp(80, Some(8080))]], ..request(1, NetworkMode::Bridge) };
+    let placed = place(&snapshot, &web).unwrap().remove(0).unwrap();
+    let mine = task(tenant(), &placed);
+    let foreign = task(Tenant::new("111111111111", "us-east-1"), &placed);
+    let mut stopped = Task::clone(&mine);
+    stopped.observed.status = TaskStatus::Stopped;
+    let left = remaining(&one, [&*mine, &*foreign, &stopped]);
+    assert_eq!((left.cpu, left.memory_mib, left.ports_tcp), (2048 - 128, 4096 - 256, vec![22, 8080]));
+}
+
+/// Count, mode, CPU, memory, ports (fixed, number, UDP), seed.
+type Asked = (usize, u8, i64, i64, Vec<(bool, u16, bool)>, u64);
+
+fn asked() -> impl proptest::strategy::Strategy<Value = Asked> {
+    let ports = prop::collection::vec((any::<bool>(), 8000_u16..8003, any::<bool>()), 0..4);
+    (0_usize..4, 0_u8..3, 0_i64..900, 0_i64..1500, ports, any::<u64>())
+}
+
+proptest! {
+    /// Whatever is asked in whatever order: no instance over its size, no host port and no address twice.
+    #[test]
+    fn nothing_is_promised_twice(requests in prop::collection::vec(asked(), 1..12)) {
+        let host = host();
+        let mut state = snapshot(&host, vec![instance("one", "a", 2048), instance("two", "b", 1024)]);
+        for (count, mode, cpu, memory_mib, ports, seed) in requests {
+            let network_mode = [NetworkMode::Bridge, NetworkMode::Host, NetworkMode::Awsvpc][usize::from(mode)];
+            let port = |(fixed, port, udp): &(bool, u16, bool)| PortRequest {
+                container_port: *port,
+                host_port: fixed.then_some(*port),
+                protocol: if *udp { TransportProtocol::Udp } else { TransportProtocol::Tcp },
+            };
+            let asked = Request {
+                cpu,
+                memory_mib,
+                ports: vec![ports.iter().map(port).collect()],
+                subnets: vec!["subnet-a".into(), "subnet-b".into()],
+                seed,
+                ..request(count, network_mode)
+            };
+            let got = place(&state, &asked).unwrap();
+            prop_assert_eq!(&got, &place(&state, &asked).unwrap(), "the same seed, the same answer");
+            state.tasks.extend(got.iter().flatten().map(|placed| task(tenant(), placed)));
+        }
+        for instance in &state.instances {
+            let left = remaining(instance, state.tasks.iter().map(|task| &**task));
+            prop_assert!(left.cpu >= 0 && left.memory_mib >= 0);
+        }
+        let mut addresses: HashMap<NetworkMode, HashSet<Ipv4Addr>> = HashMap::new();
+        let mut host_ports = HashSet::new();
+        for task in &state.tasks {
+            if let Some(address) = task.network.address() {
+                prop_assert!(addresses.entry(task.network.mode()).or_default().insert(address));
+            }
+            if task.network.mode() != NetworkMode::Awsvpc {
+                for port in &task.containers[0].ports {
+                    prop_assert!(host_ports.insert((port.protocol, port.host_port)));
+                }
+            }
+        }
+    }
+}
