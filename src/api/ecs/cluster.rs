@@ -1,0 +1,273 @@
+//! Clusters.
+
+use cove_model::arn::Tenant;
+use cove_model::cluster::{CapacityProviderStrategyItem, Cluster, ClusterSetting, ClusterStatus, cluster_arn};
+use cove_model::container_instance::ContainerInstance;
+use cove_model::task::{LaunchType, Task, TaskStatus};
+use cove_store::{Prefix, Read, keys};
+
+use super::definition::is_name;
+use super::error::EcsError;
+use super::page::{Direction, Listing, PAGE_MAX};
+use super::wire::{
+    ClusterField, ClusterOut, CreateClusterIn, DeleteClusterIn, DescribeClustersIn, DescribeClustersOut, Failure,
+    ListClustersIn, ListClustersOut, Pair, UpdateClusterIn,
+};
+use super::{reference, setting, tag, wire};
+use crate::Context;
+
+/// ECS's quota of providers in a strategy.
+const STRATEGY_MAX: usize = 20;
+/// The providers that exist without having been made.
+const FARGATE_PROVIDERS: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
+
+/// The cluster of a request, if it is ACTIVE.
+pub(super) fn active(store: &impl Read, tenant: &Tenant, name: &str) -> Result<std::sync::Arc<Cluster>, EcsError> {
+    let found = store.get::<Cluster>(&keys::cluster(tenant, name));
+    found.filter(|cluster| cluster.status == ClusterStatus::Active).ok_or(EcsError::ClusterNotFound)
+}
+
+/// CreateCluster. Creating an ACTIVE cluster again shows it as it is.
+pub(super) async fn create(cx: &Context, input: CreateClusterIn) -> Result<ClusterOut, EcsError> {
+    let name = input.cluster_name.clone().unwrap_or_else(|| reference::DEFAULT_CLUSTER.to_owned());
+    if !is_name(&name) {
+        return Err(EcsError::parameter("Cluster name contains invalid characters."));
+    }
+    check_settings(&input.settings)?;
+    tag::check(&input.tags)?;
+    check_strategy(&input.capacity_providers, &input.default_capacity_provider_strategy)?;
+    let (tenant, principal) = (cx.tenant.clone(), cx.caller.arn.clone());
+    let cluster = cx
+        .store
+        .write(move |tx| {
+            if let Ok(cluster) = active(tx, &tenant, &name) {
+                return Ok::<_, EcsError>(show(tx, &cluster, &ALL_FIELDS));
+            }
+            let insights = setting::effective(tx, &tenant, &principal, "containerInsights");
+            let cluster = Cluster {
+                settings: with_insights(input.settings, insights),
+                tenant,
+                name,
+                status: ClusterStatus::Active,
+                configuration: input.configuration,
+                service_connect_defaults: input.service_connect_defaults,
+                capacity_providers: input.capacity_providers,
+                default_capacity_provider_strategy: input.default_capacity_provider_strategy,
+                tags: input.tags,
+                created_at: tx.now(),
+            };
+            tx.put(cluster.clone());
+            Ok(show(tx, &cluster, &ALL_FIELDS))
+        })
+        .await?;
+    Ok(ClusterOut { cluster })
+}
+
+fn with_insights(mut settings: Vec<ClusterSetting>, value: String) -> Vec<ClusterSetting> {
+    if settings.is_empty() {
+        settings.push(ClusterSetting { name: "containerInsights".to_owned(), value });
+    }
+    settings
+}
+
+fn check_settings(settings: &[ClusterSetting]) -> Result<(), EcsError> {
+    for given in settings {
+        if given.name != "containerInsights" || !setting::is_value("containerInsights", &given.value) {
+            return Err(EcsError::parameter(format!("Invalid cluster setting: {}={}", given.name, given.value)));
+        }
+    }
+    Ok(())
+}
+
+fn check_strategy(providers: &[String], strategy: &[CapacityProviderStrategyItem]) -> Result<(), EcsError> {
+    if let Some(unknown) = providers.iter().find(|name| !FARGATE_PROVIDERS.contains(&name.as_str())) {
+        return Err(EcsError::parameter(format!("The specified capacity provider '{unknown}' was not found.")));
+    }
+    check_strategy_items(strategy)?;
+    if strategy.iter().any(|item| !providers.contains(&item.capacity_provider)) {
+        return Err(EcsError::parameter(
+            "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
+        ));
+    }
+    Ok(())
+}
+
+/// What a strategy must be wherever it stands.
+pub(super) fn check_strategy_items(strategy: &[CapacityProviderStrategyItem]) -> Result<(), EcsError> {
+    if strategy.len() > STRATEGY_MAX {
+        return Err(EcsError::parameter(
+            "A capacity provider strategy can contain a maximum of 20 capacity providers.",
+        ));
+    }
+    if strategy.iter().filter(|item| item.base > 0).count() > 1 {
+        return Err(EcsError::parameter("Only one capacity provider in a strategy can have a base defined."));
+    }
+    if !strategy.is_empty() && strategy.iter().all(|item| item.weight == 0) && strategy.len() > 1 {
+        return Err(EcsError::parameter("At least one capacity provider in a strategy must have a weight above 0."));
+    }
+    Ok(())
+}
+
+/// DescribeClusters.
+pub(super) fn describe(cx: &Context, input: DescribeClustersIn) -> Result<DescribeClustersOut, EcsError> {
+    let named = if input.clusters.is_empty() { vec![reference::DEFAULT_CLUSTER.to_owned()] } else { input.clusters };
+    if named.len() > PAGE_MAX {
+        return Err(EcsError::parameter("Clusters cannot have more than 100 elements."));
+    }
+    let names: Vec<String> =
+        named.iter().map(|text| reference::cluster(&cx.tenant, Some(text))).collect::<Result<_, _>>()?;
+    Ok(cx.store.read(|view| {
+        let mut out = DescribeClustersOut { clusters: Vec::new(), failures: Vec::new() };
+        for name in &names {
+            match view.get::<Cluster>(&keys::cluster(&cx.tenant, name)) {
+                Some(cluster) => out.clusters.push(show(view, &cluster, &input.include)),
+                None => out.failures.push(Failure::missing(cluster_arn(&cx.tenant, name))),
+            }
+        }
+        out
+    }))
+}
+
+/// ListClusters.
+pub(super) fn list(cx: &Context, input: ListClustersIn) -> Result<ListClustersOut, EcsError> {
+    let clusters = cx.store.read(|view| view.scan::<Cluster>(&Prefix::tenant(&cx.tenant)));
+    let items = clusters
+        .into_iter()
+        .filter(|cluster| cluster.status == ClusterStatus::Active)
+        .map(|cluster| (cluster.name.clone(), cluster.arn()))
+        .collect();
+    let (cluster_arns, next_token) = Listing::of("clusters").cut(&input.page, Direction::Up, items)?;
+    Ok(ListClustersOut { cluster_arns, next_token })
+}
+
+/// DeleteCluster. What it holds must be gone first; the cluster stays describable as INACTIVE.
+pub(super) async fn delete(cx: &Context, input: DeleteClusterIn) -> Result<ClusterOut, EcsError> {
+    let tenant = cx.tenant.clone();
+    let name = reference::cluster(&tenant, Some(&input.cluster))?;
+    let cluster = cx
+        .store
+        .write(move |tx| {
+            let mut cluster = (*active(tx, &tenant, &name)?).clone();
+            let inside = Prefix::parent(&tenant, &name);
+            if tx.count::<ContainerInstance>(&inside) > 0 {
+                return Err(EcsError::ClusterContainsContainerInstances);
+            }
+            if tx.scan::<Task>(&inside).iter().any(|task| task.is_live()) {
+                return Err(EcsError::ClusterContainsTasks);
+            }
+            cluster.status = ClusterStatus::Inactive;
+            tx.put(cluster.clone());
+            Ok(show(tx, &cluster, &ALL_FIELDS))
+        })
+        .await?;
+    Ok(ClusterOut { cluster })
+}
+
+/// UpdateCluster and UpdateClusterSettings: members that are not given stay.
+pub(super) async fn update(cx: &Context, input: UpdateClusterIn) -> Result<ClusterOut, EcsError> {
+    check_settings(input.settings.as_deref().unwrap_or_default())?;
+    let tenant = cx.tenant.clone();
+    let name = reference::cluster(&tenant, Some(&input.cluster))?;
+    let cluster = cx
+        .store
+        .write(move |tx| {
+            let mut cluster = (*active(tx, &tenant, &name)?).clone();
+            if let Some(settings) = input.settings {
+                cluster.settings = settings;
+            }
+            cluster.configuration = input.configuration.or(cluster.configuration);
+            cluster.service_connect_defaults = input.service_connect_defaults.or(cluster.service_connect_defaults);
+            tx.put(cluster.clone());
+            Ok::<_, EcsError>(show(tx, &cluster, &ALL_FIELDS))
+        })
+        .await?;
+    Ok(ClusterOut { cluster })
+}
+
+/// What replies to changes show.
+const ALL_FIELDS: [ClusterField; 3] = [ClusterField::Configurations, ClusterField::Settings, ClusterField::Tags];
+
+/// ECS shape `Cluster`, with the members that were asked for. Counts are taken now.
+fn show(store: &impl Read, cluster: &Cluster, include: &[ClusterField]) -> wire::Cluster {
+    let inside = Prefix::parent(&cluster.tenant, &cluster.name);
+    let counts = Counts::of(&store.scan::<Task>(&inside));
+    let shown = |field: ClusterField| include.contains(&field);
+    wire::Cluster {
+        cluster_arn: cluster.arn(),
+        cluster_name: cluster.name.clone(),
+        configuration: cluster.configuration.clone().filter(|_| shown(ClusterField::Configurations)),
+        status: cluster.status,
+        registered_container_instances_count: store.count::<ContainerInstance>(&inside),
+        running_tasks_count: counts.running_ec2 + counts.running_fargate,
+        pending_tasks_count: counts.pending_ec2 + counts.pending_fargate,
+        active_services_count: 0,
+        statistics: if shown(ClusterField::Statistics) { counts.statistics() } else { Vec::new() },
+        tags: if shown(ClusterField::Tags) { cluster.tags.clone() } else { Vec::new() },
+        settings: if shown(ClusterField::Settings) { cluster.settings.clone() } else { Vec::new() },
+        capacity_providers: cluster.capacity_providers.clone(),
+        default_capacity_provider_strategy: cluster.default_capacity_provider_strategy.clone(),
+        service_connect_defaults: cluster.service_connect_defaults.clone(),
+    }
+}
+
+/// Tasks of a cluster by launch type; what is not Fargate's counts as EC2's.
+#[derive(Default)]
+struct Counts {
+    running_ec2: usize,
+    running_fargate: usize,
+    pending_ec2: usize,
+    pending_fargate: usize,
+}
+
+impl Counts {
+    fn of(tasks: &[std::sync::Arc<Task>]) -> Self {
+        let mut counts = Self::default();
+        for task in tasks {
+            let on_fargate = match task.placement.launch_type {
+                LaunchType::Fargate => true,
+                LaunchType::Ec2 | LaunchType::External | LaunchType::ManagedInstances => false,
+            };
+            match (phase(task), on_fargate) {
+                (Phase::Pending, false) => counts.pending_ec2 += 1,
+                (Phase::Pending, true) => counts.pending_fargate += 1,
+                (Phase::Running, false) => counts.running_ec2 += 1,
+                (Phase::Running, true) => counts.running_fargate += 1,
+                (Phase::Ending, _) => {}
+            }
+        }
+        counts
+    }
+
+    fn statistics(&self) -> Vec<Pair> {
+        let rows = [
+            ("runningEC2TasksCount", self.running_ec2),
+            ("runningFargateTasksCount", self.running_fargate),
+            ("pendingEC2TasksCount", self.pending_ec2),
+            ("pendingFargateTasksCount", self.pending_fargate),
+            ("activeEC2ServiceCount", 0),
+            ("activeFargateServiceCount", 0),
+            ("drainingEC2ServiceCount", 0),
+            ("drainingFargateServiceCount", 0),
+        ];
+        rows.into_iter().map(|(name, count)| Pair::new(name, count.to_string())).collect()
+    }
+}
+
+/// How clusters and container instances count a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Pending,
+    Running,
+    Ending,
+}
+
+/// Where a task is, for counting.
+pub(super) fn phase(task: &Task) -> Phase {
+    match task.observed.status {
+        TaskStatus::Provisioning | TaskStatus::Pending | TaskStatus::Activating => Phase::Pending,
+        TaskStatus::Running => Phase::Running,
+        TaskStatus::Deactivating | TaskStatus::Stopping | TaskStatus::Deprovisioning | TaskStatus::Stopped => {
+            Phase::Ending
+        }
+    }
+}

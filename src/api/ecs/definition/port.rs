@@ -1,0 +1,148 @@
+//! Port mappings and the members whose meaning depends on the network mode.
+//!
+//! Holds: after [`normalise`], every mapping has a protocol and, outside port ranges, a container port and a host port;
+//! host port 0 asks for one of the ephemeral range.
+
+use std::collections::BTreeSet;
+
+use cove_model::task_definition::{ContainerDefinition, NetworkMode, PortMapping, TransportProtocol};
+
+use crate::ecs::error::EcsError;
+
+/// ECS's quota of port ranges per container.
+const RANGES_MAX: usize = 100;
+
+/// Fills in host ports and checks every mapping of a container.
+pub(super) fn normalise(definition: &mut ContainerDefinition, mode: NetworkMode) -> Result<(), EcsError> {
+    let name = definition.name.clone().unwrap_or_default();
+    if mode == NetworkMode::None && !definition.port_mappings.is_empty() {
+        return Err(EcsError::client("Port mappings are not supported when networkMode=none."));
+    }
+    let mut taken: Vec<(TransportProtocol, u16, u16)> = Vec::new();
+    for mapping in &mut definition.port_mappings {
+        let protocol = *mapping.protocol.get_or_insert(TransportProtocol::Tcp);
+        let (first, last) = match mapping.container_port_range.as_deref() {
+            Some(range) => check_range(&name, mapping, range, mode)?,
+            None => normalise_single(&name, mapping, mode)?,
+        };
+        check_mapping_name(&name, mapping)?;
+        let overlaps =
+            |(other, from, to): &(TransportProtocol, u16, u16)| *other == protocol && first <= *to && *from <= last;
+        if mapping.container_port_range.is_some() && taken.iter().any(overlaps) {
+            return Err(invalid("containerPortRange", &name));
+        }
+        taken.push((protocol, first, last));
+    }
+    if definition.port_mappings.iter().filter(|it| it.container_port_range.is_some()).count() > RANGES_MAX {
+        return Err(invalid("containerPortRange", &name));
+    }
+    Ok(())
+}
+
+fn invalid(setting: &str, container: &str) -> EcsError {
+    EcsError::client(format!("Invalid '{setting}' setting for container '{container}'."))
+}
+
+fn port(value: i32) -> Option<u16> {
+    u16::try_from(value).ok()
+}
+
+fn normalise_single(name: &str, mapping: &mut PortMapping, mode: NetworkMode) -> Result<(u16, u16), EcsError> {
+    let container_port =
+        mapping.container_port.and_then(port).filter(|it| *it > 0).ok_or_else(|| invalid("containerPort", name))?;
+    let given = mapping.host_port.unwrap_or(0);
+    let host_port = port(given).ok_or_else(|| invalid("hostPort", name))?;
+    let equal = |mode: &str| {
+        if host_port == 0 || host_port == container_port {
+            return Ok(container_port);
+        }
+        Err(EcsError::client(format!(
+            "When networkMode={mode}, the host ports and container ports in port mappings must match."
+        )))
+    };
+    let host_port = match mode {
+        NetworkMode::Awsvpc => equal("awsvpc")?,
+        NetworkMode::Host => equal("host")?,
+        NetworkMode::Bridge | NetworkMode::None => host_port,
+    };
+    mapping.host_port = Some(i32::from(host_port));
+    Ok((container_port, container_port))
+}
+
+fn check_range(name: &str, mapping: &PortMapping, range: &str, mode: NetworkMode) -> Result<(u16, u16), EcsError> {
+    let bad = || invalid("containerPortRange", name);
+    if mapping.container_port.is_some() || mapping.host_port.is_some() || mode == NetworkMode::Host {
+        return Err(bad());
+    }
+    let (first, last) = range.split_once('-').ok_or_else(bad)?;
+    let (first, last): (u16, u16) = (first.parse().map_err(|_| bad())?, last.parse().map_err(|_| bad())?);
+    if first == 0 || first >= last { Err(bad()) } else { Ok((first, last)) }
+}
+
+fn check_mapping_name(container: &str, mapping: &PortMapping) -> Result<(), EcsError> {
+    let Some(name) = mapping.name.as_deref() else {
+        return if mapping.app_protocol.is_none() { Ok(()) } else { Err(invalid("appProtocol", container)) };
+    };
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-';
+    if name.is_empty() || name.len() > 64 || name.starts_with('-') || !name.bytes().all(legal) {
+        return Err(invalid("name", container));
+    }
+    Ok(())
+}
+
+/// A fixed host port may be mapped once in a task.
+pub(super) fn check_host_ports(containers: &[ContainerDefinition]) -> Result<(), EcsError> {
+    let mut seen = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for mapping in containers.iter().flat_map(|it| &it.port_mappings) {
+        if mapping.name.as_deref().is_some_and(|name| !names.insert(name)) {
+            return Err(EcsError::client("Port mapping names must be unique in a task definition."));
+        }
+        let Some(host_port) = mapping.host_port.filter(|port| *port > 0) else { continue };
+        let protocol = mapping.protocol.unwrap_or(TransportProtocol::Tcp);
+        if !seen.insert((protocol, host_port)) {
+            let protocol = match protocol {
+                TransportProtocol::Tcp => "TCP",
+                TransportProtocol::Udp => "UDP",
+            };
+            return Err(EcsError::client(format!(
+                "{protocol} host port '{host_port}' is mapped multiple times in task."
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Members that a network mode rules out.
+pub(super) fn check_network_members(definition: &ContainerDefinition, mode: NetworkMode) -> Result<(), EcsError> {
+    let name = match mode {
+        NetworkMode::Bridge => return check_extra_hosts(definition),
+        NetworkMode::Host => "host",
+        NetworkMode::Awsvpc => "awsvpc",
+        NetworkMode::None => "none",
+    };
+    if !definition.links.is_empty() {
+        return Err(EcsError::client(format!("Links are not supported when networkMode={name}.")));
+    }
+    if mode == NetworkMode::Awsvpc {
+        if definition.hostname.is_some() {
+            return Err(EcsError::client("hostname is not supported on container when networkMode=awsvpc."));
+        }
+        if !definition.extra_hosts.is_empty() {
+            return Err(EcsError::client("Extra hosts are not supported when networkMode=awsvpc."));
+        }
+        if definition.disable_networking == Some(true) {
+            return Err(EcsError::client("disableNetworking is not supported on container when networkMode=awsvpc."));
+        }
+    }
+    check_extra_hosts(definition)
+}
+
+fn check_extra_hosts(definition: &ContainerDefinition) -> Result<(), EcsError> {
+    let container = definition.name.as_deref().unwrap_or_default();
+    let blank = |text: &Option<String>| text.as_deref().is_none_or(|text| text.trim().is_empty());
+    if definition.extra_hosts.iter().any(|entry| blank(&entry.hostname) || blank(&entry.ip_address)) {
+        return Err(invalid("extraHosts", container));
+    }
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! RegisterTaskDefinition and looking at one definition.
+
+use std::sync::Arc;
+
+use cove_model::arn::Tenant;
+use cove_model::task_definition::{TaskDefinition, TaskDefinitionStatus, TaskFamily};
+use cove_store::{Read, keys};
+
+use super::{check, show};
+use crate::Context;
+use crate::ecs::error::EcsError;
+use crate::ecs::reference::{self, DefinitionRef};
+use crate::ecs::tag;
+use crate::ecs::wire::{DescribeTaskDefinitionIn, RegisterTaskDefinitionIn, TagsField, TaskDefinitionOut};
+
+/// RegisterTaskDefinition. A family's numbers are never used again, also when its revisions are gone.
+pub(in crate::ecs) async fn register(
+    cx: &Context,
+    input: RegisterTaskDefinitionIn,
+) -> Result<TaskDefinitionOut, EcsError> {
+    tag::check(&input.tags)?;
+    let checked = check(input.document)?;
+    let (tenant, registered_by, tags) = (cx.tenant.clone(), cx.caller.arn.clone(), input.tags);
+    let definition = cx
+        .store
+        .write(move |tx| {
+            let family = checked.document.family.clone().unwrap_or_default();
+            let last = tx.get::<TaskFamily>(&keys::family(&tenant, &family)).map_or(0, |family| family.last_revision);
+            let revision = last.checked_add(1).ok_or_else(|| EcsError::client("Too many revisions of the family."))?;
+            let definition = TaskDefinition {
+                tenant: tenant.clone(),
+                family: family.clone(),
+                revision,
+                status: TaskDefinitionStatus::Active,
+                document: checked.document,
+                tags,
+                requires_attributes: checked.requires_attributes,
+                compatibilities: checked.compatibilities,
+                registered_at: tx.now(),
+                registered_by,
+                deregistered_at: None,
+                delete_requested_at: None,
+            };
+            tx.put(TaskFamily { tenant, family, last_revision: revision });
+            tx.put(definition.clone());
+            Ok::<_, EcsError>(definition)
+        })
+        .await?;
+    let tags = (!definition.tags.is_empty()).then(|| definition.tags.clone());
+    Ok(TaskDefinitionOut { task_definition: show(&definition), tags })
+}
+
+/// DescribeTaskDefinition.
+pub(in crate::ecs) fn describe(cx: &Context, input: DescribeTaskDefinitionIn) -> Result<TaskDefinitionOut, EcsError> {
+    let wanted = reference::definition(&cx.tenant, &input.task_definition)?;
+    let found = cx.store.read(|view| find(view, &cx.tenant, &wanted));
+    let definition = found.ok_or_else(|| EcsError::client("Unable to describe task definition."))?;
+    let tags = input.include.contains(&TagsField::Tags).then(|| definition.tags.clone());
+    Ok(TaskDefinitionOut { task_definition: show(&definition), tags })
+}
+
+/// The revision that is meant, whatever its status; of a family alone, the newest ACTIVE one.
+pub(in crate::ecs) fn find(store: &impl Read, tenant: &Tenant, wanted: &DefinitionRef) -> Option<Arc<TaskDefinition>> {
+    match wanted {
+        DefinitionRef::Revision { family, revision } => store.get(&keys::definition(tenant, family, *revision)),
+        DefinitionRef::Latest { family } => {
+            let last = store.get::<TaskFamily>(&keys::family(tenant, family))?.last_revision;
+            (1..=last).rev().find_map(|revision| {
+                let found = store.get::<TaskDefinition>(&keys::definition(tenant, family, revision));
+                found.filter(|definition| definition.status == TaskDefinitionStatus::Active)
+            })
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Container instances: what they are, and what is left on them right now.
+
+use std::sync::Arc;
+
+use cove_model::arn::Tenant;
+use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, Resources, container_instance_arn};
+use cove_model::task::Task;
+use cove_scheduler::place::remaining;
+use cove_store::{Prefix, Read, keys};
+
+use super::cluster::{self, Phase, phase};
+use super::error::EcsError;
+use super::page::{Direction, Listing, PAGE_MAX};
+use super::reference;
+use super::wire::{
+    self, ContainerInstancesOut, DescribeContainerInstancesIn, Failure, InstanceField, InstanceHealth, InstanceStatus,
+    ListContainerInstancesIn, ListContainerInstancesOut, Resource, UpdateContainerInstancesStateIn, VersionInfo,
+};
+use crate::Context;
+
+/// The version of the ECS agent whose behaviour the node shows.
+const AGENT_VERSION: &str = "1.105.1";
+/// ECS's limit of one UpdateContainerInstancesState.
+const UPDATE_MAX: usize = 10;
+
+/// ListContainerInstances.
+pub(super) fn list(cx: &Context, input: ListContainerInstancesIn) -> Result<ListContainerInstancesOut, EcsError> {
+    let tenant = &cx.tenant;
+    let name = reference::cluster(tenant, input.cluster.as_deref())?;
+    if input.filter.is_some() {
+        return Err(EcsError::UnsupportedFeature("This version of Cove does not carry out: filter.".to_owned()));
+    }
+    let instances = cx.store.read(|view| {
+        cluster::active(view, tenant, &name)?;
+        Ok::<_, EcsError>(view.scan::<ContainerInstance>(&Prefix::parent(tenant, &name)))
+    })?;
+    let wanted = |it: &ContainerInstance| match input.status {
+        None => true,
+        Some(InstanceStatus::Active) => it.status == ContainerInstanceStatus::Active,
+        Some(InstanceStatus::Draining) => it.status == ContainerInstanceStatus::Draining,
+        // Instances are declared, so they never pass through these.
+        Some(InstanceStatus::Registering | InstanceStatus::Deregistering | InstanceStatus::RegistrationFailed) => false,
+    };
+    let items = instances.iter().filter(|it| wanted(it)).map(|it| (it.id.clone(), it.arn())).collect();
+    let (container_instance_arns, next_token) = Listing::of("instances").cut(&input.page, Direction::Up, items)?;
+    Ok(ListContainerInstancesOut { container_instance_arns, next_token })
+}
+
+/// DescribeContainerInstances.
+pub(super) fn describe(cx: &Context, input: DescribeContainerInstancesIn) -> Result<ContainerInstancesOut, EcsError> {
+    let tenant = &cx.tenant;
+    let name = reference::cluster(tenant, input.cluster.as_deref())?;
+    let ids = ids(tenant, &name, &input.container_instances, PAGE_MAX)?;
+    cx.store.read(|view| {
+        cluster::active(view, tenant, &name)?;
+        let tasks = view.scan::<Task>(&Prefix::parent(tenant, &name));
+        let mut out = ContainerInstancesOut { container_instances: Vec::new(), failures: Vec::new() };
+        for id in &ids {
+            match view.get::<ContainerInstance>(&keys::container_instance(tenant, &name, id)) {
+                Some(instance) => out.container_instances.push(show(&instance, &tasks, &input.include)),
+                None => out.failures.push(Failure::missing(container_instance_arn(tenant, &name, id))),
+            }
+        }
+        Ok(out)
+    })
+}
+
+/// UpdateContainerInstancesState. A DRAINING instance gets no new tasks; those that run there go on.
+pub(super) async fn update_state(
+    cx: &Context,
+    input: UpdateContainerInstancesStateIn,
+) -> Result<ContainerInstancesOut, EcsError> {
+    let tenant = cx.tenant.clone();
+    let name = reference::cluster(&tenant, input.cluster.as_deref())?;
+    let ids = ids(&tenant, &name, &input.container_instances, UPDATE_MAX)?;
+    let status = match input.status {
+        InstanceStatus::Active => ContainerInstanceStatus::Active,
+        InstanceStatus::Draining => ContainerInstanceStatus::Draining,
+        InstanceStatus::Registering | InstanceStatus::Deregistering | InstanceStatus::RegistrationFailed => {
+            return Err(EcsError::parameter("Container instance status should be one of [ACTIVE,DRAINING]."));
+        }
+    };
+    cx.store
+        .write(move |tx| {
+            cluster::active(tx, &tenant, &name)?;
+            let tasks = tx.scan::<Task>(&Prefix::parent(&tenant, &name));
+            let mut out = ContainerInstancesOut { container_instances: Vec::new(), failures: Vec::new() };
+            for id in &ids {
+                let Some(found) = tx.get::<ContainerInstance>(&keys::container_instance(&tenant, &name, id)) else {
+                    out.failures.push(Failure::missing(container_instance_arn(&tenant, &name, id)));
+                    continue;
+                };
+                let mut instance = (*found).clone();
+                if instance.status != status {
+                    instance.status = status;
+                    instance.version += 1;
+                    tx.put(instance.clone());
+                }
+                out.container_instances.push(show(&instance, &tasks, &[]));
+            }
+            Ok(out)
+        })
+        .await
+}
+
+fn ids(tenant: &Tenant, cluster: &str, texts: &[String], max: usize) -> Result<Vec<String>, EcsError> {
+    if texts.is_empty() {
+        return Err(EcsError::parameter("Container instance cannot be empty."));
+    }
+    if texts.len() > max {
+        return Err(EcsError::parameter(format!("Container instances cannot have more than {max} elements.")));
+    }
+    texts.iter().map(|text| reference::container_instance(tenant, cluster, text)).collect()
+}
+
+/// ECS shape `ContainerInstance`. `tasks` are all of the cluster.
+fn show(it: &ContainerInstance, tasks: &[Arc<Task>], include: &[InstanceField]) -> wire::ContainerInstance {
+    let here: Vec<&Task> = tasks
+        .iter()
+        .map(Arc::as_ref)
+        .filter(|task| task.placement.container_instance.as_ref() == Some(&it.id))
+        .collect();
+    let count = |wanted: Phase| here.iter().filter(|task| phase(task) == wanted).count();
+    let health = include.contains(&InstanceField::ContainerInstanceHealth);
+    wire::ContainerInstance {
+        container_instance_arn: it.arn(),
+        ec2_instance_id: it.ec2_instance_id.clone(),
+        version: it.version,
+        version_info: VersionInfo { agent_version: AGENT_VERSION },
+        remaining_resources: show_resources(&remaining(it, here.iter().copied())),
+        registered_resources: show_resources(&it.registered),
+        status: match it.status {
+            ContainerInstanceStatus::Active => "ACTIVE",
+            ContainerInstanceStatus::Draining => "DRAINING",
+        },
+        agent_connected: true,
+        running_tasks_count: count(Phase::Running),
+        pending_tasks_count: count(Phase::Pending),
+        attributes: it.attributes.clone(),
+        registered_at: it.registered_at.epoch_seconds(),
+        attachments: Vec::new(),
+        tags: if include.contains(&InstanceField::Tags) { it.tags.clone() } else { Vec::new() },
+        health_status: health.then_some(InstanceHealth { overall_status: "OK" }),
+    }
+}
+
+fn show_resources(it: &Resources) -> Vec<Resource> {
+    let number = |name, value| Resource {
+        name,
+        kind: "INTEGER",
+        double_value: 0.0,
+        long_value: 0,
+        integer_value: value,
+        string_set_value: None,
+    };
+    let set = |name, values: Vec<String>| Resource {
+        name,
+        kind: "STRINGSET",
+        double_value: 0.0,
+        long_value: 0,
+        integer_value: 0,
+        string_set_value: Some(values),
+    };
+    let ports = |ports: &[u16]| ports.iter().map(u16::to_string).collect();
+    let mut all = vec![
+        number("CPU", it.cpu),
+        number("MEMORY", it.memory_mib),
+        set("PORTS", ports(&it.ports_tcp)),
+        set("PORTS_UDP", ports(&it.ports_udp)),
+    ];
+    if !it.gpus.is_empty() {
+        all.push(set("GPU", it.gpus.clone()));
+    }
+    all
+}

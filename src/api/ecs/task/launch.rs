@@ -1,0 +1,157 @@
+//! Makes the record of a task that has its place, with everything that its containers need to be started.
+//!
+//! In: definition, what the request said, the place. Out: a [`Task`] for the same transaction, and its log streams.
+
+use cove_base::Timestamp;
+use cove_base::ids::{random_hex, uuid};
+use cove_model::arn::Tenant;
+use cove_model::logs::{LogGroup, LogStream};
+use cove_model::tag::Tag;
+use cove_model::task::{
+    Container, ContainerLog, ContainerSeen, Desired, NetworkBinding, Observed, Task, TaskNetwork, TaskStatus,
+};
+use cove_model::task_definition::{Attribute, ContainerDefinition, LogConfiguration, LogDriver, TaskDefinition};
+use cove_model::task_override::TaskOverride;
+use cove_scheduler::place::Placed;
+use cove_store::{Read, Tx, keys};
+
+use super::size::{Size, of_container};
+
+/// What all tasks of one request have in common.
+pub(super) struct Common<'a> {
+    pub(super) cluster: &'a str,
+    pub(super) definition: &'a TaskDefinition,
+    pub(super) overrides: &'a TaskOverride,
+    pub(super) size: &'a Size,
+    pub(super) group: String,
+    pub(super) started_by: Option<String>,
+    pub(super) tags: Vec<Tag>,
+    pub(super) enable_execute_command: bool,
+    /// ARNs.
+    pub(super) task_role: Option<String>,
+    pub(super) execution_role: Option<String>,
+}
+
+/// Puts the task and its log streams into the transaction.
+pub(super) fn launch(tx: &mut Tx<'_>, common: &Common<'_>, provider: Option<String>, placed: Placed) -> Task {
+    let definition = common.definition;
+    let id = random_hex(16);
+    let now = tx.now();
+    let mut containers = Vec::new();
+    for (document, ports) in definition.document.container_definitions.iter().zip(placed.ports) {
+        let mut container = container(common, document, ports);
+        container.log = document
+            .log_configuration
+            .as_ref()
+            .filter(|log| log.log_driver == Some(LogDriver::Awslogs))
+            .map(|log| log_stream(tx, &definition.tenant, log, &container, &id));
+        containers.push(container);
+    }
+    let mut placement = placed.placement;
+    placement.capacity_provider = provider;
+    let task = Task {
+        tenant: definition.tenant.clone(),
+        cluster: common.cluster.to_owned(),
+        id,
+        family: definition.family.clone(),
+        revision: definition.revision,
+        placement,
+        group: common.group.clone(),
+        started_by: common.started_by.clone(),
+        overrides: common.overrides.clone(),
+        enable_execute_command: common.enable_execute_command,
+        tags: common.tags.clone(),
+        attributes: vec![architecture()],
+        cpu: common.size.task_cpu.clone(),
+        memory: common.size.task_memory.clone(),
+        ephemeral_storage_gib: common.size.ephemeral_storage_gib,
+        observed: first_seen(&placed.network),
+        network: placed.network,
+        task_role: common.task_role.clone().map(super::role::credentials),
+        execution_role_arn: common.execution_role.clone(),
+        created_at: now,
+        desired: Desired::Running,
+        containers,
+        version: 1,
+    };
+    tx.put(task.clone());
+    task
+}
+
+/// awsvpc tasks begin with their interface.
+fn first_seen(network: &TaskNetwork) -> Observed {
+    Observed::new(match network {
+        TaskNetwork::Awsvpc(_) => TaskStatus::Provisioning,
+        TaskNetwork::None | TaskNetwork::Host | TaskNetwork::Bridge { .. } => TaskStatus::Pending,
+    })
+}
+
+fn architecture() -> Attribute {
+    let value = if cfg!(target_arch = "aarch64") { "arm64" } else { "x86_64" };
+    Attribute { name: Some("ecs.cpu-architecture".to_owned()), value: Some(value.to_owned()), ..Attribute::default() }
+}
+
+fn container(common: &Common<'_>, document: &ContainerDefinition, ports: Vec<NetworkBinding>) -> Container {
+    let given = of_container(common.overrides, document.name.as_deref());
+    let text = |value: Option<i32>| value.map(|number| number.to_string());
+    Container {
+        name: document.name.clone().unwrap_or_default(),
+        id: uuid(),
+        image: document.image.clone().unwrap_or_default(),
+        essential: document.essential.unwrap_or(true),
+        log: None,
+        cpu: text(given.and_then(|it| it.cpu).or(document.cpu).or(Some(0))),
+        memory: text(given.and_then(|it| it.memory).or(document.memory)),
+        memory_reservation: text(given.and_then(|it| it.memory_reservation).or(document.memory_reservation)),
+        ports,
+        seen: ContainerSeen::default(),
+    }
+}
+
+/// The container's log stream. Its record is made only when the group exists or may be created: the agent looks for
+/// the record when it starts the container, and stops the task with ResourceInitializationError when there is none.
+fn log_stream(
+    tx: &mut Tx<'_>,
+    tenant: &Tenant,
+    log: &LogConfiguration,
+    container: &Container,
+    task_id: &str,
+) -> ContainerLog {
+    let option = |name: &str| log.options.get(name).map(String::as_str);
+    let group = option("awslogs-group").unwrap_or_default().to_owned();
+    // Streams may be in another region of the account than the task.
+    let region = option("awslogs-region").unwrap_or(&tenant.region);
+    let tenant = Tenant::new(tenant.account.clone(), region);
+    let stream = match option("awslogs-stream-prefix").filter(|prefix| !prefix.is_empty()) {
+        Some(prefix) => format!("{prefix}/{}/{task_id}", container.name),
+        None => container.id.clone(),
+    };
+    let directory = random_hex(16);
+    let now = tx.now();
+    let may_create = option("awslogs-create-group").is_some_and(|text| text.eq_ignore_ascii_case("true"));
+    let exists = tx.get::<LogGroup>(&keys::log_group(&tenant, &group)).is_some();
+    if !exists && may_create {
+        tx.put(log_group(&tenant, &group, now));
+    }
+    if exists || may_create {
+        tx.put(LogStream {
+            tenant,
+            group: group.clone(),
+            name: stream.clone(),
+            created_at: now,
+            directory: directory.clone(),
+        });
+    }
+    ContainerLog { group, stream, directory }
+}
+
+fn log_group(tenant: &Tenant, name: &str, now: Timestamp) -> LogGroup {
+    LogGroup {
+        tenant: tenant.clone(),
+        name: name.to_owned(),
+        created_at: now,
+        retention_days: None,
+        tags: Vec::new(),
+        class: "STANDARD".to_owned(),
+    }
+}

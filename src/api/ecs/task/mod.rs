@@ -1,0 +1,19 @@
+//! Tasks: RunTask and StartTask (`run`, and what it calls), looking at tasks, stopping them.
+
+mod describe;
+mod launch;
+mod network;
+mod order;
+mod provider;
+mod purge;
+mod reach;
+mod role;
+mod run;
+mod show;
+mod size;
+mod stop;
+
+pub(super) use describe::{describe, list};
+pub use purge::purge;
+pub(super) use run::{run, start};
+pub(super) use stop::stop;

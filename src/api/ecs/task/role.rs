@@ -1,0 +1,107 @@
+//! Task and execution roles: whether ECS tasks may assume them.
+
+use cove_model::arn::{Arn, Tenant};
+use cove_model::role::Role;
+use cove_model::task::TaskRole;
+use cove_store::{Read, keys};
+use serde_json::Value;
+
+use crate::ecs::error::EcsError;
+
+/// Who assumes the role of a task.
+const TASKS_PRINCIPAL: &str = "ecs-tasks.amazonaws.com";
+const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+/// The role's ARN, if ECS could assume it for a task of the tenant. `text` is an ARN or a name.
+pub(crate) fn assumable(store: &impl Read, tenant: &Tenant, text: &str) -> Result<String, EcsError> {
+    let role = find(store, tenant, text).filter(|role| trusts_tasks(&role.assume_role_policy_document));
+    role.map(|role| role.arn()).ok_or_else(|| {
+        EcsError::client(format!(
+            "ECS was unable to assume the role '{text}' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
+        ))
+    })
+}
+
+fn find(store: &impl Read, tenant: &Tenant, text: &str) -> Option<std::sync::Arc<Role>> {
+    if !text.starts_with("arn:") {
+        return store.get::<Role>(&keys::role(&tenant.account, text));
+    }
+    let arn = Arn::parse(text).filter(|arn| arn.service == "iam" && arn.account == tenant.account)?;
+    let name = arn.path_of("role")?.rsplit('/').next()?;
+    store.get::<Role>(&keys::role(&tenant.account, name)).filter(|role| role.arn() == text)
+}
+
+/// Whether a trust policy lets ECS tasks assume the role. What cannot be read trusts nobody.
+fn trusts_tasks(policy: &str) -> bool {
+    let Ok(policy) = serde_json::from_str::<Value>(policy) else { return false };
+    let statements = one_or_many(policy.get("Statement"));
+    let matching = |effect: &str| {
+        statements.iter().any(|statement| {
+            statement.get("Effect").and_then(Value::as_str) == Some(effect)
+                && names_tasks(statement.get("Principal"))
+                && one_or_many(statement.get("Action")).iter().any(|action| is_assume_role(action))
+        })
+    };
+    matching("Allow") && !matching("Deny")
+}
+
+fn names_tasks(principal: Option<&Value>) -> bool {
+    match principal {
+        Some(Value::String(all)) => all == "*",
+        Some(Value::Object(kinds)) => {
+            one_or_many(kinds.get("Service")).iter().any(|service| service.as_str() == Some(TASKS_PRINCIPAL))
+        }
+        _ => false,
+    }
+}
+
+fn is_assume_role(action: &Value) -> bool {
+    action.as_str().is_some_and(|name| {
+        name == "*" || name.eq_ignore_ascii_case("sts:*") || name.eq_ignore_ascii_case("sts:AssumeRole")
+    })
+}
+
+/// A policy's lists may be single values.
+fn one_or_many(value: Option<&Value>) -> Vec<&Value> {
+    match value {
+        None => Vec::new(),
+        Some(Value::Array(many)) => many.iter().collect(),
+        Some(one) => vec![one],
+    }
+}
+
+/// Fresh credentials ids for a task's role.
+pub(crate) fn credentials(role_arn: String) -> TaskRole {
+    let letters = cove_base::ids::random_bytes(16);
+    let suffix: String = letters.iter().map(|byte| char::from(BASE32[usize::from(byte & 31)])).collect();
+    TaskRole { role_arn, credentials_id: cove_base::ids::uuid(), access_key_id: format!("ASIA{suffix}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_trust_policy_must_name_ecs_tasks() {
+        let policy = |principal: Value, action: Value| {
+            trusts_tasks(&json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": principal, "Action": action}}).to_string())
+        };
+        assert!(policy(json!({"Service": "ecs-tasks.amazonaws.com"}), json!("sts:AssumeRole")));
+        assert!(policy(
+            json!({"Service": ["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]}),
+            json!(["sts:assumerole", "sts:TagSession"])
+        ));
+        assert!(!policy(json!({"Service": "ec2.amazonaws.com"}), json!("sts:AssumeRole")));
+        assert!(!policy(json!({"Service": "ecs-tasks.amazonaws.com"}), json!("sts:TagSession")));
+        assert!(!trusts_tasks("not json"));
+    }
+
+    #[test]
+    fn access_key_ids_look_like_those_of_a_session() {
+        let role = credentials("arn".to_owned());
+        assert_eq!(role.access_key_id.len(), 20);
+        assert!(role.access_key_id.starts_with("ASIA"));
+        assert!(role.access_key_id[4..].bytes().all(|byte| BASE32.contains(&byte)));
+    }
+}

@@ -1,0 +1,265 @@
+//! Which members of task definitions and of RunTask this version carries out, and which it refuses to run.
+//!
+//! One table, read by RunTask and StartTask (they name *every* member that stands in the way at once) and by
+//! `cove ops --fields`. RegisterTaskDefinition takes all of them.
+//!
+//! Holds: a member that is not carried out is never silently ignored: it is in the table with the test that finds it.
+
+use cove_model::task_definition::{CPUArchitecture, ContainerDefinition, LogDriver, OSFamily, TaskDefinitionDocument};
+use cove_model::task_override::TaskOverride;
+
+use super::error::EcsError;
+
+/// A row of the table.
+pub struct Field {
+    /// As in `containerDefinitions[].dependsOn`.
+    pub name: &'static str,
+    /// Finds where the member is used in a way that is not carried out. Absent: carried out in full.
+    obstacle: Option<Obstacle>,
+    /// What part is not carried out, where a part is.
+    pub missing: &'static str,
+}
+
+impl Field {
+    /// Whether every use of the member is carried out.
+    #[must_use]
+    pub const fn is_carried_out(&self) -> bool {
+        self.obstacle.is_none()
+    }
+}
+
+enum Obstacle {
+    Task(fn(&TaskDefinitionDocument) -> bool),
+    Container(fn(&ContainerDefinition) -> bool),
+    Request(fn(&Wish<'_>) -> bool),
+}
+
+/// The members of RunTask and StartTask that the table looks at.
+pub(crate) struct Wish<'a> {
+    pub(crate) overrides: &'a TaskOverride,
+    pub(crate) enable_execute_command: bool,
+    pub(crate) has_volume_configurations: bool,
+    pub(crate) has_reference_id: bool,
+}
+
+const fn done(name: &'static str) -> Field {
+    Field { name, obstacle: None, missing: "" }
+}
+
+const fn task(name: &'static str, missing: &'static str, finds: fn(&TaskDefinitionDocument) -> bool) -> Field {
+    Field { name, obstacle: Some(Obstacle::Task(finds)), missing }
+}
+
+const fn container(name: &'static str, missing: &'static str, finds: fn(&ContainerDefinition) -> bool) -> Field {
+    Field { name, obstacle: Some(Obstacle::Container(finds)), missing }
+}
+
+const fn request(name: &'static str, missing: &'static str, finds: fn(&Wish<'_>) -> bool) -> Field {
+    Field { name, obstacle: Some(Obstacle::Request(finds)), missing }
+}
+
+/// What stands for "no use of it".
+const ANY: &str = "any use";
+
+/// The table: every member of a task definition, then those of RunTask that matter.
+pub const FIELDS: &[Field] = &[
+    done("containerDefinitions[].name"),
+    done("containerDefinitions[].image"),
+    container("containerDefinitions[].repositoryCredentials", ANY, |it| it.repository_credentials.is_some()),
+    done("containerDefinitions[].cpu"),
+    done("containerDefinitions[].memory"),
+    done("containerDefinitions[].memoryReservation"),
+    container("containerDefinitions[].links", ANY, |it| !it.links.is_empty()),
+    done("containerDefinitions[].portMappings"),
+    container("containerDefinitions[].portMappings[].containerPortRange", ANY, |it| {
+        it.port_mappings.iter().any(|mapping| mapping.container_port_range.is_some())
+    }),
+    done("containerDefinitions[].essential"),
+    container("containerDefinitions[].restartPolicy", "enabled policies", |it| {
+        it.restart_policy.as_ref().is_some_and(|policy| policy.enabled != Some(false))
+    }),
+    done("containerDefinitions[].entryPoint"),
+    done("containerDefinitions[].command"),
+    done("containerDefinitions[].environment"),
+    container("containerDefinitions[].environmentFiles", ANY, |it| !it.environment_files.is_empty()),
+    done("containerDefinitions[].mountPoints"),
+    done("containerDefinitions[].volumesFrom"),
+    done("containerDefinitions[].linuxParameters"),
+    container("containerDefinitions[].secrets", ANY, |it| !it.secrets.is_empty()),
+    container("containerDefinitions[].dependsOn", ANY, |it| !it.depends_on.is_empty()),
+    container("containerDefinitions[].startTimeout", ANY, |it| it.start_timeout.is_some()),
+    done("containerDefinitions[].stopTimeout"),
+    done("containerDefinitions[].versionConsistency"),
+    done("containerDefinitions[].hostname"),
+    done("containerDefinitions[].user"),
+    done("containerDefinitions[].workingDirectory"),
+    container("containerDefinitions[].disableNetworking", "true", |it| it.disable_networking == Some(true)),
+    done("containerDefinitions[].privileged"),
+    done("containerDefinitions[].readonlyRootFilesystem"),
+    done("containerDefinitions[].dnsServers"),
+    done("containerDefinitions[].dnsSearchDomains"),
+    done("containerDefinitions[].extraHosts"),
+    container("containerDefinitions[].dockerSecurityOptions", "all but no-new-privileges", |it| {
+        it.docker_security_options.iter().any(|option| !is_no_new_privileges(option))
+    }),
+    done("containerDefinitions[].interactive"),
+    container("containerDefinitions[].pseudoTerminal", "true", |it| it.pseudo_terminal == Some(true)),
+    done("containerDefinitions[].dockerLabels"),
+    done("containerDefinitions[].ulimits"),
+    container("containerDefinitions[].logConfiguration.logDriver", "drivers other than awslogs", |it| {
+        it.log_configuration.as_ref().is_some_and(|log| log.log_driver != Some(LogDriver::Awslogs))
+    }),
+    container(
+        "containerDefinitions[].logConfiguration.options",
+        "awslogs-datetime-format, awslogs-multiline-pattern, awslogs-endpoint and tag",
+        |it| it.log_configuration.as_ref().is_some_and(|log| has_log_option_to_come(log.options.keys())),
+    ),
+    container("containerDefinitions[].logConfiguration.secretOptions", ANY, |it| {
+        it.log_configuration.as_ref().is_some_and(|log| !log.secret_options.is_empty())
+    }),
+    container("containerDefinitions[].healthCheck", "checks other than NONE", |it| {
+        it.health_check.as_ref().is_some_and(|check| check.command != ["NONE"])
+    }),
+    done("containerDefinitions[].systemControls"),
+    container("containerDefinitions[].resourceRequirements", ANY, |it| !it.resource_requirements.is_empty()),
+    container("containerDefinitions[].firelensConfiguration", ANY, |it| it.firelens_configuration.is_some()),
+    container("containerDefinitions[].credentialSpecs", ANY, |it| !it.credential_specs.is_empty()),
+    done("family"),
+    done("taskRoleArn"),
+    done("executionRoleArn"),
+    done("networkMode"),
+    done("volumes[].host"),
+    task("volumes[].dockerVolumeConfiguration", ANY, |it| {
+        it.volumes.iter().any(|volume| volume.docker_volume_configuration.is_some())
+    }),
+    task("volumes[].efsVolumeConfiguration", ANY, |it| {
+        it.volumes.iter().any(|volume| volume.efs_volume_configuration.is_some())
+    }),
+    task("volumes[].s3filesVolumeConfiguration", ANY, |it| {
+        it.volumes.iter().any(|volume| volume.s3files_volume_configuration.is_some())
+    }),
+    task("volumes[].fsxWindowsFileServerVolumeConfiguration", ANY, |it| {
+        it.volumes.iter().any(|volume| volume.fsx_windows_file_server_volume_configuration.is_some())
+    }),
+    task("volumes[].configuredAtLaunch", "true", |it| {
+        it.volumes.iter().any(|volume| volume.configured_at_launch == Some(true))
+    }),
+    done("placementConstraints"),
+    done("requiresCompatibilities"),
+    task("runtimePlatform.operatingSystemFamily", "Windows", |it| {
+        let family = it.runtime_platform.as_ref().and_then(|platform| platform.operating_system_family);
+        family.is_some_and(|family| family != OSFamily::Linux)
+    }),
+    task("runtimePlatform.cpuArchitecture", "other than the host's", |it| {
+        let wanted = it.runtime_platform.as_ref().and_then(|platform| platform.cpu_architecture);
+        wanted.is_some_and(|wanted| Some(wanted) != host_architecture())
+    }),
+    done("cpu"),
+    done("memory"),
+    done("pidMode"),
+    done("ipcMode"),
+    task("proxyConfiguration", ANY, |it| it.proxy_configuration.is_some()),
+    task("inferenceAccelerators", ANY, |it| !it.inference_accelerators.is_empty()),
+    done("ephemeralStorage"),
+    task("enableFaultInjection", "true", |it| it.enable_fault_injection == Some(true)),
+    request("enableExecuteCommand", "true", |it| it.enable_execute_command),
+    request("volumeConfigurations", ANY, |it| it.has_volume_configurations),
+    request("referenceId", ANY, |it| it.has_reference_id),
+    request("overrides.inferenceAcceleratorOverrides", ANY, |it| {
+        !it.overrides.inference_accelerator_overrides.is_empty()
+    }),
+    request("overrides.containerOverrides[].environmentFiles", ANY, |it| {
+        it.overrides.container_overrides.iter().any(|given| !given.environment_files.is_empty())
+    }),
+    request("overrides.containerOverrides[].resourceRequirements", ANY, |it| {
+        it.overrides.container_overrides.iter().any(|given| !given.resource_requirements.is_empty())
+    }),
+];
+
+fn is_no_new_privileges(option: &str) -> bool {
+    matches!(option, "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true")
+}
+
+fn has_log_option_to_come<'a>(mut options: impl Iterator<Item = &'a String>) -> bool {
+    let to_come = ["awslogs-datetime-format", "awslogs-multiline-pattern", "awslogs-endpoint", "tag"];
+    options.any(|option| to_come.contains(&option.as_str()))
+}
+
+fn host_architecture() -> Option<CPUArchitecture> {
+    match std::env::consts::ARCH {
+        "x86_64" => Some(CPUArchitecture::X8664),
+        "aarch64" => Some(CPUArchitecture::Arm64),
+        _ => None,
+    }
+}
+
+/// Refuses to run what this version does not carry out, naming every member that stands in the way.
+pub(crate) fn check(document: &TaskDefinitionDocument, wish: &Wish<'_>) -> Result<(), EcsError> {
+    let mut names = Vec::new();
+    for field in FIELDS {
+        match field.obstacle {
+            None => {}
+            Some(Obstacle::Task(finds)) if finds(document) => names.push(field.name.to_owned()),
+            Some(Obstacle::Request(finds)) if finds(wish) => names.push(field.name.to_owned()),
+            Some(Obstacle::Task(_) | Obstacle::Request(_)) => {}
+            Some(Obstacle::Container(finds)) => {
+                let found = document.container_definitions.iter().filter(|it| finds(it));
+                names.extend(found.map(|it| of_container(field.name, it.name.as_deref().unwrap_or_default())));
+            }
+        }
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(EcsError::UnsupportedFeature(format!(
+        "This version of Cove does not carry out: {}. `cove ops --fields` lists what it does.",
+        names.join(", ")
+    )))
+}
+
+/// `containerDefinitions[].x` of container `web` is `containerDefinitions[web].x`.
+fn of_container(field: &str, container: &str) -> String {
+    field.replacen("[]", &format!("[{container}]"), 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_member_that_stands_in_the_way_is_named_at_once() {
+        let document: TaskDefinitionDocument = serde_json::from_value(serde_json::json!({
+            "family": "app",
+            "proxyConfiguration": {"containerName": "web"},
+            "containerDefinitions": [
+                {"name": "web", "image": "x", "secrets": [{"name": "A", "valueFrom": "b"}], "pseudoTerminal": true},
+                {"name": "db", "image": "y", "secrets": [{"name": "A", "valueFrom": "b"}]},
+            ],
+        }))
+        .expect("a document");
+        let wish = Wish {
+            overrides: &TaskOverride::default(),
+            enable_execute_command: true,
+            has_volume_configurations: false,
+            has_reference_id: false,
+        };
+        let text = check(&document, &wish).expect_err("refused").to_string();
+        for name in [
+            "containerDefinitions[web].secrets",
+            "containerDefinitions[db].secrets",
+            "containerDefinitions[web].pseudoTerminal",
+            "proxyConfiguration",
+            "enableExecuteCommand",
+        ] {
+            assert!(text.contains(name), "{name} in {text}");
+        }
+    }
+
+    #[test]
+    fn the_table_names_every_member_of_a_container_definition_once() {
+        let mut names: Vec<_> = FIELDS.iter().map(|field| field.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), FIELDS.len());
+    }
+}
