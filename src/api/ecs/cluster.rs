@@ -203,11 +203,16 @@ fn show(store: &impl Read, cluster: &Cluster, include: &[ClusterField]) -> wire:
         active_services_count: 0,
         statistics: if shown(ClusterField::Statistics) { counts.statistics() } else { Vec::new() },
         tags: if shown(ClusterField::Tags) { cluster.tags.clone() } else { Vec::new() },
-        settings: if shown(ClusterField::Settings) { cluster.settings.clone() } else { Vec::new() },
+        settings: if shown(ClusterField::Settings) { show_settings(cluster) } else { Vec::new() },
         capacity_providers: cluster.capacity_providers.clone(),
         default_capacity_provider_strategy: cluster.default_capacity_provider_strategy.clone(),
         service_connect_defaults: cluster.service_connect_defaults.clone(),
     }
+}
+
+/// A cluster that nobody set anything for has AWS's default.
+fn show_settings(cluster: &Cluster) -> Vec<ClusterSetting> {
+    with_insights(cluster.settings.clone(), setting::default_value("containerInsights").to_owned())
 }
 
 /// Tasks of a cluster by launch type; what is not Fargate's counts as EC2's.

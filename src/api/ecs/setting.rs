@@ -51,7 +51,8 @@ pub(super) fn effective(store: &impl Read, tenant: &Tenant, principal_arn: &str,
     }
 }
 
-fn default_value(name: &str) -> &'static str {
+/// AWS's own value of a setting.
+pub(super) fn default_value(name: &str) -> &'static str {
     KNOWN.iter().find(|known| known.name == name).map_or("", |known| known.values[0])
 }
 

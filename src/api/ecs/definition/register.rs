@@ -19,7 +19,10 @@ pub(in crate::ecs) async fn register(
     input: RegisterTaskDefinitionIn,
 ) -> Result<TaskDefinitionOut, EcsError> {
     tag::check(&input.tags)?;
-    let checked = check(input.document)?;
+    let mut checked = check(input.document)?;
+    for role in [&mut checked.document.task_role_arn, &mut checked.document.execution_role_arn] {
+        *role = role.take().map(|text| role_arn(&cx.tenant, text));
+    }
     let (tenant, registered_by, tags) = (cx.tenant.clone(), cx.caller.arn.clone(), input.tags);
     let definition = cx
         .store
@@ -48,6 +51,11 @@ pub(in crate::ecs) async fn register(
         .await?;
     let tags = (!definition.tags.is_empty()).then(|| definition.tags.clone());
     Ok(TaskDefinitionOut { task_definition: show(&definition), tags })
+}
+
+/// A role given by its name is shown by its ARN.
+fn role_arn(tenant: &Tenant, text: String) -> String {
+    if text.starts_with("arn:") { text } else { tenant.global_arn("iam", format_args!("role/{text}")) }
 }
 
 /// DescribeTaskDefinition.

@@ -3,7 +3,7 @@
 use cove_model::task::Task;
 use cove_store::{Prefix, Read, keys};
 
-use super::show::{Tags, show};
+use super::show::{Tags, is_stopping, show};
 use crate::Context;
 use crate::ecs::error::EcsError;
 use crate::ecs::page::{Direction, Listing, PAGE_MAX};
@@ -51,7 +51,7 @@ pub(in crate::ecs) fn list(cx: &Context, input: ListTasksIn) -> Result<ListTasks
         Some(DesiredStatus::Pending) => None,
     };
     let wanted = |task: &Task| {
-        stopped == Some(task.desired.is_stopped() || !task.is_live())
+        stopped == Some(is_stopping(task))
             && instance.as_ref().is_none_or(|id| task.placement.container_instance.as_ref() == Some(id))
             && input.family.as_ref().is_none_or(|family| task.family == *family)
             && input.started_by.as_ref().is_none_or(|by| task.started_by.as_ref() == Some(by))

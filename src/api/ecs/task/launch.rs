@@ -27,6 +27,8 @@ pub(super) struct Common<'a> {
     pub(super) started_by: Option<String>,
     pub(super) tags: Vec<Tag>,
     pub(super) enable_execute_command: bool,
+    /// Fargate's, when the request named one.
+    pub(super) platform_version: Option<String>,
     /// ARNs.
     pub(super) task_role: Option<String>,
     pub(super) execution_role: Option<String>,
@@ -49,6 +51,9 @@ pub(super) fn launch(tx: &mut Tx<'_>, common: &Common<'_>, provider: Option<Stri
     }
     let mut placement = placed.placement;
     placement.capacity_provider = provider;
+    if placement.platform_version.is_some() {
+        placement.platform_version = common.platform_version.clone().or(placement.platform_version);
+    }
     let task = Task {
         tenant: definition.tenant.clone(),
         cluster: common.cluster.to_owned(),

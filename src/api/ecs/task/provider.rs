@@ -7,7 +7,7 @@ use cove_model::task_definition::{Compatibility, TaskDefinition};
 use super::order::Placing;
 use crate::ecs::error::EcsError;
 
-/// The platform versions of Linux on Fargate; all mean the same here.
+/// The platform versions of Linux on Fargate. They differ in what they support; all of that is in the newest.
 const PLATFORM_VERSIONS: [&str; 3] = ["LATEST", "1.4.0", "1.3.0"];
 
 /// The launch type, and the providers of the tasks in order (empty without a strategy).

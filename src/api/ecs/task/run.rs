@@ -173,6 +173,7 @@ fn place_all(
         started_by: order.started_by.clone(),
         tags: tags(order, &plan.definition)?,
         enable_execute_command: order.enable_execute_command,
+        platform_version: order.platform_version.clone().filter(|version| version != "LATEST"),
         task_role: plan.task_role.clone(),
         execution_role: plan.execution_role.clone(),
     };

@@ -46,7 +46,7 @@ pub(crate) fn show(task: &Task, tags: Tags) -> wire::Task {
         containers: task.containers.iter().map(|container| show_container(task, container)).collect(),
         cpu: task.cpu.clone().or_else(|| Some(placement.cpu.to_string())),
         created_at: task.created_at.epoch_seconds(),
-        desired_status: if task.desired.is_stopped() { "STOPPED" } else { "RUNNING" },
+        desired_status: if is_stopping(task) { "STOPPED" } else { "RUNNING" },
         enable_execute_command: task.enable_execute_command,
         execution_stopped_at: at(seen.execution_stopped_at),
         group: task.group.clone(),
@@ -72,6 +72,11 @@ pub(crate) fn show(task: &Task, tags: Tags) -> wire::Task {
         fargate_ephemeral_storage: storage.clone().filter(|_| placement.launch_type == LaunchType::Fargate),
         ephemeral_storage: storage,
     }
+}
+
+/// Whether the task's desired status is STOPPED: somebody said so, or it is on its way there by itself.
+pub(super) fn is_stopping(task: &Task) -> bool {
+    task.desired.is_stopped() || task.observed.status > TaskStatus::Running
 }
 
 fn attachment(task: &Task) -> Option<wire::Attachment> {
