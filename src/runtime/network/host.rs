@@ -197,12 +197,12 @@ impl Host {
     }
 
     /// Makes flows of released UDP ports forget their old target.
-    pub(super) fn forget_udp(&self, ports: &[PortMap], router: Ipv4Addr) {
+    pub(super) fn forget_udp(&mut self, ports: &[PortMap], router: Ipv4Addr) {
         let udp: Vec<u16> = ports.iter().filter(|port| port.udp).map(|port| port.host_port).collect();
         if udp.is_empty() {
             return;
         }
-        forget(&self.namespace, |flow| {
+        forget(&mut self.nft, |flow| {
             flow.original.protocol == UDP
                 && flow.reply.source == router
                 && udp.contains(&flow.original.destination_port)

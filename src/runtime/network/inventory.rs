@@ -1,6 +1,6 @@
 //! What there is of a node: taken over at the start, kept whole meanwhile, removed at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::namespace::Namespace;
-use super::networks::{Networks, Task, all, lock, remove_pin};
+use super::networks::{Networks, PIN_OF_TASK, Task, all, lock, remove_pin};
 use super::router::Router;
 use super::state::TaskRecord;
 use super::system::{is_mount_point, unmount};
@@ -100,7 +100,11 @@ impl Networks {
                 host.prepare(&self.records, &self.published())?;
             }
         }
-        Ok(lock(&self.tasks).keys().cloned().collect())
+        drop(host);
+        let mut ids: BTreeSet<String> = lock(&self.tasks).keys().cloned().collect();
+        let pins = fs::read_dir(&self.pins).into_iter().flatten().filter_map(Result::ok);
+        ids.extend(pins.filter_map(|pin| Some(pin.file_name().to_str()?.strip_prefix(PIN_OF_TASK)?.to_owned())));
+        Ok(ids.into_iter().collect())
     }
 
     /// Removes everything of this node from the kernel and the run directory (`cove down`).

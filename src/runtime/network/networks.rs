@@ -29,6 +29,9 @@ use super::{Attachment, NetworkConfig, NetworkError, NetworkId, RouterListeners,
 const CLAIM_PATIENCE: Duration = Duration::from_secs(3);
 const CLAIM_INTERVAL: Duration = Duration::from_millis(10);
 
+/// What the pins of tasks begin with.
+pub(super) const PIN_OF_TASK: &str = "task.";
+
 pub(super) type Slot = Arc<Mutex<Option<Router>>>;
 
 /// The networks of one node.
@@ -258,7 +261,8 @@ impl Networks {
         let record = {
             let mut tasks = lock(&self.tasks);
             match tasks.get_mut(task_id) {
-                None => return Ok(()),
+                // Nothing is known of it, but a pin may be left.
+                None => return remove_pin(&self.pin_of_task(task_id)),
                 Some(task) if task.busy => return Err(NetworkError::Busy { task: task_id.to_owned() }),
                 Some(task) => {
                     task.busy = true;
@@ -341,7 +345,7 @@ impl Networks {
     }
 
     pub(super) fn pin_of_task(&self, task_id: &str) -> PathBuf {
-        self.pins.join(format!("task.{task_id}"))
+        self.pins.join(format!("{PIN_OF_TASK}{task_id}"))
     }
 
     pub(super) fn pin_of_router(&self, key: &str) -> PathBuf {

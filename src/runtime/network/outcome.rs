@@ -1,9 +1,8 @@
 //! What the kernel's refusals mean, and steps that may find their work done already.
 
 use super::NetworkError;
-use super::namespace::Namespace;
 use super::netlink::nft::Transaction;
-use super::netlink::{Channel, Protocol, Refused, conntrack};
+use super::netlink::{Channel, Refused, conntrack};
 
 /// Deletes elements, those that are gone already one by one.
 pub(super) fn delete_elements(
@@ -29,10 +28,13 @@ pub(super) fn delete_elements(
 }
 
 /// Forgets flows; a kernel without that interface only keeps them until they time out.
-pub(super) fn forget(namespace: &Namespace, matches: impl Fn(&conntrack::Flow) -> bool) {
-    let mut channel = Channel::new(namespace, Protocol::Netfilter);
-    if let Err(refused) = conntrack::forget(&mut channel, matches) {
-        tracing::warn!(error = %refused.source, "stale connections stay until they time out: {}", refused.label);
+pub(super) fn forget(channel: &mut Channel, matches: impl Fn(&conntrack::Flow) -> bool) {
+    match conntrack::forget(channel, matches) {
+        Ok(0) => {}
+        Ok(count) => tracing::debug!(count, "forgot connections of a released address or port"),
+        Err(refused) => {
+            tracing::warn!(error = %refused.source, "stale connections stay until they time out: {}", refused.label);
+        }
     }
 }
 

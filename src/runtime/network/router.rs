@@ -18,7 +18,7 @@ use super::netlink::{Batch, Channel, Protocol, open};
 use super::outcome::{delete_elements, forget, missing_nft, missing_veth, tolerate};
 use super::router_table;
 use super::state::{Records, RouterRecord, TaskRecord};
-use super::system::{set_sysctl, set_sysctl_if_there};
+use super::system::set_sysctl;
 use super::{Attachment, DNS_ADDRESS, METADATA_ADDRESS, NetworkError, NetworkId, RouterListeners, names};
 
 /// Tasks' links are numbered from here, above what the kernel makes by itself in a new namespace.
@@ -64,8 +64,7 @@ impl Router {
         unpin(pin).map_err(failed)?;
         let made = Namespace::create(pin, || {
             set_sysctl("net/ipv4/ip_forward", "1")?;
-            set_sysctl_if_there("net/ipv6/conf/all/disable_ipv6", "1")?;
-            set_sysctl_if_there("net/ipv6/conf/default/disable_ipv6", "1")?;
+            no_ipv6()?;
             open(Protocol::Route)
         });
         let (namespace, socket) = made.map_err(failed)?;
@@ -125,6 +124,8 @@ impl Router {
         }
         batch.push("address of the transit", route::address(self.transit, self.lease.router, 31, OnLink::Prefix));
         batch.push("neighbour of the transit", route::neighbour(self.transit, self.lease.host, mac(self.lease.host)));
+        // What no task has must not leave for the host's networks, which may use the same range.
+        batch.push("edge of the network", route::unreachable(self.record.cidr));
         batch.push(
             "default route of the router",
             route::route(Ipv4Addr::UNSPECIFIED, 0, self.transit, Some(self.lease.host)),
@@ -199,7 +200,7 @@ impl Router {
         let gone = self.route.one(format!("delete the route to {}", attachment.address), message);
         let route = tolerate(gone, &[libc::ESRCH, libc::ENODEV]);
         let address = attachment.address;
-        forget(&self.namespace, |flow| {
+        forget(&mut self.nft, |flow| {
             [flow.original.source, flow.original.destination, flow.reply.source].contains(&address)
         });
         elements.err().into_iter().chain(route.err()).collect()
@@ -256,22 +257,32 @@ impl Router {
     }
 }
 
-/// A task's link inside its namespace.
-pub(super) const TASK_LINK_NAME: &str = "eth0";
-pub(super) const TASK_LINK: i32 = 2;
+/// A task's link inside its namespace. The number is above what tunnel modules make by themselves in new namespaces.
+const TASK_LINK_NAME: &str = "eth0";
+pub(super) const TASK_LINK: i32 = 64;
 
 /// The kernel's settings inside a task's namespace: Docker's, and no IPv6 until it is routed.
 pub(super) fn task_settings() -> io::Result<()> {
-    set_sysctl_if_there("net/ipv6/conf/all/disable_ipv6", "1")?;
-    set_sysctl_if_there("net/ipv6/conf/default/disable_ipv6", "1")?;
+    no_ipv6()?;
     set_sysctl("net/ipv4/ip_unprivileged_port_start", "0")?;
     set_sysctl("net/ipv4/ping_group_range", "0\t2147483647")
+}
+
+/// Links made later start without it; lo loses it at once.
+fn no_ipv6() -> io::Result<()> {
+    for scope in ["all", "default"] {
+        match set_sysctl(&format!("net/ipv6/conf/{scope}/disable_ipv6"), "1") {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            outcome => outcome?,
+        }
+    }
+    Ok(())
 }
 
 /// Addresses and routes inside a task's namespace.
 pub(super) fn configure_task(channel: &mut Channel, attachment: &Attachment) -> Result<(), NetworkError> {
     let gateway = attachment.cidr.nth(1);
-    let link = route::link(channel, TASK_LINK_NAME)?.map_or(TASK_LINK, |link| link.index);
+    let link = TASK_LINK;
     let mut batch = Batch::new();
     batch.push("bring up lo", route::link_up(LOOPBACK_LINK));
     batch.push("bring up eth0", route::link_up(link));

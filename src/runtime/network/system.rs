@@ -55,19 +55,8 @@ pub(super) fn is_mount_point(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.dev() != fs::metadata(parent)?.dev())
 }
 
-/// Writes a kernel setting of the calling thread's namespace unless it has that value.
+/// Writes a kernel setting of the calling thread's namespace.
 pub(super) fn set_sysctl(name: &str, value: &str) -> io::Result<()> {
     let path = format!("/proc/sys/{name}");
-    if fs::read_to_string(&path)?.trim() == value {
-        return Ok(());
-    }
     fs::write(&path, value).map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
-}
-
-/// The same for a setting that some kernels lack (IPv6 switched off).
-pub(super) fn set_sysctl_if_there(name: &str, value: &str) -> io::Result<()> {
-    match set_sysctl(name, value) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }

@@ -3,6 +3,8 @@
 use std::net::Ipv4Addr;
 use std::os::fd::RawFd;
 
+use cove_model::network::Cidr;
+
 use super::encode::{Attributes, CREATE, DUMP, EXCL, Message, REPLACE};
 use super::{Channel, Refused, Reply, attributes, find};
 
@@ -24,6 +26,7 @@ const SCOPE_UNIVERSE: u8 = 0;
 const SCOPE_LINK: u8 = 253;
 const SCOPE_NOWHERE: u8 = 255;
 const UNICAST: u8 = 1;
+const UNREACHABLE: u8 = 7;
 const PERMANENT: u16 = 0x80;
 /// Answer a route lookup with the entry that matched, not with the address asked for.
 const FIB_MATCH: u32 = 0x2000;
@@ -144,6 +147,13 @@ fn route_with(flag: u16, destination: Ipv4Addr, prefix: u8, index: i32, gateway:
         attributes = attributes.bytes(RTA_GATEWAY, &gateway.octets());
     }
     Message::new(NEWROUTE, CREATE | flag, &route_header(prefix, PROTOCOL_STATIC, scope), &attributes)
+}
+
+/// Answers "unreachable" for what has no route of its own in a range.
+pub(in super::super) fn unreachable(range: Cidr) -> Message {
+    let mut header = route_header(range.prefix, PROTOCOL_STATIC, SCOPE_UNIVERSE);
+    header[7] = UNREACHABLE;
+    Message::new(NEWROUTE, CREATE | REPLACE, &header, &Attributes::new().bytes(RTA_DST, &range.address.octets()))
 }
 
 /// Deletes the /32 route of an address over one link.

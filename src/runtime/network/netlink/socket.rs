@@ -14,7 +14,9 @@ use crate::network::error::NetworkError;
 use crate::network::namespace::Namespace;
 
 /// Dumps come in pieces of at most 32 KiB.
-const RECEIVE_BYTES: usize = 64 * 1024;
+const DUMP_BYTES: usize = 64 * 1024;
+/// An acknowledgement is a header, a code, the header in question, and a sentence at most.
+const ACKNOWLEDGEMENT_BYTES: usize = 4096;
 /// For batches of hundreds of messages and their acknowledgements.
 const SOCKET_BUFFER_BYTES: libc::c_int = 4 << 20;
 /// The kernel answers within the call; this only guards against a lost answer.
@@ -82,13 +84,12 @@ pub(in super::super) struct Channel {
     protocol: Protocol,
     socket: Option<OwnedFd>,
     sequence: u32,
-    buffer: Vec<u8>,
 }
 
 impl Channel {
     /// Opens lazily, inside the namespace.
     pub(in super::super) fn new(namespace: &Namespace, protocol: Protocol) -> Self {
-        Self { namespace: namespace.clone(), protocol, socket: None, sequence: 1, buffer: Vec::new() }
+        Self { namespace: namespace.clone(), protocol, socket: None, sequence: 1 }
     }
 
     /// Wraps a socket that a thread inside the namespace opened already.
@@ -155,9 +156,10 @@ impl Channel {
         let dump = u16::from_ne_bytes([bytes[6], bytes[7]]) & DUMP == DUMP;
         let mut completeness = Completeness::Whole;
         self.send(&bytes).map_err(|error| (None, error))?;
+        let mut buffer = vec![0; DUMP_BYTES];
         loop {
-            let received = self.receive().map_err(|error| (None, error))?;
-            for reply in messages(&self.buffer[..received]).filter(|reply| reply.sequence == first) {
+            let received = self.receive(&mut buffer).map_err(|error| (None, error))?;
+            for reply in messages(received).filter(|reply| reply.sequence == first) {
                 if reply.flags & FLAG_INTERRUPTED != 0 {
                     completeness = Completeness::Interrupted;
                 }
@@ -184,9 +186,10 @@ impl Channel {
     ) -> Result<(), (usize, Option<String>, io::Error)> {
         self.send(bytes).map_err(|error| (0, None, error))?;
         let mut outstanding = expected;
+        let mut buffer = vec![0; ACKNOWLEDGEMENT_BYTES];
         while outstanding > 0 {
-            let received = self.receive().map_err(|error| (expected - outstanding, None, error))?;
-            for reply in messages(&self.buffer[..received]).filter(|reply| reply.kind == NLMSG_ERROR) {
+            let received = self.receive(&mut buffer).map_err(|error| (expected - outstanding, None, error))?;
+            for reply in messages(received).filter(|reply| reply.kind == NLMSG_ERROR) {
                 match verdict(&reply) {
                     None => outstanding = outstanding.saturating_sub(1),
                     Some((text, error)) => return Err((reply.sequence.wrapping_sub(first) as usize, text, error)),
@@ -221,10 +224,9 @@ impl Channel {
         }
     }
 
-    /// One datagram of the kernel into the buffer; its length.
-    fn receive(&mut self) -> io::Result<usize> {
+    /// One datagram of the kernel.
+    fn receive<'a>(&self, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
         let fd = self.socket.as_ref().ok_or(io::ErrorKind::NotConnected)?.as_raw_fd();
-        self.buffer.resize(RECEIVE_BYTES, 0);
         loop {
             let mut sender = kernel_address();
             let mut length = size_of::<libc::sockaddr_nl>() as libc::socklen_t;
@@ -232,8 +234,8 @@ impl Channel {
             let received = unsafe {
                 libc::recvfrom(
                     fd,
-                    self.buffer.as_mut_ptr().cast(),
-                    self.buffer.len(),
+                    buffer.as_mut_ptr().cast(),
+                    buffer.len(),
                     libc::MSG_TRUNC,
                     (&raw mut sender).cast(),
                     &raw mut length,
@@ -249,13 +251,13 @@ impl Channel {
             if sender.nl_pid != 0 {
                 continue;
             }
-            if received > self.buffer.len() {
+            if received > buffer.len() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
                     "a netlink answer is larger than the kernel sends",
                 ));
             }
-            return Ok(received);
+            return Ok(&buffer[..received]);
         }
     }
 }

@@ -79,6 +79,8 @@ impl Lab {
         inside.run(&batch).unwrap();
         // The host's way to the world ends at the neighbour.
         channel.one("default", route::route(Ipv4Addr::UNSPECIFIED, 0, 50, Some(NEIGHBOUR))).unwrap();
+        // As strict as some hosts are.
+        host.run(|| std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1")).unwrap();
         Self { host, lan, scratch }
     }
 

@@ -122,6 +122,13 @@ fn egress_leaves_with_the_hosts_address() {
         let one = inside(&node.attach(&task("one", 10)).unwrap());
         let _server = Server::tcp(&lab.lan, 80);
         assert_eq!(ask(&one, NEIGHBOUR, 80).unwrap(), HOST_ON_LAN.to_string());
+        assert!(
+            one.run(|| Ok(lab.tool("ip", &["link", "show", "eth0"]))).unwrap().contains("mtu 1400"),
+            "as on the host's way out"
+        );
+        // An address of the range that no task has stays inside.
+        let refused = ask(&one, [172, 31, 9, 9], 80).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EHOSTUNREACH));
         // The metadata service of a cloud that the host may run in.
         lab.lan
             .run(|| std::process::Command::new("ip").args(["addr", "add", "169.254.169.254/32", "dev", "lo"]).status())
@@ -139,7 +146,7 @@ fn a_borrowed_address_is_dropped_and_its_owner_undisturbed() {
         let server = inside(&node.attach(&task("server", 12)).unwrap());
         let _servers = (Server::udp(&server, 53), Server::tcp(&server, 80));
         Channel::new(&thief, Protocol::Route)
-            .one("steal", route::address(2, [172, 31, 0, 11].into(), 32, OnLink::No))
+            .one("steal", route::address(64, [172, 31, 0, 11].into(), 32, OnLink::No))
             .unwrap();
         let error = ask_from(&thief, [172, 31, 0, 11].into(), [172, 31, 0, 12].into(), 53).unwrap_err();
         assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
