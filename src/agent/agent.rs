@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::deps::{Deps, blocking};
 use crate::driver::Driver;
+use crate::usage::Readings;
 use crate::{keep_house, routers};
 
 /// How often leftovers are looked for and old things forgotten.
@@ -29,7 +30,8 @@ const DOWN_TIMEOUT: Duration = Duration::from_secs(150);
 pub struct AgentHandle {
     deps: Arc<Deps>,
     stop: watch::Sender<bool>,
-    main: JoinHandle<()>,
+    main: std::sync::Mutex<Option<JoinHandle<()>>>,
+    readings: Readings,
 }
 
 /// Starts the loop. Returns at once; nothing was touched yet.
@@ -38,7 +40,7 @@ pub fn start(deps: Deps) -> AgentHandle {
     let deps = Arc::new(deps);
     let (stop, stopped) = watch::channel(false);
     let main = tokio::spawn(run(Arc::clone(&deps), stopped));
-    AgentHandle { deps, stop, main }
+    AgentHandle { deps, stop, main: std::sync::Mutex::new(Some(main)), readings: Readings::default() }
 }
 
 /// Something that could not be taken down.
@@ -59,11 +61,19 @@ impl AgentHandle {
         &self.deps
     }
 
-    /// Ends the loop and its drivers; containers go on.
-    pub async fn stop(self) {
+    pub(crate) const fn readings(&self) -> &Readings {
+        &self.readings
+    }
+
+    /// Ends the loop and its drivers; containers go on. A second call finds nothing to do.
+    pub async fn stop(&self) {
         // The receiver is gone only when the loop has ended already.
         let _ = self.stop.send(true);
-        let _ = self.main.await;
+        let main = self.main.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(main) = main {
+            // A loop that panicked has ended as well.
+            let _ = main.await;
+        }
     }
 
     /// Stops every task, each with its own timeout, then removes everything of this node from the kernel.

@@ -20,8 +20,10 @@ mod observe;
 mod resolve;
 mod routers;
 mod step;
+mod usage;
 
 pub use agent::{AgentHandle, DownError, start};
 pub use deps::{Deps, Settings};
 pub use exec::{ExecCommand, ExecEnd, ExecError, Execution};
 pub use resolve::{Endpoint, HostLimits};
+pub use usage::Reading;

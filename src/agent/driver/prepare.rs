@@ -62,10 +62,12 @@ impl Driver {
             }
         };
         let (deps, of) = (Arc::clone(&self.deps), Arc::clone(task));
-        let spec = blocking(move || build(&deps, &of, &definition, ready, namespace)).await;
+        let spec = blocking(move || build(&deps, &of, &definition, &ready, namespace)).await;
         let mut spec = spec.map_err(|error| whole(format!("CannotCreateContainerError: {error}")))??;
         if let Some(pending) = network {
-            let path = pending.await??;
+            let path = pending
+                .await
+                .map_err(|_| whole("ResourceInitializationError: the network was not attached".to_owned()))??;
             self.pull.connectivity_at = Some(self.deps.clock.now());
             spec.network = NetworkNamespace::Path(path);
         }
@@ -90,21 +92,15 @@ impl Driver {
     }
 
     /// Begins to attach the network on a thread of its own; `None` in host mode.
-    fn begin_attach(
-        &mut self,
-        task: &Arc<Task>,
-    ) -> Result<Option<impl Future<Output = Result<Result<PathBuf, Failure>, Failure>> + use<>>, Trouble> {
-        let plan = plan(&self.deps, task)?;
-        let Some(plan) = plan else { return Ok(None) };
+    fn begin_attach(&mut self, task: &Arc<Task>) -> Result<Option<Attaching>, Trouble> {
+        let Some(plan) = plan(&self.deps, task)? else { return Ok(None) };
         let (deps, id) = (Arc::clone(&self.deps), task.id.clone());
         let (send, receive) = tokio::sync::oneshot::channel();
         self.attaching = Some(tokio::task::spawn_blocking(move || {
             // Nobody listens when the task should stop meanwhile; what was made is removed by its release.
             let _ = send.send(attach(&deps, &id, plan));
         }));
-        Ok(Some(async move {
-            receive.await.map_err(|_| whole("ResourceInitializationError: the network was not attached".to_owned()))
-        }))
+        Ok(Some(receive))
     }
 
     /// Every container's image, fetched and unpacked, all at once.
@@ -139,6 +135,9 @@ impl Driver {
         }
     }
 }
+
+/// Answered with the path of the task's namespace.
+type Attaching = tokio::sync::oneshot::Receiver<Result<PathBuf, Failure>>;
 
 /// Why preparing ended early.
 enum Trouble {
@@ -285,7 +284,7 @@ fn build(
     deps: &Deps,
     task: &Task,
     definition: &TaskDefinition,
-    ready: Vec<(String, Ready)>,
+    ready: &[(String, Ready)],
     network: NetworkNamespace,
 ) -> Result<TaskSpec, Failure> {
     let directory = deps.run.task(&task.id);

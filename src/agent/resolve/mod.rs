@@ -175,7 +175,7 @@ pub(crate) fn override_of<'a>(task: &'a Task, name: &str) -> Option<&'a Containe
 }
 
 /// The first that is there and not empty.
-fn first_given<'a, const N: usize>(choices: [Option<&'a str>; N]) -> Option<&'a str> {
+fn first_given<const N: usize>(choices: [Option<&str>; N]) -> Option<&str> {
     choices.into_iter().flatten().find(|text| !text.is_empty())
 }
 
