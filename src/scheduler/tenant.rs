@@ -243,7 +243,11 @@ mod tests {
         let other = Tenant::new("123456789012", "us-east-1");
         let ensure = |tenant: &Tenant| {
             let tenant = tenant.clone();
-            store.write_blocking(move |tx| Ok::<_, StoreError>(ensure_tenant(tx, &tenant, &host()))).unwrap();
+            let ensured = store.write_blocking(move |tx| {
+                ensure_tenant(tx, &tenant, &host());
+                Ok::<_, StoreError>(())
+            });
+            ensured.unwrap();
             store.read(cove_store::View::revision)
         };
         let once = ensure(&tenant);
@@ -263,7 +267,11 @@ mod tests {
         });
 
         let grown = HostFacts { memory_mib: 8192, ..host() };
-        store.write_blocking(move |tx| Ok::<_, StoreError>(refresh_host(tx, &grown))).unwrap();
+        let refreshed = store.write_blocking(move |tx| {
+            refresh_host(tx, &grown);
+            Ok::<_, StoreError>(())
+        });
+        refreshed.unwrap();
         let instance = store.read(|view| view.scan::<ContainerInstance>(&Prefix::tenant(&tenant)).remove(0));
         assert_eq!((instance.registered.memory_mib, instance.version), (8192, 2));
     }

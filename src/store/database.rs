@@ -17,6 +17,7 @@ use crate::directory::remove_torn_snapshots;
 use crate::document::{Documents, RECORD_MAX_BYTES, digest_of};
 use crate::error::StoreError;
 use crate::event::{EVENTS_KEPT, Event};
+use crate::migration::{self, MIGRATIONS};
 use crate::record::{Header, envelope, envelope_of_document};
 use crate::schema::KINDS;
 use crate::table::View;
@@ -82,7 +83,7 @@ impl Database {
         if durability != Durability::Synced {
             config = config.flush_every_ms(None);
         }
-        let db = config.open().map_err(StoreError::database("open"))?;
+        let db = migration::open(data, &config, MIGRATIONS)?;
         let names = KINDS.iter().map(|kind| kind.tree).chain([EVENTS_TREE]);
         let trees = names.map(|name| db.open_tree(name)).collect::<Result<Vec<_>, _>>();
         let trees = trees.map_err(StoreError::database("open the trees of"))?;

@@ -9,6 +9,7 @@ use cove_base::files::sync_directory;
 use cove_base::paths::DataDir;
 
 use crate::error::StoreError;
+use crate::filesystem;
 
 /// Keeps other servers out of the directory for as long as it lives, also against `kill -9`: the kernel drops it.
 #[derive(Debug)]
@@ -27,7 +28,6 @@ pub(crate) fn prepare(data: &DataDir) -> Result<Lock, StoreError> {
         }
     }
     sync_directory(data.root()).map_err(StoreError::file("sync", data.root()))?;
-    remove_torn_snapshots(&data.database())?;
     Ok(lock)
 }
 
@@ -72,18 +72,4 @@ pub(crate) fn remove_torn_snapshots(database: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
-}
-
-mod filesystem {
-    //! What kind of file system lies below.
-
-    use std::path::Path;
-
-    use crate::error::StoreError;
-
-    pub(super) fn check(_root: &Path) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    pub(super) fn avoid_copy_on_write(_path: &Path) {}
 }

@@ -7,7 +7,7 @@ use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// How many events are kept: hours of a busy day, and a few MiB on disk.
-pub(crate) const EVENTS_KEPT: u64 = 10_000;
+pub(crate) const EVENTS_KEPT: u64 = if cfg!(test) { 50 } else { 10_000 };
 
 /// What one command did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@
 //! signals ([`Store::watch`]).
 //!
 //! ```text
-//! caller ──closure──▶ writer thread: run up to 512 ▶ one transaction ▶ flush + fdatasync ▶ publish ▶ acknowledge ▶ signal
+//! caller ──closure──▶ writer thread: run up to 512 ▶ one transaction ▶ flush + fdatasync ▶ publish ▶ signal ▶ acknowledge
 //! caller ◀──view──── memory                                                          (sled is never read after opening)
 //! ```
 //!
@@ -19,6 +19,7 @@ mod directory;
 mod document;
 mod error;
 mod event;
+mod filesystem;
 mod key;
 pub mod keys;
 mod migration;

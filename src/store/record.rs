@@ -55,11 +55,14 @@ pub(crate) trait AnyTable: Any + Send + Sync {
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
 
+/// Takes key, revision and the record's JSON; `None` where it was deleted.
+pub(crate) type Encoded<'a> = dyn FnMut(&Key, u64, Option<Vec<u8>>) + 'a;
+
 /// [`Changes`] of some kind.
 pub(crate) trait AnyChanges: Any + Send {
     fn is_empty(&self) -> bool;
-    /// Hands out every change as key, revision and the record's JSON; `None` where it was deleted.
-    fn encode(&self, out: &mut dyn FnMut(&Key, u64, Option<Vec<u8>>)) -> Result<(), serde_json::Error>;
+    /// Hands out every change.
+    fn encode(&self, out: &mut Encoded<'_>) -> Result<(), serde_json::Error>;
     /// Moves the changes into the table and is empty after that.
     fn publish(&mut self, table: &mut dyn AnyTable);
     fn as_any(&self) -> &dyn Any;
@@ -92,7 +95,7 @@ impl<K: Record> AnyChanges for Changes<K> {
         self.rows.is_empty()
     }
 
-    fn encode(&self, out: &mut dyn FnMut(&Key, u64, Option<Vec<u8>>)) -> Result<(), serde_json::Error> {
+    fn encode(&self, out: &mut Encoded<'_>) -> Result<(), serde_json::Error> {
         for (key, change) in &self.rows {
             let json = change.record.as_ref().map(|record| serde_json::to_vec(&**record)).transpose()?;
             out(key, change.revision, json);

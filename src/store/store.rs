@@ -71,7 +71,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let (job, answer) = Job::new(f);
+        let (job, answer) = Job::queued(f);
         if self.queue.send(Message::Command(job)).await.is_err() {
             return Err(StoreError::Closed.into());
         }
@@ -87,7 +87,7 @@ impl Store {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let (job, answer) = Job::new(f);
+        let (job, answer) = Job::queued(f);
         if self.queue.blocking_send(Message::Command(job)).is_err() {
             return Err(StoreError::Closed.into());
         }
@@ -194,7 +194,7 @@ where
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    fn new(closure: F) -> (Box<dyn Command>, oneshot::Receiver<Result<T, E>>) {
+    fn queued(closure: F) -> (Box<dyn Command>, oneshot::Receiver<Result<T, E>>) {
         let (reply, answer) = oneshot::channel();
         (Box::new(Self { closure: Some(closure), result: None, reply }), answer)
     }

@@ -61,12 +61,12 @@ pub(crate) struct Writer {
 }
 
 enum State {
-    Writable(Database),
+    Writable(Box<Database>),
     Failed { reason: String, next: Instant, pause: Duration },
 }
 
 impl Writer {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         data: DataDir,
         clock: Clock,
         durability: Durability,
@@ -74,7 +74,7 @@ impl Writer {
         database: Database,
         lock: Lock,
     ) -> Self {
-        Self { data, clock, durability, shared, state: State::Writable(database), _lock: lock }
+        Self { data, clock, durability, shared, state: State::Writable(Box::new(database)), _lock: lock }
     }
 
     /// Serves until the store is closed or dropped.
@@ -112,9 +112,10 @@ impl Writer {
         match &mut self.state {
             State::Failed { reason, .. } => refuse(commands, reason),
             State::Writable(database) => {
-                let Err(reason) = commit(database, &self.shared, &self.clock, commands) else { return };
+                let Err((reason, commands)) = commit(database, &self.shared, &self.clock, commands) else { return };
                 tracing::error!(%reason, "the store cannot write and is read-only now");
                 self.shared.set_health(StoreHealth::ReadOnly { reason: reason.clone() });
+                refuse(commands, &reason);
                 self.state = State::Failed { reason, next: Instant::now() + REOPEN_FIRST, pause: REOPEN_FIRST };
             }
         }
@@ -151,7 +152,7 @@ impl Writer {
             Ok((database, view)) => {
                 self.shared.replace(view);
                 self.shared.set_health(StoreHealth::Writable);
-                self.state = State::Writable(database);
+                self.state = State::Writable(Box::new(database));
                 tracing::info!("the store can write again");
                 true
             }
@@ -189,13 +190,14 @@ fn refuse(commands: Vec<Box<dyn Command>>, reason: &str) {
     }
 }
 
-/// Runs the commands, makes their changes durable, publishes, answers, signals. `Err` is why the store cannot write.
+/// Runs the commands, makes their changes durable, publishes, signals, answers. `Err` is why the store cannot write, and
+/// the commands that have no answer yet.
 fn commit(
     database: &mut Database,
     shared: &Shared,
     clock: &Clock,
     commands: Vec<Box<dyn Command>>,
-) -> Result<(), String> {
+) -> Result<(), (String, Vec<Box<dyn Command>>)> {
     let mut batch = Batch::new();
     let mut events = Vec::new();
     let mut done = Vec::with_capacity(commands.len());
@@ -233,15 +235,14 @@ fn commit(
         && let Err(error) = catch(|| database.commit(&mut batch, events))
     {
         let reason = chain(&error);
-        refuse(done.into_iter().map(|(command, _)| command).collect(), &reason);
-        return Err(reason);
+        return Err((reason, done.into_iter().map(|(command, _)| command).collect()));
     }
     let changed: Vec<usize> = batch.changed().map(|(number, _)| number).collect();
     shared.publish(&mut batch, database.revision());
+    shared.signal(&changed, database.revision());
     for (command, failure) in done {
         command.finish(failure);
     }
-    shared.signal(&changed, database.revision());
     Ok(())
 }
 
