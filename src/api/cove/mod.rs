@@ -1,0 +1,100 @@
+//! Our own endpoints under `/_cove/v1/`, for the command line.
+//!
+//! | | |
+//! |---|---|
+//! | `GET info` | version, node, account, region, default subnets and security group, registry host |
+//! | `POST exec` | upgrade to `cove-exec`: a command in a running container (see [`exec`]) |
+//! | `POST down` | stop every task, remove everything of the node from the kernel, end the server |
+//! | `POST images/builtin` | the image that the binary carries, in a repository of the caller |
+//! | `GET doctor` | what the server finds wrong with this host |
+//!
+//! Holds: only the node's owner gets here: the root key, or anybody with `--dev`; never a task, whatever it signs with.
+
+mod exec;
+mod info;
+mod port;
+
+use hyper::Method;
+use hyper::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+pub use port::{ExecPort, ExecRequest, ExecSession, Finding, Level, PortFuture};
+
+use crate::http::{BodyError, collect};
+use crate::{Body, CallerKind, ListenerKind, RawContext, Request, Response};
+
+/// Bodies here are small documents.
+pub(crate) const BODY_MAX_BYTES: usize = 256 << 10;
+
+/// Answers one request below `/_cove/v1/`; the caller has been authenticated ([`RawContext::identity`]).
+pub async fn handle(cx: RawContext, request: Request) -> Response {
+    if !is_owner(&cx) {
+        return problem(403, "AccessDenied", "only the owner of this node may do that");
+    }
+    let Some(port) = cx.exec().cloned() else {
+        return problem(503, "NoAgent", "no agent runs in this server");
+    };
+    let path = request.uri().path().trim_start_matches("/_cove/v1/").to_owned();
+    match (request.method(), path.as_str()) {
+        (&Method::GET, "info") => info::answer(&cx, port.as_ref()).await,
+        (&Method::POST, "exec") => exec::answer(&cx, port, request).await,
+        (&Method::POST, "down") => match port.down().await {
+            Ok(tasks) => good(&json!({"tasks": tasks})),
+            Err(why) => problem(500, "Leftovers", &why),
+        },
+        (&Method::GET, "doctor") => {
+            let list = |found: Finding| json!({"level": found.level.as_str(), "text": found.text});
+            good(&json!({"findings": port.findings().await.into_iter().map(list).collect::<Vec<_>>()}))
+        }
+        (&Method::POST, "images/builtin") => builtin(&cx, port.as_ref(), request).await,
+        _ => cx.not_found(),
+    }
+}
+
+fn is_owner(cx: &RawContext) -> bool {
+    let from_outside = matches!(*cx.listener, ListenerKind::Public { .. });
+    let by_owner = cx.identity.as_ref().is_some_and(|identity| match identity.caller.kind {
+        CallerKind::Root | CallerKind::Dev => true,
+        CallerKind::Role => false,
+    });
+    from_outside && by_owner
+}
+
+async fn builtin(cx: &RawContext, port: &dyn ExecPort, request: Request) -> Response {
+    let body = match read(request).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let Some(name) = body["name"].as_str() else {
+        return problem(400, "InvalidParameter", "`name` must be the name of a repository");
+    };
+    let Some(identity) = &cx.identity else { return cx.not_found() };
+    match port.builtin_image(identity.tenant.clone(), name.to_owned()).await {
+        Ok(image) => good(&json!({"image": image})),
+        Err(why) => problem(400, "BuiltinImage", &why),
+    }
+}
+
+/// The JSON document that came with a request.
+pub(crate) async fn read(request: Request) -> Result<Value, Response> {
+    let bytes = collect(request.into_body(), BODY_MAX_BYTES).await.map_err(|error| match error {
+        BodyError::TooLarge { .. } => problem(413, "TooLarge", &error.to_string()),
+        BodyError::Connection(_) | BodyError::Source(_) | BodyError::TooSlow => {
+            problem(400, "Incomplete", &error.to_string())
+        }
+    })?;
+    serde_json::from_slice(&bytes).map_err(|_| problem(400, "InvalidBody", "the body is not a JSON document"))
+}
+
+pub(crate) fn good(body: &Value) -> Response {
+    respond(200, body)
+}
+
+pub(crate) fn problem(status: u16, code: &str, message: &str) -> Response {
+    respond(status, &json!({"code": code, "message": message}))
+}
+
+pub(crate) fn respond(status: u16, body: &Value) -> Response {
+    let response = hyper::Response::builder().status(status).header(CONTENT_TYPE, "application/json");
+    response.body(Body::full(body.to_string())).expect("a status and a constant header make a response")
+}

@@ -1,0 +1,145 @@
+//! A container as the metadata endpoint shows it.
+
+use cove_model::network::Subnet;
+use cove_model::task::{Container, ContainerState, Task, TaskNetwork};
+use cove_model::task_definition::{ContainerDefinition, TaskDefinition, TransportProtocol};
+use cove_store::{Read, Store, keys};
+use serde_json::{Map, Value, json};
+
+/// Shares that a container without a CPU size gets, as the kernel has them.
+const CPU_SHARES_MIN: i64 = 2;
+
+/// Which version of the endpoint asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    V3,
+    V4,
+}
+
+/// The container's document.
+pub(super) fn document(store: &Store, task: &Task, container: &Container, version: Version) -> Value {
+    let definition = definition(store, task);
+    let given = definition.as_ref().and_then(|definition| container_definition(definition, &container.name));
+    let mut body = Map::new();
+    let mut put = |name: &str, value: Value| {
+        if !value.is_null() {
+            body.insert(name.to_owned(), value);
+        }
+    };
+    let seen = &container.seen;
+    let id = seen.runtime_id.as_deref().unwrap_or(&container.id);
+    put("DockerId", id.into());
+    put("Name", container.name.as_str().into());
+    put("DockerName", format!("ecs-{}-{}-{}", task.family, task.revision, container.name).into());
+    put("Image", container.image.as_str().into());
+    put("ImageID", seen.image_digest.clone().into());
+    if !container.ports.is_empty() {
+        put("Ports", container.ports.iter().map(port).collect());
+    }
+    put("Labels", labels(task, container, given));
+    put("DesiredStatus", if task.desired.is_stopped() { "STOPPED" } else { "RUNNING" }.into());
+    put("KnownStatus", known_status(seen.state).into());
+    put("ExitCode", seen.exit_code.into());
+    put("Limits", limits(container));
+    put("CreatedAt", task.created_at.rfc3339().into());
+    put("StartedAt", seen.started_at.map(cove_base::Timestamp::rfc3339).into());
+    put("FinishedAt", seen.stopped_at.map(cove_base::Timestamp::rfc3339).into());
+    put("Type", "NORMAL".into());
+    if let Some(log) = given.and_then(|given| given.log_configuration.as_ref()) {
+        put("LogDriver", serde_json::to_value(log.log_driver).unwrap_or_default());
+        put("LogOptions", serde_json::to_value(&log.options).unwrap_or_default());
+    }
+    put("Networks", networks(store, task, version));
+    if version == Version::V4 {
+        put("ContainerARN", task.container_arn(container).into());
+        put("Snapshotter", "overlayfs".into());
+        put("RestartCount", (seen.attempt > 0).then_some(seen.attempt).into());
+    }
+    Value::Object(body)
+}
+
+/// The definition that the task runs.
+pub(super) fn definition(store: &Store, task: &Task) -> Option<std::sync::Arc<TaskDefinition>> {
+    let key = keys::definition(&task.tenant, &task.family, task.revision);
+    store.read(|view| view.get::<TaskDefinition>(&key))
+}
+
+fn container_definition<'a>(definition: &'a TaskDefinition, name: &str) -> Option<&'a ContainerDefinition> {
+    definition.document.container_definitions.iter().find(|given| given.name.as_deref() == Some(name))
+}
+
+fn port(binding: &cove_model::task::NetworkBinding) -> Value {
+    let protocol = match binding.protocol {
+        TransportProtocol::Tcp => "tcp",
+        TransportProtocol::Udp => "udp",
+    };
+    json!({"ContainerPort": binding.container_port, "Protocol": protocol, "HostPort": binding.host_port})
+}
+
+/// The definition's labels, and ECS's own, which nobody can replace.
+fn labels(task: &Task, container: &Container, given: Option<&ContainerDefinition>) -> Value {
+    let mut labels: Map<String, Value> =
+        given.iter().flat_map(|given| &given.docker_labels).map(|(key, value)| (key.clone(), value.as_str().into())).collect();
+    let own = [
+        ("cluster", task.cluster_arn()),
+        ("container-name", container.name.clone()),
+        ("task-arn", task.arn()),
+        ("task-definition-family", task.family.clone()),
+        ("task-definition-version", task.revision.to_string()),
+    ];
+    labels.extend(own.map(|(name, value)| (format!("com.amazonaws.ecs.{name}"), value.into())));
+    Value::Object(labels)
+}
+
+/// The agent's inner names of states.
+fn known_status(state: ContainerState) -> &'static str {
+    match state {
+        ContainerState::Pending => "NONE",
+        ContainerState::Pulled => "PULLED",
+        ContainerState::Running => "RUNNING",
+        ContainerState::Stopped => "STOPPED",
+    }
+}
+
+fn limits(container: &Container) -> Value {
+    let number = |text: &Option<String>| text.as_deref().and_then(|text| text.parse::<i64>().ok());
+    let mut limits = json!({"CPU": number(&container.cpu).unwrap_or(0).max(CPU_SHARES_MIN)});
+    if let Some(memory) = number(&container.memory) {
+        limits["Memory"] = memory.into();
+    }
+    limits
+}
+
+fn networks(store: &Store, task: &Task, version: Version) -> Value {
+    let network = match &task.network {
+        TaskNetwork::None | TaskNetwork::Host => json!({"NetworkMode": mode(task)}),
+        TaskNetwork::Bridge { address } => json!({"NetworkMode": mode(task), "IPv4Addresses": [address]}),
+        TaskNetwork::Awsvpc(eni) => {
+            let mut network = json!({"NetworkMode": mode(task), "IPv4Addresses": [eni.address]});
+            if version == Version::V4 {
+                network["AttachmentIndex"] = 0.into();
+                network["MACAddress"] = eni.mac.as_str().into();
+                network["DomainNameServers"] = json!(["169.254.169.253"]);
+                network["PrivateDNSName"] = private_dns_name(eni.address, &task.tenant.region).into();
+                let subnet = store.read(|view| view.get::<Subnet>(&keys::subnet(&task.tenant, &eni.subnet_id)));
+                if let Some(subnet) = subnet {
+                    network["IPv4SubnetCIDRBlock"] = subnet.cidr.to_string().into();
+                    let gateway = format!("{}/{}", subnet.cidr.nth(1), subnet.cidr.prefix);
+                    network["SubnetGatewayIpv4Address"] = gateway.into();
+                }
+            }
+            network
+        }
+    };
+    json!([network])
+}
+
+fn mode(task: &Task) -> Value {
+    serde_json::to_value(task.network.mode()).unwrap_or_default()
+}
+
+fn private_dns_name(address: std::net::Ipv4Addr, region: &str) -> String {
+    let [a, b, c, d] = address.octets();
+    let domain = if region == "us-east-1" { "ec2.internal".to_owned() } else { format!("{region}.compute.internal") };
+    format!("ip-{a}-{b}-{c}-{d}.{domain}")
+}
