@@ -1,0 +1,65 @@
+//! Errors as clients see them, before a protocol has written them down.
+
+use std::borrow::Cow;
+use std::error::Error;
+
+use serde_json::{Map, Value};
+
+/// A service's own error enum.
+pub trait ApiError: Error {
+    /// As in `ClusterNotFoundException`.
+    fn code(&self) -> &str;
+    /// 400 for nearly everything; 5xx makes clients retry.
+    fn status(&self) -> u16;
+    /// What the client reads.
+    fn message(&self) -> String {
+        self.to_string()
+    }
+    /// Further members of the error's shape, such as ConflictException's `resourceIds`.
+    fn details(&self) -> Map<String, Value> {
+        Map::new()
+    }
+}
+
+/// An error of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fault {
+    pub code: Cow<'static, str>,
+    pub status: u16,
+    pub message: String,
+    pub details: Map<String, Value>,
+}
+
+impl Fault {
+    /// The usual 400.
+    pub fn client(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(400, code, message)
+    }
+
+    /// Any status.
+    pub fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), status, message: message.into(), details: Map::new() }
+    }
+
+    /// What is left to say when something of ours broke; the log has the rest under the request's id.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(
+            500,
+            "InternalFailure",
+            "The request processing has failed because of an unknown error; the server's log says more.",
+        )
+    }
+
+    pub(crate) fn of(error: &(impl ApiError + 'static)) -> Self {
+        if error.status() >= 500 {
+            tracing::error!(code = error.code(), "{}", cove_base::error::chain(error));
+        }
+        Self {
+            code: error.code().to_owned().into(),
+            status: error.status(),
+            message: error.message(),
+            details: error.details(),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Sends each request to its handler and puts on the answer what every answer has.
+//!
+//! Holds: every answer carries `x-amzn-RequestId`; a handler's panic is a 500 and a log line, and counted.
+
+use std::any::Any;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::time::Instant;
+
+use cove_base::ids::uuid;
+use hyper::body::Incoming;
+use hyper::header::{HeaderName, HeaderValue};
+
+use super::metrics::Label;
+use super::raw::problem;
+use super::server::{ListenerKind, Shared};
+use super::{Body, RawContext, Request, Response, health};
+use crate::aws;
+use crate::metadata::Metadata;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+
+/// Answers one request.
+pub(super) async fn answer(
+    shared: Arc<Shared>,
+    kind: Arc<ListenerKind>,
+    peer: SocketAddr,
+    request: hyper::Request<Incoming>,
+) -> Response {
+    let began = Instant::now();
+    let tls = matches!(*kind, ListenerKind::Public { tls: Some(_) });
+    let listener = (*kind).clone();
+    let cx = RawContext { shared, request_id: uuid(), peer, listener, tls, identity: None };
+    let (shared, id) = (Arc::clone(&cx.shared), cx.request_id.clone());
+    let (mut response, label) = match whole(routed(cx, request.map(Body::from))).await {
+        Ok(answered) => answered,
+        Err(panic) => {
+            shared.metrics.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(request_id = %id, "a handler panicked: {}", panic_text(&*panic));
+            (problem(500, "InternalFailure", "the server failed at this request; its log says more"), ("cove", "panic"))
+        }
+    };
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let (status, took) = (response.status().as_u16(), began.elapsed());
+    shared.metrics.count(label, status, took);
+    let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    tracing::debug!(request_id = %id, %peer, service = label.0, operation = label.1, status, micros, "answered");
+    response
+}
+
+async fn routed(cx: RawContext, request: Request) -> (Response, Label) {
+    if let Err(foreign) = cx.shared.guard.check(request.headers(), request.uri().authority()) {
+        return (problem(403, "Forbidden", foreign.message()), ("cove", "foreign"));
+    }
+    let path = request.uri().path();
+    if let ListenerKind::Task { network } = &cx.listener {
+        if Metadata::serves(path) {
+            let reply = cx.shared.metadata.answer(network, cx.peer.ip(), path, cx.shared.clock.now());
+            return (document(reply.status, &reply.body), ("metadata", "answer"));
+        }
+        return aws::handle(cx, request).await;
+    }
+    match path {
+        "/" => aws::handle(cx, request).await,
+        "/_cove/health" => (health::cove(&cx.shared), ("cove", "health")),
+        "/_localstack/health" => (health::localstack(), ("cove", "health")),
+        "/_cove/metrics" => (health::metrics(&cx.shared), ("cove", "metrics")),
+        "/v2" | "/v2/" => (crate::oci::handle(cx, request).await, ("oci", "request")),
+        path if path.starts_with("/v2/") => (crate::oci::handle(cx, request).await, ("oci", "request")),
+        path if path.starts_with("/_cove/v1/") => (private(cx, request).await, ("cove", "private")),
+        _ => aws::handle(cx, request).await,
+    }
+}
+
+/// Cove's own endpoints: signed like AWS's, with the service `cove`.
+async fn private(mut cx: RawContext, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = match super::collect(body, crate::cove::BODY_MAX_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return problem(413, "TooLarge", &error.to_string()),
+    };
+    match aws::authenticate(&cx, &parts, &body, Some("cove")) {
+        Ok(identity) => {
+            if let Err(error) = cx.ensure_tenant(&identity.tenant).await {
+                return problem(503, "StoreUnavailable", &cove_base::error::chain(&error));
+            }
+            cx.identity = Some(identity);
+        }
+        Err(refused) => return problem(403, refused.json_code(), &refused.to_string()),
+    }
+    crate::cove::handle(cx, Request::from_parts(parts, Body::full(body))).await
+}
+
+fn document(status: u16, body: &serde_json::Value) -> Response {
+    let response = hyper::Response::builder().status(status).header(hyper::header::CONTENT_TYPE, "application/json");
+    response.body(Body::full(body.to_string())).expect("a status and a constant header make a response")
+}
+
+/// Runs a future to its end or to its panic.
+async fn whole<T>(future: impl Future<Output = T>) -> Result<T, Box<dyn Any + Send>> {
+    let mut future = pin!(future);
+    std::future::poll_fn(move |cx| {
+        let future: Pin<&mut _> = future.as_mut();
+        // After a panic the future is never polled again, so nobody sees what it left half done.
+        match std::panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(Poll::Ready(value)) => Poll::Ready(Ok(value)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
+}
