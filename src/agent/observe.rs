@@ -27,10 +27,22 @@ pub(crate) struct Failure {
     pub reason: String,
 }
 
+/// What a shim said of its containers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Said {
+    pub states: Vec<protocol::ContainerState>,
+    /// It was told to stop everything and spoke after that: what waits then will never start.
+    pub stops: bool,
+}
+
 /// How far the containers are, by what the shim last said.
-pub(crate) fn progress(task: &Task, states: &[protocol::ContainerState]) -> Progress {
-    let phase = |container: &Container| states.iter().find(|state| state.name == container.name).map(|s| &s.phase);
-    let ended = |container: &Container| matches!(phase(container), Some(Phase::Exited(_)));
+pub(crate) fn progress(task: &Task, said: &Said) -> Progress {
+    let phase = |container: &Container| said.states.iter().find(|state| state.name == container.name).map(|s| &s.phase);
+    let ended = |container: &Container| match phase(container) {
+        Some(Phase::Exited(_)) => true,
+        Some(Phase::Waiting) => said.stops,
+        Some(Phase::Running { .. }) | None => false,
+    };
     let started = |container: &Container| matches!(phase(container), Some(Phase::Running { .. } | Phase::Exited(_)));
     if task.containers.iter().all(ended) {
         Progress::Ended
@@ -44,9 +56,9 @@ pub(crate) fn progress(task: &Task, states: &[protocol::ContainerState]) -> Prog
 }
 
 /// Puts what the shim said into the record.
-pub(crate) fn containers(task: &mut Task, states: &[protocol::ContainerState], now: Timestamp) {
+pub(crate) fn containers(task: &mut Task, said: &Said, now: Timestamp) {
     for container in &mut task.containers {
-        let Some(state) = states.iter().find(|state| state.name == container.name) else { continue };
+        let Some(state) = said.states.iter().find(|state| state.name == container.name) else { continue };
         match &state.phase {
             Phase::Waiting => {}
             Phase::Running { started_at, .. } => {
@@ -58,7 +70,7 @@ pub(crate) fn containers(task: &mut Task, states: &[protocol::ContainerState], n
             Phase::Exited(record) => ended(container, record),
         }
     }
-    status(task, progress(task, states), now);
+    status(task, progress(task, said), now);
 }
 
 fn ended(container: &mut Container, record: &ExitRecord) {
@@ -217,6 +229,10 @@ mod tests {
         protocol::ContainerState { name: name.into(), attempt: 0, phase }
     }
 
+    fn said<const N: usize>(states: [protocol::ContainerState; N]) -> Said {
+        Said { states: states.to_vec(), stops: false }
+    }
+
     fn pair() -> Task {
         let mut task = task();
         task.containers = vec![app("main", true), app("side", false)];
@@ -226,7 +242,7 @@ mod tests {
     #[test]
     fn a_task_runs_while_only_its_side_container_has_ended() {
         let mut task = pair();
-        containers(&mut task, &[running("main"), exited("side", 1, false)], Timestamp(30));
+        containers(&mut task, &said([running("main"), exited("side", 1, false)]), Timestamp(30));
         assert_eq!(task.observed.status, TaskStatus::Running);
         assert_eq!(task.containers[1].seen.exit_code, Some(1));
         assert_eq!(task.observed.stop_code, None);
@@ -235,10 +251,10 @@ mod tests {
     #[test]
     fn the_end_of_an_essential_container_ends_the_task() {
         let mut task = pair();
-        containers(&mut task, &[exited("main", 3, false), running("side")], Timestamp(30));
+        containers(&mut task, &said([exited("main", 3, false), running("side")]), Timestamp(30));
         assert_eq!(task.observed.status, TaskStatus::Stopping);
         assert_eq!(task.observed.stop_code, Some(StopCode::EssentialContainerExited));
-        containers(&mut task, &[exited("main", 3, false), exited("side", 143, false)], Timestamp(31));
+        containers(&mut task, &said([exited("main", 3, false), exited("side", 143, false)]), Timestamp(31));
         assert_eq!(task.observed.status, TaskStatus::Deprovisioning);
         stopped(&mut task, Timestamp(32));
         assert_eq!(task.observed.stopped_reason.as_deref(), Some(ESSENTIAL_EXITED));
@@ -251,7 +267,7 @@ mod tests {
         let mut task = pair();
         task.desired =
             Desired::Stopped(StopOrder { code: StopCode::UserInitiated, reason: "bye".into(), at: Timestamp(1) });
-        containers(&mut task, &[exited("main", 143, false), exited("side", 143, false)], Timestamp(30));
+        containers(&mut task, &said([exited("main", 143, false), exited("side", 143, false)]), Timestamp(30));
         assert_eq!(task.observed.stopped_reason.as_deref(), Some("bye"));
         assert_eq!(task.observed.stop_code, Some(StopCode::UserInitiated));
     }
@@ -259,7 +275,7 @@ mod tests {
     #[test]
     fn want_of_memory_is_said_in_ecs_words() {
         let mut task = task();
-        containers(&mut task, &[exited("app", 137, true)], Timestamp(30));
+        containers(&mut task, &said([exited("app", 137, true)]), Timestamp(30));
         assert_eq!(task.containers[0].seen.reason.as_deref(), Some(OUT_OF_MEMORY));
         assert_eq!(task.containers[0].seen.exit_code, Some(137));
     }
@@ -276,10 +292,24 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_when_everything_stops_is_over_only_once_the_shim_said_so() {
+        let mut task = pair();
+        let waiting = protocol::ContainerState { name: "side".into(), attempt: 0, phase: Phase::Waiting };
+        let mut said = said([exited("main", 1, false), waiting]);
+        assert_eq!(progress(&task, &said), Progress::Ending);
+        said.stops = true;
+        assert_eq!(progress(&task, &said), Progress::Ended);
+        containers(&mut task, &said, Timestamp(30));
+        stopped(&mut task, Timestamp(31));
+        assert_eq!(task.containers[1].seen.state, ContainerState::Stopped);
+        assert_eq!(task.containers[1].seen.exit_code, None);
+    }
+
+    #[test]
     fn a_status_never_moves_back() {
         let mut task = task();
         task.observed.status = TaskStatus::Deprovisioning;
-        containers(&mut task, &[running("app")], Timestamp(1));
+        containers(&mut task, &said([running("app")]), Timestamp(1));
         assert_eq!(task.observed.status, TaskStatus::Deprovisioning);
     }
 }

@@ -7,6 +7,7 @@ use cove_shim::protocol::{ContainerState, ExitRecord, Phase};
 
 use super::{Driver, StepError};
 use crate::deps::blocking;
+use crate::observe::Said;
 use crate::step::Shim;
 
 impl Driver {
@@ -33,7 +34,7 @@ impl Driver {
 
     /// Subscribes; the shim answers with the state of every container.
     pub(super) async fn adopt(&mut self, mut client: ShimClient) -> Result<(), StepError> {
-        self.states = client.subscribe().await?.containers;
+        self.said = Said { states: client.subscribe().await?.containers, stops: false };
         self.client = Some(client);
         self.shim = Shim::Alive;
         self.residue = true;
@@ -48,7 +49,7 @@ impl Driver {
         let was_started = task.containers.iter().any(|container| container.seen.started_at.is_some());
         // A task that nothing ever ran of starts again from the beginning.
         self.shim = if records.is_empty() && !was_started { Shim::Absent } else { Shim::Gone };
-        self.states = records.into_iter().map(as_state).collect();
+        self.said = Said { states: records.into_iter().map(as_state).collect(), stops: false };
         let (cgroups, id) = (self.deps.cgroups.clone(), task.id.clone());
         blocking(move || cgroups.remove_task(&id)).await??;
         Ok(())

@@ -17,13 +17,13 @@ use std::time::Duration;
 use cove_base::Timestamp;
 use cove_model::task::{Task, TaskStatus};
 use cove_shim::client::Shim as ShimClient;
-use cove_shim::protocol::{self, Event, Request};
+use cove_shim::protocol::{Event, Request};
 use cove_store::{Key, Read, StoreError};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::deps::Deps;
-use crate::observe::{self, Failure};
+use crate::observe::{self, Failure, Said};
 use crate::step::{Facts, Shim, Step, next_step};
 
 /// How long a step that the host refused waits before it is taken again.
@@ -38,7 +38,7 @@ pub(crate) struct Driver {
     pub(crate) wake: Arc<Notify>,
     shim: Shim,
     client: Option<ShimClient>,
-    states: Vec<protocol::ContainerState>,
+    said: Said,
     failure: Option<Failure>,
     stop_sent: bool,
     start_sent: bool,
@@ -74,7 +74,7 @@ impl Driver {
             wake,
             shim: Shim::Unknown,
             client: None,
-            states: Vec::new(),
+            said: Said::default(),
             failure: None,
             stop_sent: false,
             start_sent: false,
@@ -116,7 +116,7 @@ impl Driver {
         let rebooted = task.observed.boot_id.as_ref().is_some_and(|boot| *boot != self.deps.boot_id);
         Facts {
             shim: self.shim,
-            progress: observe::progress(task, &self.states),
+            progress: observe::progress(task, &self.said),
             rebooted,
             failed: self.failure.is_some(),
             news: self.has_news(task),
@@ -128,7 +128,7 @@ impl Driver {
     /// Whether writing what was seen would change the record.
     fn has_news(&self, task: &Task) -> bool {
         let mut after = task.clone();
-        observe::containers(&mut after, &self.states, self.deps.clock.now());
+        observe::containers(&mut after, &self.said, self.deps.clock.now());
         after != *task
     }
 
@@ -170,10 +170,11 @@ impl Driver {
 
     fn heard(&mut self, event: Event) {
         match event {
-            Event::State { containers, .. } => self.states = containers,
-            Event::Changed(state) => match self.states.iter_mut().find(|known| known.name == state.name) {
+            // After a stop it is the answer to the subscription that followed the stop.
+            Event::State { containers, .. } => self.said = Said { states: containers, stops: self.stop_sent },
+            Event::Changed(state) => match self.said.states.iter_mut().find(|known| known.name == state.name) {
                 Some(known) => *known = state,
-                None => self.states.push(state),
+                None => self.said.states.push(state),
             },
             Event::Refused { what, why } => tracing::warn!(key = ?self.key, what, why, "the shim refused a request"),
             Event::ExecStarted { .. } | Event::ExecExited { .. } => {}
@@ -210,22 +211,24 @@ impl Driver {
 
     async fn stop(&mut self) -> Result<(), StepError> {
         self.send(Request::StopAll).await?;
+        // Requests are carried out in order, so the state that answers this one is that after the stop.
+        self.send(Request::Subscribe).await?;
         self.stop_sent = self.client.is_some();
         Ok(())
     }
 
     async fn record(&mut self) -> Result<(), StepError> {
-        let states = self.states.clone();
-        self.write(move |task, now| observe::containers(task, &states, now)).await
+        let said = self.said.clone();
+        self.write(move |task, now| observe::containers(task, &said, now)).await
     }
 
     /// The last write: everything that was seen, why it ended, STOPPED.
     async fn bury(&mut self, task: &Arc<Task>) -> Result<(), StepError> {
-        let (states, failure, shim) = (self.states.clone(), self.failure.clone(), self.shim);
+        let (said, failure, shim) = (self.said.clone(), self.failure.clone(), self.shim);
         let rebooted = self.facts(task).rebooted;
         let instance = self.deps.instance_of(task);
         self.write(move |task, now| {
-            observe::containers(task, &states, now);
+            observe::containers(task, &said, now);
             if rebooted {
                 observe::host_lost(task, instance.as_deref(), now);
             }
