@@ -51,6 +51,8 @@ pub enum NetworkError {
     Busy { task: String },
     #[error("network `{network}` is not up")]
     NotUp { network: String },
+    #[error("the sockets of network `{network}` are open already")]
+    ListenersOpen { network: String },
     #[error(
         "no free pair of addresses is left in the transit range {range}; is it routed elsewhere? choose another one in the configuration"
     )]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::namespace::Namespace;
-use super::networks::{Networks, PIN_OF_TASK, Task, all, lock, remove_pin};
+use super::networks::{Networks, Task, all, lock, remove_pin};
 use super::router::Router;
 use super::state::TaskRecord;
 use super::system::{is_mount_point, unmount};
@@ -103,7 +103,7 @@ impl Networks {
         drop(host);
         let mut ids: BTreeSet<String> = lock(&self.tasks).keys().cloned().collect();
         let pins = fs::read_dir(&self.pins).into_iter().flatten().filter_map(Result::ok);
-        ids.extend(pins.filter_map(|pin| Some(pin.file_name().to_str()?.strip_prefix(PIN_OF_TASK)?.to_owned())));
+        ids.extend(pins.filter_map(|pin| pin.file_name().into_string().ok().filter(|name| names::check(name).is_ok())));
         Ok(ids.into_iter().collect())
     }
 

@@ -29,9 +29,6 @@ use super::{Attachment, NetworkConfig, NetworkError, NetworkId, RouterListeners,
 const CLAIM_PATIENCE: Duration = Duration::from_secs(3);
 const CLAIM_INTERVAL: Duration = Duration::from_millis(10);
 
-/// What the pins of tasks begin with.
-pub(super) const PIN_OF_TASK: &str = "task.";
-
 pub(super) type Slot = Arc<Mutex<Option<Router>>>;
 
 /// The networks of one node.
@@ -130,17 +127,17 @@ impl Networks {
         created
     }
 
-    /// Fresh sockets inside the router; those of an earlier call are shut down.
+    /// The sockets inside the router, once for as long as it is up: to be asked for after each attachment.
     ///
     /// # Errors
-    /// When the network is not up, or its earlier sockets are still open.
+    /// [`NetworkError::ListenersOpen`] when they were handed out already; [`NetworkError::NotUp`].
     pub fn listeners(&self, network: &NetworkId) -> Result<RouterListeners, NetworkError> {
         let slot = lock(&self.routers).get(network).cloned().unwrap_or_default();
         let mut slot = lock(&slot);
         slot.as_mut().ok_or_else(|| NetworkError::NotUp { network: format!("{network:?}") })?.listen()
     }
 
-    /// Whether [`Networks::listeners`] was called since the network came up: to be asked after each attachment.
+    /// Whether [`Networks::listeners`] handed them out since the network came up.
     #[must_use]
     pub fn has_listeners(&self, network: &NetworkId) -> bool {
         let slot = lock(&self.routers).get(network).cloned().unwrap_or_default();
@@ -270,7 +267,10 @@ impl Networks {
                 }
             }
         };
-        let mut failures = self.disconnect(&record);
+        // From here on it is half-made: a server that dies in between leaves it to the next one to finish.
+        let mut failures: Vec<NetworkError> =
+            self.records.write_task(&TaskRecord { whole: false, ..record.clone() }).err().into_iter().collect();
+        failures.extend(self.disconnect(&record));
         {
             let mut tasks = lock(&self.tasks);
             if failures.is_empty() {
@@ -329,7 +329,7 @@ impl Networks {
         }
     }
 
-    /// Where the namespaces are pinned: a mount of its own, private, so that a shim detaches it in one call.
+    /// Where the namespaces are pinned, each task's under its id: a mount of its own, private, so that a shim detaches it in one call.
     #[must_use]
     pub fn pins(&self) -> &Path {
         &self.pins
@@ -344,8 +344,9 @@ impl Networks {
         Ok(())
     }
 
+    /// Named like the task, so that others can tell where it is; no task's name has a dot.
     pub(super) fn pin_of_task(&self, task_id: &str) -> PathBuf {
-        self.pins.join(format!("{PIN_OF_TASK}{task_id}"))
+        self.pins.join(task_id)
     }
 
     pub(super) fn pin_of_router(&self, key: &str) -> PathBuf {

@@ -206,9 +206,11 @@ impl Router {
         elements.err().into_iter().chain(route.err()).collect()
     }
 
-    /// Fresh sockets; earlier ones are ended.
+    /// The sockets, once in the life of a router under one server.
     pub(super) fn listen(&mut self) -> Result<RouterListeners, NetworkError> {
-        self.end_listeners();
+        if self.is_listening() {
+            return Err(NetworkError::ListenersOpen { network: names::key(&self.record.network)? });
+        }
         let opened = self.namespace.run(|| {
             let listeners = RouterListeners {
                 http: TcpListener::bind((METADATA_ADDRESS, 80))?,
