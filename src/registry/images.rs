@@ -190,34 +190,58 @@ impl Registry {
         checks: UnlinkChecks,
     ) -> Result<Vec<String>, RegistryError> {
         let (tenant, repository, digest) = (tenant.clone(), repository.to_owned(), digest.to_owned());
+        self.store.write(move |tx| remove_image(tx, &tenant, &repository, &digest, checks)).await
+    }
+
+    /// Removes a tag as ECR does: the image goes with its last tag. Answers the digest that it pointed at.
+    ///
+    /// # Errors
+    /// When repository or tag is unknown, or the image would go and an index names it.
+    pub async fn untag(&self, tenant: &Tenant, repository: &str, tag: &str) -> Result<String, RegistryError> {
+        let (tenant, repository, tag) = (tenant.clone(), repository.to_owned(), tag.to_owned());
         self.store
             .write(move |tx| {
-                known(tx, &tenant, &repository)?;
-                let key = keys::image(&tenant, &repository, &digest);
-                let Some(image) = tx.get::<Image>(&key) else {
-                    return Err(RegistryError::ManifestUnknown { repository, reference: digest });
-                };
-                let inside = Prefix::parent(&tenant, &repository);
-                if checks == UnlinkChecks::Indexes {
-                    let images = tx.scan::<Image>(&inside);
-                    if let Some(index) = images.iter().find(|other| other.manifests.contains(&digest)) {
-                        return Err(RegistryError::ManifestInUse { digest, index: index.digest.clone() });
-                    }
+                let selector = ImageSelector::Tag(tag.clone());
+                let digest = find(tx, &tenant, &repository, &selector)?.digest.clone();
+                let tags = tx.scan::<ImageTag>(&Prefix::parent(&tenant, &repository));
+                if tags.iter().any(|other| other.digest == digest && other.tag != tag) {
+                    tx.delete::<ImageTag>(&keys::image_tag(&tenant, &repository, &tag));
+                } else {
+                    remove_image(tx, &tenant, &repository, &digest, UnlinkChecks::Indexes)?;
                 }
-                let tags = tx.scan::<ImageTag>(&inside);
-                let tags: Vec<String> =
-                    tags.iter().filter(|tag| tag.digest == digest).map(|tag| tag.tag.clone()).collect();
-                for tag in &tags {
-                    tx.delete::<ImageTag>(&keys::image_tag(&tenant, &repository, tag));
-                }
-                if let Some(subject) = &image.subject {
-                    tx.delete::<Referrer>(&keys::referrer(&tenant, &repository, subject, &digest));
-                }
-                tx.delete::<Image>(&key);
-                Ok(tags)
+                Ok(digest)
             })
             .await
     }
+}
+
+/// Removes a manifest, its tags and its referrer record; the tags that went.
+fn remove_image(
+    tx: &mut Tx<'_>,
+    tenant: &Tenant,
+    repository: &str,
+    digest: &str,
+    checks: UnlinkChecks,
+) -> Result<Vec<String>, RegistryError> {
+    let selector = ImageSelector::Digest(digest.to_owned());
+    let image = find(tx, tenant, repository, &selector)?;
+    let inside = Prefix::parent(tenant, repository);
+    if checks == UnlinkChecks::Indexes {
+        let images = tx.scan::<Image>(&inside);
+        if let Some(index) = images.iter().find(|other| other.manifests.iter().any(|inner| inner == digest)) {
+            return Err(RegistryError::ManifestInUse { digest: digest.to_owned(), index: index.digest.clone() });
+        }
+    }
+    let tags = tx.scan::<ImageTag>(&inside);
+    let tags: Vec<String> = tags.iter().filter(|tag| tag.digest == digest).map(|tag| tag.tag.clone()).collect();
+    for tag in &tags {
+        tx.delete::<ImageTag>(&keys::image_tag(tenant, repository, tag));
+    }
+    if let Some(subject) = &image.subject {
+        tx.delete::<Referrer>(&keys::referrer(tenant, repository, subject, digest));
+    }
+    tx.delete::<Image>(&keys::image(tenant, repository, digest));
+    Ok(tags)
 }
 
 /// A manifest on its way into the store.

@@ -34,7 +34,7 @@ pub use links::BlobFile;
 pub use pull::{Credentials, PullError};
 pub use registry::{COLLECT_GRACE_MILLIS, PULLED_KEEP_MILLIS, Registry, RegistryConfig, UPLOAD_EXPIRY_MILLIS};
 pub use resolve::{LayerBlob, LocalImage, Progress, PullProgress};
-pub use tags::{Page, TAGS_PAGE, TAGS_PAGE_MAX};
+pub use tags::{Page, TAGS_PAGE, TAGS_PAGE_MAX, TaggedImage};
 pub use uploads::ContentRange;
 
 #[cfg(test)]

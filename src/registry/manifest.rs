@@ -69,6 +69,7 @@ pub struct Manifest {
 }
 
 /// The two shapes.
+#[allow(clippy::large_enum_variant, reason = "one per request, never in lists")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     Image { config: Descriptor, layers: Vec<Descriptor> },

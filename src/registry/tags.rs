@@ -1,7 +1,10 @@
 //! Tag lists, page by page.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use cove_model::arn::Tenant;
-use cove_model::registry::ImageTag;
+use cove_model::registry::{Image, ImageTag};
 use cove_store::{Prefix, Read, keys};
 
 use crate::error::RegistryError;
@@ -19,6 +22,13 @@ pub struct Page {
     pub items: Vec<String>,
     /// Whether there is more after the last item.
     pub more: bool,
+}
+
+/// An image and the tags that point at it.
+#[derive(Debug, Clone)]
+pub struct TaggedImage {
+    pub image: Arc<Image>,
+    pub tags: Vec<String>,
 }
 
 impl Registry {
@@ -44,5 +54,26 @@ impl Registry {
             let items = found.iter().take(count).map(|tag| tag.tag.clone()).collect();
             Ok(Page { items, more: found.len() > count })
         })
+    }
+
+    /// Every image of a repository with its tags, by digest.
+    ///
+    /// # Errors
+    /// When the repository is unknown.
+    pub fn images(&self, tenant: &Tenant, repository: &str) -> Result<Vec<TaggedImage>, RegistryError> {
+        let (images, tags) = self.store.read(|view| {
+            known(view, tenant, repository)?;
+            let inside = Prefix::parent(tenant, repository);
+            Ok::<_, RegistryError>((view.scan::<Image>(&inside), view.scan::<ImageTag>(&inside)))
+        })?;
+        let mut by_digest: HashMap<String, Vec<String>> = HashMap::new();
+        for tag in tags {
+            by_digest.entry(tag.digest.clone()).or_default().push(tag.tag.clone());
+        }
+        let with_tags = |image: Arc<Image>| {
+            let tags = by_digest.remove(&image.digest).unwrap_or_default();
+            TaggedImage { image, tags }
+        };
+        Ok(images.into_iter().map(with_tags).collect())
     }
 }

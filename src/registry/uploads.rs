@@ -262,7 +262,8 @@ impl Registry {
                 None => Err(io::Error::from(io::ErrorKind::NotFound)),
             };
             if adopted.is_ok() {
-                checkout.writer = None;
+                // There is no upload to give back any more.
+                drop(checkout.writer.take());
             }
             adopted
         })

@@ -134,7 +134,9 @@ impl Http {
         let names = match self.names.get() {
             Some(names) => names,
             None => {
-                let made = TokioResolver::builder_tokio().and_then(|builder| builder.build()).map_err(failed)?;
+                let made = TokioResolver::builder_tokio()
+                    .and_then(hickory_resolver::ResolverBuilder::build)
+                    .map_err(failed)?;
                 self.names.get_or_init(|| made)
             }
         };

@@ -1,0 +1,145 @@
+//! ECR's errors, in its words.
+
+use cove_model::arn::Tenant;
+use cove_registry::RegistryError;
+
+use crate::aws::fault::ApiError;
+
+/// What ECR answers instead.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EcrError {
+    #[error("The repository with name '{name}' does not exist in the registry with id '{account}'")]
+    RepositoryNotFound { name: String, account: String },
+    #[error("The repository with name '{name}' already exists in the registry with id '{account}'")]
+    RepositoryAlreadyExists { name: String, account: String },
+    #[error(
+        "The repository with name '{name}' in registry with id '{account}' cannot be deleted because it still contains \
+         images"
+    )]
+    RepositoryNotEmpty { name: String, account: String },
+    #[error(
+        "The image with imageId {{imageDigest:'{}', imageTag:'{}'}} does not exist within the repository with name \
+         '{repository}' in the registry with id '{account}'",
+        shown(.digest), shown(.tag)
+    )]
+    ImageNotFound { repository: String, account: String, digest: Option<String>, tag: Option<String> },
+    #[error("{0}")]
+    InvalidParameter(String),
+    #[error("Invalid parameter at 'tags' failed to satisfy constraint: '{0}'")]
+    InvalidTag(&'static str),
+    #[error("A repository can have at most 50 tags")]
+    TooManyTags,
+    #[error(
+        "Image with digest '{digest}' and tag '{tag}' already exists in the repository with name '{repository}' in \
+         registry with id '{account}'"
+    )]
+    ImageAlreadyExists { repository: String, account: String, digest: String, tag: String },
+    #[error(
+        "The image tag '{tag}' already exists in the '{repository}' repository and cannot be overwritten because the \
+         repository is immutable."
+    )]
+    ImageTagAlreadyExists { repository: String, tag: String },
+    #[error("The image digest '{promised}' does not match the digest '{got}' of the manifest")]
+    ImageDigestDoesNotMatch { promised: String, got: String },
+    #[error(
+        "Layers with digests '{digests}' required for pushing image into repository with name '{repository}' in the registry with id '{account}' do not exist"
+    )]
+    LayersNotFound { repository: String, account: String, digests: String },
+    #[error(
+        "The layer with digest '{digest}' does not exist in the repository with name '{repository}' in the registry with id '{account}'"
+    )]
+    LayerInaccessible { repository: String, account: String, digest: String },
+    #[error(
+        "Layer with digest '{digest}' already exists in the repository with name '{repository}' in the registry with id '{account}'"
+    )]
+    LayerAlreadyExists { repository: String, account: String, digest: String },
+    #[error(
+        "The upload with id '{id}' does not exist in the repository with name '{repository}' in the registry with id '{account}'"
+    )]
+    UploadNotFound { repository: String, account: String, id: String },
+    #[error("The layer part of upload '{id}' must begin at byte {next}")]
+    InvalidLayerPart { id: String, next: u64 },
+    #[error("The upload with id '{0}' holds no bytes")]
+    EmptyUpload(String),
+    #[error("The layers' digest is '{got}', not '{promised}'")]
+    InvalidLayer { promised: String, got: String },
+    #[error("the registry could not keep or read its data; the server's log says more")]
+    Server(#[source] RegistryError),
+}
+
+impl ApiError for EcrError {
+    fn code(&self) -> &str {
+        match self {
+            Self::RepositoryNotFound { .. } => "RepositoryNotFoundException",
+            Self::RepositoryAlreadyExists { .. } => "RepositoryAlreadyExistsException",
+            Self::RepositoryNotEmpty { .. } => "RepositoryNotEmptyException",
+            Self::ImageNotFound { .. } => "ImageNotFoundException",
+            Self::InvalidParameter(_) => "InvalidParameterException",
+            Self::InvalidTag(_) => "InvalidTagParameterException",
+            Self::TooManyTags => "TooManyTagsException",
+            Self::ImageAlreadyExists { .. } => "ImageAlreadyExistsException",
+            Self::ImageTagAlreadyExists { .. } => "ImageTagAlreadyExistsException",
+            Self::ImageDigestDoesNotMatch { .. } => "ImageDigestDoesNotMatchException",
+            Self::LayersNotFound { .. } => "LayersNotFoundException",
+            Self::LayerInaccessible { .. } => "LayersNotFoundException",
+            Self::LayerAlreadyExists { .. } => "LayerAlreadyExistsException",
+            Self::UploadNotFound { .. } => "UploadNotFoundException",
+            Self::InvalidLayerPart { .. } => "InvalidLayerPartException",
+            Self::EmptyUpload(_) => "EmptyUploadException",
+            Self::InvalidLayer { .. } => "InvalidLayerException",
+            Self::Server(_) => "ServerException",
+        }
+    }
+
+    fn status(&self) -> u16 {
+        if matches!(self, Self::Server(_)) { 500 } else { 400 }
+    }
+}
+
+/// A refusal of the registry about one repository of one tenant.
+pub(super) fn of(tenant: &Tenant, repository: &str) -> impl Fn(RegistryError) -> EcrError {
+    use RegistryError as R;
+    let (account, repository) = (tenant.account.clone(), repository.to_owned());
+    move |error| {
+        let (account, repository) = (account.clone(), repository.clone());
+        match error {
+            R::RepositoryUnknown { name, account } => EcrError::RepositoryNotFound { name, account },
+            R::RepositoryExists { name, account } => EcrError::RepositoryAlreadyExists { name, account },
+            R::RepositoryNotEmpty { name, account } => EcrError::RepositoryNotEmpty { name, account },
+            R::NameInvalid(name) => EcrError::InvalidParameter(format!(
+                "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must satisfy regular expression \
+                 '(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*'': {name}"
+            )),
+            R::ManifestUnknown { reference, .. } => {
+                let (digest, tag) =
+                    if reference.contains(':') { (Some(reference), None) } else { (None, Some(reference)) };
+                EcrError::ImageNotFound { repository, account, digest, tag }
+            }
+            R::TagImmutable { repository, tag, .. } => EcrError::ImageTagAlreadyExists { repository, tag },
+            R::ImageExists { repository, reference } => {
+                EcrError::ImageAlreadyExists { repository, account, digest: reference, tag: String::new() }
+            }
+            R::ManifestBlobUnknown(missing) => {
+                EcrError::LayersNotFound { repository, account, digests: missing.join(", ") }
+            }
+            R::BlobUnknown(digest) => EcrError::LayerInaccessible { repository, account, digest },
+            R::UploadUnknown(id) => EcrError::UploadNotFound { repository, account, id },
+            R::UploadOutOfOrder { id, offset } => EcrError::InvalidLayerPart { id, next: offset },
+            R::DigestMismatch { promised, got } => EcrError::InvalidLayer { promised, got },
+            refused @ (R::TagInvalid(_)
+            | R::DigestInvalid(_)
+            | R::ManifestInvalid(_)
+            | R::ManifestTooLarge { .. }
+            | R::BlobInUse { .. }
+            | R::ManifestInUse { .. }
+            | R::UploadBusy(_)
+            | R::BodyCut
+            | R::SizeInvalid { .. }) => EcrError::InvalidParameter(format!("Invalid parameter: {refused}")),
+            broken @ (R::DiskFull | R::Io { .. } | R::Store(_)) => EcrError::Server(broken),
+        }
+    }
+}
+
+fn shown(value: &Option<String>) -> &str {
+    value.as_deref().unwrap_or("null")
+}

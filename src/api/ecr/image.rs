@@ -1,0 +1,284 @@
+//! ListImages, DescribeImages, BatchGetImage, BatchDeleteImage.
+
+use cove_model::arn::Tenant;
+use cove_model::image::ImageSelector;
+use cove_registry::{Digest, RegistryError, TaggedImage, UnlinkChecks};
+use serde::{Deserialize, Serialize};
+
+use super::error::{EcrError, of};
+use super::page::page;
+use super::repository::own_registry;
+use super::wire::{ImageDetail, ImageFailure, ImageId, ImageWire};
+use crate::aws::context::Context;
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Filter {
+    tag_status: Option<String>,
+    image_status: Option<String>,
+}
+
+impl Filter {
+    fn takes(&self, tagged: bool) -> bool {
+        // Every image here is active: the archive storage class is not there.
+        let status = matches!(self.image_status.as_deref(), None | Some("ACTIVE" | "ANY"));
+        status
+            && match self.tag_status.as_deref() {
+                Some("TAGGED") => tagged,
+                Some("UNTAGGED") => !tagged,
+                Some(_) | None => true,
+            }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListIn {
+    registry_id: Option<String>,
+    repository_name: String,
+    next_token: Option<String>,
+    max_results: Option<usize>,
+    #[serde(default)]
+    filter: Filter,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListOut {
+    image_ids: Vec<ImageId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+pub(super) fn list(cx: &Context, input: ListIn) -> Result<ListOut, EcrError> {
+    let images = images(cx, input.registry_id.as_deref(), &input.repository_name)?;
+    let ids = images.into_iter().filter(|one| input.filter.takes(!one.tags.is_empty())).flat_map(ids_of).collect();
+    let key = |id: &ImageId| format!("{}:{}", shown(&id.image_digest), shown(&id.image_tag));
+    let (image_ids, next_token) = page(ids, key, input.next_token.as_deref(), input.max_results)?;
+    Ok(ListOut { image_ids, next_token })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DescribeIn {
+    registry_id: Option<String>,
+    repository_name: String,
+    #[serde(default)]
+    image_ids: Vec<ImageId>,
+    next_token: Option<String>,
+    max_results: Option<usize>,
+    #[serde(default)]
+    filter: Filter,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DescribeOut {
+    image_details: Vec<ImageDetail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+pub(super) fn describe(cx: &Context, input: DescribeIn) -> Result<DescribeOut, EcrError> {
+    let images = images(cx, input.registry_id.as_deref(), &input.repository_name)?;
+    if !input.image_ids.is_empty() {
+        let mut image_details: Vec<ImageDetail> = Vec::new();
+        for id in &input.image_ids {
+            let found = images.iter().find(|one| is_named(one, id)).ok_or_else(|| EcrError::ImageNotFound {
+                repository: input.repository_name.clone(),
+                account: cx.tenant.account.clone(),
+                digest: id.image_digest.clone(),
+                tag: id.image_tag.clone(),
+            })?;
+            if !image_details.iter().any(|detail| detail.image_digest == found.image.digest) {
+                image_details.push(detail(found));
+            }
+        }
+        return Ok(DescribeOut { image_details, next_token: None });
+    }
+    let fitting = images.into_iter().filter(|one| input.filter.takes(!one.tags.is_empty())).collect();
+    let key = |one: &TaggedImage| one.image.digest.clone();
+    let (found, next_token) = page(fitting, key, input.next_token.as_deref(), input.max_results)?;
+    Ok(DescribeOut { image_details: found.iter().map(detail).collect(), next_token })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BatchIn {
+    registry_id: Option<String>,
+    repository_name: String,
+    image_ids: Vec<ImageId>,
+    #[serde(default)]
+    accepted_media_types: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct GetOut {
+    images: Vec<ImageWire>,
+    failures: Vec<ImageFailure>,
+}
+
+pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError> {
+    let name = &input.repository_name;
+    own_registry(cx, input.registry_id.as_deref(), name)?;
+    cx.registry.repository(&cx.tenant, name).map_err(of(&cx.tenant, name))?;
+    let mut out = GetOut { images: Vec::new(), failures: Vec::new() };
+    for id in input.image_ids {
+        let selector = match selector(&id) {
+            Ok(selector) => selector,
+            Err(failure) => {
+                out.failures.push(failure);
+                continue;
+            }
+        };
+        match cx.registry.manifest(&cx.tenant, name, &selector).await {
+            Ok(stored) if id.image_digest.as_ref().is_some_and(|digest| *digest != stored.image.digest) => {
+                out.failures.push(tag_differs(id));
+            }
+            Ok(stored) => {
+                let accepted = &input.accepted_media_types;
+                if !accepted.is_empty() && !accepted.contains(&stored.image.media_type) {
+                    out.failures.push(not_found(id));
+                    continue;
+                }
+                cx.registry.note_pull(&stored.image);
+                out.images.push(ImageWire {
+                    registry_id: cx.tenant.account.clone(),
+                    repository_name: name.clone(),
+                    image_id: ImageId { image_digest: Some(stored.image.digest.clone()), image_tag: id.image_tag },
+                    image_manifest: String::from_utf8_lossy(&stored.bytes).into_owned(),
+                    image_manifest_media_type: stored.image.media_type.clone(),
+                });
+            }
+            Err(RegistryError::ManifestUnknown { .. }) => out.failures.push(not_found(id)),
+            Err(error) => return Err(of(&cx.tenant, name)(error)),
+        }
+    }
+    Ok(out)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeleteOut {
+    image_ids: Vec<ImageId>,
+    failures: Vec<ImageFailure>,
+}
+
+pub(super) async fn delete(cx: &Context, input: BatchIn) -> Result<DeleteOut, EcrError> {
+    let name = &input.repository_name;
+    own_registry(cx, input.registry_id.as_deref(), name)?;
+    cx.registry.repository(&cx.tenant, name).map_err(of(&cx.tenant, name))?;
+    let mut out = DeleteOut { image_ids: Vec::new(), failures: Vec::new() };
+    for id in input.image_ids {
+        match delete_one(cx, &cx.tenant, name, &id).await {
+            Ok(Ok(gone)) => out.image_ids.extend(gone),
+            Ok(Err(failure)) => out.failures.push(failure),
+            Err(RegistryError::ManifestUnknown { .. }) => out.failures.push(not_found(id)),
+            Err(RegistryError::ManifestInUse { index, .. }) => out.failures.push(ImageFailure {
+                image_id: id,
+                failure_code: "ImageReferencedByManifestList",
+                failure_reason: format!("Requested image referenced by manifest list: [{index}]"),
+            }),
+            Err(error) => return Err(of(&cx.tenant, name)(error)),
+        }
+    }
+    Ok(out)
+}
+
+async fn delete_one(
+    cx: &Context,
+    tenant: &Tenant,
+    name: &str,
+    id: &ImageId,
+) -> Result<Result<Vec<ImageId>, ImageFailure>, RegistryError> {
+    let selector = match selector(id) {
+        Ok(selector) => selector,
+        Err(failure) => return Ok(Err(failure)),
+    };
+    let with = |digest: &str, tag: Option<String>| ImageId { image_digest: Some(digest.to_owned()), image_tag: tag };
+    match selector {
+        ImageSelector::Tag(tag) => {
+            let pointed = cx.registry.image(tenant, name, &ImageSelector::Tag(tag.clone()))?;
+            if id.image_digest.as_ref().is_some_and(|digest| *digest != pointed.digest) {
+                return Ok(Err(tag_differs(id.clone())));
+            }
+            let digest = cx.registry.untag(tenant, name, &tag).await?;
+            Ok(Ok(vec![with(&digest, Some(tag))]))
+        }
+        ImageSelector::Digest(digest) => {
+            let tags = cx.registry.delete_manifest(tenant, name, &digest, UnlinkChecks::Indexes).await?;
+            let gone: Vec<ImageId> = tags.into_iter().map(|tag| with(&digest, Some(tag))).collect();
+            Ok(Ok(if gone.is_empty() { vec![with(&digest, None)] } else { gone }))
+        }
+    }
+}
+
+fn images(cx: &Context, registry_id: Option<&str>, name: &str) -> Result<Vec<TaggedImage>, EcrError> {
+    own_registry(cx, registry_id, name)?;
+    cx.registry.images(&cx.tenant, name).map_err(of(&cx.tenant, name))
+}
+
+/// One id per tag; one without tag where there is none.
+fn ids_of(one: TaggedImage) -> Vec<ImageId> {
+    let id = |tag| ImageId { image_digest: Some(one.image.digest.clone()), image_tag: tag };
+    if one.tags.is_empty() { vec![id(None)] } else { one.tags.iter().cloned().map(Some).map(id).collect() }
+}
+
+/// The tag decides where there is one; a digest beside it must agree.
+fn selector(id: &ImageId) -> Result<ImageSelector, ImageFailure> {
+    let failure = |code, reason: &str| ImageFailure {
+        image_id: id.clone(),
+        failure_code: code,
+        failure_reason: reason.to_owned(),
+    };
+    match (&id.image_tag, &id.image_digest) {
+        (None, None) => {
+            Err(failure("MissingDigestAndTag", "Invalid request parameters: both tag and digest cannot be null"))
+        }
+        (_, Some(digest)) if Digest::parse(digest).is_none() => Err(failure(
+            "InvalidImageDigest",
+            "Invalid request parameters: image digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'",
+        )),
+        (Some(tag), _) => Ok(ImageSelector::Tag(tag.clone())),
+        (None, Some(digest)) => Ok(ImageSelector::Digest(digest.clone())),
+    }
+}
+
+fn not_found(id: ImageId) -> ImageFailure {
+    ImageFailure { image_id: id, failure_code: "ImageNotFound", failure_reason: "Requested image not found".to_owned() }
+}
+
+fn tag_differs(id: ImageId) -> ImageFailure {
+    ImageFailure {
+        image_id: id,
+        failure_code: "ImageTagDoesNotMatchDigest",
+        failure_reason: "The provided image tag does not match the provided image digest".to_owned(),
+    }
+}
+
+fn is_named(one: &TaggedImage, id: &ImageId) -> bool {
+    let by_digest = id.image_digest.as_ref().is_none_or(|digest| *digest == one.image.digest);
+    let by_tag = id.image_tag.as_ref().is_none_or(|tag| one.tags.contains(tag));
+    by_digest && by_tag && (id.image_digest.is_some() || id.image_tag.is_some())
+}
+
+fn shown(text: &Option<String>) -> &str {
+    text.as_deref().unwrap_or("")
+}
+
+fn detail(one: &TaggedImage) -> ImageDetail {
+    let image = &one.image;
+    ImageDetail {
+        registry_id: image.tenant.account.clone(),
+        repository_name: image.repository.clone(),
+        image_digest: image.digest.clone(),
+        image_tags: one.tags.clone(),
+        image_size_in_bytes: image.image_size,
+        image_pushed_at: image.pushed_at.epoch_seconds(),
+        image_manifest_media_type: image.media_type.clone(),
+        artifact_media_type: image.artifact_type.clone().or_else(|| image.config_media_type.clone()),
+        last_recorded_pull_time: image.last_pulled_at.map(cove_base::Timestamp::epoch_seconds),
+        subject_manifest_digest: image.subject.clone(),
+        image_status: "ACTIVE",
+    }
+}

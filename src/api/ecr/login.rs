@@ -1,0 +1,46 @@
+//! GetAuthorizationToken: what `docker login` takes.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::error::EcrError;
+use crate::aws::context::Context;
+use crate::oci::token as login_token;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TokenIn {
+    /// Deprecated by AWS; one answer per registry, all for the caller's own.
+    #[serde(default)]
+    registry_ids: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TokenOut {
+    authorization_data: Vec<Authorization>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Authorization {
+    authorization_token: String,
+    expires_at: f64,
+    proxy_endpoint: String,
+}
+
+pub(super) fn token(cx: &Context, input: TokenIn) -> Result<TokenOut, EcrError> {
+    if let Some(foreign) = input.registry_ids.iter().find(|id| **id != cx.tenant.account) {
+        let text = format!("Invalid parameter at 'registryIds': registry {foreign} is not the caller's");
+        return Err(EcrError::InvalidParameter(text));
+    }
+    let expires = cx.clock.now().plus_millis(login_token::LOGIN_MILLIS);
+    let password = login_token::login(&cx.settings.keys.node_secret, &cx.tenant, expires);
+    let authorization_data = vec![Authorization {
+        authorization_token: STANDARD.encode(format!("AWS:{password}")),
+        expires_at: expires.epoch_seconds(),
+        proxy_endpoint: format!("http://{}", cx.settings.registry_host),
+    }];
+    Ok(TokenOut { authorization_data })
+}

@@ -1,0 +1,52 @@
+//! Pages of lists. The token is the key of the last item, so that a list that changes between two pages neither repeats
+//! nor loses what stayed.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::error::EcrError;
+
+/// ECR's default for `maxResults`.
+const DEFAULT: usize = 100;
+
+/// The items after the token and the token of the next page. Items are in the order of their keys.
+pub(super) fn page<T>(
+    items: Vec<T>,
+    key: impl Fn(&T) -> String,
+    token: Option<&str>,
+    max_results: Option<usize>,
+) -> Result<(Vec<T>, Option<String>), EcrError> {
+    let after = token.map(decode).transpose()?;
+    let count = max_results.unwrap_or(DEFAULT).max(1);
+    let mut rest = items.into_iter().filter(|item| after.as_ref().is_none_or(|after| key(item) > *after));
+    let page: Vec<T> = rest.by_ref().take(count).collect();
+    let next = match (rest.next(), page.last()) {
+        (Some(_), Some(last)) => Some(URL_SAFE_NO_PAD.encode(key(last))),
+        (Some(_) | None, _) => None,
+    };
+    Ok((page, next))
+}
+
+fn decode(token: &str) -> Result<String, EcrError> {
+    let bad = || {
+        EcrError::InvalidParameter(
+            "Invalid parameter at 'nextToken' failed to satisfy constraint: 'must be a token of this list'".to_owned(),
+        )
+    };
+    String::from_utf8(URL_SAFE_NO_PAD.decode(token).map_err(|_| bad())?).map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_join_to_the_whole_list() {
+        let all = vec!["a", "b", "c"];
+        let (first, token) = page(all.clone(), |item| (*item).to_owned(), None, Some(2)).expect("a page");
+        assert_eq!(first, ["a", "b"]);
+        let (second, end) = page(all, |item| (*item).to_owned(), token.as_deref(), Some(2)).expect("a page");
+        assert_eq!((second, end), (vec!["c"], None));
+        assert!(page(vec!["a"], |item| (*item).to_owned(), Some("!"), None).is_err());
+    }
+}

@@ -1,0 +1,189 @@
+//! CreateRepository, DescribeRepositories, DeleteRepository, PutImageTagMutability.
+
+use cove_base::Timestamp;
+use cove_model::registry::{Repository, TagMutability};
+use serde::{Deserialize, Serialize};
+
+use super::error::{EcrError, of};
+use super::page::page;
+use super::resource_tag::{check, merged};
+use super::wire::{Encryption, RepositoryWire, Scanning, TagWire};
+use crate::aws::context::Context;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CreateIn {
+    repository_name: String,
+    registry_id: Option<String>,
+    #[serde(default)]
+    tags: Vec<TagWire>,
+    image_tag_mutability: Option<String>,
+    #[serde(default)]
+    image_tag_mutability_exclusion_filters: Vec<serde_json::Value>,
+    image_scanning_configuration: Option<Scanning>,
+    encryption_configuration: Option<Encryption>,
+}
+
+#[derive(Serialize)]
+pub(super) struct RepositoryOut {
+    repository: RepositoryWire,
+}
+
+pub(super) async fn create(cx: &Context, input: CreateIn) -> Result<RepositoryOut, EcrError> {
+    own_registry(cx, input.registry_id.as_deref(), &input.repository_name)?;
+    check(&input.tags)?;
+    if !input.image_tag_mutability_exclusion_filters.is_empty() {
+        return Err(not_carried_out("imageTagMutabilityExclusionFilters"));
+    }
+    let encryption =
+        input.encryption_configuration.unwrap_or(Encryption { encryption_type: "AES256".to_owned(), kms_key: None });
+    let wanted = Repository {
+        tenant: cx.tenant.clone(),
+        name: input.repository_name.clone(),
+        created_at: Timestamp::default(),
+        tag_mutability: mutability(input.image_tag_mutability.as_deref())?,
+        scan_on_push: input.image_scanning_configuration.is_some_and(|scanning| scanning.scan_on_push),
+        encryption_type: encryption.encryption_type,
+        kms_key: encryption.kms_key,
+        tags: merged(Vec::new(), input.tags),
+    };
+    let made = cx.registry.create_repository(wanted).await.map_err(of(&cx.tenant, &input.repository_name))?;
+    Ok(RepositoryOut { repository: shown(cx, &made) })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DescribeIn {
+    registry_id: Option<String>,
+    #[serde(default)]
+    repository_names: Vec<String>,
+    next_token: Option<String>,
+    max_results: Option<usize>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DescribeOut {
+    repositories: Vec<RepositoryWire>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+pub(super) fn describe(cx: &Context, input: DescribeIn) -> Result<DescribeOut, EcrError> {
+    let registry = input.registry_id.as_deref();
+    if !input.repository_names.is_empty() {
+        let find = |name: &String| {
+            own_registry(cx, registry, name)?;
+            cx.registry.repository(&cx.tenant, name).map(|found| shown(cx, &found)).map_err(of(&cx.tenant, name))
+        };
+        let repositories = input.repository_names.iter().map(find).collect::<Result<_, _>>()?;
+        return Ok(DescribeOut { repositories, next_token: None });
+    }
+    let foreign = registry.is_some_and(|id| id != cx.tenant.account);
+    let all = if foreign { Vec::new() } else { cx.registry.repositories(&cx.tenant) };
+    let (found, next_token) =
+        page(all, |repository| repository.name.clone(), input.next_token.as_deref(), input.max_results)?;
+    Ok(DescribeOut { repositories: found.iter().map(|one| shown(cx, one)).collect(), next_token })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeleteIn {
+    registry_id: Option<String>,
+    repository_name: String,
+    #[serde(default)]
+    force: bool,
+}
+
+pub(super) async fn delete(cx: &Context, input: DeleteIn) -> Result<RepositoryOut, EcrError> {
+    let name = &input.repository_name;
+    own_registry(cx, input.registry_id.as_deref(), name)?;
+    let gone = if input.force {
+        cx.registry.delete_repository_with_images(&cx.tenant, name).await
+    } else {
+        cx.registry.delete_repository(&cx.tenant, name).await
+    };
+    Ok(RepositoryOut { repository: shown(cx, &gone.map_err(of(&cx.tenant, name))?) })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PutMutabilityIn {
+    registry_id: Option<String>,
+    repository_name: String,
+    image_tag_mutability: String,
+    #[serde(default)]
+    image_tag_mutability_exclusion_filters: Vec<serde_json::Value>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PutMutabilityOut {
+    registry_id: String,
+    repository_name: String,
+    image_tag_mutability: &'static str,
+}
+
+pub(super) async fn put_mutability(cx: &Context, input: PutMutabilityIn) -> Result<PutMutabilityOut, EcrError> {
+    let name = &input.repository_name;
+    own_registry(cx, input.registry_id.as_deref(), name)?;
+    if !input.image_tag_mutability_exclusion_filters.is_empty() {
+        return Err(not_carried_out("imageTagMutabilityExclusionFilters"));
+    }
+    let wanted = mutability(Some(&input.image_tag_mutability))?;
+    let changed = cx.registry.update_repository(&cx.tenant, name, move |found| found.tag_mutability = wanted).await;
+    let changed = changed.map_err(of(&cx.tenant, name))?;
+    Ok(PutMutabilityOut {
+        registry_id: changed.tenant.account,
+        repository_name: changed.name,
+        image_tag_mutability: mutability_text(changed.tag_mutability),
+    })
+}
+
+/// Other accounts' registries look empty: nothing is shared without a repository policy.
+pub(super) fn own_registry(cx: &Context, registry_id: Option<&str>, repository: &str) -> Result<(), EcrError> {
+    match registry_id {
+        Some(id) if id != cx.tenant.account => {
+            Err(EcrError::RepositoryNotFound { name: repository.to_owned(), account: id.to_owned() })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn mutability(text: Option<&str>) -> Result<TagMutability, EcrError> {
+    match text {
+        None | Some("MUTABLE") => Ok(TagMutability::Mutable),
+        Some("IMMUTABLE") => Ok(TagMutability::Immutable),
+        Some(_) => Err(not_carried_out("imageTagMutability")),
+    }
+}
+
+fn not_carried_out(field: &str) -> EcrError {
+    EcrError::InvalidParameter(format!(
+        "Invalid parameter at '{field}' failed to satisfy constraint: 'exclusion filters are not carried out by this \
+         version'"
+    ))
+}
+
+const fn mutability_text(value: TagMutability) -> &'static str {
+    match value {
+        TagMutability::Mutable => "MUTABLE",
+        TagMutability::Immutable => "IMMUTABLE",
+    }
+}
+
+fn shown(cx: &Context, repository: &Repository) -> RepositoryWire {
+    RepositoryWire {
+        repository_arn: repository.arn(),
+        registry_id: repository.tenant.account.clone(),
+        repository_name: repository.name.clone(),
+        repository_uri: format!("{}/{}", cx.settings.registry_host, repository.name),
+        created_at: repository.created_at.epoch_seconds(),
+        image_tag_mutability: mutability_text(repository.tag_mutability),
+        image_scanning_configuration: Scanning { scan_on_push: repository.scan_on_push },
+        encryption_configuration: Encryption {
+            encryption_type: repository.encryption_type.clone(),
+            kms_key: repository.kms_key.clone(),
+        },
+    }
+}
