@@ -23,6 +23,10 @@ impl Networks {
         let mut half_made = Vec::new();
         let mut links: BTreeMap<NetworkId, Vec<i32>> = BTreeMap::new();
         for record in self.records.routers()? {
+            if record.transit_range != host.range {
+                tracing::warn!(kept = %record.transit_range, "the transit range changes when no network is up any more");
+                host.range = record.transit_range;
+            }
             let (network, key) = (record.network.clone(), names::key(&record.network)?);
             let slot = record.slot;
             if let Some(mut router) = Router::adopt(&mut host, &self.pin_of_router(&key), record)? {

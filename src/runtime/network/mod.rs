@@ -5,6 +5,7 @@
 //! Holds: everything in the kernel carries the node's name or hash, and nothing else is ever touched. Each call is
 //! idempotent; a `kill -9` between any two steps leaves only what the next [`Networks::open`] adopts or removes.
 //! All calls block for milliseconds at most and may come from any thread.
+#![doc = include_str!("DESIGN.md")]
 
 mod doctor;
 mod error;

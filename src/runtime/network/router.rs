@@ -58,7 +58,7 @@ impl Router {
         // Until the pair's address is on its link, the lock is what keeps others from the same lease.
         let mut lock = HostLock::take()?;
         let lease = lock.lease(host.range, &route::destinations(&mut host.route)?)?;
-        let record = RouterRecord { network: network.clone(), cidr, slot: lease.slot, mtu };
+        let record = RouterRecord { network: network.clone(), cidr, slot: lease.slot, transit_range: host.range, mtu };
         records.write_router(&key, &record)?;
         let failed = |source| NetworkError::System { attempt: "make a router namespace", source };
         unpin(pin).map_err(failed)?;
@@ -81,7 +81,7 @@ impl Router {
     pub(super) fn adopt(host: &mut Host, pin: &Path, record: RouterRecord) -> Result<Option<Self>, NetworkError> {
         let Ok(namespace) = Namespace::pinned(pin) else { return Ok(None) };
         let Some(host_link) = host.link_of(record.slot)? else { return Ok(None) };
-        let lease = Lease::of(host.range, record.slot);
+        let lease = Lease::of(record.transit_range, record.slot);
         let channel = Channel::new(&namespace, Protocol::Route);
         let mut router = Self::known_by(record, lease, namespace, host_link, channel);
         let links = route::links(&mut router.route)?;

@@ -21,6 +21,8 @@ pub(super) struct RouterRecord {
     pub(super) network: NetworkId,
     pub(super) cidr: Cidr,
     pub(super) slot: u16,
+    /// The range that the slot counts in.
+    pub(super) transit_range: Cidr,
     pub(super) mtu: u32,
 }
 

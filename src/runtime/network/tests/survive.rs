@@ -40,6 +40,21 @@ fn a_new_server_adopts_what_a_killed_one_left() {
 }
 
 #[test]
+fn another_transit_range_waits_until_the_old_one_is_unused() {
+    on_a_host(|lab| {
+        let node = lab.node("ranges");
+        let one = inside(&node.attach(&published("one", 10, 8080)).unwrap());
+        let _servers = (Server::tcp(&one, 80), Server::tcp(&lab.lan, 80));
+        node.die();
+        let transit_range = cove_model::network::Cidr::parse("10.200.0.0/24").unwrap();
+        let node = Networks::open(crate::network::NetworkConfig { transit_range, ..lab.config("ranges") }).unwrap();
+        assert_eq!(node.inventory().unwrap(), ["one"]);
+        assert!(ask(&lab.host, LOCALHOST, 8080).is_ok() && ask(&one, NEIGHBOUR, 80).is_ok());
+        node.remove_all().unwrap();
+    });
+}
+
+#[test]
 fn a_half_made_attachment_is_removed_by_the_next_server() {
     on_a_host(|lab| {
         let node = lab.node("half");
@@ -337,7 +352,9 @@ fn killed_at_any_moment_the_next_server_finds_a_state_it_can_go_on_from() {
 #[test]
 fn attaching_takes_milliseconds_and_goes_on_in_parallel() {
     on_a_host(|lab| {
+        let begun = Instant::now();
         let node = lab.node("speed");
+        let opened = begun.elapsed();
         node.attach(&task("first", 5)).unwrap();
         let mut times = Vec::new();
         for last in 10..60 {
@@ -366,7 +383,7 @@ fn attaching_takes_milliseconds_and_goes_on_in_parallel() {
         let begun = Instant::now();
         node.remove_all().unwrap();
         eprintln!(
-            "attach median {:?}, slowest {:?}; 100 by 4 threads {parallel:?}; 50 detached in {detached:?}; all removed in {:?}",
+            "opened in {opened:?}; attach median {:?}, slowest {:?}; 100 by 4 threads {parallel:?}; 50 detached in {detached:?}; all removed in {:?}",
             times[25],
             times[49],
             begun.elapsed()
