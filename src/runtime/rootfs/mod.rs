@@ -6,7 +6,7 @@
 //! ```text
 //! DIR/chains/HEX -> N     the index: a link is the commit of an unpacked layer
 //! DIR/l/N                 one unpacked layer; without a link it is half done and removed at open
-//! DIR/w/TASK/NAME/{u,w}   writable layers
+//! DIR/w/TASK/NAME/{u,k}   writable layers
 //! DIR/trash/              what is being removed
 //! ```
 //!
@@ -14,14 +14,24 @@
 //! writes outside its layer, whatever its names and links say.
 //! Why short names: overlayfs takes its layers in one page of mount options, and a hundred of them must fit.
 
+mod copy;
 mod error;
 mod mount;
 mod names;
+mod remove;
 mod snapshots;
+mod sys;
+mod tar;
+mod tree;
+mod unpack;
 mod user;
 
 pub use error::RootfsError;
 pub use mount::mount;
 pub use names::{read_in_root, write_in_root};
 pub use snapshots::{Doctor, Layer, Snapshots, Stack};
+pub use unpack::Limits;
 pub use user::{User, lookup_user};
+
+#[cfg(test)]
+mod tests;

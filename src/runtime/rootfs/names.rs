@@ -1,13 +1,122 @@
 //! Files inside a container's root, reached without ever leaving it.
-use super::error::{Result, RootfsError};
+//!
+//! Holds: links are resolved as the container would, with its root as `/`; nothing but regular files is read or written.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Reads a regular file of at most `limit` bytes; `None` when it is not there. Links are resolved inside the root.
-pub fn read_in_root(_rootfs: &Path, path: &str, _limit: u64) -> Result<Option<Vec<u8>>> {
-    Err(RootfsError::BadName(path.to_owned()))
+use super::error::{Result, RootfsError};
+use super::sys::{self, Resolve};
+
+/// Opens a directory of the host.
+pub(super) fn open_directory(path: &Path) -> Result<OwnedFd> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let opened = File::options().read(true).custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC).open(path);
+    opened.map(OwnedFd::from).map_err(|error| RootfsError::file("open", path, error))
 }
 
-/// Writes a file (parents are made); an existing link is followed inside the root.
-pub fn write_in_root(_rootfs: &Path, path: &str, _content: &[u8], _mode: u32) -> Result<()> {
-    Err(RootfsError::BadName(path.to_owned()))
+/// Reads a regular file of at most `limit` bytes; `None` when it is not there. Links are resolved inside the root.
+///
+/// # Errors
+/// When it is longer, not a regular file, or cannot be read.
+pub fn read_in_root(rootfs: &Path, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+    let root = open_directory(rootfs)?;
+    let full = || rootfs.join(path.trim_start_matches('/'));
+    // Not blocking: the image may have put a FIFO there.
+    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = match sys::open_beneath(root.as_fd(), path.as_bytes(), flags, 0, Resolve::InRoot) {
+        Ok(file) => File::from(file),
+        Err(error) if missing(&error) => return Ok(None),
+        Err(error) => return Err(RootfsError::file("open", full(), error)),
+    };
+    let read = |error| RootfsError::file("read", full(), error);
+    let about = file.metadata().map_err(read)?;
+    let mut content = Vec::new();
+    if about.is_file() && about.len() <= limit {
+        file.take(limit + 1).read_to_end(&mut content).map_err(read)?;
+    }
+    if !about.is_file() || about.len() > limit || content.len() as u64 > limit {
+        return Err(RootfsError::NotReadable { path: full(), limit });
+    }
+    Ok(Some(content))
+}
+
+/// Writes a regular file, making its parents (mode 0755); an existing link is followed inside the root.
+///
+/// # Errors
+/// When something else stands there, or the file system refuses.
+pub fn write_in_root(rootfs: &Path, path: &str, content: &[u8], mode: u32) -> Result<()> {
+    let root = open_directory(rootfs)?;
+    let full = || rootfs.join(path.trim_start_matches('/'));
+    let failed = |error| RootfsError::file("write", full(), error);
+    if let Some((parent, _)) = path.trim_matches('/').rsplit_once('/') {
+        make_directories(root.as_fd(), parent.as_bytes(), |_| ()).map_err(failed)?;
+    }
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = sys::open_beneath(root.as_fd(), path.as_bytes(), flags, mode & 0o7777, Resolve::InRoot);
+    let mut file = File::from(opened.map_err(failed)?);
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(RootfsError::NotReadable { path: full(), limit: 0 });
+    }
+    file.set_len(0).and_then(|()| file.write_all(content)).map_err(failed)
+}
+
+/// Makes the directories of a path, links resolved in the root; `made` hears of each new one. Returns the last.
+pub(super) fn make_directories(root: BorrowedFd<'_>, path: &[u8], mut made: impl FnMut(&[u8])) -> io::Result<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY;
+    let mut dir = sys::open_beneath(root, b"", flags, 0, Resolve::InRoot)?;
+    let mut end = 0;
+    for part in path.split(|byte| *byte == b'/') {
+        let start = end;
+        end += part.len();
+        let so_far = &path[..end];
+        end += 1;
+        if part.is_empty() {
+            continue;
+        }
+        dir = match sys::open_beneath(root, so_far, flags, 0, Resolve::InRoot) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                sys::make_directory(dir.as_fd(), &path[start..start + part.len()], 0o755)?;
+                made(so_far);
+                sys::open_beneath(root, so_far, flags, 0, Resolve::InRoot)?
+            }
+            other => other?,
+        };
+    }
+    Ok(dir)
+}
+
+fn missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_end_inside_the_root() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("etc")).unwrap();
+        std::fs::write(dir.path().join("secret"), "outside").unwrap();
+        symlink("../../../secret", root.join("etc/a")).unwrap();
+        symlink("/secret", root.join("etc/b")).unwrap();
+        symlink("/proc/self/root/etc/passwd", root.join("etc/c")).unwrap();
+        for name in ["etc/a", "/etc/b", "etc/c", "../secret"] {
+            assert_eq!(read_in_root(&root, name, 100).unwrap(), None, "{name}");
+        }
+        write_in_root(&root, "/etc/a", b"inside", 0o644).unwrap();
+        assert_eq!(read_in_root(&root, "etc/b", 100).unwrap().as_deref(), Some(&b"inside"[..]));
+        assert_eq!(std::fs::read_to_string(dir.path().join("secret")).unwrap(), "outside");
+        write_in_root(&root, "/new/deep/file", b"x", 0o600).unwrap();
+        assert!(read_in_root(&root, "new/deep", 10).is_err());
+        assert!(read_in_root(&root, "secret", 3).is_err());
+        nix::unistd::mkfifo(&root.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert!(read_in_root(&root, "fifo", 10).is_err());
+    }
 }

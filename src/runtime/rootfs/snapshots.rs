@@ -1,7 +1,35 @@
-//! Snapshots: signatures first.
-use super::error::{Result, RootfsError};
-use crate::spec::RootFilesystem;
+//! The unpacked layers of a node and the writable layers of its tasks.
+//!
+//! In: an image's layers. Out: a [`Stack`] that can be mounted any number of times, a [`RootFilesystem`] per container.
+//!
+//! Holds: a layer is used only when its link in `chains/` exists, and that is made last, after a syncfs; whatever has no
+//! link is half done and goes at open. A layer is unpacked by one thread at a time, others wait for it. A layer that a
+//! living [`Stack`] or a writable layer uses is not removed.
+//! Why links as the index: making one is atomic, and `ls -l` explains it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+
+use sha2::{Digest, Sha256};
+
+use super::copy::copy_stack;
+use super::error::{Result, RootfsError};
+use super::mount::trial;
+use super::names::open_directory;
+use super::remove;
+use super::sys::{self, Resolve};
+use super::unpack::{Limits, Unpacked, unpack};
+use crate::spec::RootFilesystem;
+
+/// The kernel takes 500 lower layers; Docker 127.
+const LAYERS_MAX: usize = 400;
+/// A part of a path made from a task's or container's name.
+const NAME_BYTES_MAX: usize = 255;
 
 /// One layer of an image, bottom first in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,18 +42,20 @@ pub struct Layer {
     pub digest: String,
 }
 
-/// Unpacked layers under a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Unpacked layers under a container. While it lives, they stay.
+#[derive(Debug, Clone)]
 pub struct Stack {
-    /// Chain ids, bottom first; what `remove_unused` keeps.
+    /// Bottom first; what `remove_unused` keeps.
     pub chain_ids: Vec<String>,
-    pub(super) directories: Vec<String>,
+    /// Devices that were left out while unpacking (only what this call unpacked).
+    pub skipped_devices: u64,
+    numbers: Arc<Vec<u64>>,
 }
 
 /// What the file system cannot do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doctor {
-    /// `None` when overlay works; else why copies are made instead.
+    /// `None` when overlays work; else why copies are made instead.
     pub no_overlay: Option<String>,
 }
 
@@ -33,31 +63,480 @@ pub struct Doctor {
 #[derive(Debug)]
 pub struct Snapshots {
     dir: PathBuf,
+    limits: Limits,
+    no_overlay: Option<String>,
+    /// Threads that may unpack at once, over all images.
+    permits: (Mutex<usize>, Condvar),
+    state: Mutex<State>,
+    released: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The index: chain id → number.
+    layers: BTreeMap<String, u64>,
+    /// Chain ids that somebody unpacks.
+    claimed: BTreeSet<String>,
+    in_use: Vec<Weak<Vec<u64>>>,
+    next: u64,
 }
 
 impl Snapshots {
+    /// Opens with the default limits.
+    ///
+    /// # Errors
+    /// When the directory cannot be used.
     pub fn open(dir: &Path) -> Result<Self> {
-        Ok(Self { dir: dir.to_owned() })
+        Self::open_with(dir, Limits::default())
     }
-    /// `progress` is called with bytes of blobs read since the last call, from several threads.
-    pub fn unpack(&self, _layers: &[Layer], _progress: &(dyn Fn(u64) + Sync)) -> Result<Stack> {
-        Err(RootfsError::BadName(String::new()))
+
+    /// Opens, forgets half-unpacked layers and removes them in the background.
+    ///
+    /// # Errors
+    /// When the directory cannot be used.
+    pub fn open_with(dir: &Path, limits: Limits) -> Result<Self> {
+        for name in ["chains", "l", "w", "trash"] {
+            let path = dir.join(name);
+            fs::create_dir_all(&path).map_err(|error| RootfsError::file("create", path, error))?;
+        }
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o711))
+            .map_err(|error| RootfsError::file("protect", dir, error))?;
+        let dir = fs::canonicalize(dir).map_err(|error| RootfsError::file("find", dir, error))?;
+        let tried = dir.join("trial");
+        fs::create_dir_all(&tried).map_err(|error| RootfsError::file("create", &tried, error))?;
+        let no_overlay = trial(&tried).err();
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let mut this = Self {
+            dir,
+            limits,
+            no_overlay,
+            permits: (Mutex::new(cores), Condvar::new()),
+            state: Mutex::default(),
+            released: Condvar::new(),
+        };
+        this.discard("", "trial")?;
+        this.recover()?;
+        this.empty_trash_later();
+        Ok(this)
     }
-    pub fn writable(&self, _task_id: &str, _container: &str, _stack: &Stack) -> Result<RootFilesystem> {
-        Err(RootfsError::BadName(self.dir.display().to_string()))
+
+    /// Makes sure that every layer is unpacked. `progress` hears the bytes of blobs read since its last call, from
+    /// several threads.
+    ///
+    /// # Errors
+    /// When an archive is hostile, damaged or not what its digest says, or the disk refuses.
+    pub fn unpack(&self, layers: &[Layer], progress: &(dyn Fn(u64) + Sync)) -> Result<Stack> {
+        if layers.len() > LAYERS_MAX {
+            return Err(RootfsError::Limit { limit: "number of layers", value: LAYERS_MAX as u64 });
+        }
+        let chain_ids = chain_ids(layers)?;
+        let mut skipped_devices = 0;
+        loop {
+            let claim = match self.claim(&chain_ids) {
+                Claimed::All(numbers) => return Ok(Stack { chain_ids, skipped_devices, numbers }),
+                Claimed::Some(claim) => claim,
+            };
+            let done = self.unpack_claimed(layers, &claim, progress)?;
+            skipped_devices += done.iter().map(|(_, unpacked)| unpacked.skipped_devices).sum::<u64>();
+            self.publish(&chain_ids, &claim, done)?;
+        }
     }
-    pub fn remove_writable(&self, _task_id: &str) -> Result<()> {
-        Err(RootfsError::BadName(String::new()))
+
+    /// The writable layer of one container, made once; a restarted container finds what it wrote.
+    ///
+    /// # Errors
+    /// When a name cannot be part of a path, or the disk refuses.
+    pub fn writable(&self, task_id: &str, container: &str, stack: &Stack) -> Result<RootFilesystem> {
+        let (task, name) = (path_part(task_id)?, path_part(container)?);
+        let home = self.dir.join("w").join(task).join(name);
+        if !home.exists() {
+            self.make_writable(&home, stack)?;
+        }
+        let relative = format!("w/{task}/{name}");
+        let copied = !home.join("k").exists();
+        Ok(RootFilesystem {
+            base: self.dir.clone(),
+            lower: if copied { Vec::new() } else { stack.numbers.iter().rev().map(|n| format!("l/{n}")).collect() },
+            upper: format!("{relative}/u"),
+            work: if copied { String::new() } else { format!("{relative}/k") },
+        })
     }
+
+    /// Removes all writable layers of a task. Doing it again is fine.
+    ///
+    /// # Errors
+    /// When something cannot be removed; it stays in the trash and is tried again at the next removal.
+    pub fn remove_writable(&self, task_id: &str) -> Result<()> {
+        let task = path_part(task_id)?;
+        self.discard("w", task)?;
+        remove::empty(&self.dir.join("trash"))
+    }
+
     /// Task ids that have writable layers.
+    ///
+    /// # Errors
+    /// When the directory cannot be listed.
     pub fn inventory(&self) -> Result<Vec<String>> {
-        Err(RootfsError::BadName(String::new()))
+        list(&self.dir.join("w"))
     }
-    /// Removes layers that none of `keep` and no writable layer uses; how many.
-    pub fn remove_unused(&self, _keep: &[Stack]) -> Result<usize> {
-        Err(RootfsError::BadName(String::new()))
+
+    /// Removes layers that neither `keep` nor a living stack nor a writable layer uses; how many.
+    ///
+    /// # Errors
+    /// When something cannot be removed.
+    pub fn remove_unused(&self, keep: &[Stack]) -> Result<usize> {
+        let mut state = lock(&self.state);
+        let mut used: BTreeSet<u64> = keep.iter().flat_map(|stack| stack.numbers.iter().copied()).collect();
+        state.in_use.retain(|one| one.strong_count() > 0);
+        used.extend(state.in_use.iter().filter_map(Weak::upgrade).flat_map(|one| one.to_vec()));
+        used.extend(self.used_by_tasks()?);
+        let unused: Vec<(String, u64)> = state
+            .layers
+            .iter()
+            .filter(|(_, number)| !used.contains(number))
+            .map(|(chain, number)| (chain.clone(), *number))
+            .collect();
+        for (chain, number) in &unused {
+            // The link first: a layer without one is not used by anybody.
+            let link = self.link(chain);
+            fs::remove_file(&link).map_err(|error| RootfsError::file("remove", link, error))?;
+            state.layers.remove(chain);
+            self.discard("l", &number.to_string())?;
+        }
+        drop(state);
+        remove::empty(&self.dir.join("trash"))?;
+        Ok(unused.len())
     }
+
+    /// What this file system lacks.
+    #[must_use]
     pub fn doctor(&self) -> Doctor {
-        Doctor { no_overlay: None }
+        Doctor { no_overlay: self.no_overlay.clone() }
     }
+
+    /// Reads the index; what does not fit together goes.
+    fn recover(&mut self) -> Result<()> {
+        let mut found = State { next: 1, ..State::default() };
+        let on_disk: BTreeSet<String> = list(&self.dir.join("l"))?.into_iter().collect();
+        for name in list(&self.dir.join("chains"))? {
+            let link = self.dir.join("chains").join(&name);
+            let target = fs::read_link(&link).ok().and_then(|target| target.to_str().map(str::to_owned));
+            let number = target.filter(|target| on_disk.contains(target)).and_then(|target| target.parse().ok());
+            match number {
+                Some(number) => drop(found.layers.insert(name.replacen('-', ":", 1), number)),
+                None => fs::remove_file(&link).map_err(|error| RootfsError::file("remove", link, error))?,
+            }
+        }
+        let linked: BTreeSet<String> = found.layers.values().map(u64::to_string).collect();
+        for name in on_disk {
+            found.next = found.next.max(name.parse().map_or(0, |number: u64| number + 1));
+            if !linked.contains(&name) {
+                self.discard("l", &name)?;
+            }
+        }
+        for task in list(&self.dir.join("w"))? {
+            for half_made in list(&self.dir.join("w").join(&task))?.iter().filter(|name| name.starts_with('.')) {
+                self.discard(&format!("w/{task}"), half_made)?;
+            }
+        }
+        self.state = Mutex::new(found);
+        Ok(())
+    }
+
+    /// Takes every layer that is missing and that nobody else unpacks; waits when others have all of them.
+    fn claim(&self, chain_ids: &[String]) -> Claimed<'_> {
+        let mut state = lock(&self.state);
+        loop {
+            let missing: Vec<usize> =
+                (0..chain_ids.len()).filter(|index| !state.layers.contains_key(&chain_ids[*index])).collect();
+            if missing.is_empty() {
+                let numbers = Arc::new(chain_ids.iter().map(|chain| state.layers[chain]).collect());
+                state.in_use.push(Arc::downgrade(&numbers));
+                return Claimed::All(numbers);
+            }
+            let free = missing.into_iter().filter(|index| !state.claimed.contains(&chain_ids[*index]));
+            let mine: Vec<(usize, u64)> = free.zip(state.next..).collect();
+            if !mine.is_empty() {
+                state.next += mine.len() as u64;
+                let chains: Vec<String> = mine.iter().map(|(index, _)| chain_ids[*index].clone()).collect();
+                state.claimed.extend(chains.iter().cloned());
+                return Claimed::Some(Claim { owner: self, layers: mine, chains });
+            }
+            state = self.released.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Unpacks side by side, each layer in a thread of its own (which gets its own umask).
+    fn unpack_claimed(
+        &self,
+        layers: &[Layer],
+        claim: &Claim<'_>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Vec<(u64, Unpacked)>> {
+        let results: Vec<Result<(u64, Unpacked)>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = claim
+                .layers
+                .iter()
+                .map(|(index, number)| {
+                    let layer = &layers[*index];
+                    scope.spawn(move || {
+                        let _permit = Permit::take(&self.permits);
+                        self.unpack_one(layer, *number, progress).map(|unpacked| (*number, unpacked))
+                    })
+                })
+                .collect();
+            let panicked = || Err(RootfsError::Damaged { why: "unpacking it panicked" });
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect()
+        });
+        let mut done = Vec::with_capacity(results.len());
+        let mut failure = None;
+        for (result, (_, number)) in results.into_iter().zip(&claim.layers) {
+            match result {
+                Ok(one) => done.push(one),
+                Err(error) => {
+                    failure.get_or_insert(error);
+                    self.discard("l", &number.to_string())?;
+                }
+            }
+        }
+        let Some(failure) = failure else { return Ok(done) };
+        for (number, _) in done {
+            self.discard("l", &number.to_string())?;
+        }
+        self.empty_trash_later();
+        Err(failure)
+    }
+
+    fn unpack_one(&self, layer: &Layer, number: u64, progress: &(dyn Fn(u64) + Sync)) -> Result<Unpacked> {
+        if layer.media_type.contains("encrypted") {
+            return Err(RootfsError::MediaType(layer.media_type.clone()));
+        }
+        let target = self.layer(number);
+        fs::create_dir(&target).map_err(|error| RootfsError::file("create", &target, error))?;
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o755))
+            .map_err(|error| RootfsError::file("protect", &target, error))?;
+        unpack(&layer.blob, &layer.diff_id, &target, &self.dir.join("trash"), self.limits, progress)
+    }
+
+    /// Puts unpacked layers into the index. Before it waits for a layer of somebody else it publishes what it can, so
+    /// two images that need each other's layers both get on.
+    fn publish(&self, chain_ids: &[String], claim: &Claim<'_>, done: Vec<(u64, Unpacked)>) -> Result<()> {
+        let mut ready: Vec<(String, u64)> = Vec::new();
+        for ((index, number), (_, unpacked)) in claim.layers.iter().zip(done) {
+            let below = &chain_ids[..*index];
+            let foreign = |chain: &&String| !ready.iter().any(|(one, _)| one == *chain);
+            let waits = below.iter().filter(foreign).any(|chain| !lock(&self.state).layers.contains_key(chain));
+            if waits {
+                self.commit(std::mem::take(&mut ready))?;
+                self.wait_for(below);
+            }
+            let Some(lower) = self.numbers_of(below, &ready) else {
+                // The other one failed: this layer is unpacked again with the whole.
+                self.discard("l", &number.to_string())?;
+                continue;
+            };
+            self.describe_implied(*number, &lower, &unpacked)?;
+            ready.push((chain_ids[*index].clone(), *number));
+        }
+        self.commit(ready)
+    }
+
+    fn wait_for(&self, chains: &[String]) {
+        let mut state = lock(&self.state);
+        while chains.iter().any(|chain| state.claimed.contains(chain) && !state.layers.contains_key(chain)) {
+            state = self.released.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn numbers_of(&self, chains: &[String], ready: &[(String, u64)]) -> Option<Vec<u64>> {
+        let state = lock(&self.state);
+        let find = |chain: &String| {
+            let fresh = ready.iter().find(|(one, _)| one == chain).map(|(_, number)| *number);
+            fresh.or_else(|| state.layers.get(chain).copied())
+        };
+        chains.iter().map(find).collect()
+    }
+
+    /// Directories that an archive only implies look as they do in the layers below.
+    fn describe_implied(&self, number: u64, lower: &[u64], unpacked: &Unpacked) -> Result<()> {
+        if lower.is_empty() || unpacked.implied.is_empty() {
+            return Ok(());
+        }
+        let own = open_directory(&self.layer(number))?;
+        let lower: Vec<_> = lower.iter().rev().map(|n| open_directory(&self.layer(*n))).collect::<Result<_>>()?;
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+        for path in &unpacked.implied {
+            let open = |layer| sys::open_beneath(layer, path, flags, 0, Resolve::NoLinks).ok();
+            let (Some(here), Some(below)) = (open(own.as_fd()), lower.iter().find_map(|layer| open(layer.as_fd())))
+            else {
+                continue;
+            };
+            let failed = |source| RootfsError::Entry { entry: String::from_utf8_lossy(path).into_owned(), source };
+            let status = sys::status(below.as_fd(), b"").map_err(failed)?;
+            sys::change_owner(here.as_fd(), b"", status.st_uid, status.st_gid)
+                .and_then(|()| sys::change_mode(here.as_fd(), status.st_mode & 0o7777))
+                .and_then(|()| sys::set_time(here.as_fd(), b"", (status.st_mtime, status.st_mtime_nsec as u32)))
+                .map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&self, ready: Vec<(String, u64)>) -> Result<()> {
+        if ready.is_empty() {
+            return Ok(());
+        }
+        let chains = self.dir.join("chains");
+        let failed = |error| RootfsError::file("sync", &self.dir, error);
+        sys::sync_file_system(open_directory(&self.dir)?.as_fd()).map_err(failed)?;
+        for (chain, number) in &ready {
+            let link = self.link(chain);
+            symlink(number.to_string(), &link).map_err(|error| RootfsError::file("create", link, error))?;
+        }
+        cove_base::files::sync_directory(&chains).map_err(failed)?;
+        lock(&self.state).layers.extend(ready);
+        self.released.notify_all();
+        Ok(())
+    }
+
+    fn make_writable(&self, home: &Path, stack: &Stack) -> Result<()> {
+        let (task, name) = (home.parent().unwrap_or(home), home.file_name().unwrap_or_default());
+        let fresh = task.join(format!(".{}.{}", name.to_string_lossy(), cove_base::ids::random_hex(4)));
+        let failed = |error| RootfsError::file("create", home, error);
+        let upper = fresh.join("u");
+        fs::create_dir_all(&upper).map_err(failed)?;
+        let numbers: Vec<String> = stack.numbers.iter().map(u64::to_string).collect();
+        fs::write(fresh.join("layers"), numbers.join("\n")).map_err(failed)?;
+        let layers: Vec<PathBuf> = stack.numbers.iter().map(|number| self.layer(*number)).collect();
+        if self.no_overlay.is_some() {
+            copy_stack(&layers, &upper)?;
+        } else if let Some(top) = layers.last() {
+            fs::create_dir(fresh.join("k")).map_err(failed)?;
+            // The merged root shows the upper directory's owner and mode.
+            let about = fs::metadata(top).map_err(failed)?;
+            lchown(&upper, Some(about.uid()), Some(about.gid())).map_err(failed)?;
+            fs::set_permissions(&upper, fs::Permissions::from_mode(about.mode() & 0o7777)).map_err(failed)?;
+        }
+        fs::rename(&fresh, home).map_err(failed)
+    }
+
+    fn used_by_tasks(&self) -> Result<BTreeSet<u64>> {
+        let mut used = BTreeSet::new();
+        for task in self.inventory()? {
+            let task = self.dir.join("w").join(task);
+            for container in list(&task)? {
+                let text = fs::read_to_string(task.join(container).join("layers")).unwrap_or_default();
+                used.extend(text.lines().filter_map(|line| line.parse::<u64>().ok()));
+            }
+        }
+        Ok(used)
+    }
+
+    /// Moves something into the trash, from where it is removed for good.
+    fn discard(&self, parent: &str, name: &str) -> Result<()> {
+        let (parent, trash) = (self.dir.join(parent), open_directory(&self.dir.join("trash"))?);
+        let dir = open_directory(&parent)?;
+        match remove::discard(dir.as_fd(), name.as_bytes(), trash.as_fd()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(RootfsError::file("remove", parent.join(name), error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Best effort, beside the real work: what stays is met again at the next removal and at the next start.
+    fn empty_trash_later(&self) {
+        let trash = self.dir.join("trash");
+        std::thread::spawn(move || {
+            if let Err(error) = remove::empty(&trash) {
+                tracing::warn!(error = cove_base::error::chain(&error), "leftovers in the snapshots' trash");
+            }
+        });
+    }
+
+    fn layer(&self, number: u64) -> PathBuf {
+        self.dir.join("l").join(number.to_string())
+    }
+
+    fn link(&self, chain: &str) -> PathBuf {
+        self.dir.join("chains").join(chain.replacen(':', "-", 1))
+    }
+}
+
+/// What [`Snapshots::claim`] found.
+enum Claimed<'a> {
+    All(Arc<Vec<u64>>),
+    Some(Claim<'a>),
+}
+
+/// Layers that this call unpacks: index in the list and number of the directory. Given back when dropped.
+struct Claim<'a> {
+    owner: &'a Snapshots,
+    layers: Vec<(usize, u64)>,
+    chains: Vec<String>,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.owner.state);
+        for chain in &self.chains {
+            state.claimed.remove(chain);
+        }
+        self.owner.released.notify_all();
+    }
+}
+
+/// One of the threads that may unpack now.
+struct Permit<'a>(&'a (Mutex<usize>, Condvar));
+
+impl<'a> Permit<'a> {
+    fn take(permits: &'a (Mutex<usize>, Condvar)) -> Self {
+        let mut left = lock(&permits.0);
+        while *left == 0 {
+            left = permits.1.wait(left).unwrap_or_else(PoisonError::into_inner);
+        }
+        *left -= 1;
+        Self(permits)
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.0) += 1;
+        self.0.1.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// OCI's chain ids: the first is the first diff id, each other the digest of its predecessor, a space and the diff id.
+fn chain_ids(layers: &[Layer]) -> Result<Vec<String>> {
+    let mut chains: Vec<String> = Vec::with_capacity(layers.len());
+    for layer in layers {
+        if !cove_model::image::is_digest(&layer.diff_id) {
+            return Err(RootfsError::BadName(layer.diff_id.clone()));
+        }
+        chains.push(match chains.last() {
+            None => layer.diff_id.clone(),
+            Some(below) => {
+                let digest = Sha256::digest(format!("{below} {}", layer.diff_id));
+                format!("sha256:{}", hex::encode(digest))
+            }
+        });
+    }
+    Ok(chains)
+}
+
+/// A name that can stand in a path and in overlay's options.
+fn path_part(name: &str) -> Result<&str> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let good = !name.is_empty() && name.len() < NAME_BYTES_MAX && !name.starts_with('.') && name.bytes().all(legal);
+    if good { Ok(name) } else { Err(RootfsError::BadName(name.to_owned())) }
+}
+
+fn list(dir: &Path) -> Result<Vec<String>> {
+    let failed = |error| RootfsError::file("list", dir, error);
+    let entries = fs::read_dir(dir).map_err(failed)?;
+    entries.map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())).collect()
 }

@@ -1,0 +1,343 @@
+//! Reads a layer's archive: ustar, PAX, GNU long names and GNU sparse files.
+//!
+//! In: bytes in chunks, as another thread inflates them. Out: one [`Entry`] after the other, then its content.
+//! Holds: memory is bounded by constants whatever a header claims; every number is checked. Names are bytes, not yet
+//! judged: that is the unpacker's job.
+//! Why not the `tar` crate's reader: it copies content once more and takes a long name's length on trust.
+
+use std::sync::mpsc::Receiver;
+
+use super::error::{Result, RootfsError};
+
+const BLOCK: usize = 512;
+/// PAX headers and long names: far above PATH_MAX and the 64 KiB of an xattr.
+const META_BYTES_MAX: u64 = 1 << 20;
+/// Pieces of one sparse file.
+const SPARSE_PIECES_MAX: usize = 65_536;
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Directory,
+    Symlink,
+    Hardlink,
+    Character,
+    Block,
+    Fifo,
+    /// Something that layers do not hold; skipped, as Docker does with global headers.
+    Unknown,
+}
+
+/// One header with all that PAX and GNU say about it.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    pub(super) name: Vec<u8>,
+    pub(super) link: Vec<u8>,
+    pub(super) mode: u32,
+    pub(super) uid: u64,
+    pub(super) gid: u64,
+    pub(super) mtime: (i64, u32),
+    pub(super) device: (u64, u64),
+    /// Bytes of content in the archive.
+    pub(super) size: u64,
+    pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Pieces (offset, length) and the real size.
+    pub(super) sparse: Option<(Vec<(u64, u64)>, u64)>,
+}
+
+/// The archive as it comes.
+pub(super) struct Archive {
+    chunks: Receiver<std::io::Result<Vec<u8>>>,
+    chunk: Vec<u8>,
+    used: usize,
+    /// Content of the present entry not read yet, and the filling after it.
+    left: u64,
+    filling: u64,
+}
+
+/// What PAX or GNU headers say about the entry that follows.
+#[derive(Default)]
+struct Extra {
+    name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+    uid: Option<u64>,
+    gid: Option<u64>,
+    mtime: Option<(i64, u32)>,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Archive {
+    pub(super) fn new(chunks: Receiver<std::io::Result<Vec<u8>>>) -> Self {
+        Self { chunks, chunk: Vec::new(), used: 0, left: 0, filling: 0 }
+    }
+
+    /// The next entry; `None` at the end. What was not read of the last one is skipped.
+    pub(super) fn next(&mut self) -> Result<Option<Entry>> {
+        let mut extra = Extra::default();
+        loop {
+            self.skip_content()?;
+            let mut block = [0; BLOCK];
+            if !self.read_block(&mut block)? || block.iter().all(|byte| *byte == 0) {
+                return Ok(None);
+            }
+            check_sum(&block)?;
+            let size = number(&block[124..136])?;
+            match block[156] {
+                b'x' => self.pax(size, &mut extra)?,
+                b'L' => extra.name = Some(self.text(size)?),
+                b'K' => extra.link = Some(self.text(size)?),
+                b'g' => self.begin_content(size),
+                kind => return self.entry(&block, kind, size, extra).map(Some),
+            }
+        }
+    }
+
+    /// A piece of the present entry's content; empty when it is read.
+    pub(super) fn content(&mut self) -> Result<&[u8]> {
+        if self.left == 0 {
+            return Ok(&[]);
+        }
+        if !self.fill()? {
+            return Err(damaged("it ends within a file"));
+        }
+        let count = self.left.min((self.chunk.len() - self.used) as u64) as usize;
+        let start = self.used;
+        self.used += count;
+        self.left -= count as u64;
+        Ok(&self.chunk[start..start + count])
+    }
+
+    /// Reads on to the end of the stream, so that its digest covers every byte.
+    pub(super) fn drain(&mut self) -> Result<()> {
+        while self.fill()? {
+            self.used = self.chunk.len();
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, block: &[u8; BLOCK], kind: u8, size: u64, extra: Extra) -> Result<Entry> {
+        let name = extra.name.unwrap_or_else(|| full_name(block));
+        let kind_of = match kind {
+            b'0' | 0 if name.ends_with(b"/") => Kind::Directory,
+            b'0' | 0 | b'7' | b'S' => Kind::File,
+            b'1' => Kind::Hardlink,
+            b'2' => Kind::Symlink,
+            b'3' => Kind::Character,
+            b'4' => Kind::Block,
+            b'5' => Kind::Directory,
+            b'6' => Kind::Fifo,
+            _ => Kind::Unknown,
+        };
+        let has_content = matches!(kind_of, Kind::File | Kind::Unknown);
+        let size = if has_content { extra.size.unwrap_or(size) } else { 0 };
+        let sparse = if kind == b'S' { Some(self.sparse(block, size)?) } else { None };
+        self.begin_content(size);
+        let devices = matches!(kind_of, Kind::Character | Kind::Block);
+        Ok(Entry {
+            kind: kind_of,
+            name,
+            link: extra.link.unwrap_or_else(|| until_nul(&block[157..257]).to_vec()),
+            mode: (number(&block[100..108])? & 0o7777) as u32,
+            uid: extra.uid.map_or_else(|| number(&block[108..116]), Ok)?,
+            gid: extra.gid.map_or_else(|| number(&block[116..124]), Ok)?,
+            mtime: extra.mtime.unwrap_or((signed(&block[136..148])?, 0)),
+            device: if devices { (number(&block[329..337])?, number(&block[337..345])?) } else { (0, 0) },
+            size,
+            xattrs: extra.xattrs,
+            sparse,
+        })
+    }
+
+    /// Old GNU sparse map: four pieces in the header, then blocks of 21.
+    fn sparse(&mut self, block: &[u8; BLOCK], size: u64) -> Result<(Vec<(u64, u64)>, u64)> {
+        let real = number(&block[483..495])?;
+        let mut pieces = Vec::new();
+        let (mut table, mut count, mut more) = (block[386..482].to_vec(), 4, block[482] != 0);
+        loop {
+            for piece in table.chunks_exact(24).take(count) {
+                if piece[12] != 0 {
+                    pieces.push((number(&piece[..12])?, number(&piece[12..])?));
+                }
+            }
+            if !more {
+                break;
+            }
+            let mut next = [0; BLOCK];
+            if !self.read_block(&mut next)? || pieces.len() > SPARSE_PIECES_MAX {
+                return Err(damaged("its sparse map does not end"));
+            }
+            (table, count, more) = (next[..504].to_vec(), 21, next[504] != 0);
+        }
+        let (mut end, mut total) = (0_u64, 0_u64);
+        for (offset, length) in &pieces {
+            let piece_end = offset.checked_add(*length).filter(|piece_end| *offset >= end && *piece_end <= real);
+            end = piece_end.ok_or_else(|| damaged("its sparse map is not in order"))?;
+            total += length;
+        }
+        if total == size { Ok((pieces, real)) } else { Err(damaged("its sparse map does not fit the content")) }
+    }
+
+    fn pax(&mut self, size: u64, extra: &mut Extra) -> Result<()> {
+        let bytes = self.meta(size)?;
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let bad = || damaged("a PAX record is malformed");
+            let space = rest.iter().take(20).position(|byte| *byte == b' ').ok_or_else(bad)?;
+            let length = decimal(&rest[..space]).and_then(|length| usize::try_from(length).ok()).ok_or_else(bad)?;
+            if length <= space + 1 || length > rest.len() || rest[length - 1] != b'\n' {
+                return Err(bad());
+            }
+            let record = &rest[space + 1..length - 1];
+            let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(bad)?;
+            pax_record(&record[..equals], &record[equals + 1..], extra)?;
+            rest = &rest[length..];
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, size: u64) -> Result<Vec<u8>> {
+        let bytes = self.meta(size)?;
+        Ok(until_nul(&bytes).to_vec())
+    }
+
+    fn meta(&mut self, size: u64) -> Result<Vec<u8>> {
+        if size > META_BYTES_MAX {
+            return Err(RootfsError::Limit { limit: "bytes of one header", value: META_BYTES_MAX });
+        }
+        self.begin_content(size);
+        let mut bytes = Vec::with_capacity(size as usize);
+        loop {
+            let piece = self.content()?;
+            if piece.is_empty() {
+                return Ok(bytes);
+            }
+            bytes.extend_from_slice(piece);
+        }
+    }
+
+    fn begin_content(&mut self, size: u64) {
+        self.left = size;
+        self.filling = size.wrapping_neg() % BLOCK as u64;
+    }
+
+    fn skip_content(&mut self) -> Result<()> {
+        while !self.content()?.is_empty() {}
+        self.left = std::mem::take(&mut self.filling);
+        while !self.content()?.is_empty() {}
+        Ok(())
+    }
+
+    /// `false` at a clean end.
+    fn read_block(&mut self, block: &mut [u8; BLOCK]) -> Result<bool> {
+        let mut have = 0;
+        while have < BLOCK {
+            if !self.fill()? {
+                return if have == 0 { Ok(false) } else { Err(damaged("it ends within a header")) };
+            }
+            let count = (BLOCK - have).min(self.chunk.len() - self.used);
+            block[have..have + count].copy_from_slice(&self.chunk[self.used..self.used + count]);
+            self.used += count;
+            have += count;
+        }
+        Ok(true)
+    }
+
+    /// Makes sure that a byte is at hand; `false` at the end.
+    fn fill(&mut self) -> Result<bool> {
+        while self.used == self.chunk.len() {
+            match self.chunks.recv() {
+                Ok(Ok(chunk)) => (self.chunk, self.used) = (chunk, 0),
+                Ok(Err(error)) => return Err(RootfsError::Blob(error)),
+                Err(_) => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn pax_record(key: &[u8], value: &[u8], extra: &mut Extra) -> Result<()> {
+    let integer = || decimal(value).ok_or_else(|| damaged("a PAX number is malformed"));
+    match key {
+        b"path" => extra.name = Some(value.to_vec()),
+        b"linkpath" => extra.link = Some(value.to_vec()),
+        b"size" => extra.size = Some(integer()?),
+        b"uid" => extra.uid = Some(integer()?),
+        b"gid" => extra.gid = Some(integer()?),
+        b"mtime" => extra.mtime = Some(moment(value).ok_or_else(|| damaged("a PAX time is malformed"))?),
+        _ => {
+            if key.starts_with(b"GNU.sparse.") {
+                return Err(damaged("sparse files in PAX form are not supported"));
+            }
+            if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                extra.xattrs.push((name.to_vec(), value.to_vec()));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Seconds with an optional fraction and sign.
+fn moment(text: &[u8]) -> Option<(i64, u32)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits: String = fraction.chars().chain(std::iter::repeat('0')).take(9).collect();
+    let (seconds, nanos): (i64, u32) = (whole.parse().ok()?, digits.parse().ok()?);
+    if text.starts_with('-') && nanos > 0 {
+        return Some((seconds.checked_sub(1)?, 1_000_000_000 - nanos));
+    }
+    Some((seconds, nanos))
+}
+
+fn decimal(text: &[u8]) -> Option<u64> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn check_sum(block: &[u8; BLOCK]) -> Result<()> {
+    let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
+    let own: u64 = block[148..156].iter().map(|byte| u64::from(*byte)).sum();
+    let wanted = number(&block[148..156])?;
+    if sum - own + 8 * u64::from(b' ') == wanted { Ok(()) } else { Err(damaged("a header's checksum is wrong")) }
+}
+
+/// Octal text, or GNU's base 256 when the first bit is set.
+fn number(field: &[u8]) -> Result<u64> {
+    if field[0] & 0x80 == 0 {
+        let digits: Vec<u8> = field.iter().copied().filter(|byte| !matches!(byte, 0 | b' ')).collect();
+        return digits
+            .iter()
+            .try_fold(0_u64, |value, digit| match digit {
+                b'0'..=b'7' => value.checked_mul(8).map(|value| value + u64::from(digit - b'0')),
+                _ => None,
+            })
+            .ok_or_else(|| damaged("a number in a header is malformed"));
+    }
+    let head = u64::from(field[0] & 0x7f);
+    let joined =
+        field[1..].iter().try_fold(head, |value, byte| value.checked_mul(256).map(|value| value | u64::from(*byte)));
+    joined.filter(|_| field[0] & 0x40 == 0).ok_or_else(|| damaged("a number in a header is out of range"))
+}
+
+/// A time before 1970 counts as 1970: nothing depends on it.
+fn signed(field: &[u8]) -> Result<i64> {
+    if field[0] & 0xC0 == 0xC0 {
+        return Ok(0);
+    }
+    i64::try_from(number(field)?).map_err(|_| damaged("a time in a header is out of range"))
+}
+
+fn full_name(block: &[u8; BLOCK]) -> Vec<u8> {
+    let name = until_nul(&block[..100]);
+    let prefix = if &block[257..263] == b"ustar\0" { until_nul(&block[345..500]) } else { &[] };
+    if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
+}
+
+fn until_nul(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or(bytes)
+}
+
+fn damaged(why: &'static str) -> RootfsError {
+    RootfsError::Damaged { why }
+}
