@@ -24,6 +24,7 @@ const QUEUE_MAX: usize = 4096;
 pub struct Store {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Message>,
+    data: Arc<DataDir>,
 }
 
 /// What may be chosen when a store is opened.
@@ -58,7 +59,13 @@ impl Store {
         let writer = Writer::new(data.clone(), clock, options.durability, Arc::clone(&shared), database, lock);
         let thread = std::thread::Builder::new().name("store".into());
         thread.spawn(move || writer.run(receiver)).map_err(StoreError::Thread)?;
-        Ok(Self { shared, queue })
+        Ok(Self { shared, queue, data: Arc::new(data.clone()) })
+    }
+
+    /// The data directory that this store lies in, for what is kept beside it (logs, blobs).
+    #[must_use]
+    pub fn data_dir(&self) -> &DataDir {
+        &self.data
     }
 
     /// Runs the closure on the writer thread, inside a group commit. `Err` takes its writes back; `Ok` is durable and
