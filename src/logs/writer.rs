@@ -200,6 +200,15 @@ impl StreamWriter {
         self.flush(latest)
     }
 
+    /// Waits until what was written is on disk; for events that are acknowledged to somebody.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn sync(&self) -> Result<(), LogError> {
+        let failed = |error| LogError::file("sync", segment::path(&self.dir, self.number), error);
+        self.file.sync_data().and_then(|()| cove_base::files::sync_directory(&self.dir)).map_err(failed)
+    }
+
     fn time(&self, at: Timestamp) -> i64 {
         match self.order {
             Order::Kept => at.millis().max(self.latest),
