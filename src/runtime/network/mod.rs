@@ -83,8 +83,9 @@ pub struct Attachment {
     pub ports: Vec<PortMap>,
 }
 
-/// The sockets inside a router, nonblocking and close-on-exec. When the router is removed (its last task left),
-/// they are shut down: `accept` fails, and they should be dropped. A later task needs a fresh set.
+/// The sockets inside a router, nonblocking and close-on-exec. When the router is removed (its last task left), they
+/// are shut down: `accept` and `recv_from` fail with `InvalidInput` from then on, and the sockets should be dropped, as
+/// they keep the dead namespace. A later task needs a fresh set. An empty datagram of a task is no such sign.
 #[derive(Debug)]
 pub struct RouterListeners {
     /// 169.254.170.2:80
