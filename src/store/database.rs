@@ -13,7 +13,7 @@ use cove_base::files::sync_directory;
 use cove_base::paths::DataDir;
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
-use crate::directory::remove_torn_snapshots;
+use crate::directory::{remove_torn_snapshots, sync_names};
 use crate::document::{Documents, RECORD_MAX_BYTES, digest_of};
 use crate::error::StoreError;
 use crate::event::{EVENTS_KEPT, Event};
@@ -35,6 +35,7 @@ const PROBE_BYTES: usize = RECORD_MAX_BYTES;
 
 /// The open database.
 pub(crate) struct Database {
+    data: DataDir,
     db: sled::Db,
     /// One per kind, by number, and the events last.
     trees: Vec<sled::Tree>,
@@ -46,6 +47,8 @@ pub(crate) struct Database {
     /// The oldest event that is still there.
     first_event: u64,
     durability: Durability,
+    /// Whether the names of sled's files are durable; the first commit sees to it, so that opening need not wait.
+    names_synced: bool,
 }
 
 /// How much is done before a command is acknowledged.
@@ -91,6 +94,7 @@ impl Database {
         let file = OpenOptions::new().read(true).write(true).open(&file_path);
         let file = file.map_err(StoreError::file("open", file_path))?;
         let mut database = Self {
+            data: data.clone(),
             db,
             trees,
             file,
@@ -99,11 +103,14 @@ impl Database {
             revision: 0,
             first_event: 1,
             durability,
+            names_synced: false,
         };
         let view = database.load()?;
         database.documents.sweep()?;
-        database.sync("open")?;
-        sync_directory(&path).map_err(StoreError::file("sync", path))?;
+        // A server killed before its fdatasync leaves records in the page cache; nobody reads them before they are durable.
+        if database.revision > 0 {
+            database.sync("open")?;
+        }
         Ok((database, view))
     }
 
@@ -133,6 +140,10 @@ impl Database {
         let first_event = revision.saturating_sub(EVENTS_KEPT - 1).max(self.first_event);
         self.store(&writes, events, first_event)?;
         self.sync("write to")?;
+        if !self.names_synced {
+            sync_names(&self.data)?;
+            self.names_synced = true;
+        }
         self.first_event = first_event;
         self.revision = revision;
         self.forget_documents(&writes);
@@ -218,19 +229,22 @@ impl Database {
                 let (key, value) = entry.map_err(read_failed)?;
                 let key = String::from_utf8_lossy(&key);
                 let decoded = |error| undecodable(kind.tree, &key, error);
-                let header: Header = serde_json::from_slice(&value).map_err(decoded)?;
-                if header.v != kind.version {
-                    let text = format!("it has version {}, this one reads {}", header.v, kind.version);
+                let table = view.erased_mut(kind.number);
+                let loaded = table.load(&key, &value);
+                // The version first: it explains why a record of another one does not parse.
+                let version = match &loaded {
+                    Ok(header) => Some(header.v),
+                    Err(_) => serde_json::from_slice::<Header>(&value).ok().map(|header| header.v),
+                };
+                if let Some(version) = version.filter(|version| *version != kind.version) {
+                    let text = format!("it has version {version}, this one reads {}", kind.version);
                     return Err(unreadable(kind.tree, &key, io::Error::new(io::ErrorKind::InvalidData, text)));
                 }
+                let header = loaded.map_err(decoded)?;
                 self.revision = self.revision.max(header.rev);
-                let table = view.erased_mut(kind.number);
-                match &header.doc {
-                    None => table.load(&key, &value).map_err(decoded)?,
-                    Some(digest) => {
-                        table.load_document(&key, &self.documents.read(digest)?).map_err(decoded)?;
-                        self.documents.note(kind.number, &key, Some(digest));
-                    }
+                if let Some(digest) = &header.doc {
+                    table.load_document(&key, &self.documents.read(digest)?).map_err(decoded)?;
+                    self.documents.note(kind.number, &key, Some(digest));
                 }
             }
         }

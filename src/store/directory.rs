@@ -17,7 +17,8 @@ pub(crate) struct Lock {
     _file: File,
 }
 
-/// Makes what is missing and takes the lock. Names are durable when this returns.
+/// Makes what is missing and takes the lock. The names are made durable by [`sync_names`], before the first commit is
+/// acknowledged: opening does not wait for it.
 pub(crate) fn prepare(data: &DataDir) -> Result<Lock, StoreError> {
     make(data.root())?;
     filesystem::check(data.root())?;
@@ -27,7 +28,6 @@ pub(crate) fn prepare(data: &DataDir) -> Result<Lock, StoreError> {
             filesystem::avoid_copy_on_write(&path);
         }
     }
-    sync_directory(data.root()).map_err(StoreError::file("sync", data.root()))?;
     Ok(lock)
 }
 
@@ -36,12 +36,31 @@ fn make(path: &Path) -> Result<bool, StoreError> {
     if path.is_dir() {
         return Ok(false);
     }
-    let failed = StoreError::file("create directory", path);
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        sync_directory(parent).map_err(StoreError::file("sync", parent))?;
+    if let Some(parent) = parent(path).filter(|parent| !parent.is_dir()) {
+        make(parent)?;
+        sync_parent(parent)?;
     }
+    DirBuilder::new().mode(0o700).create(path).map_err(StoreError::file("create directory", path))?;
     Ok(true)
+}
+
+/// Makes the names of the directories and of sled's files durable.
+pub(crate) fn sync_names(data: &DataDir) -> Result<(), StoreError> {
+    sync_parent(data.root())?;
+    for path in [data.root(), &data.database()] {
+        sync_directory(path).map_err(StoreError::file("sync", path))?;
+    }
+    Ok(())
+}
+
+fn sync_parent(path: &Path) -> Result<(), StoreError> {
+    let Some(parent) = parent(path) else { return Ok(()) };
+    sync_directory(parent).map_err(StoreError::file("sync", parent))
+}
+
+/// `None` for the root and for a path relative to the working directory, which exists.
+fn parent(path: &Path) -> Option<&Path> {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty())
 }
 
 fn lock(root: &Path) -> Result<Lock, StoreError> {

@@ -47,8 +47,8 @@ impl Kind {
 
 /// A [`Table`] of some kind.
 pub(crate) trait AnyTable: Any + Send + Sync {
-    /// Adds a record from its envelope.
-    fn load(&mut self, key: &str, envelope: &[u8]) -> Result<(), serde_json::Error>;
+    /// Adds a record from its envelope, unless a document holds it, and says what the envelope says.
+    fn load(&mut self, key: &str, envelope: &[u8]) -> Result<Header, serde_json::Error>;
     /// Adds a record from its document.
     fn load_document(&mut self, key: &str, json: &[u8]) -> Result<(), serde_json::Error>;
     fn as_any(&self) -> &dyn Any;
@@ -70,10 +70,12 @@ pub(crate) trait AnyChanges: Any + Send {
 }
 
 impl<K: Record> AnyTable for Table<K> {
-    fn load(&mut self, key: &str, envelope: &[u8]) -> Result<(), serde_json::Error> {
-        let Envelope { data } = serde_json::from_slice::<Envelope<K>>(envelope)?;
-        self.rows.insert(Key::from_stored(key), Arc::new(data));
-        Ok(())
+    fn load(&mut self, key: &str, envelope: &[u8]) -> Result<Header, serde_json::Error> {
+        let Envelope { v, rev, data, doc } = serde_json::from_slice::<Envelope<K>>(envelope)?;
+        if let Some(data) = data {
+            self.rows.insert(Key::from_stored(key), Arc::new(data));
+        }
+        Ok(Header { v, rev, doc })
     }
 
     fn load_document(&mut self, key: &str, json: &[u8]) -> Result<(), serde_json::Error> {
@@ -135,7 +137,12 @@ pub(crate) struct Header {
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "K: DeserializeOwned"))]
 struct Envelope<K> {
-    data: K,
+    v: u32,
+    rev: u64,
+    #[serde(default = "Option::default")]
+    data: Option<K>,
+    #[serde(default)]
+    doc: Option<String>,
 }
 
 /// The stored form of a record that is small enough to stand in the database.

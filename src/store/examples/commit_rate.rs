@@ -74,7 +74,7 @@ async fn measure(directory: &std::path::Path, time: Duration) -> Result<(), Stor
             waits.extend(task.await.map_err(|_| StoreError::Closed)??);
         }
         waits.sort();
-        let at = |percent: usize| waits[(waits.len() - 1) * percent / 100].as_secs_f64() * 1e3;
+        let at = |percent: usize| waits.get(waits.len() * percent / 100).map_or(0.0, Duration::as_secs_f64) * 1e3;
         let rate = waits.len() as f64 / time.as_secs_f64();
         println!("{callers:>3} callers: {rate:>7.0} commands/s, p50 {:.2} ms, p99 {:.2} ms", at(50), at(99));
     }
