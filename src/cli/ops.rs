@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use cove_api::ecs::unsupported::{FIELDS, Field};
+use cove_api::ecs::{FIELDS, Field};
 use cove_api::{Coverage, State};
 use serde_json::{Value, json};
 

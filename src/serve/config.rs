@@ -1,0 +1,446 @@
+//! What the operator decides. The only reader of the environment and of the config file.
+//!
+//! In: flags, `COVE_…` variables, a TOML file. Out: one [`Config`], checked. Flag beats variable beats file beats default.
+//!
+//! Holds: an unknown key or a bad value ends the start with one line; nothing is accepted and then not used.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser};
+use cove_api::http::settings::Network;
+use cove_base::paths::NodeName;
+use cove_model::network::Cidr;
+use serde::Deserialize;
+
+const LISTEN_DEFAULT: &str = "127.0.0.1:4566";
+const DATA_DIR_DEFAULT: &str = "/var/lib/cove";
+const RUN_DIR_DEFAULT: &str = "/run/cove";
+const CONFIG_FILE_DEFAULT: &str = "/etc/cove/cove.toml";
+const NODE_DEFAULT: &str = "main";
+const REGION_DEFAULT: &str = "us-east-1";
+/// Of one container's stream.
+const LOG_STREAM_MAX_MIB_DEFAULT: u64 = 1024;
+/// Of all streams together.
+const LOG_NODE_MAX_MIB_DEFAULT: u64 = 20 * 1024;
+/// AWS shows stopped tasks for about an hour.
+const STOPPED_TASK_SECS_DEFAULT: u64 = 60 * 60;
+/// How far Fargate memory may exceed the host's.
+const MEMORY_OVERCOMMIT_DEFAULT: f64 = 1.5;
+/// Task definitions ask for no size larger than this; more overcommitment only hides a mistake.
+const MEMORY_OVERCOMMIT_RANGE: std::ops::RangeInclusive<f64> = 0.1..=16.0;
+
+/// The checked configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub listen: Vec<SocketAddr>,
+    pub tls_listen: Vec<SocketAddr>,
+    pub data_dir: PathBuf,
+    pub run_dir: PathBuf,
+    pub node: NodeName,
+    pub dev: bool,
+    pub dev_allow: Vec<Network>,
+    pub ephemeral: bool,
+    /// Remove what an earlier server left, then end.
+    pub down: bool,
+    pub region: String,
+    pub names: Vec<String>,
+    pub registry_host: Option<String>,
+    pub registry_mirrors: BTreeMap<String, Vec<String>>,
+    pub registry_insecure: Vec<String>,
+    pub registry_extra_ca: Vec<PathBuf>,
+    pub transit_range: Cidr,
+    pub log_stream_max_bytes: u64,
+    pub log_node_max_bytes: u64,
+    pub memory_overcommit: f64,
+    pub inject_endpoint: bool,
+    pub stopped_task: Duration,
+    /// Where the server user's Docker logins are.
+    pub docker_config: Option<PathBuf>,
+    /// The socket of the service manager that waits for our readiness.
+    pub notify_socket: Option<std::ffi::OsString>,
+    /// What is logged, in the form of `RUST_LOG`.
+    pub log: String,
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error(transparent)]
+    Usage(clap::Error),
+    #[error("read the config file {path}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("config file {path}: {why}")]
+    Parse { path: PathBuf, why: String },
+    #[error("{name} in the environment is no setting of Cove")]
+    UnknownVariable { name: String },
+    #[error("{key} = `{value}`: {why}")]
+    Value { key: &'static str, value: String, why: String },
+    #[error("--dev takes any credentials, so it listens beyond loopback ({0}) only with --dev-allow ADDR/NET")]
+    DevBeyondLoopback(SocketAddr),
+}
+
+/// Run the server in the foreground
+#[derive(Debug, Parser)]
+#[command(name = "cove serve", version, about = "Run the server in the foreground")]
+struct Flags {
+    /// Settings in TOML [default: /etc/cove/cove.toml if there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Remove everything that a server of this node left behind, then end
+    #[arg(long)]
+    down: bool,
+    #[command(flatten)]
+    given: Given,
+}
+
+/// Each setting as it may be given: as a flag, as `COVE_NAME` in the environment, as a key of the file.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Given {
+    /// Address and port, repeatable [default: 127.0.0.1:4566]
+    #[arg(long, value_name = "ADDR:PORT", action = ArgAction::Append)]
+    listen: Option<Vec<String>>,
+    /// Address and port with TLS, repeatable
+    #[arg(long, value_name = "ADDR:PORT", action = ArgAction::Append)]
+    tls_listen: Option<Vec<String>>,
+    /// Where state is kept [default: /var/lib/cove]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Sockets and mounts; a reboot may empty it [default: /run/cove]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Names everything this server makes in the kernel [default: main]
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Take any credentials; for development on this machine
+    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+    dev: Option<bool>,
+    /// Peers beyond loopback that --dev serves, repeatable
+    #[arg(long, value_name = "ADDR/NET", action = ArgAction::Append)]
+    dev_allow: Option<Vec<String>>,
+    /// Remove everything at exit; with directories of its own unless they are given
+    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+    ephemeral: Option<bool>,
+    /// Region of requests that name none [default: us-east-1]
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Further host names that requests may use, repeatable
+    #[arg(long = "name", value_name = "HOST", action = ArgAction::Append)]
+    names: Option<Vec<String>>,
+    /// Host of the registry in repository URIs [default: the first listen address]
+    #[arg(long, value_name = "HOST:PORT")]
+    registry_host: Option<String>,
+    /// Registries to ask in place of another, as in docker.io=mirror.lan:5000, repeatable
+    #[arg(long = "registry-mirror", value_name = "HOST=MIRROR", action = ArgAction::Append)]
+    registry_mirrors: Option<Vec<String>>,
+    /// Registries that are spoken to without TLS, repeatable
+    #[arg(long, value_name = "HOST", action = ArgAction::Append)]
+    registry_insecure: Option<Vec<String>>,
+    /// PEM files of authorities that registries may have, repeatable
+    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
+    registry_extra_ca: Option<Vec<PathBuf>>,
+    /// Addresses between host and routers [default: 198.19.0.0/16]
+    #[arg(long, value_name = "NET")]
+    transit_range: Option<String>,
+    /// Cap of one container's log [default: 1024]
+    #[arg(long, value_name = "MIB")]
+    log_stream_max_mib: Option<u64>,
+    /// Cap of all logs together [default: 20480]
+    #[arg(long, value_name = "MIB")]
+    log_node_max_mib: Option<u64>,
+    /// Fargate memory in multiples of the host's [default: 1.5]
+    #[arg(long, value_name = "FACTOR")]
+    memory_overcommit: Option<f64>,
+    /// Whether containers get AWS_ENDPOINT_URL [default: true]
+    #[arg(long, value_name = "BOOL")]
+    inject_endpoint: Option<bool>,
+    /// How long stopped tasks stay visible [default: 3600, as AWS]
+    #[arg(long, value_name = "SECS")]
+    stopped_task_secs: Option<u64>,
+    /// What is logged to stderr, as in `info` or `cove_agent=debug` [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+/// Variables with our prefix that belong to the command line, to tests or to what we print, not to the server.
+const OTHER_VARIABLES: &[&str] = &["COVE_CONFIG", "COVE_REGISTRY", "COVE_SUBNETS", "COVE_SECURITY_GROUP", "COVE_BIN"];
+
+/// Reads flags, environment and file.
+pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Config, ConfigError> {
+    let words = std::iter::once("cove serve".to_owned()).chain(args);
+    let flags = Flags::try_parse_from(words).map_err(ConfigError::Usage)?;
+    let environment: BTreeMap<String, String> =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let variables = from_environment(&environment)?;
+    let path = flags.config.or_else(|| environment.get("COVE_CONFIG").map(PathBuf::from));
+    let file = match path {
+        Some(path) => from_file(&path)?,
+        None if Path::new(CONFIG_FILE_DEFAULT).exists() => from_file(Path::new(CONFIG_FILE_DEFAULT))?,
+        None => Given::default(),
+    };
+    let mut config = check(flags.given.or(variables).or(file), flags.down)?;
+    config.notify_socket = std::env::var_os("NOTIFY_SOCKET");
+    let home = environment.get("HOME").map(PathBuf::from);
+    config.docker_config = match environment.get("DOCKER_CONFIG") {
+        Some(directory) => Some(Path::new(directory).join("config.json")),
+        None => home.map(|home| home.join(".docker/config.json")),
+    };
+    Ok(config)
+}
+
+fn from_file(path: &Path) -> Result<Given, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    toml::from_str(&text).map_err(|error| ConfigError::Parse {
+        path: path.to_owned(),
+        why: error.message().replace('\n', " "),
+    })
+}
+
+/// Lists are separated by commas.
+fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, ConfigError> {
+    let mut given = Given::default();
+    for (name, value) in variables {
+        let Some(key) = name.strip_prefix("COVE_") else { continue };
+        if OTHER_VARIABLES.contains(&name.as_str()) || key.starts_with("TEST_") {
+            continue;
+        }
+        let list = || Some(value.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect());
+        match key {
+            "LISTEN" => given.listen = list(),
+            "TLS_LISTEN" => given.tls_listen = list(),
+            "DATA_DIR" => given.data_dir = Some(value.into()),
+            "RUN_DIR" => given.run_dir = Some(value.into()),
+            "NODE" => given.node = Some(value.clone()),
+            "DEV" => given.dev = Some(parsed("COVE_DEV", value)?),
+            "DEV_ALLOW" => given.dev_allow = list(),
+            "EPHEMERAL" => given.ephemeral = Some(parsed("COVE_EPHEMERAL", value)?),
+            "REGION" => given.region = Some(value.clone()),
+            "NAMES" => given.names = list(),
+            "REGISTRY_HOST" => given.registry_host = Some(value.clone()),
+            "REGISTRY_MIRRORS" => given.registry_mirrors = list(),
+            "REGISTRY_INSECURE" => given.registry_insecure = list(),
+            "REGISTRY_EXTRA_CA" => {
+                given.registry_extra_ca = list().map(|paths: Vec<String>| paths.into_iter().map(PathBuf::from).collect());
+            }
+            "TRANSIT_RANGE" => given.transit_range = Some(value.clone()),
+            "LOG_STREAM_MAX_MIB" => given.log_stream_max_mib = Some(parsed("COVE_LOG_STREAM_MAX_MIB", value)?),
+            "LOG_NODE_MAX_MIB" => given.log_node_max_mib = Some(parsed("COVE_LOG_NODE_MAX_MIB", value)?),
+            "MEMORY_OVERCOMMIT" => given.memory_overcommit = Some(parsed("COVE_MEMORY_OVERCOMMIT", value)?),
+            "INJECT_ENDPOINT" => given.inject_endpoint = Some(parsed("COVE_INJECT_ENDPOINT", value)?),
+            "STOPPED_TASK_SECS" => given.stopped_task_secs = Some(parsed("COVE_STOPPED_TASK_SECS", value)?),
+            "LOG" => given.log = Some(value.clone()),
+            _ => return Err(ConfigError::UnknownVariable { name: name.clone() }),
+        }
+    }
+    Ok(given)
+}
+
+fn parsed<T: std::str::FromStr>(key: &'static str, value: &str) -> Result<T, ConfigError>
+where
+    T::Err: std::fmt::Display,
+{
+    value.parse().map_err(|error: T::Err| bad(key, value, error))
+}
+
+fn bad(key: &'static str, value: &str, why: impl std::fmt::Display) -> ConfigError {
+    ConfigError::Value { key, value: value.to_owned(), why: why.to_string() }
+}
+
+impl Given {
+    /// What is missing here comes from there.
+    fn or(self, other: Self) -> Self {
+        Self {
+            listen: self.listen.or(other.listen),
+            tls_listen: self.tls_listen.or(other.tls_listen),
+            data_dir: self.data_dir.or(other.data_dir),
+            run_dir: self.run_dir.or(other.run_dir),
+            node: self.node.or(other.node),
+            dev: self.dev.or(other.dev),
+            dev_allow: self.dev_allow.or(other.dev_allow),
+            ephemeral: self.ephemeral.or(other.ephemeral),
+            region: self.region.or(other.region),
+            names: self.names.or(other.names),
+            registry_host: self.registry_host.or(other.registry_host),
+            registry_mirrors: self.registry_mirrors.or(other.registry_mirrors),
+            registry_insecure: self.registry_insecure.or(other.registry_insecure),
+            registry_extra_ca: self.registry_extra_ca.or(other.registry_extra_ca),
+            transit_range: self.transit_range.or(other.transit_range),
+            log_stream_max_mib: self.log_stream_max_mib.or(other.log_stream_max_mib),
+            log_node_max_mib: self.log_node_max_mib.or(other.log_node_max_mib),
+            memory_overcommit: self.memory_overcommit.or(other.memory_overcommit),
+            inject_endpoint: self.inject_endpoint.or(other.inject_endpoint),
+            stopped_task_secs: self.stopped_task_secs.or(other.stopped_task_secs),
+            log: self.log.or(other.log),
+        }
+    }
+}
+
+fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
+    let dev = given.dev.unwrap_or(false);
+    let ephemeral = given.ephemeral.unwrap_or(false);
+    let node = given.node.as_deref().unwrap_or(NODE_DEFAULT);
+    let node = NodeName::parse(node).map_err(|error| bad("node", node, error))?;
+    let listen = addresses("listen", given.listen.unwrap_or_else(|| vec![LISTEN_DEFAULT.to_owned()]))?;
+    let tls_listen = addresses("tls_listen", given.tls_listen.unwrap_or_default())?;
+    let dev_allow = given
+        .dev_allow
+        .unwrap_or_default()
+        .iter()
+        .map(|text| Network::parse(text).ok_or_else(|| bad("dev_allow", text, "not an address or network")))
+        .collect::<Result<Vec<_>, _>>()?;
+    if let Some(far) = listen.iter().chain(&tls_listen).find(|address| dev && !address.ip().is_loopback()) {
+        if dev_allow.is_empty() {
+            return Err(ConfigError::DevBeyondLoopback(*far));
+        }
+    }
+    let region = given.region.unwrap_or_else(|| REGION_DEFAULT.to_owned());
+    if region.is_empty() || !region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        return Err(bad("region", &region, "not a region name"));
+    }
+    let overcommit = given.memory_overcommit.unwrap_or(MEMORY_OVERCOMMIT_DEFAULT);
+    if !MEMORY_OVERCOMMIT_RANGE.contains(&overcommit) {
+        return Err(bad("memory_overcommit", &overcommit.to_string(), "not between 0.1 and 16"));
+    }
+    let transit = given.transit_range.map(|text| network("transit_range", &text)).transpose()?;
+    let (data_default, run_default) = directories(ephemeral, &node);
+    Ok(Config {
+        listen,
+        tls_listen,
+        data_dir: given.data_dir.unwrap_or(data_default),
+        run_dir: given.run_dir.unwrap_or(run_default),
+        node,
+        dev,
+        dev_allow,
+        ephemeral,
+        down,
+        region,
+        names: given.names.unwrap_or_default(),
+        registry_host: given.registry_host,
+        registry_mirrors: mirrors(given.registry_mirrors.unwrap_or_default())?,
+        registry_insecure: given.registry_insecure.unwrap_or_default(),
+        registry_extra_ca: given.registry_extra_ca.unwrap_or_default(),
+        transit_range: transit.unwrap_or(cove_runtime::network::DEFAULT_TRANSIT_RANGE),
+        log_stream_max_bytes: mib("log_stream_max_mib", given.log_stream_max_mib.unwrap_or(LOG_STREAM_MAX_MIB_DEFAULT))?,
+        log_node_max_bytes: mib("log_node_max_mib", given.log_node_max_mib.unwrap_or(LOG_NODE_MAX_MIB_DEFAULT))?,
+        memory_overcommit: overcommit,
+        inject_endpoint: given.inject_endpoint.unwrap_or(true),
+        stopped_task: Duration::from_secs(given.stopped_task_secs.unwrap_or(STOPPED_TASK_SECS_DEFAULT)),
+        docker_config: None,
+        notify_socket: None,
+        log: given.log.unwrap_or_else(|| "info".to_owned()),
+    })
+}
+
+/// An ephemeral server never shares directories with a lasting one unless it is told to.
+fn directories(ephemeral: bool, node: &NodeName) -> (PathBuf, PathBuf) {
+    match (ephemeral, node.as_str()) {
+        (true, node) => {
+            (format!("{DATA_DIR_DEFAULT}-ephemeral-{node}").into(), format!("{RUN_DIR_DEFAULT}-ephemeral-{node}").into())
+        }
+        (false, NODE_DEFAULT) => (DATA_DIR_DEFAULT.into(), RUN_DIR_DEFAULT.into()),
+        (false, node) => (format!("{DATA_DIR_DEFAULT}-{node}").into(), format!("{RUN_DIR_DEFAULT}-{node}").into()),
+    }
+}
+
+fn addresses(key: &'static str, texts: Vec<String>) -> Result<Vec<SocketAddr>, ConfigError> {
+    let mut all = Vec::with_capacity(texts.len());
+    for text in texts {
+        let loopback = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+        let address = match loopback {
+            Some(port) => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port),
+            None => text.parse().map_err(|_| bad(key, &text, "not ADDRESS:PORT"))?,
+        };
+        all.push(address);
+    }
+    Ok(all)
+}
+
+fn network(key: &'static str, text: &str) -> Result<Cidr, ConfigError> {
+    Cidr::parse(text).ok_or_else(|| bad(key, text, "not an IPv4 network"))
+}
+
+fn mib(key: &'static str, value: u64) -> Result<u64, ConfigError> {
+    let bytes = value.checked_mul(1 << 20).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| bad(key, &value.to_string(), "not a size in MiB"))
+}
+
+fn mirrors(texts: Vec<String>) -> Result<BTreeMap<String, Vec<String>>, ConfigError> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for text in texts {
+        let (host, mirror) = text.split_once('=').ok_or_else(|| bad("registry_mirrors", &text, "not HOST=MIRROR"))?;
+        all.entry(host.to_owned()).or_default().push(mirror.to_owned());
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(pairs: &[(&str, &str)]) -> Result<Given, ConfigError> {
+        from_environment(&pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    fn flags(words: &[&str]) -> Given {
+        Flags::try_parse_from(std::iter::once("cove serve").chain(words.iter().copied())).unwrap().given
+    }
+
+    fn file(text: &str) -> Result<Given, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
+        let file = || file("node = \"file\"\nregion = \"eu-west-1\"\nlisten = [\"127.0.0.1:1\"]").unwrap();
+        let variable = || variables(&[("COVE_NODE", "variable"), ("COVE_LISTEN", "127.0.0.1:2,127.0.0.1:3")]).unwrap();
+        let config = check(flags(&["--node", "flag"]).or(variable()).or(file()), false).unwrap();
+        assert_eq!(config.node.as_str(), "flag");
+        assert_eq!(config.listen.len(), 2);
+        assert_eq!(config.region, "eu-west-1");
+        let config = check(Given::default(), false).unwrap();
+        assert_eq!(config.listen, ["127.0.0.1:4566".parse().unwrap()]);
+        assert_eq!(config.data_dir, Path::new("/var/lib/cove"));
+    }
+
+    #[test]
+    fn an_unknown_key_or_variable_is_an_error() {
+        assert!(file("lisen = []").is_err());
+        assert!(matches!(variables(&[("COVE_LISEN", "x")]), Err(ConfigError::UnknownVariable { .. })));
+        assert!(variables(&[("COVE_SUBNETS", "x"), ("PATH", "y")]).is_ok());
+    }
+
+    #[test]
+    fn dev_beyond_loopback_needs_to_be_allowed() {
+        let far = ["--dev", "--listen", "0.0.0.0:4566"];
+        assert!(matches!(check(flags(&far), false), Err(ConfigError::DevBeyondLoopback(_))));
+        let allowed = ["--dev", "--listen", "0.0.0.0:4566", "--dev-allow", "10.0.0.0/8"];
+        assert!(check(flags(&allowed), false).is_ok());
+        assert!(check(flags(&["--listen", "0.0.0.0:4566"]), false).is_ok());
+    }
+
+    #[test]
+    fn an_ephemeral_server_does_not_share_the_lasting_ones_directories() {
+        let config = check(flags(&["--ephemeral"]), false).unwrap();
+        assert_eq!(config.data_dir, Path::new("/var/lib/cove-ephemeral-main"));
+    }
+
+    /// Its settings are comments that begin without a space.
+    #[test]
+    fn the_shipped_config_file_names_only_settings_that_exist() {
+        let shipped = include_str!("../../config/cove.toml");
+        let settings: Vec<&str> =
+            shipped.lines().filter_map(|line| line.strip_prefix('#')).filter(|line| !line.starts_with(' ')).collect();
+        assert!(settings.len() > 15);
+        file(&settings.join("\n")).unwrap();
+    }
+
+    #[test]
+    fn bad_values_are_refused() {
+        for words in [["--node", "Bad"], ["--listen", "4566"], ["--transit-range", "10.0.0.1/8"], ["--region", "X"]] {
+            assert!(check(flags(&words), false).is_err(), "{words:?}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The data and the run directory: made, locked, and emptied for an ephemeral server.
+//!
+//! Holds: one server per directory. What an ephemeral server left when it was killed is removed by the next start in the
+//! same directory, whoever that is; a directory with lasting state is never taken for an ephemeral one.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// Marks a data directory whose content goes with its server.
+const EPHEMERAL_MARK: &str = "ephemeral";
+/// Beside the store's own lock, because this one covers the run directory and the kernel as well.
+const LOCK_FILE: &str = "server.lock";
+
+/// A directory that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DirectoryError {
+    #[error("prepare the directory {path}")]
+    Prepare { path: PathBuf, source: io::Error },
+    #[error("{path} is used by another server (process {pid}): give this one its own --data-dir, --run-dir and --node")]
+    Taken { path: PathBuf, pid: String },
+    #[error("{path} holds the state of a lasting server; an --ephemeral one would remove it: give another --data-dir")]
+    Lasting { path: PathBuf },
+}
+
+/// Both directories, locked as long as this lives.
+pub(crate) struct Directories {
+    data: PathBuf,
+    run: PathBuf,
+    _locks: [File; 2],
+}
+
+impl Directories {
+    /// Makes and locks them.
+    pub(crate) fn take(data: &Path, run: &Path) -> Result<Self, DirectoryError> {
+        let locks = [take(data)?, take(run)?];
+        Ok(Self { data: data.to_owned(), run: run.to_owned(), _locks: locks })
+    }
+
+    /// Whether an ephemeral server died here.
+    pub(crate) fn was_ephemeral(&self) -> bool {
+        self.data.join(EPHEMERAL_MARK).exists()
+    }
+
+    /// From now on the content goes with the server.
+    pub(crate) fn mark_ephemeral(&self) -> Result<(), DirectoryError> {
+        let prepare = |source| DirectoryError::Prepare { path: self.data.clone(), source };
+        if !self.was_ephemeral() && content(&self.data).map_err(prepare)?.next().is_some() {
+            return Err(DirectoryError::Lasting { path: self.data.clone() });
+        }
+        fs::write(self.data.join(EPHEMERAL_MARK), b"").map_err(prepare)
+    }
+
+    /// Removes everything but the locks; the mark goes last, so that a crash half-way is finished by the next start.
+    pub(crate) fn empty(&self) -> Result<(), DirectoryError> {
+        for path in [&self.run, &self.data] {
+            let prepare = |source| DirectoryError::Prepare { path: path.clone(), source };
+            for entry in content(path).map_err(prepare)? {
+                let remove = if entry.is_dir() && !entry.is_symlink() { fs::remove_dir_all } else { fs::remove_file };
+                remove(&entry).or_else(absent).map_err(prepare)?;
+            }
+        }
+        let mark = self.data.join(EPHEMERAL_MARK);
+        fs::remove_file(&mark).or_else(absent).map_err(|source| DirectoryError::Prepare { path: mark, source })
+    }
+
+    /// Removes the directories themselves, once they are empty.
+    pub(crate) fn remove(self) {
+        for path in [&self.run, &self.data] {
+            // Somebody else's file in it keeps it.
+            let _ = fs::remove_file(path.join(LOCK_FILE));
+            let _ = fs::remove_dir(path);
+        }
+    }
+}
+
+fn absent(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+/// Everything in it but our own lock and mark.
+fn content(path: &Path) -> io::Result<impl Iterator<Item = PathBuf>> {
+    let ours = |name: &std::ffi::OsStr| name == LOCK_FILE || name == EPHEMERAL_MARK;
+    let entries = fs::read_dir(path)?.collect::<io::Result<Vec<_>>>()?;
+    Ok(entries.into_iter().filter(move |entry| !ours(&entry.file_name())).map(|entry| entry.path()))
+}
+
+fn take(path: &Path) -> Result<File, DirectoryError> {
+    let prepare = |source| DirectoryError::Prepare { path: path.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o711).create(path).map_err(prepare)?;
+    let lock = path.join(LOCK_FILE);
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(lock);
+    let file = file.as_mut().map_err(|error| prepare(io::Error::from(error.kind())))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            return Err(DirectoryError::Taken { path: path.to_owned(), pid: pid.trim().to_owned() });
+        }
+        Err(TryLockError::Error(source)) => return Err(prepare(source)),
+    }
+    file.set_len(0).and_then(|()| file.rewind()).map_err(prepare)?;
+    writeln!(file, "{}", std::process::id()).map_err(prepare)?;
+    file.try_clone().map_err(prepare)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_server_is_told_who_has_the_directory() {
+        let home = tempfile::tempdir().unwrap();
+        let (data, run) = (home.path().join("d"), home.path().join("r"));
+        let first = Directories::take(&data, &run).unwrap();
+        let second = Directories::take(&data, &run).err().unwrap();
+        assert!(second.to_string().contains(&std::process::id().to_string()), "{second}");
+        drop(first);
+        assert!(Directories::take(&data, &run).is_ok());
+    }
+
+    #[test]
+    fn an_ephemeral_server_refuses_lasting_state_and_removes_its_own() {
+        let home = tempfile::tempdir().unwrap();
+        let (data, run) = (home.path().join("d"), home.path().join("r"));
+        let taken = Directories::take(&data, &run).unwrap();
+        taken.mark_ephemeral().unwrap();
+        fs::create_dir(data.join("db")).unwrap();
+        taken.mark_ephemeral().unwrap();
+        taken.empty().unwrap();
+        assert!(!taken.was_ephemeral());
+        fs::create_dir(data.join("db")).unwrap();
+        assert!(matches!(taken.mark_ephemeral(), Err(DirectoryError::Lasting { .. })));
+        fs::remove_dir(data.join("db")).unwrap();
+        taken.remove();
+        assert!(!data.exists() && !run.exists());
+    }
+}

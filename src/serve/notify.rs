@@ -1,0 +1,37 @@
+//! Tells systemd (`Type=notify`) how far we are: one datagram to its socket, no library.
+
+use std::ffi::OsStr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+/// Sends one state, such as `READY=1`. Without a service manager nothing happens.
+pub(crate) fn tell(socket: Option<&OsStr>, state: &str) {
+    let Some(name) = socket else { return };
+    let address = match name.as_bytes() {
+        // An abstract socket.
+        [b'@', rest @ ..] => SocketAddr::from_abstract_name(rest),
+        _ => SocketAddr::from_pathname(name),
+    };
+    let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+    if let Err(error) = sent {
+        tracing::warn!(%error, state, "the service manager could not be told");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_manager_gets_one_datagram() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        tell(Some(path.as_os_str()), "READY=1");
+        let mut buffer = [0; 32];
+        let length = socket.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"READY=1");
+        tell(None, "READY=1");
+    }
+}

@@ -1,0 +1,121 @@
+//! The parts of a server, opened in an order that wastes no time: the store's disk and the kernel side by side.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cove_agent::{AgentHandle, Endpoint, Settings};
+use cove_api::aws::credentials::Keys;
+use cove_base::Clock;
+use cove_base::paths::{DataDir, RunDir};
+use cove_registry::{Registry, RegistryConfig};
+use cove_runtime::cgroup::NodeCgroups;
+use cove_runtime::network::{NetworkConfig, NetworkId, Networks, RouterListeners};
+use cove_runtime::rootfs::Snapshots;
+use cove_store::{Store, StoreOptions};
+use tokio::sync::mpsc;
+
+use super::config::Config;
+use super::listeners::Bound;
+use super::{ServeError, host};
+
+/// Everything but the listeners.
+pub(crate) struct Parts {
+    pub store: Store,
+    pub clock: Clock,
+    pub registry: Registry,
+    pub keys: Keys,
+    pub agent: Arc<AgentHandle>,
+    routers: Mutex<Option<Routers>>,
+}
+
+/// Sockets of routers as they come up.
+type Routers = mpsc::UnboundedReceiver<(NetworkId, RouterListeners)>;
+
+/// What the kernel side needs of the configuration.
+pub(crate) fn network_config(config: &Config) -> NetworkConfig {
+    NetworkConfig {
+        node: config.node.clone(),
+        run_dir: RunDir::new(&config.run_dir),
+        transit_range: config.transit_range,
+    }
+}
+
+impl Parts {
+    /// Opens everything and starts the agent. Must be called inside the async runtime.
+    pub(crate) fn open(config: &Config, bound: &Bound) -> Result<Self, ServeError> {
+        let (data, run) = (DataDir::new(&config.data_dir), RunDir::new(&config.run_dir));
+        let clock = Clock::system();
+        // The kernel's side takes as long as the disk's, and neither needs the other.
+        let (kernel, disk) = std::thread::scope(|scope| {
+            let kernel = scope.spawn(|| -> Result<_, ServeError> {
+                let cgroups = NodeCgroups::open(&config.node)?;
+                let networks = Networks::open(network_config(config))?;
+                let binary = cove_shim::binary::publish(&config.run_dir)?;
+                Ok((cgroups, networks, binary))
+            });
+            let disk = (|| -> Result<_, ServeError> {
+                let store = Store::open(&data, clock.clone(), StoreOptions::default())?;
+                let snapshots = Snapshots::open(&data.snapshots())?;
+                let keys = Keys::open(&data)?;
+                Ok((store, snapshots, keys))
+            })();
+            (kernel.join(), disk)
+        });
+        let (cgroups, networks, shim_binary) = kernel.map_err(|_| ServeError::Panicked)??;
+        let (store, snapshots, keys) = disk?;
+        let registry = Registry::open(&data, store.clone(), clock.clone(), registry_config(config, bound))?;
+        let (routers_in, routers) = mpsc::unbounded_channel();
+        let agent = cove_agent::start(cove_agent::Deps {
+            store: store.clone(),
+            registry: registry.clone(),
+            networks: Arc::new(networks),
+            snapshots: Arc::new(snapshots),
+            cgroups: Arc::new(cgroups),
+            clock: clock.clone(),
+            data,
+            run,
+            node: config.node.clone(),
+            shim_binary,
+            boot_id: cove_runtime::process::boot_id().map_err(ServeError::BootId)?,
+            host: host::limits(),
+            endpoint: Endpoint { inject: config.inject_endpoint, host_mode_url: bound.local_url() },
+            settings: Settings {
+                log_stream_max_bytes: config.log_stream_max_bytes,
+                log_node_max_bytes: config.log_node_max_bytes,
+                stopped_keep_millis: i64::try_from(config.stopped_task.as_millis()).unwrap_or(i64::MAX),
+            },
+            routers: routers_in,
+        });
+        Ok(Self { store, clock, registry, keys, agent: Arc::new(agent), routers: Mutex::new(Some(routers)) })
+    }
+
+    /// Sockets of routers as they come up; there once.
+    pub(crate) fn take_routers(&self) -> Option<Routers> {
+        self.routers.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Ends the agent and closes the store. Containers go on.
+    pub(crate) async fn close(self) {
+        self.agent.stop().await;
+        self.store.close().await;
+    }
+}
+
+fn registry_config(config: &Config, bound: &Bound) -> RegistryConfig {
+    RegistryConfig {
+        own_hosts: bound.registry_hosts(config),
+        mirrors: config.registry_mirrors.clone(),
+        insecure_hosts: config.registry_insecure.clone(),
+        extra_ca: config.registry_extra_ca.clone(),
+        docker_config: config.docker_config.clone(),
+        ..RegistryConfig::default()
+    }
+}
+
+/// Removes what a server of this node has in the kernel, without asking tasks: for an ephemeral server.
+pub(crate) fn remove_everything(config: &Config) -> Result<(), ServeError> {
+    // Processes first: they hold the networks and the mounts.
+    NodeCgroups::open(&config.node)?.remove_all()?;
+    Networks::open(network_config(config))?.remove_all()?;
+    cove_shim::binary::withdraw(&config.run_dir);
+    Ok(())
+}
