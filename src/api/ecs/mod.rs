@@ -9,6 +9,8 @@
 //! Where to look: `definition/` checks and keeps task definitions, `task/` runs and shows tasks, `reference` says what a
 //! name or ARN means, `page` cuts listings.
 
+#![allow(clippy::needless_pass_by_value, reason = "handlers own their input: the adapters hand it over")]
+
 mod attribute;
 mod cluster;
 mod definition;
@@ -21,6 +23,9 @@ mod tag;
 mod task;
 mod unsupported;
 mod wire;
+
+#[cfg(test)]
+mod tests;
 
 pub use task::purge;
 pub use unsupported::{FIELDS, Field};

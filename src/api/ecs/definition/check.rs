@@ -174,10 +174,10 @@ fn check_task_members(document: &TaskDefinitionDocument, mode: NetworkMode) -> R
             return Err(EcsError::client("Placement constraint of type 'memberOf' requires an expression."));
         }
     }
-    if let Some(storage) = &document.ephemeral_storage {
-        if !storage.size_in_gi_b.is_some_and(|gib| (21..=200).contains(&gib)) {
-            return Err(EcsError::client("Ephemeral storage size must be between 21 and 200 GiB."));
-        }
+    if let Some(storage) = &document.ephemeral_storage
+        && !storage.size_in_gi_b.is_some_and(|gib| (21..=200).contains(&gib))
+    {
+        return Err(EcsError::client("Ephemeral storage size must be between 21 and 200 GiB."));
     }
     if let Some(proxy) = &document.proxy_configuration {
         if mode != NetworkMode::Awsvpc {

@@ -62,15 +62,16 @@ fn check_kinds(volume: &Volume) -> Result<(), EcsError> {
             return Err(EcsError::client("host.sourcePath should be an absolute path."));
         }
     }
-    if let Some(docker) = &volume.docker_volume_configuration {
-        if docker.autoprovision == Some(true) && docker.scope != Some(Scope::Shared) {
-            return Err(EcsError::client("Autoprovision can only be specified for shared volumes."));
-        }
+    if let Some(docker) = &volume.docker_volume_configuration
+        && docker.autoprovision == Some(true)
+        && docker.scope != Some(Scope::Shared)
+    {
+        return Err(EcsError::client("Autoprovision can only be specified for shared volumes."));
     }
-    if let Some(efs) = &volume.efs_volume_configuration {
-        if efs.transit_encryption_port.is_some_and(|port| u16::try_from(port).is_err()) {
-            return Err(EcsError::client("Invalid 'transitEncryptionPort' setting for volume."));
-        }
+    if let Some(efs) = &volume.efs_volume_configuration
+        && efs.transit_encryption_port.is_some_and(|port| u16::try_from(port).is_err())
+    {
+        return Err(EcsError::client("Invalid 'transitEncryptionPort' setting for volume."));
     }
     Ok(())
 }

@@ -75,13 +75,13 @@ pub(crate) fn size(
 fn container_memory(container: &ContainerDefinition, given: Option<&ContainerOverride>) -> Result<i32, EcsError> {
     let hard = given.and_then(|it| it.memory).or(container.memory);
     let soft = given.and_then(|it| it.memory_reservation).or(container.memory_reservation);
-    if let (Some(hard), Some(soft)) = (hard, soft) {
-        if soft > hard {
-            return Err(EcsError::client(format!(
-                "Invalid setting for container '{}'. 'memory' must be greater than or equal to 'memoryReservation'.",
-                container.name.as_deref().unwrap_or_default()
-            )));
-        }
+    if let (Some(hard), Some(soft)) = (hard, soft)
+        && soft > hard
+    {
+        return Err(EcsError::client(format!(
+            "Invalid setting for container '{}'. 'memory' must be greater than or equal to 'memoryReservation'.",
+            container.name.as_deref().unwrap_or_default()
+        )));
     }
     Ok(soft.or(hard).unwrap_or(0))
 }

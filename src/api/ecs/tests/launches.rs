@@ -1,0 +1,183 @@
+use cove_base::Timestamp;
+use cove_model::logs::{LogGroup, LogStream};
+use cove_model::task::{Task, TaskStatus};
+use cove_store::{Prefix, Read, StoreError};
+use serde_json::{Value, json};
+
+use super::{Api, with};
+
+#[test]
+fn a_fargate_task_has_its_interface_from_the_start() {
+    let api = Api::new();
+    let run = api.web();
+    let out = api.done("RunTask", with(run, json!({"startedBy": "me", "enableECSManagedTags": true})));
+    let task = &out["tasks"][0];
+    assert_eq!((&task["lastStatus"], &task["desiredStatus"]), (&json!("PROVISIONING"), &json!("RUNNING")));
+    assert_eq!((&task["cpu"], &task["group"]), (&json!("256"), &json!("family:web")));
+    assert_eq!(task["tags"], json!([{"key": "aws:ecs:clusterName", "value": "default"}]));
+    let details = task["attachments"][0]["details"].as_array().expect("details");
+    let value = |name: &str| details.iter().find(|pair| pair["name"] == name).map(|pair| pair["value"].clone());
+    assert_eq!(
+        value("privateIPv4Address").as_ref(),
+        task["containers"][0]["networkInterfaces"][0].get("privateIpv4Address")
+    );
+    let listed = api.done("ListTasks", json!({"startedBy": "me"}));
+    assert_eq!(listed["taskArns"][0], task["taskArn"]);
+}
+
+#[test]
+fn a_client_token_stands_for_one_request() {
+    let api = Api::new();
+    let run = with(api.web(), json!({"clientToken": "t", "count": 2}));
+    let first = api.done("RunTask", run.clone());
+    let second = api.done("RunTask", run.clone());
+    assert_eq!(first["tasks"][1]["taskArn"], second["tasks"][1]["taskArn"]);
+    assert_eq!(api.done("ListTasks", json!({}))["taskArns"].as_array().map(Vec::len), Some(2));
+    let error = api.refused("RunTask", with(run, json!({"count": 1})));
+    assert!(error.starts_with("ConflictException"), "{error}");
+}
+
+#[test]
+fn what_does_not_fit_is_among_the_failures_and_leaves_nothing() {
+    let api = Api::new();
+    api.bridge("big", 3000);
+    let out = api.done("RunTask", json!({"taskDefinition": "big", "count": 2}));
+    assert_eq!(out["tasks"].as_array().map(Vec::len), Some(1));
+    assert_eq!(out["failures"][0]["reason"], "RESOURCE:MEMORY");
+    assert_eq!(api.done("ListTasks", json!({}))["taskArns"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn refusals_have_the_texts_of_ecs() {
+    let api = Api::new();
+    api.bridge("app", 64);
+    api.done("CreateCluster", json!({"clusterName": "empty"}));
+    let web = api.web();
+    let network = web["networkConfiguration"].clone();
+    let cases = [
+        (json!({"taskDefinition": "app", "cluster": "none"}), "ClusterNotFoundException: Cluster not found."),
+        (
+            json!({"taskDefinition": "app", "cluster": "empty"}),
+            "InvalidParameterException: No Container Instances were found in your cluster.",
+        ),
+        (
+            json!({"taskDefinition": "app", "launchType": "FARGATE"}),
+            "InvalidParameterException: Task definition does not support launch_type FARGATE.",
+        ),
+        (
+            json!({"taskDefinition": "app", "networkConfiguration": network}),
+            "InvalidParameterException: Network Configuration is not valid for the given networkMode of this task definition.",
+        ),
+        (
+            json!({"taskDefinition": "web"}),
+            "InvalidParameterException: Network Configuration must be provided when networkMode 'awsvpc' is specified.",
+        ),
+        (
+            with(web.clone(), json!({"launchType": "EC2", "platformVersion": "1.4.0"})),
+            "InvalidParameterException: The platform version must be null when specifying an EC2 launch type.",
+        ),
+        (
+            with(web.clone(), json!({"platformVersion": "9"})),
+            "PlatformUnknownException: The specified platform version does not exist.",
+        ),
+        (
+            with(web.clone(), json!({"overrides": {"containerOverrides": [{"name": "x"}]}})),
+            "InvalidParameterException: Override for container named x is not a container in the TaskDefinition.",
+        ),
+        (
+            with(web.clone(), json!({"capacityProviderStrategy": [{"capacityProvider": "FARGATE"}]})),
+            "InvalidParameterException: Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.",
+        ),
+        (
+            json!({"taskDefinition": "app", "placementConstraints": [{"type": "memberOf", "expression": "attribute:stack == blue"}]}),
+            "MemberOf placement constraint unsatisfied.",
+        ),
+    ];
+    for (input, expected) in cases {
+        let got = match api.call("RunTask", input.clone()) {
+            Ok(out) => out["failures"][0]["reason"].as_str().unwrap_or("nothing").to_owned(),
+            Err(error) => error,
+        };
+        assert_eq!(got, expected, "{input}");
+    }
+    let role = with(web, json!({"overrides": {"taskRoleArn": "arn:aws:iam::000000000000:role/none"}}));
+    let error = api.refused("RunTask", role);
+    assert!(
+        error.starts_with("ClientException: ECS was unable to assume the role 'arn:aws:iam::000000000000:role/none'"),
+        "{error}"
+    );
+}
+
+#[test]
+fn log_streams_are_made_with_the_task_where_their_group_is() {
+    let api = Api::new();
+    let container = |name: &str, group: &str, create: &str| {
+        json!({"name": name, "image": "x", "memory": 64, "logConfiguration": {"logDriver": "awslogs", "options": {
+            "awslogs-group": group, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "ecs", "awslogs-create-group": create}}})
+    };
+    api.done(
+        "RegisterTaskDefinition",
+        json!({"family": "app", "containerDefinitions": [container("a", "/made", "true"), container("b", "/absent", "false")]}),
+    );
+    api.done("RunTask", json!({"taskDefinition": "app"}));
+    let (groups, streams, tasks) = api.cx.store.read(|view| {
+        let all = Prefix::all();
+        (view.scan::<LogGroup>(&all), view.scan::<LogStream>(&all), view.scan::<Task>(&all))
+    });
+    assert_eq!(groups.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["/made"]);
+    assert_eq!(streams.len(), 1);
+    assert_eq!(streams[0].name, format!("ecs/a/{}", tasks[0].id));
+    assert!(tasks[0].containers.iter().all(|container| container.log.is_some()));
+}
+
+#[test]
+fn a_stop_is_recorded_once_with_its_reason() {
+    let api = Api::new();
+    let run = api.web();
+    let arn = api.done("RunTask", run)["tasks"][0]["taskArn"].clone();
+    let stopped = api.done("StopTask", json!({"task": arn, "reason": "enough"}));
+    assert_eq!(stopped["task"]["stoppedReason"], "enough");
+    assert_eq!((&stopped["task"]["stopCode"], &stopped["task"]["version"]), (&json!("UserInitiated"), &json!(2)));
+    let again = api.done("StopTask", json!({"task": arn}));
+    assert_eq!((&again["task"]["stoppedReason"], &again["task"]["version"]), (&json!("enough"), &json!(2)));
+    assert_eq!(api.done("ListTasks", json!({}))["taskArns"], json!([]));
+    assert_eq!(api.done("ListTasks", json!({"desiredStatus": "STOPPED"}))["taskArns"], json!([arn]));
+    let missing = api.refused("StopTask", json!({"task": "0123456789abcdef0123456789abcdef"}));
+    assert_eq!(missing, "InvalidParameterException: The referenced task was not found.");
+}
+
+#[test]
+fn stopped_tasks_are_seen_for_an_hour() {
+    let api = Api::new();
+    let run = api.web();
+    let arn = api.done("RunTask", run)["tasks"][0]["taskArn"].clone();
+    let stopped_at = Timestamp(1_700_000_000_000);
+    let stop = move |tx: &mut cove_store::Tx<'_>| {
+        let mut task = (*tx.scan::<Task>(&Prefix::all())[0]).clone();
+        task.observed.status = TaskStatus::Stopped;
+        task.observed.stopped_at = Some(stopped_at);
+        tx.put(task);
+        Ok::<_, StoreError>(())
+    };
+    api.cx.store.write_blocking(stop).expect("a stopped task");
+    let seen = || {
+        api.cx.store.write_blocking(crate::ecs::purge).expect("a purge");
+        api.done("DescribeTasks", json!({"tasks": [arn]}))["tasks"].as_array().map(Vec::len)
+    };
+    api.cx.clock.advance(59 * 60 * 1000);
+    assert_eq!(seen(), Some(1));
+    api.cx.clock.advance(60 * 1000);
+    assert_eq!(seen(), Some(0));
+}
+
+#[test]
+fn start_task_goes_to_the_named_instance() {
+    let api = Api::new();
+    api.bridge("app", 64);
+    let arn = api.done("ListContainerInstances", json!({}))["containerInstanceArns"][0].clone();
+    let started = api.done("StartTask", json!({"taskDefinition": "app", "containerInstances": [arn]}));
+    assert_eq!(started["tasks"][0]["containerInstanceArn"], arn);
+    api.done("UpdateContainerInstancesState", json!({"containerInstances": [arn], "status": "DRAINING"}));
+    let refused: Value = api.done("StartTask", json!({"taskDefinition": "app", "containerInstances": [arn]}));
+    assert_eq!(refused["failures"][0]["reason"], "INACTIVE");
+}
