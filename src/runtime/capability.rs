@@ -107,6 +107,32 @@ pub fn bounding() -> Capabilities {
     Capabilities(u64::from_str_radix(mask.trim(), 16).unwrap_or(0))
 }
 
+#[repr(C)]
+struct Header {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Data {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// Two data blocks of 32 bits each.
+const VERSION_3: u32 = 0x2008_0522;
+
+/// The permitted set of the calling thread, without `/proc`: inside a container that is the container's.
+pub(crate) fn permitted() -> Capabilities {
+    let header = Header { version: VERSION_3, pid: 0 };
+    let mut data = [Data::default(), Data::default()];
+    // SAFETY: version 3 fills in two data blocks, which is what these are.
+    unsafe { libc::syscall(libc::SYS_capget, &raw const header, data.as_mut_ptr()) };
+    Capabilities(u64::from(data[1].permitted) << 32 | u64::from(data[0].permitted))
+}
+
 /// Takes everything outside `keep` out of the bounding set of the calling thread. Does not allocate.
 pub(crate) fn drop_bounding(keep: Capabilities) -> io::Result<()> {
     for number in 0..64 {
@@ -135,19 +161,6 @@ pub(crate) fn clear_ambient() -> io::Result<()> {
 
 /// Sets the calling thread's effective and permitted sets; nothing is inheritable. Does not allocate.
 pub(crate) fn set(effective: Capabilities, permitted: Capabilities) -> io::Result<()> {
-    #[repr(C)]
-    struct Header {
-        version: u32,
-        pid: i32,
-    }
-    #[repr(C)]
-    #[derive(Default)]
-    struct Data {
-        effective: u32,
-        permitted: u32,
-        inheritable: u32,
-    }
-    const VERSION_3: u32 = 0x2008_0522;
     #[allow(clippy::cast_possible_truncation, reason = "the two halves of a mask")]
     let halves = |mask: u64| (mask as u32, (mask >> 32) as u32);
     let ((effective_low, effective_high), (low, high)) = (halves(effective.0), halves(permitted.0));

@@ -15,6 +15,7 @@ use cove_base::paths::NodeName;
 use cove_runtime::cgroup::{CgroupError, NodeCgroups};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
@@ -97,7 +98,7 @@ pub async fn spawn(binary: &Path, spec: &TaskSpec) -> Result<Shim, ShimError> {
     loop {
         if let Ok(shim) = connect(&directory).await {
             // Somebody must reap it when it ends; the server may be long gone by then, which is fine too.
-            std::mem::drop(tokio::task::spawn(reap(child)));
+            drop(tokio::task::spawn(reap(child)));
             return Ok(shim);
         }
         if matches!(child.try_wait(), Ok(Some(_))) {
@@ -119,7 +120,9 @@ async fn reap(mut child: std::process::Child) {
     if let Ok(handle) = cove_runtime::process::PidFd::open(pid) {
         use std::os::fd::AsFd;
         let owned = handle.as_fd().try_clone_to_owned();
-        if let Ok(ready) = owned.and_then(|fd| tokio::io::unix::AsyncFd::with_interest(fd, Interest::READABLE)) {
+        // SAFETY: the registration owns its copy of the descriptor and ends before it is closed.
+        let register = |fd| Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?);
+        if let Ok(ready) = owned.and_then(register) {
             let _ = ready.readable().await;
         }
     }

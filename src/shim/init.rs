@@ -4,8 +4,7 @@
 //! there anyway, mounted read-only into the container.
 
 use std::ffi::OsString;
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitCode, ExitStatus};
+use std::process::{Command, ExitCode};
 
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -62,9 +61,4 @@ fn reap_until(child: Pid) -> Option<u8> {
         }
     }
     code
-}
-
-/// The number that ECS shows for a process that ended.
-pub(crate) fn exit_code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }

@@ -67,6 +67,22 @@ impl Group {
         &self.path
     }
 
+    /// The host's layout.
+    #[must_use]
+    pub const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whether the kernel can limit swap for this group.
+    #[must_use]
+    pub fn limits_swap(&self) -> bool {
+        let file = match self.layout {
+            Layout::V1(_) => "memory.memsw.limit_in_bytes",
+            Layout::V2(_) => "memory.swap.max",
+        };
+        self.layout.controller("memory", &self.path).is_some_and(|directory| directory.join(file).exists())
+    }
+
     /// Makes the group and what is above it, with every controller that limits need. Repeatable.
     ///
     /// # Errors

@@ -83,7 +83,7 @@ impl Layout {
 }
 
 impl Hierarchy {
-    pub(super) fn has(&self, controller: &str) -> bool {
+    pub(crate) fn has(&self, controller: &str) -> bool {
         self.controllers.iter().any(|one| one == controller)
     }
 }

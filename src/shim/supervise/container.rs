@@ -1,0 +1,179 @@
+//! One container of the task: where it is, and its way from Start to Exited.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use cove_base::Clock;
+use cove_runtime::cgroup::Group;
+use cove_runtime::container::{self, Namespace, Plan, Running, StartError, Streams};
+use cove_runtime::spec::ContainerSpec;
+
+use super::pump::Pump;
+use super::task::Shared;
+use crate::protocol::{ContainerState, ExitRecord, Phase};
+
+/// After the exit: how long a leaked grandchild may hold the pipes open.
+const DRAIN: Duration = Duration::from_millis(50);
+
+/// A container and what the shim holds for it.
+pub(super) struct Container {
+    pub(super) spec: ContainerSpec,
+    pub(super) state: ContainerState,
+    pub(super) running: Option<Running>,
+    pub(super) pump: Option<Pump>,
+    /// The writing end of an open stdin.
+    stdin: Option<OwnedFd>,
+    /// When SIGKILL follows the stop signal.
+    pub(super) kill_at: Option<Instant>,
+    /// Set with the exit: when draining ends.
+    pub(super) drain_until: Option<Instant>,
+    exit_code: i32,
+}
+
+/// What all containers of the task have in common.
+pub(super) struct Place<'a> {
+    pub(super) directory: &'a Path,
+    pub(super) group: &'a Group,
+    pub(super) network: &'a Namespace,
+    pub(super) shared: &'a Shared,
+    pub(super) program: &'a Path,
+}
+
+impl Place<'_> {
+    fn plan<'b>(&'b self, spec: &'b ContainerSpec) -> Plan<'b> {
+        Plan {
+            spec,
+            bundle: bundle(self.directory, &spec.name),
+            task_group: self.group,
+            network: self.network.clone(),
+            pid: self.shared.pid.clone(),
+            ipc: self.shared.ipc.clone(),
+            shared_shm: self.shared.shm.clone(),
+            init_binary: spec.init.then(|| self.program.to_owned()),
+        }
+    }
+}
+
+/// The directory of a container below the task's.
+pub(super) fn bundle(directory: &Path, container: &str) -> PathBuf {
+    directory.join(format!("c.{container}"))
+}
+
+impl Container {
+    pub(super) fn new(spec: ContainerSpec) -> Self {
+        let state = ContainerState { name: spec.name.clone(), attempt: spec.attempt, phase: Phase::Waiting };
+        let (running, pump, stdin, kill_at, drain_until) = (None, None, None, None, None);
+        Self { spec, state, running, pump, stdin, kill_at, drain_until, exit_code: 0 }
+    }
+
+    /// Alive or still being drained.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.state.phase, Phase::Running { .. })
+    }
+
+    /// Starts this attempt; a failure is an exit without code.
+    pub(super) fn start(&mut self, attempt: u32, place: &Place<'_>, clock: &Clock) -> Option<ExitRecord> {
+        self.state.attempt = attempt;
+        self.exit_code = 0;
+        match self.try_start(place) {
+            Ok(running) => {
+                self.state.phase = Phase::Running { pid: running.pid, started_at: clock.now() };
+                self.running = Some(running);
+                None
+            }
+            Err(error) => {
+                self.pump = None;
+                Some(self.record(clock, None, false, Some(error)))
+            }
+        }
+    }
+
+    fn try_start(&mut self, place: &Place<'_>) -> Result<Running, StartError> {
+        let prepare = |source: io::Error| StartError::Prepare { path: PathBuf::from("standard streams"), source };
+        let (stdout, stdout_write) = pipe().map_err(prepare)?;
+        let (stderr, stderr_write) = pipe().map_err(prepare)?;
+        let (stdin, keep) = if self.spec.stdin_open {
+            let (read, write) = pipe().map_err(prepare)?;
+            (read, Some(write))
+        } else {
+            (std::fs::File::open("/dev/null").map_err(prepare)?.into(), None)
+        };
+        self.pump = Some(Pump::new(stdout, stderr, self.spec.log.as_ref()));
+        let streams = Streams { stdin, stdout: stdout_write, stderr: stderr_write };
+        let running = container::start(&place.plan(&self.spec), streams)?;
+        self.stdin = keep;
+        Ok(running)
+    }
+
+    /// The stop signal now; the kill follows by [`Container::kill_at`].
+    pub(super) fn stop(&mut self, group: &Group) {
+        let Some(running) = self.running.as_ref().filter(|_| self.drain_until.is_none()) else { return };
+        if self.kill_at.is_some() {
+            return;
+        }
+        let timeout = Duration::from_secs(u64::from(self.spec.stop_timeout_secs));
+        if timeout.is_zero() || self.spec.stop_signal == libc::SIGKILL {
+            return self.kill(group);
+        }
+        let _ = running.handle.signal(self.spec.stop_signal);
+        self.kill_at = Some(Instant::now() + timeout);
+    }
+
+    /// SIGKILL to everything in the container.
+    pub(super) fn kill(&mut self, group: &Group) {
+        if let Some(running) = &self.running {
+            let _ = running.handle.signal(libc::SIGKILL);
+            group.container(&self.spec.name).kill();
+        }
+        self.kill_at = None;
+    }
+
+    /// The program has ended: takes its status. What it left behind dies with it, as in a pid namespace of its own.
+    pub(super) fn reap(&mut self, group: &Group) {
+        let Some(running) = &self.running else { return };
+        if let Some(code) = super::task::wait(running.handle.as_fd().as_raw_fd()) {
+            self.exit_code = code;
+            self.kill_at = None;
+            self.drain_until = Some(Instant::now() + DRAIN);
+            group.container(&self.spec.name).kill();
+        }
+    }
+
+    /// Whether nothing more is to be read, or not waited for.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drain_until.is_some_and(|until| Instant::now() >= until || self.pump.as_ref().is_none_or(Pump::has_ended))
+    }
+
+    /// The record of the end; the group must still be there, because the count of OOM kills goes with it.
+    pub(super) fn finish(&mut self, group: &Group, clock: &Clock) -> ExitRecord {
+        if let Some(mut pump) = self.pump.take() {
+            pump.close(clock.now());
+        }
+        let oom_killed = group.container(&self.spec.name).oom_kills() > 0;
+        let record = self.record(clock, Some(self.exit_code), oom_killed, None);
+        (self.running, self.stdin, self.drain_until) = (None, None, None);
+        record
+    }
+
+    fn record(&self, clock: &Clock, exit_code: Option<i32>, oom_killed: bool, error: Option<StartError>) -> ExitRecord {
+        let started_at = match &self.state.phase {
+            Phase::Running { started_at, .. } => Some(*started_at),
+            Phase::Waiting | Phase::Exited(_) => None,
+        };
+        ExitRecord {
+            container: self.spec.name.clone(),
+            attempt: self.state.attempt,
+            started_at,
+            stopped_at: clock.now(),
+            exit_code,
+            oom_killed,
+            error: error.map(|error| format!("CannotStartContainerError: {}", cove_base::error::chain(&error))),
+        }
+    }
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)?)
+}
