@@ -43,11 +43,11 @@ impl Default for Limits {
 
 /// What was unpacked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Unpacked {
-    pub entries: u64,
-    pub bytes: u64,
+pub(super) struct Unpacked {
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
     /// Device nodes that were left out.
-    pub skipped_devices: u64,
+    pub(super) skipped_devices: u64,
     /// Directories that the archive names only as parents: their mode and owner come from the layers below.
     pub(super) implied: Vec<Vec<u8>>,
 }
