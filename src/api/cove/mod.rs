@@ -52,7 +52,7 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
 }
 
 fn is_owner(cx: &RawContext) -> bool {
-    let from_outside = matches!(*cx.listener, ListenerKind::Public { .. });
+    let from_outside = matches!(cx.listener, ListenerKind::Public { .. });
     let by_owner = cx.identity.as_ref().is_some_and(|identity| match identity.caller.kind {
         CallerKind::Root | CallerKind::Dev => true,
         CallerKind::Role => false,
