@@ -141,11 +141,11 @@ pub(crate) fn drop_bounding(keep: Capabilities) -> io::Result<()> {
         if held < 0 {
             return Ok(());
         }
+        if held == 0 || keep.has(number) {
+            continue;
+        }
         // SAFETY: as above.
-        if held == 1
-            && !keep.has(number)
-            && unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) } != 0
-        {
+        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) } != 0 {
             return Err(io::Error::last_os_error());
         }
     }

@@ -55,11 +55,21 @@ fn check(result: libc::c_int) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Undoes what the Rust runtime and our parents did to signals: an ignored SIGPIPE or a blocked signal would be inherited.
+/// Undoes what the Rust runtime and our parents did to signals: an ignored SIGPIPE, a nohup or a blocked signal would be
+/// inherited by the container.
 pub(crate) fn reset_signals() {
+    const LAST: libc::c_int = 64;
+    const SET_BYTES: usize = 8;
+    // The kernel's own structure, all zero: default action, no flags, no mask.
+    let default = [0u64; 4];
+    for signal in 1..=LAST {
+        // SAFETY: raw, because glibc refuses its own two signals; the structure is live, KILL and STOP merely fail.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), std::ptr::null_mut::<u64>(), SET_BYTES)
+        };
+    }
     // SAFETY: plain signal calls with a set of our own.
     unsafe {
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());

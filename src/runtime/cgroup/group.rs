@@ -143,10 +143,10 @@ impl Group {
             Layout::V1(_) => ("memory.memsw.limit_in_bytes", bytes.to_string()),
             Layout::V2(_) => ("memory.swap.max", "0".to_owned()),
         };
-        if let Some(directory) = self.layout.controller("memory", &self.path) {
-            if let Err(error) = fs::write(directory.join(file), value) {
-                tracing::debug!(%error, path = self.path, "no swap limit");
-            }
+        if let Some(directory) = self.layout.controller("memory", &self.path)
+            && let Err(error) = fs::write(directory.join(file), value)
+        {
+            tracing::debug!(%error, path = self.path, "no swap limit");
         }
     }
 
@@ -345,10 +345,10 @@ fn delegate_controllers(directory: &Path) {
     let file = directory.join("cgroup.subtree_control");
     let present = fs::read_to_string(&file).unwrap_or_default();
     for controller in ["cpuset", "cpu", "io", "memory", "pids"] {
-        if !present.split_whitespace().any(|one| one == controller) {
-            if let Err(error) = fs::write(&file, format!("+{controller}")) {
-                tracing::debug!(%error, controller, path = %file.display(), "controller not switched on");
-            }
+        if !present.split_whitespace().any(|one| one == controller)
+            && let Err(error) = fs::write(&file, format!("+{controller}"))
+        {
+            tracing::debug!(%error, controller, path = %file.display(), "controller not switched on");
         }
     }
 }

@@ -45,9 +45,11 @@ pub(super) fn all() -> Vec<Node> {
                 continue;
             }
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => waiting.push(path),
+                Ok(kind) if kind.is_dir() => {
+                    waiting.push(path);
+                }
                 Ok(kind) if kind.is_char_device() || kind.is_block_device() => {
-                    found.extend(node(&path, &path, "rwm").ok().flatten())
+                    found.extend(node(&path, &path, "rwm").ok().flatten());
                 }
                 _ => {}
             }

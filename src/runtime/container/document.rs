@@ -64,7 +64,7 @@ fn linux(plan: &Plan<'_>) -> Result<Value, StartError> {
     let mut linux = json!({
         "namespaces": namespaces(plan),
         "cgroupsPath": plan.group().path(),
-        "resources": resources(plan, rules),
+        "resources": resources(plan, &rules),
         "devices": nodes.iter().map(|node| node.document()).collect::<Vec<_>>(),
         "sysctl": spec.sysctls,
     });
@@ -91,7 +91,7 @@ fn namespaces(plan: &Plan<'_>) -> Vec<Value> {
 }
 
 /// Swap is limited with every memory limit: left alone, a container could use all of the host's.
-fn resources(plan: &Plan<'_>, devices: Vec<Value>) -> Value {
+fn resources(plan: &Plan<'_>, devices: &[Value]) -> Value {
     let wishes = &plan.spec.resources;
     let mut memory = Map::new();
     let mut put = |key: &str, value: Option<u64>| value.map(|value| memory.insert(key.to_owned(), json!(value)));

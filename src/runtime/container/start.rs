@@ -145,7 +145,7 @@ fn try_start(plan: &Plan<'_>, streams: Streams) -> Result<Running, StartError> {
     };
     let pid = create(plan, executor, streams).map_err(|create| told(&errors).unwrap_or(create))?;
     let handle = PidFd::open(pid).map_err(StartError::Process)?;
-    let begun = begin(plan, errors, errors_write);
+    let begun = begin(plan, &errors, errors_write);
     if let Err(error) = begun {
         let _ = handle.signal(libc::SIGKILL);
         return Err(error);
@@ -176,7 +176,7 @@ fn create(plan: &Plan<'_>, executor: RestrictedExecutor, streams: Streams) -> Re
     container.pid().map(nix::unistd::Pid::as_raw).ok_or(StartError::Create("no process".to_owned()))
 }
 
-fn begin(plan: &Plan<'_>, errors: OwnedFd, errors_write: OwnedFd) -> Result<(), StartError> {
+fn begin(plan: &Plan<'_>, errors: &OwnedFd, errors_write: OwnedFd) -> Result<(), StartError> {
     drop(errors_write);
     refuse_tun(plan);
     let mut notify = NotifySocket::new(plan.bundle.join("state").join("c").join(NOTIFY_FILE));
@@ -187,7 +187,7 @@ fn begin(plan: &Plan<'_>, errors: OwnedFd, errors_write: OwnedFd) -> Result<(), 
         match poll(&mut wait, timeout) {
             Ok(0) => return Err(StartError::Silent),
             Err(nix::errno::Errno::EINTR) => {}
-            Ok(_) => return told(&errors).map_or(Ok(()), Err),
+            Ok(_) => return told(errors).map_or(Ok(()), Err),
             Err(error) => return Err(StartError::Process(error.into())),
         }
     }
@@ -208,10 +208,9 @@ fn refuse_tun(plan: &Plan<'_>) {
     if plan.spec.privileged || asked {
         return;
     }
-    if let (layout @ Layout::V1(_), group) = (plan.task_group.layout(), plan.group()) {
-        if let Some(directory) = layout.controller("devices", group.path()) {
-            let _ = fs::write(directory.join("devices.deny"), "c 10:200 rwm");
-        }
+    let (layout, group) = (plan.task_group.layout(), plan.group());
+    if let (Layout::V1(_), Some(directory)) = (layout, layout.controller("devices", group.path())) {
+        let _ = fs::write(directory.join("devices.deny"), "c 10:200 rwm");
     }
 }
 
@@ -272,10 +271,10 @@ fn first_line(error: &dyn std::error::Error) -> String {
 
 /// Takes away what a container or a failed start left: processes, cgroup, state, root mount. Repeatable.
 pub fn remove(bundle: &Path, group: &Group) {
-    if group.exists() {
-        if let Err(error) = group.kill_and_wait().and_then(|()| group.remove()) {
-            tracing::warn!(error = cove_base::error::chain(&error), "container group not removed");
-        }
+    if group.exists()
+        && let Err(error) = group.kill_and_wait().and_then(|()| group.remove())
+    {
+        tracing::warn!(error = cove_base::error::chain(&error), "container group not removed");
     }
     let _ = fs::remove_dir_all(bundle.join("state"));
     let _ = fs::remove_file(bundle.join("config.json"));

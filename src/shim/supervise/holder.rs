@@ -80,10 +80,12 @@ fn erase_arguments() {
     let fields: Vec<&str> = stat.rsplit_once(") ").map_or(Vec::new(), |(_, rest)| rest.split(' ').collect());
     // Fields 48 and 49 of proc(5); the split begins with field 3.
     let address = |at: usize| fields.get(at - 3).and_then(|text| text.trim().parse::<usize>().ok());
-    if let (Some(from), Some(to)) = (address(48), address(49)) {
-        if from != 0 && to > from && to - from < 1 << 20 {
-            // SAFETY: the kernel put the arguments of this very process there, writable; nobody reads them any more.
-            unsafe { std::ptr::write_bytes(from as *mut u8, 0, to - from) };
-        }
+    if let (Some(from), Some(to)) = (address(48), address(49))
+        && from != 0
+        && to > from
+        && to - from < 1 << 20
+    {
+        // SAFETY: the kernel put the arguments of this very process there, writable; nobody reads them any more.
+        unsafe { std::ptr::write_bytes(from as *mut u8, 0, to - from) };
     }
 }

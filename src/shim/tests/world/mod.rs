@@ -1,6 +1,6 @@
 //! A small world for shims: a root made of the host's static busybox, directories, a node name; all gone when dropped.
 
-#![allow(dead_code, reason = "each user needs another part")]
+#![allow(dead_code, unreachable_pub, reason = "each user needs another part")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,327 @@
+//! Real containers in a real kernel, without a server. Needs root and busybox-static.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers")]
+
+mod world;
+
+use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use cove_runtime::spec::{ContainerSpec, SharedNamespace};
+use cove_shim::client::{self, Shim, ShimError};
+use cove_shim::journal;
+use cove_shim::protocol::{Event, ExitRecord, HeldPort, Phase, Request, TaskSpec};
+use world::World;
+
+/// The example has the personalities that a shim needs.
+fn binary() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.parent().unwrap().parent().unwrap().join("examples/run_one")
+}
+
+async fn next(shim: &mut Shim) -> Event {
+    let event = tokio::time::timeout(Duration::from_secs(30), shim.next()).await.expect("an event in time");
+    event.unwrap().expect("the shim is there")
+}
+
+async fn exit(shim: &mut Shim, name: &str) -> ExitRecord {
+    loop {
+        if let Event::Changed(state) = next(shim).await
+            && let (true, Phase::Exited(record)) = (state.name == name, state.phase)
+        {
+            return record;
+        }
+    }
+}
+
+async fn up(spec: &TaskSpec) -> Shim {
+    let mut shim = client::spawn(&binary(), spec).await.unwrap();
+    shim.subscribe().await.unwrap();
+    shim
+}
+
+async fn start(shim: &Shim, name: &str) {
+    shim.send(&Request::Start { container: name.to_owned(), attempt: 0 }).await.unwrap();
+}
+
+/// Waits until the container has written this.
+async fn wait_for(world: &World, name: &str, text: &str) {
+    let begun = Instant::now();
+    while !world.log(name).contains(text) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "log is {}", world.log(name));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn finish(mut shim: Shim, world: &World, spec: &TaskSpec) {
+    shim.send(&Request::Finish).await.unwrap();
+    while let Ok(Some(event)) = shim.next().await {
+        assert!(!matches!(event, Event::Refused { .. }), "{event:?}");
+    }
+    let begun = Instant::now();
+    while spec.directory.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the task directory stays");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(world.groups().inventory().is_empty());
+}
+
+/// Runs a script as the only container, changed as asked, to its end.
+async fn script(text: &str, change: impl FnOnce(&mut ContainerSpec)) -> (ExitRecord, String) {
+    let world = World::new();
+    let mut container = world.container("main", &["sh", "-c", text]);
+    change(&mut container);
+    let spec = world.task(vec![container]);
+    let mut shim = up(&spec).await;
+    start(&shim, "main").await;
+    let record = exit(&mut shim, "main").await;
+    assert_eq!(journal::read(&spec.exits), std::slice::from_ref(&record));
+    finish(shim, &world, &spec).await;
+    (record, world.log("main"))
+}
+
+#[tokio::test]
+async fn a_program_ends_with_its_own_code_and_its_output_is_kept() {
+    let (record, log) = script("echo out; echo err >&2; exit 3", |_| {}).await;
+    assert_eq!((record.exit_code, record.error), (Some(3), None));
+    assert!(log.contains("out") && log.contains("err"), "{log}");
+}
+
+#[tokio::test]
+async fn root_has_dockers_capabilities_the_filter_and_clean_signals() {
+    // No shell in between: it would ignore signals of its own.
+    let args = ["grep", "-E", "Cap|Seccomp:|NoNew|Sig", "/proc/self/status"].map(ToOwned::to_owned);
+    let (_, log) = script("", |one| one.args = args.to_vec()).await;
+    for line in ["CapEff:\t00000000a80425fb", "CapBnd:\t00000000a80425fb", "CapAmb:\t0000000000000000", "Seccomp:\t2"] {
+        assert!(log.contains(line), "{line} in {log}");
+    }
+    for line in ["NoNewPrivs:\t0", "SigIgn:\t0000000000000000", "SigBlk:\t0000000000000000"] {
+        assert!(log.contains(line), "{line} in {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_has_groups_and_no_capabilities() {
+    let text = "id; echo home $HOME; grep -E 'CapEff|CapPrm|Seccomp:|NoNew' /proc/self/status";
+    let (_, log) = script(text, |one| {
+        one.user = "app".to_owned();
+        one.no_new_privileges = true;
+    })
+    .await;
+    assert!(log.contains("uid=1000(app) gid=1000(app)") && log.contains("2000(extra)"), "{log}");
+    assert!(log.contains("CapEff:\t0000000000000000") && log.contains("CapPrm:\t0000000000000000"), "{log}");
+    assert!(log.contains("NoNewPrivs:\t1") && log.contains("Seccomp:\t2") && log.contains("home /home/app"), "{log}");
+}
+
+#[tokio::test]
+async fn new_namespaces_mounts_and_foreign_devices_are_refused() {
+    let text = "unshare -U true; echo u=$?; mount -t tmpfs x /tmp; echo m=$?; mknod /tmp/vda b 253 0 && head -c1 /tmp/vda; \
+                echo d=$?; echo 1 > /proc/sys/kernel/panic; echo s=$?; touch /sys/x; echo y=$?";
+    let (_, log) = script(text, |_| {}).await;
+    for line in ["u=1", "m=1", "d=1", "s=1", "y=1"] {
+        assert!(log.contains(line), "{line} in {log}");
+    }
+    assert!(log.contains("Operation not permitted"), "{log}");
+}
+
+#[tokio::test]
+async fn a_missing_program_is_told_in_dockers_words() {
+    let (record, _) = script("", |one| one.args = vec!["no-such".to_owned()]).await;
+    let error = record.error.unwrap();
+    assert!(error.starts_with("CannotStartContainerError: "), "{error}");
+    assert!(error.ends_with("exec: \"no-such\": executable file not found in $PATH"), "{error}");
+    assert_eq!((record.exit_code, record.started_at), (None, None));
+}
+
+#[tokio::test]
+async fn an_unknown_user_is_an_error_and_a_missing_directory_is_made() {
+    let (record, _) = script("true", |one| one.user = "nobody-here".to_owned()).await;
+    assert!(record.error.unwrap().contains("nobody-here"));
+    let (record, log) = script("pwd; touch /x || echo read-only", |one| {
+        one.cwd = "/made/here".to_owned();
+        one.read_only_root = true;
+    })
+    .await;
+    assert_eq!(record.error, None);
+    assert!(log.contains("/made/here") && log.contains("read-only"), "{log}");
+}
+
+#[tokio::test]
+async fn limits_hold_and_an_oom_kill_is_flagged() {
+    let text = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; \
+                for i in $(seq 40); do sleep 5 & done; exec tail /dev/zero";
+    let (record, log) = script(text, |one| {
+        one.resources.memory_bytes = Some(32 << 20);
+        one.resources.pids = Some(20);
+    })
+    .await;
+    assert!(log.contains("33554432"), "{log}");
+    assert!(record.oom_killed || log.contains("fork"), "{record:?} {log}");
+    let (record, _) = script("exec tail /dev/zero", |one| one.resources.memory_bytes = Some(32 << 20)).await;
+    assert_eq!((record.exit_code, record.oom_killed), (Some(137), true));
+    let (_, log) = script("for i in $(seq 40); do sleep 5 & done", |one| one.resources.pids = Some(20)).await;
+    assert!(log.contains("can't fork"), "{log}");
+}
+
+#[tokio::test]
+async fn stop_asks_first_and_kills_after_the_timeout() {
+    let world = World::new();
+    let polite =
+        world.container("polite", &["sh", "-c", "trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.05; done"]);
+    let mut deaf = world.container("deaf", &["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done"]);
+    deaf.stop_timeout_secs = 1;
+    let spec = world.task(vec![polite, deaf]);
+    let mut shim = up(&spec).await;
+    for name in ["polite", "deaf"] {
+        start(&shim, name).await;
+        wait_for(&world, name, "up").await;
+    }
+    shim.send(&Request::Finish).await.unwrap();
+    while !matches!(next(&mut shim).await, Event::Refused { what, .. } if what == "finish") {}
+    shim.send(&Request::StopAll).await.unwrap();
+    assert_eq!(exit(&mut shim, "polite").await.exit_code, Some(7));
+    assert_eq!(exit(&mut shim, "deaf").await.exit_code, Some(137));
+    assert!(world.log("polite").contains("bye"));
+    finish(shim, &world, &spec).await;
+}
+
+#[tokio::test]
+async fn a_command_runs_inside_with_the_containers_restrictions() {
+    let world = World::new();
+    let spec = world.task(vec![world.container("main", &["sleep", "100"])]);
+    let mut shim = up(&spec).await;
+    start(&shim, "main").await;
+    while !matches!(next(&mut shim).await, Event::Changed(state) if matches!(state.phase, Phase::Running { .. })) {}
+    for (user, effective) in [(None, "00000000a80425fb"), (Some("app".to_owned()), "0000000000000000")] {
+        let text = "ps; id; echo $GREETING $MORE; pwd; grep -E 'Cap|Seccomp:' /proc/self/status; exit 5";
+        let (output, streams) = streams();
+        let request = Request::Exec {
+            exec_id: "e".to_owned(),
+            container: "main".to_owned(),
+            args: ["sh", "-c", text].map(ToOwned::to_owned).to_vec(),
+            env: vec!["MORE=more".to_owned()],
+            user,
+            cwd: Some("/tmp".to_owned()),
+        };
+        shim.exec(&request, streams).await.unwrap();
+        assert!(matches!(next(&mut shim).await, Event::ExecStarted { .. }));
+        let Event::ExecExited { exit_code, .. } = next(&mut shim).await else { panic!("an end") };
+        let output = read(output);
+        assert_eq!(exit_code, 5, "{output}");
+        assert!(output.contains("sleep 100") && output.contains("hello more") && output.contains("/tmp"), "{output}");
+        let caps = format!("CapEff:\t{effective}");
+        assert!(output.contains(&caps) && output.contains("CapBnd:\t00000000a80425fb"), "{output}");
+        assert!(output.contains("Seccomp:\t2"), "{output}");
+    }
+    let request = Request::Exec {
+        exec_id: "f".to_owned(),
+        container: "main".to_owned(),
+        args: vec!["no-such".to_owned()],
+        env: Vec::new(),
+        user: None,
+        cwd: None,
+    };
+    shim.exec(&request, streams().1).await.unwrap();
+    let Event::Refused { why, .. } = next(&mut shim).await else { panic!("a refusal") };
+    assert_eq!(why, "exec: \"no-such\": executable file not found in $PATH");
+    shim.send(&Request::Kill { container: "main".to_owned() }).await.unwrap();
+    assert_eq!(exit(&mut shim, "main").await.exit_code, Some(137));
+    finish(shim, &world, &spec).await;
+}
+
+fn streams() -> (OwnedFd, [OwnedFd; 3]) {
+    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).unwrap();
+    let null = fs::File::open("/dev/null").unwrap();
+    (read, [null.into(), write.try_clone().unwrap(), write])
+}
+
+fn read(from: OwnedFd) -> String {
+    let mut text = String::new();
+    fs::File::from(from).read_to_string(&mut text).unwrap();
+    text
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_finds_the_same_container_and_a_dead_shim_is_told() {
+    let world = World::new();
+    let spec = world.task(vec![world.container("main", &["sleep", "100"])]);
+    let mut shim = up(&spec).await;
+    start(&shim, "main").await;
+    while !matches!(next(&mut shim).await, Event::Changed(state) if matches!(state.phase, Phase::Running { .. })) {}
+    drop(shim);
+    let mut shim = client::connect(&spec.directory).await.unwrap();
+    let state = shim.subscribe().await.unwrap();
+    assert!(matches!(state.containers[0].phase, Phase::Running { .. }));
+    let again = client::spawn(&binary(), &spec).await.unwrap();
+    drop(again);
+    assert_eq!(client::connect(&spec.directory).await.unwrap().subscribe().await.unwrap().shim_pid, state.shim_pid);
+
+    cove_runtime::process::PidFd::open(state.shim_pid).unwrap().signal(libc::SIGKILL).unwrap();
+    while let Ok(Some(_)) = shim.next().await {}
+    let begun = Instant::now();
+    while !matches!(client::connect(&spec.directory).await, Err(ShimError::Gone { .. })) {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+    assert!(journal::read(&spec.exits).is_empty());
+    assert_eq!(world.groups().inventory(), std::slice::from_ref(&world.task_id));
+    world.groups().remove_task(&world.task_id).unwrap();
+    assert!(world.groups().inventory().is_empty());
+}
+
+#[tokio::test]
+async fn containers_share_processes_and_memory_when_asked_and_an_init_reaps() {
+    let world = World::new();
+    let mut first = world.container("first", &["sh", "-c", "echo x > /dev/shm/mark; echo up; sleep 100"]);
+    first.init = true;
+    let second = world.container("second", &["sh", "-c", "ps; cat /dev/shm/mark; cat /proc/1/cmdline; exit 4"]);
+    let mut spec = world.task(vec![first, second]);
+    (spec.pid, spec.ipc) = (SharedNamespace::Task, SharedNamespace::Task);
+    let mut shim = up(&spec).await;
+    start(&shim, "first").await;
+    wait_for(&world, "first", "up").await;
+    start(&shim, "second").await;
+    assert_eq!(exit(&mut shim, "second").await.exit_code, Some(4));
+    let log = world.log("second");
+    assert!(log.contains("sleep 100") && log.contains("/dev/init") && log.contains('x'), "{log}");
+    assert!(!log.contains(&*spec.directory.to_string_lossy()), "{log}");
+    shim.send(&Request::Stop { container: "first".to_owned() }).await.unwrap();
+    assert_eq!(exit(&mut shim, "first").await.exit_code, Some(143));
+    finish(shim, &world, &spec).await;
+}
+
+#[tokio::test]
+async fn a_taken_port_stops_the_shim_and_says_which() {
+    let world = World::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let mut spec = world.task(vec![world.container("main", &["true"])]);
+    spec.held_ports = vec![HeldPort { port, udp: false }];
+    let error = client::spawn(&binary(), &spec).await.unwrap_err();
+    assert!(
+        matches!(&error, ShimError::Died { log } if log.contains(&format!("host port {port}/tcp is taken"))),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_shim_is_small() {
+    let world = World::new();
+    let spec = world.task(vec![world.container("main", &["sleep", "100"])]);
+    let mut shim = up(&spec).await;
+    start(&shim, "main").await;
+    while !matches!(next(&mut shim).await, Event::Changed(state) if matches!(state.phase, Phase::Running { .. })) {}
+    let pid = client::connect(&spec.directory).await.unwrap().subscribe().await.unwrap().shim_pid;
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let number = |key: &str| {
+        let line = rollup.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    println!("private dirty {} KiB, pss {} KiB", number("Private_Dirty"), number("Pss:"));
+    assert!(number("Private_Dirty") < 700, "{rollup}");
+    shim.send(&Request::Kill { container: "main".to_owned() }).await.unwrap();
+    exit(&mut shim, "main").await;
+    finish(shim, &world, &spec).await;
+}
