@@ -68,8 +68,11 @@ impl Client {
         let body = input.to_string().into_bytes();
         let response = self.signed("POST", "/", service.signing_name, &headers, body).await?;
         let status = response.status();
-        let answer: Value = serde_json::from_slice(&self.collect(response).await?)
-            .map_err(|_| CliError::Answer { what: operation.to_owned() })?;
+        let body = self.collect(response).await?;
+        // Operations without an output shape answer with no body at all.
+        let body: &[u8] = if body.is_empty() { b"{}" } else { &body };
+        let answer: Value =
+            serde_json::from_slice(body).map_err(|_| CliError::Answer { what: operation.to_owned() })?;
         if status.is_success() {
             return Ok(answer);
         }
