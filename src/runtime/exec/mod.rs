@@ -27,6 +27,8 @@ use crate::restriction::{self, Restriction};
 /// What and where.
 pub struct Command<'a> {
     pub container: &'a PidFd,
+    /// The same process by number: its resource limits are taken over.
+    pub pid: i32,
     pub group: &'a Group,
     pub restriction: &'a Restriction,
     pub uid: u32,
@@ -74,6 +76,7 @@ const STEPS: [&str; 9] = [
 pub fn run(command: &Command<'_>, streams: [OwnedFd; 3]) -> Result<Executed, ExecError> {
     let cwd = CString::new(command.cwd).map_err(|error| ExecError::Prepare(error.into()))?;
     let groups = command.group.procs_files();
+    let limits = limits(command.pid);
     let pipe = || nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|error| ExecError::Prepare(error.into()));
     let (reports, reports_write) = pipe()?;
     let (errors, errors_write) = pipe()?;
@@ -81,6 +84,7 @@ pub fn run(command: &Command<'_>, streams: [OwnedFd; 3]) -> Result<Executed, Exe
         command,
         cwd,
         groups,
+        limits,
         streams: [streams[0].as_raw_fd(), streams[1].as_raw_fd(), streams[2].as_raw_fd()],
         report: reports_write.as_raw_fd(),
         errors: errors_write.as_raw_fd(),
@@ -123,6 +127,20 @@ fn refusal(command: &Command<'_>, step: u8, source: io::Error) -> ExecError {
     }
 }
 
+/// RLIMIT_CPU to RLIMIT_RTTIME.
+const RESOURCES: u32 = 16;
+
+/// The limits of the container's first process.
+fn limits(pid: i32) -> Vec<(u32, libc::rlimit)> {
+    let read = |resource: u32| {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: reads another process's limits into a structure of ours.
+        let done = unsafe { libc::prlimit(pid, resource, std::ptr::null(), &raw mut limit) };
+        (done == 0).then_some((resource, limit))
+    };
+    (0..RESOURCES).filter_map(read).collect()
+}
+
 fn read_pid(reports: &OwnedFd) -> Option<i32> {
     let mut bytes = [0; 4];
     File::from(reports.try_clone().ok()?).read_exact(&mut bytes).ok()?;
@@ -146,6 +164,7 @@ struct Inside<'a> {
     command: &'a Command<'a>,
     cwd: CString,
     groups: Vec<PathBuf>,
+    limits: Vec<(u32, libc::rlimit)>,
     streams: [RawFd; 3],
     report: RawFd,
     errors: RawFd,
@@ -184,9 +203,13 @@ impl Inside<'_> {
         joined(all | libc::CLONE_NEWCGROUP)
     }
 
-    #[allow(clippy::unused_self, reason = "one of a list of steps")]
+    /// A limit that may not be raised is left as it is: no command may fail for it.
     fn new_session(&self) -> io::Result<()> {
         restriction::reset_signals();
+        for (resource, limit) in &self.limits {
+            // SAFETY: sets limits of this process alone, from a live structure.
+            unsafe { libc::setrlimit(*resource, limit) };
+        }
         // SAFETY: no arguments.
         check(unsafe { libc::setsid() }.min(0))
     }

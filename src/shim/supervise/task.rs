@@ -355,6 +355,7 @@ impl Task {
         let container_cwd = if container.spec.cwd.is_empty() { "/" } else { &container.spec.cwd };
         let command = exec::Command {
             container: &running.handle,
+            pid: running.pid,
             group: &self.group.container(&container.spec.name),
             restriction: &running.restriction,
             uid: user.uid,

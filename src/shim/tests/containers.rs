@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use cove_runtime::spec::{ContainerSpec, SharedNamespace};
+use cove_runtime::spec::{ContainerSpec, Rlimit, SharedNamespace};
 use cove_shim::client::{self, Shim, ShimError};
 use cove_shim::journal;
 use cove_shim::protocol::{Event, ExitRecord, HeldPort, Phase, Request, TaskSpec};
@@ -191,12 +191,14 @@ async fn stop_asks_first_and_kills_after_the_timeout() {
 #[tokio::test]
 async fn a_command_runs_inside_with_the_containers_restrictions() {
     let world = World::new();
-    let spec = world.task(vec![world.container("main", &["sleep", "100"])]);
+    let mut container = world.container("main", &["sleep", "100"]);
+    container.rlimits = vec![Rlimit { name: "nofile".to_owned(), soft: 77, hard: 99 }];
+    let spec = world.task(vec![container]);
     let mut shim = up(&spec).await;
     start(&shim, "main").await;
     while !matches!(next(&mut shim).await, Event::Changed(state) if matches!(state.phase, Phase::Running { .. })) {}
     for (user, effective) in [(None, "00000000a80425fb"), (Some("app".to_owned()), "0000000000000000")] {
-        let text = "ps; id; echo $GREETING $MORE; pwd; grep -E 'Cap|Seccomp:' /proc/self/status; exit 5";
+        let text = "ulimit -n; ps; id; echo $GREETING $MORE; pwd; grep -E 'Cap|Seccomp:' /proc/self/status; exit 5";
         let (output, streams) = streams();
         let request = Request::Exec {
             exec_id: "e".to_owned(),
@@ -214,7 +216,7 @@ async fn a_command_runs_inside_with_the_containers_restrictions() {
         assert!(output.contains("sleep 100") && output.contains("hello more") && output.contains("/tmp"), "{output}");
         let caps = format!("CapEff:\t{effective}");
         assert!(output.contains(&caps) && output.contains("CapBnd:\t00000000a80425fb"), "{output}");
-        assert!(output.contains("Seccomp:\t2"), "{output}");
+        assert!(output.contains("Seccomp:\t2") && output.starts_with("77\n"), "{output}");
     }
     let request = Request::Exec {
         exec_id: "f".to_owned(),
