@@ -114,3 +114,7 @@ fn in_time(claim: &Claim<'_>, now: Timestamp) -> Result<(), Refused> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
