@@ -172,8 +172,9 @@ const OTHER_VARIABLES: &[&str] = &["COVE_CONFIG", "COVE_REGISTRY", "COVE_SUBNETS
 pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Config, ConfigError> {
     let words = std::iter::once("cove serve".to_owned()).chain(args);
     let flags = Flags::try_parse_from(words).map_err(ConfigError::Usage)?;
-    let environment: BTreeMap<String, String> =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let environment: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
     let variables = from_environment(&environment)?;
     let path = flags.config.or_else(|| environment.get("COVE_CONFIG").map(PathBuf::from));
     let file = match path {
@@ -193,10 +194,8 @@ pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Config, ConfigE
 
 fn from_file(path: &Path) -> Result<Given, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text).map_err(|error| ConfigError::Parse {
-        path: path.to_owned(),
-        why: error.message().replace('\n', " "),
-    })
+    toml::from_str(&text)
+        .map_err(|error| ConfigError::Parse { path: path.to_owned(), why: error.message().replace('\n', " ") })
 }
 
 /// Lists are separated by commas.
@@ -207,7 +206,8 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
         if OTHER_VARIABLES.contains(&name.as_str()) || key.starts_with("TEST_") {
             continue;
         }
-        let list = || Some(value.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect());
+        let list =
+            || Some(value.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect());
         match key {
             "LISTEN" => given.listen = list(),
             "TLS_LISTEN" => given.tls_listen = list(),
@@ -223,7 +223,8 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
             "REGISTRY_MIRRORS" => given.registry_mirrors = list(),
             "REGISTRY_INSECURE" => given.registry_insecure = list(),
             "REGISTRY_EXTRA_CA" => {
-                given.registry_extra_ca = list().map(|paths: Vec<String>| paths.into_iter().map(PathBuf::from).collect());
+                given.registry_extra_ca =
+                    list().map(|paths: Vec<String>| paths.into_iter().map(PathBuf::from).collect());
             }
             "TRANSIT_RANGE" => given.transit_range = Some(value.clone()),
             "LOG_STREAM_MAX_MIB" => given.log_stream_max_mib = Some(parsed("COVE_LOG_STREAM_MAX_MIB", value)?),
@@ -297,7 +298,9 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         }
     }
     let region = given.region.unwrap_or_else(|| REGION_DEFAULT.to_owned());
-    if region.is_empty() || !region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+    if region.is_empty()
+        || !region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    {
         return Err(bad("region", &region, "not a region name"));
     }
     let overcommit = given.memory_overcommit.unwrap_or(MEMORY_OVERCOMMIT_DEFAULT);
@@ -323,7 +326,10 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         registry_insecure: given.registry_insecure.unwrap_or_default(),
         registry_extra_ca: given.registry_extra_ca.unwrap_or_default(),
         transit_range: transit.unwrap_or(cove_runtime::network::DEFAULT_TRANSIT_RANGE),
-        log_stream_max_bytes: mib("log_stream_max_mib", given.log_stream_max_mib.unwrap_or(LOG_STREAM_MAX_MIB_DEFAULT))?,
+        log_stream_max_bytes: mib(
+            "log_stream_max_mib",
+            given.log_stream_max_mib.unwrap_or(LOG_STREAM_MAX_MIB_DEFAULT),
+        )?,
         log_node_max_bytes: mib("log_node_max_mib", given.log_node_max_mib.unwrap_or(LOG_NODE_MAX_MIB_DEFAULT))?,
         memory_overcommit: overcommit,
         inject_endpoint: given.inject_endpoint.unwrap_or(true),
@@ -337,9 +343,10 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
 /// An ephemeral server never shares directories with a lasting one unless it is told to.
 fn directories(ephemeral: bool, node: &NodeName) -> (PathBuf, PathBuf) {
     match (ephemeral, node.as_str()) {
-        (true, node) => {
-            (format!("{DATA_DIR_DEFAULT}-ephemeral-{node}").into(), format!("{RUN_DIR_DEFAULT}-ephemeral-{node}").into())
-        }
+        (true, node) => (
+            format!("{DATA_DIR_DEFAULT}-ephemeral-{node}").into(),
+            format!("{RUN_DIR_DEFAULT}-ephemeral-{node}").into(),
+        ),
         (false, NODE_DEFAULT) => (DATA_DIR_DEFAULT.into(), RUN_DIR_DEFAULT.into()),
         (false, node) => (format!("{DATA_DIR_DEFAULT}-{node}").into(), format!("{RUN_DIR_DEFAULT}-{node}").into()),
     }

@@ -4,9 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use cove_api::http::server::Deps;
 use cove_api::http::settings::Settings;
 use cove_api::metadata::{DnsServer, Router, serve_dns};
-use cove_api::http::server::Deps;
 use cove_api::{ListenerKind, Server, ServerConfig};
 use cove_runtime::network::{NetworkId, RouterListeners};
 use tokio::sync::Notify;

@@ -58,7 +58,8 @@ impl ExecPort for NodePort {
             let look = tokio::task::spawn_blocking(move || {
                 let mut all: Vec<Finding> = network::doctor(&config).into_iter().map(of_network).collect();
                 if let Some(why) = deps.snapshots.doctor().no_overlay {
-                    let text = format!("root filesystems are copied, which is slow: {why}; put --data-dir on ext4 or xfs");
+                    let text =
+                        format!("root filesystems are copied, which is slow: {why}; put --data-dir on ext4 or xfs");
                     all.push(Finding { level: Level::Note, text });
                 }
                 match deps.store.health() {

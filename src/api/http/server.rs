@@ -134,6 +134,8 @@ impl Server {
                         drop(permit);
                     });
                 }
+                // The listener was shut down from outside: its network is gone.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => break,
                 Err(error) => pause_after(&error).await,
             }
         }

@@ -28,6 +28,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 const UDP_MAX: usize = 4096;
 /// Resolvers of the host that are asked, in order, as the C library does.
 const RESOLVERS_MAX: usize = 3;
+/// The wait after a failed receive or accept: a lasting failure must not become a busy loop.
+const RECEIVE_PAUSE: Duration = Duration::from_millis(10);
 const HEADER_BYTES: usize = 12;
 
 /// Where questions go.
@@ -110,9 +112,15 @@ async fn serve_udp(server: Arc<DnsServer>, socket: Arc<UdpSocket>) {
     let mut buffer = vec![0; UDP_MAX];
     loop {
         let (length, peer) = match socket.recv_from(&mut buffer).await {
-            // Zero bytes from nowhere: the socket was shut down with its network.
-            Ok((0, _)) | Err(_) => return,
             Ok(received) => received,
+            // The socket was shut down: its network is gone.
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => return,
+            // An answer that could not be delivered shows up here; it is of no concern to others.
+            Err(error) => {
+                tracing::debug!(%error, "a question could not be received");
+                tokio::time::sleep(RECEIVE_PAUSE).await;
+                continue;
+            }
         };
         // Without a slot the question is dropped: the client asks again.
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
@@ -130,7 +138,16 @@ async fn serve_udp(server: Arc<DnsServer>, socket: Arc<UdpSocket>) {
 
 async fn serve_tcp(server: Arc<DnsServer>, listener: TcpListener) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => return,
+            Err(error) => {
+                tracing::debug!(%error, "a connection could not be accepted");
+                tokio::time::sleep(RECEIVE_PAUSE).await;
+                continue;
+            }
+        };
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
         let server = Arc::clone(&server);
         tokio::spawn(async move {
@@ -160,7 +177,11 @@ fn framed(message: &[u8]) -> Vec<u8> {
 
 /// With an id of our own, from a port of the kernel's choice, so that nobody else can answer in time.
 async fn ask_udp(upstream: SocketAddr, question: &[u8]) -> std::io::Result<Vec<u8>> {
-    let any: SocketAddr = if upstream.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (std::net::Ipv6Addr::UNSPECIFIED, 0).into() };
+    let any: SocketAddr = if upstream.is_ipv4() {
+        (Ipv4Addr::UNSPECIFIED, 0).into()
+    } else {
+        (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
+    };
     let socket = UdpSocket::bind(any).await?;
     socket.connect(upstream).await?;
     let id = own_id();
