@@ -65,7 +65,7 @@ impl Guard {
                 return Err(Foreign::Origin);
             }
         }
-        match headers.get(SEC_FETCH_SITE).map(|site| site.as_bytes()) {
+        match headers.get(SEC_FETCH_SITE).map(hyper::header::HeaderValue::as_bytes) {
             None | Some(b"same-origin" | b"none") => Ok(()),
             Some(_) => Err(Foreign::Site),
         }

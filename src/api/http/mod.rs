@@ -16,6 +16,9 @@ pub mod server;
 pub mod settings;
 pub mod tls;
 
+#[cfg(test)]
+mod tests;
+
 pub use body::{Body, BodyError, collect};
 pub use metrics::Metrics;
 pub use raw::RawContext;

@@ -26,7 +26,9 @@ pub(super) async fn create(cx: &Context, input: CreateRoleIn) -> Result<RoleOut,
     }
     let distinct: BTreeSet<String> = input.tags.iter().map(|tag| tag.key.to_lowercase()).collect();
     if distinct.len() != input.tags.len() {
-        return Err(IamError::InvalidInput("Duplicate tag keys found. Please note that Tag keys are case insensitive."));
+        return Err(IamError::InvalidInput(
+            "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
+        ));
     }
     let account = cx.tenant.account.clone();
     let role = cx
@@ -66,9 +68,11 @@ fn role_id() -> String {
 pub(super) async fn delete(cx: &Context, input: RoleNameIn) -> Result<Nothing, IamError> {
     let key = keys::role(&cx.tenant.account, &input.role_name);
     cx.store
-        .write(move |tx| {
-            if tx.delete::<Role>(&key) { Ok(Nothing {}) } else { Err(IamError::NoSuchEntity(input.role_name)) }
-        })
+        .write(
+            move |tx| {
+                if tx.delete::<Role>(&key) { Ok(Nothing {}) } else { Err(IamError::NoSuchEntity(input.role_name)) }
+            },
+        )
         .await
 }
 

@@ -10,7 +10,7 @@ use crate::aws::fault::Fault;
 pub(crate) fn reply(model: &Model, operation: &Operation, value: &Value, request_id: &str) -> String {
     let mut out = String::with_capacity(512);
     let name = &operation.name;
-    out.push_str("<");
+    out.push('<');
     out.push_str(name);
     out.push_str("Response xmlns=\"");
     out.push_str(&model.xml_namespace);

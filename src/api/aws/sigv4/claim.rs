@@ -105,6 +105,7 @@ fn from_query(query: &str) -> Result<Claim<'_>, Refused> {
 }
 
 /// Takes `KEY/DATE/REGION/SERVICE/aws4_request` apart.
+#[allow(clippy::needless_pass_by_value, reason = "a borrowed text stays borrowed in the claim")]
 fn scoped(credential: Cow<'_, str>) -> Result<Claim<'_>, Refused> {
     let shape = || {
         let text = format!(

@@ -74,7 +74,7 @@ pub(crate) fn verify(
 ) -> Result<(), Refused> {
     in_time(claim, now)?;
     let body_hash = hex::encode(Sha256::digest(body));
-    let declared = parts.headers.get("x-amz-content-sha256").map(|value| value.as_bytes());
+    let declared = parts.headers.get("x-amz-content-sha256").map(hyper::header::HeaderValue::as_bytes);
     if declared.is_some_and(|declared| !declared.eq_ignore_ascii_case(body_hash.as_bytes())) {
         return Err(Refused::Mismatch);
     }
