@@ -119,6 +119,8 @@ async fn register(client: &Client, image: &str) -> Result<(), CliError> {
             "memory": 64,
             "command": ["demo-app", "--port", APP_PORT.to_string()],
             "portMappings": [{"containerPort": APP_PORT}],
+            // PID 1 ignores SIGTERM unless it handles it; an init of Cove's passes it on.
+            "linuxParameters": {"initProcessEnabled": true},
             "logConfiguration": {"logDriver": "awslogs", "options": {
                 "awslogs-group": LOG_GROUP, "awslogs-region": client.region, "awslogs-stream-prefix": "demo",
             }},

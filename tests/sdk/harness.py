@@ -164,7 +164,7 @@ class Case(unittest.TestCase):
         return f"{uri}:1"
 
     def register(self, *containers, **task):
-        containers = [{"memory": 64, **container} for container in containers]
+        containers = [{"memory": 64, "stopTimeout": 2, **container} for container in containers]
         answer = self.ecs.register_task_definition(family=self.id().rsplit(".", 1)[-1][:200], containerDefinitions=containers, **task)
         return answer["taskDefinition"]["taskDefinitionArn"]
 

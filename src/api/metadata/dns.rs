@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::Semaphore;
 
@@ -111,10 +111,14 @@ async fn serve_udp(server: Arc<DnsServer>, socket: Arc<UdpSocket>) {
     let slots = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
     let mut buffer = vec![0; UDP_MAX];
     loop {
-        let (length, peer) = match socket.recv_from(&mut buffer).await {
+        // A shut down UDP socket is readable for ever and has nothing to read: only the readiness itself tells.
+        let Ok(ready) = socket.ready(Interest::READABLE).await else { return };
+        if ready.is_read_closed() {
+            return;
+        }
+        let (length, peer) = match socket.try_recv_from(&mut buffer) {
             Ok(received) => received,
-            // The socket was shut down: its network is gone.
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => return,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
             // An answer that could not be delivered shows up here; it is of no concern to others.
             Err(error) => {
                 tracing::debug!(%error, "a question could not be received");
