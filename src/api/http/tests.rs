@@ -49,14 +49,19 @@ impl Reply {
 struct Door {
     host: String,
     keys: Keys,
+    store: Store,
     server: Server,
     serving: tokio::task::JoinHandle<()>,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Door {
     async fn open(dev: bool) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        Self::over(tempfile::tempdir().unwrap(), dev).await
+    }
+
+    /// A server over what an earlier one left.
+    async fn over(directory: tempfile::TempDir, dev: bool) -> Self {
         let data = DataDir::new(directory.path());
         let clock = Clock::system();
         let store = Store::open(&data, clock.clone(), StoreOptions::default()).unwrap();
@@ -74,11 +79,19 @@ impl Door {
             keys: keys.clone(),
             host: Arc::new(host_facts()),
         };
-        let deps = Deps { store, clock, registry: Arc::new(registry), exec: None };
+        let deps = Deps { store: store.clone(), clock, registry: Arc::new(registry), exec: None };
         let server = Server::new(ServerConfig { settings }, deps);
         let own = server.clone();
         let serving = tokio::spawn(async move { own.serve(listener, ListenerKind::Public { tls: None }).await });
-        Self { host, keys, server, serving, _directory: directory }
+        Self { host, keys, store, server, serving, directory }
+    }
+
+    async fn restarted(self) -> Self {
+        self.server.stop();
+        self.serving.await.unwrap();
+        drop(self.server);
+        self.store.close().await;
+        Self::over(self.directory, true).await
     }
 
     async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
@@ -245,7 +258,7 @@ async fn the_caller_is_told_who_it_is() {
 }
 
 #[tokio::test]
-async fn roles_are_made_shown_listed_and_deleted() {
+async fn a_role_survives_a_restart_until_it_is_deleted() {
     let door = Door::open(true).await;
     let policy = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"ecs-tasks.amazonaws.com"},"Action":"sts:AssumeRole"}]}"#;
     let encoded: String = form_urlencoded::byte_serialize(policy.as_bytes()).collect();
@@ -258,11 +271,13 @@ async fn roles_are_made_shown_listed_and_deleted() {
     assert!(made.text().contains("<Tags><member><Key>a</Key><Value>b</Value></member></Tags>"), "{}", made.text());
     assert!(made.text().contains("<Description>&lt;&amp;</Description>"), "{}", made.text());
     assert_eq!(door.query(&create).await.status, 409);
+    let door = door.restarted().await;
     let shown = door.query(&format!("Action=GetRole{version}&RoleName=app")).await.text();
     assert!(shown.contains("<Arn>arn:aws:iam::000000000000:role/app</Arn>"), "{shown}");
     let first = door.query(&format!("Action=ListRoles{version}&MaxItems=1")).await.text();
     assert!(first.contains("<IsTruncated>true</IsTruncated>") && first.contains("<Marker>app</Marker>"), "{first}");
     assert_eq!(door.query(&format!("Action=DeleteRole{version}&RoleName=app")).await.status, 200);
+    let door = door.restarted().await;
     let gone = door.query(&format!("Action=GetRole{version}&RoleName=app")).await;
     assert!(gone.status == 404 && gone.text().contains("<Code>NoSuchEntity</Code>"), "{}", gone.text());
     let bad = door.query(&format!("Action=CreateRole{version}&RoleName=x&AssumeRolePolicyDocument=%7B")).await;

@@ -10,11 +10,13 @@ mod wire;
 
 use crate::{Op, Service, json, read};
 
+const ROLE_TEST: &str = "a_role_survives_a_restart_until_it_is_deleted";
+
 pub(crate) const OPS: &[Op] = &[
-    Op::done("CreateRole", "a_role_survives_a_restart", |cx, input| json(cx, input, role::create)),
-    Op::done("DeleteRole", "a_deleted_role_is_gone", |cx, input| json(cx, input, role::delete)),
-    Op::done("GetRole", "a_role_survives_a_restart", |cx, input| read(cx, input, role::get)),
-    Op::done("ListRoles", "roles_are_listed_in_pages", |cx, input| read(cx, input, role::list)),
+    Op::done("CreateRole", ROLE_TEST, |cx, input| json(cx, input, role::create)),
+    Op::done("DeleteRole", ROLE_TEST, |cx, input| json(cx, input, role::delete)),
+    Op::done("GetRole", ROLE_TEST, |cx, input| read(cx, input, role::get)),
+    Op::done("ListRoles", ROLE_TEST, |cx, input| read(cx, input, role::list)),
 ];
 
 pub static SERVICE: Service = Service::query("iam", include_bytes!("model.json.gz"), OPS);
