@@ -122,7 +122,12 @@ impl Client {
     }
 
     /// Sends a signed request and gives the response as it comes, for upgrades.
-    pub(super) async fn upgrade(&self, path: &str, protocol: &str, header: &Value) -> Result<Response<Incoming>, CliError> {
+    pub(super) async fn upgrade(
+        &self,
+        path: &str,
+        protocol: &str,
+        header: &Value,
+    ) -> Result<Response<Incoming>, CliError> {
         let headers = [
             ("content-type", "application/json".to_owned()),
             ("connection", "upgrade".to_owned()),
@@ -153,9 +158,8 @@ impl Client {
     /// Sends a request as it is.
     pub(super) async fn send(&self, request: Request<Body>) -> Result<Response<Incoming>, CliError> {
         let address = self.address().await?;
-        let stream = TcpStream::connect(address)
-            .await
-            .map_err(|source| CliError::Connect { endpoint: self.url(), source })?;
+        let stream =
+            TcpStream::connect(address).await.map_err(|source| CliError::Connect { endpoint: self.url(), source })?;
         let http = |source| CliError::Http { endpoint: self.url(), source };
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
         tokio::spawn(async move {

@@ -87,7 +87,8 @@ fn kernel() -> Finding {
 
 fn root() -> Finding {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status.lines().find_map(|line| line.strip_prefix("Uid:")).and_then(|uids| uids.split_whitespace().nth(1));
+    let effective =
+        status.lines().find_map(|line| line.strip_prefix("Uid:")).and_then(|uids| uids.split_whitespace().nth(1));
     match effective {
         Some("0") => good("running as root"),
         _ => note("not root: `cove serve` needs root; some checks here see less"),
@@ -143,7 +144,9 @@ async fn ask_server(target: &Target) -> Vec<Finding> {
         Err(error) => Err(error),
     };
     match answer {
-        Err(CliError::Connect { .. }) => vec![note(format!("no server answers on {}: its part was not looked at", target.endpoint))],
+        Err(CliError::Connect { .. }) => {
+            vec![note(format!("no server answers on {}: its part was not looked at", target.endpoint))]
+        }
         Err(error) => vec![bad(format!("the server could not say: {}", cove_base::error::chain(&error)))],
         Ok(answer) => {
             let listed = answer["findings"].as_array().cloned().unwrap_or_default();

@@ -12,9 +12,17 @@ pub(super) enum CliError {
     #[error("no address for `{host}`: {why}")]
     Resolve { host: String, why: String },
     #[error("no server answers on {endpoint}: start one with `cove serve` or name another with --endpoint")]
-    Connect { endpoint: String, #[source] source: io::Error },
+    Connect {
+        endpoint: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("talking to {endpoint} failed")]
-    Http { endpoint: String, #[source] source: hyper::Error },
+    Http {
+        endpoint: String,
+        #[source]
+        source: hyper::Error,
+    },
     #[error("{what} answered what this version does not understand")]
     Answer { what: String },
     #[error("{operation}: {code}: {message}")]
@@ -22,7 +30,11 @@ pub(super) enum CliError {
     #[error("{what} answered {status}: {body}")]
     Status { what: String, status: u16, body: String },
     #[error("cannot read {path}")]
-    Read { path: PathBuf, #[source] source: io::Error },
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("no task `{0}`: `cove ps --all` lists them")]
     NoTask(String),
     #[error("`{0}` begins the ids of several tasks: give more of it")]
@@ -38,7 +50,11 @@ pub(super) enum CliError {
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
     #[error("cannot run {what}")]
-    Spawn { what: String, #[source] source: io::Error },
+    Spawn {
+        what: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("{0}")]
     Failed(String),
 }

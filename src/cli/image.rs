@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use clap::{Args, Subcommand};
-use cove_model::image::{ImagePlace, ImageReference, ImageSelector, is_repository, is_tag};
 use cove_model::arn::Tenant;
+use cove_model::image::{ImagePlace, ImageReference, ImageSelector, is_repository, is_tag};
 use cove_registry::archive::{Archive, ArchiveBlob, ArchiveImage, ArchiveManifest};
 use cove_registry::build::{LayerFacts, image_from_layer};
 use cove_registry::image_config::RunConfig;
@@ -213,7 +213,8 @@ impl Registry<'_> {
         let location = self.relative(&location)?;
         let separator = if location.contains('?') { '&' } else { '?' };
         let path = format!("{location}{separator}digest={}", blob.digest);
-        let headers = [("content-length", blob.size.to_string()), ("content-type", "application/octet-stream".to_owned())];
+        let headers =
+            [("content-length", blob.size.to_string()), ("content-type", "application/octet-stream".to_owned())];
         let (sender, receiver) = mpsc::channel(QUEUE);
         let sent = self.send("PUT", &path, &headers, Fed(receiver).boxed());
         // The file is read on this thread while the connection has room: a command line has nothing else to do.
@@ -261,7 +262,11 @@ impl Registry<'_> {
 }
 
 /// Sends a piece chunk by chunk; the channel ends with the sender.
-async fn feed(blob: &Piece<'_>, sender: mpsc::Sender<io::Result<Frame<Bytes>>>, bar: &ProgressBar) -> Result<(), CliError> {
+async fn feed(
+    blob: &Piece<'_>,
+    sender: mpsc::Sender<io::Result<Frame<Bytes>>>,
+    bar: &ProgressBar,
+) -> Result<(), CliError> {
     let failed = |error: io::Error| CliError::Failed(format!("reading {} failed: {error}", blob.digest));
     let mut reader = (blob.open)().map_err(failed)?;
     let mut left = blob.size;

@@ -72,6 +72,7 @@ fn fields(as_json: bool) {
         say(&Value::from(list).to_string());
         return;
     }
-    let rows = FIELDS.iter().map(|field| vec![field.name.to_owned(), state(field).to_owned(), field.missing.to_owned()]);
+    let rows =
+        FIELDS.iter().map(|field| vec![field.name.to_owned(), state(field).to_owned(), field.missing.to_owned()]);
     table::print(&["FIELD", "STATE", "WHAT IS MISSING"], rows.collect());
 }

@@ -10,7 +10,11 @@ use super::error::CliError;
 const DESCRIBE_MAX: usize = 100;
 
 /// All tasks of one cluster or of all, as DescribeTasks shows them. `stopped` adds those that ended lately.
-pub(super) async fn describe_all(client: &Client, cluster: Option<&str>, stopped: bool) -> Result<Vec<Value>, CliError> {
+pub(super) async fn describe_all(
+    client: &Client,
+    cluster: Option<&str>,
+    stopped: bool,
+) -> Result<Vec<Value>, CliError> {
     let clusters = match cluster {
         Some(cluster) => vec![Value::from(cluster)],
         None => client.list(ECS, "ListClusters", &json!({}), "clusterArns").await?,
