@@ -4,5 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod server;
+mod sign;
 
+mod ecr;
+mod ecs;
+mod http;
+mod iam;
+mod logs;
+mod oci;
 mod smoke;
+mod sts;

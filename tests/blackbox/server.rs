@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -15,17 +15,55 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A running `cove serve --dev`. Dropped: everything of its node is removed, also after a panic.
 pub(crate) struct Server {
     child: Child,
-    node: String,
+    pub(crate) node: String,
     home: tempfile::TempDir,
+    keys: Keys,
     pub(crate) port: u16,
+}
+
+/// Whose requests the server takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    /// Anybody's: `--dev`.
+    Any,
+    /// Only those signed with a known key.
+    Known,
+}
+
+/// An HTTP answer; names of headers in lower case.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
 }
 
 /// An AWS error: code and message.
 pub(crate) type AwsError = (String, String);
 
 impl Server {
-    /// Starts a server with an empty store.
+    /// Starts a server with an empty store, which takes any credentials.
     pub(crate) fn start() -> Self {
+        Self::start_with(Keys::Any)
+    }
+
+    /// Starts a server that checks signatures.
+    pub(crate) fn start_strict() -> Self {
+        Self::start_with(Keys::Known)
+    }
+
+    fn start_with(keys: Keys) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         // SAFETY: geteuid has no preconditions and cannot fail.
         let root = unsafe { libc::geteuid() } == 0;
@@ -34,15 +72,20 @@ impl Server {
         let node = format!("b{:x}{number}", std::process::id());
         let home = tempfile::Builder::new().prefix("cove-test-").tempdir_in("/var/tmp").unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = spawn(&node, home.path(), port);
-        Self { child, node, home, port }
+        let child = spawn(&node, home.path(), port, keys);
+        Self { child, node, home, keys, port }
     }
 
     /// SIGKILL, then a new start on the same state.
     pub(crate) fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(&self.node, self.home.path(), self.port);
+        self.child = spawn(&self.node, self.home.path(), self.port, self.keys);
+    }
+
+    /// A directory of the test, beside the server's own.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
     }
 
     pub(crate) fn ecs(&self, operation: &str, input: &Value) -> Result<Value, AwsError> {
@@ -68,7 +111,11 @@ impl Server {
         let scope = format!(
             "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=00"
         );
-        let headers = [("content-type", "application/x-www-form-urlencoded"), ("authorization", scope.as_str())];
+        let headers = [
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("authorization", scope.as_str()),
+            ("x-amz-date", "20260101T000000Z"),
+        ];
         let (status, body) = self.request("POST", "/", &headers, body.as_bytes());
         (status, String::from_utf8(body).unwrap())
     }
@@ -89,62 +136,99 @@ impl Server {
 
     /// One request on a connection of its own.
     pub(crate) fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, Vec<u8>) {
+        let answer = self.exchange(method, path, headers, body);
+        (answer.status, answer.body)
+    }
+
+    /// The same with the headers of the answer. A `host` among the headers replaces the server's own.
+    pub(crate) fn exchange(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nconnection: close\r\n", self.port);
+        let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            head.push_str(&format!("host: 127.0.0.1:{}\r\n", self.port));
+        }
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
         }
         head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
         stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body).unwrap();
+        // A server that refuses early may close before it has read everything; its answer is still there.
+        let _ = stream.write_all(body);
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
         reader.read_line(&mut line).unwrap();
         let status = line.split(' ').nth(1).unwrap().parse().unwrap();
-        let mut length = None;
+        let mut length = (method == "HEAD").then_some(0);
+        let mut headers = Vec::new();
         loop {
             line.clear();
             reader.read_line(&mut line).unwrap();
             let Some((name, value)) = line.trim().split_once(':') else { break };
-            if name.eq_ignore_ascii_case("content-length") {
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            if name.eq_ignore_ascii_case("content-length") && length.is_none() {
                 length = value.trim().parse::<usize>().ok();
             }
         }
-        let mut answer = Vec::new();
+        let mut body = Vec::new();
         match length {
             Some(length) => {
-                answer.resize(length, 0);
-                reader.read_exact(&mut answer).unwrap();
+                body.resize(length, 0);
+                reader.read_exact(&mut body).unwrap();
             }
-            None => drop(reader.read_to_end(&mut answer).unwrap()),
+            None => drop(reader.read_to_end(&mut body).unwrap()),
         }
-        (status, answer)
+        Answer { status, headers, body }
+    }
+
+    /// Runs a verb of the command line.
+    pub(crate) fn cove(&self, args: &[&str]) -> Output {
+        let endpoint = format!("http://127.0.0.1:{}", self.port);
+        let keys = [("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cove"));
+        command.envs(keys).stdin(Stdio::null()).args(["--endpoint", &endpoint]).args(args).output().unwrap()
+    }
+
+    /// What a shell script prints in the task's container `main`. It must succeed.
+    pub(crate) fn inside(&self, arn: &str, script: &str) -> String {
+        let done = self.cove(&["exec", arn, "--container", "main", "--", "sh", "-c", script]);
+        assert!(done.status.success(), "{script}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
     }
 
     /// Makes a repository that holds the busybox test image; its reference.
     pub(crate) fn busybox(&self) -> String {
         let image = busybox_archive();
-        let endpoint = format!("http://127.0.0.1:{}", self.port);
-        let loaded = Command::new(env!("CARGO_BIN_EXE_cove"))
-            .args(["--endpoint", &endpoint, "image", "load", "--name", "busybox:1"])
-            .arg(image)
-            .output()
-            .unwrap();
+        let loaded = self.cove(&["image", "load", "--name", "busybox:1", image.to_str().unwrap()]);
         assert!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
         format!("127.0.0.1:{}/busybox:1", self.port)
     }
 
     /// Registers a one-container definition under the family `name` and starts one task of it; its ARN.
     pub(crate) fn run_task(&self, name: &str, container: Value) -> String {
-        let mut container = container;
-        container["name"] = json!("main");
-        if container.get("memory").is_none() {
-            container["memory"] = json!(32);
-        }
-        self.ecs("RegisterTaskDefinition", &json!({"family": name, "containerDefinitions": [container]})).unwrap();
-        let answer = self.ecs("RunTask", &json!({"taskDefinition": name})).unwrap();
+        self.run_task_with(name, container, &json!({}), &json!({}))
+    }
+
+    /// The same with more members of the definition and of RunTask.
+    pub(crate) fn run_task_with(&self, name: &str, container: Value, definition: &Value, run: &Value) -> String {
+        let main = with(&json!({"name": "main", "memory": 32}), &container);
+        self.run_definition(&with(&json!({"family": name, "containerDefinitions": [main]}), definition), run)
+    }
+
+    /// Registers a whole definition and starts one task of it; its ARN.
+    pub(crate) fn run_definition(&self, definition: &Value, run: &Value) -> String {
+        let made = self.ecs("RegisterTaskDefinition", definition).unwrap();
+        let arn = &made["taskDefinition"]["taskDefinitionArn"];
+        let answer = self.ecs("RunTask", &with(&json!({"taskDefinition": arn}), run)).unwrap();
         answer["tasks"][0]["taskArn"].as_str().unwrap_or_else(|| panic!("not placed: {answer}")).to_owned()
+    }
+
+    /// Subnets and a security group of the default network, as RunTask takes them.
+    pub(crate) fn network(&self) -> Value {
+        let (status, body) = self.request("GET", "/_cove/v1/info", &[], b"");
+        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+        let info: Value = serde_json::from_slice(&body).unwrap();
+        json!({"awsvpcConfiguration": {"subnets": info["subnets"], "securityGroups": [info["securityGroup"]]}})
     }
 
     pub(crate) fn describe_task(&self, arn: &str) -> Value {
@@ -175,10 +259,12 @@ impl Drop for Server {
     }
 }
 
-fn spawn(node: &str, home: &std::path::Path, port: u16) -> Child {
+fn spawn(node: &str, home: &Path, port: u16, keys: Keys) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(home.join("server.log")).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_cove"))
-        .args(["serve", "--dev", "--node", node, "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+        .arg("serve")
+        .args((keys == Keys::Any).then_some("--dev"))
+        .args(["--node", node, "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(home.join("data"))
         .arg("--run-dir")
         .arg(home.join("run"))
@@ -191,6 +277,34 @@ fn spawn(node: &str, home: &std::path::Path, port: u16) -> Child {
     let log = std::fs::read_to_string(home.join("server.log")).unwrap_or_default();
     assert!(line.starts_with("cove: ready on"), "{line}{log}");
     child
+}
+
+/// A JSON object with the members of another laid over it; a null takes a member away.
+pub(crate) fn with(object: &Value, over: &Value) -> Value {
+    let mut whole = object.clone();
+    for (name, value) in over.as_object().unwrap() {
+        match value {
+            Value::Null => drop(whole.as_object_mut().unwrap().remove(name)),
+            value => whole[name] = value.clone(),
+        }
+    }
+    whole
+}
+
+/// Asserts that a call was refused with this code and a text that holds these words.
+#[track_caller]
+pub(crate) fn assert_refused(answer: Result<Value, AwsError>, code: &str, words: &str) {
+    match answer {
+        Ok(answer) => panic!("not refused with {code} ({words}): {answer}"),
+        Err((got, text)) => {
+            assert!(got == code && text.contains(words), "wanted {code} ({words}), got {got}: {text}");
+        }
+    }
+}
+
+/// The texts of a JSON array.
+pub(crate) fn texts(array: &Value) -> Vec<&str> {
+    array.as_array().unwrap_or_else(|| panic!("no array: {array}")).iter().map(|item| item.as_str().unwrap()).collect()
 }
 
 /// Waits for a condition with a deadline.
@@ -208,7 +322,9 @@ pub(crate) fn until<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> 
 fn form(pairs: &[(&str, &str)]) -> String {
     let encode = |text: &str| -> String {
         text.bytes()
-            .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+            .map(
+                |byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") },
+            )
             .collect()
     };
     pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")

@@ -1,0 +1,90 @@
+//! Container instances.
+
+use serde_json::{Value, json};
+
+use crate::server::{Server, assert_refused, texts};
+
+fn instance(server: &Server) -> String {
+    let listed = server.ecs("ListContainerInstances", &json!({})).unwrap();
+    texts(&listed["containerInstanceArns"])[0].to_owned()
+}
+
+fn describe(server: &Server, arn: &str) -> Value {
+    server.ecs("DescribeContainerInstances", &json!({"containerInstances": [arn]})).unwrap()["containerInstances"][0]
+        .clone()
+}
+
+fn resource(shown: &Value, list: &str, name: &str) -> Value {
+    let found = shown[list].as_array().unwrap().iter().find(|resource| resource["name"] == name);
+    found.unwrap_or_else(|| panic!("no {name}: {shown}")).clone()
+}
+
+#[test]
+fn a_draining_instance_takes_no_tasks_also_after_a_restart() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let arn = instance(&server);
+    let set = |server: &Server, status: &str| {
+        server.ecs("UpdateContainerInstancesState", &json!({"containerInstances": [arn], "status": status})).unwrap()
+    };
+    let set_draining = set(&server, "DRAINING");
+    assert_eq!(set_draining["containerInstances"][0]["status"], "DRAINING");
+    server.kill_and_restart();
+    assert_eq!(instance(&server), arn, "its id is stable");
+    assert_eq!(describe(&server, &arn)["status"], "DRAINING");
+    let draining = server.ecs("ListContainerInstances", &json!({"status": "DRAINING"})).unwrap();
+    assert_eq!(texts(&draining["containerInstanceArns"]), [arn.as_str()]);
+    let active = server.ecs("ListContainerInstances", &json!({"status": "ACTIVE"})).unwrap();
+    assert!(texts(&active["containerInstanceArns"]).is_empty());
+
+    let definition = json!({"family": "a", "containerDefinitions": [{"name": "main", "image": image, "memory": 16}]});
+    server.ecs("RegisterTaskDefinition", &definition).unwrap();
+    let start = server.ecs("StartTask", &json!({"taskDefinition": "a", "containerInstances": [arn]})).unwrap();
+    assert_eq!(start["failures"][0]["reason"], "INACTIVE");
+    assert_eq!(start["tasks"], json!([]));
+    set(&server, "ACTIVE");
+    let start = server.ecs("StartTask", &json!({"taskDefinition": "a", "containerInstances": [arn]})).unwrap();
+    assert_eq!(start["failures"], json!([]));
+}
+
+#[test]
+fn what_a_task_takes_is_missing_from_its_instance_until_it_stops() {
+    let server = Server::start();
+    let image = server.busybox();
+    let arn = instance(&server);
+    let before = describe(&server, &arn);
+    assert_eq!(before["agentConnected"], true);
+    let container = json!({"image": image, "cpu": 64, "memory": 48, "command": ["sleep", "60"],
+        "portMappings": [{"containerPort": 80, "hostPort": 18_471}], "stopTimeout": 2});
+    let task = server.run_task("taking", container);
+    let after = describe(&server, &arn);
+    let left =
+        |shown: &Value, name: &str| resource(shown, "remainingResources", name)["integerValue"].as_i64().unwrap();
+    assert_eq!(left(&before, "CPU") - left(&after, "CPU"), 64);
+    assert_eq!(left(&before, "MEMORY") - left(&after, "MEMORY"), 48);
+    let ports = resource(&after, "remainingResources", "PORTS");
+    assert!(texts(&ports["stringSetValue"]).contains(&"18471"), "{ports}");
+    assert_eq!(resource(&after, "registeredResources", "CPU"), resource(&before, "registeredResources", "CPU"));
+    server.wait_task(&task, "RUNNING");
+    assert_eq!(describe(&server, &arn)["runningTasksCount"], 1);
+    server.ecs("StopTask", &json!({"task": task})).unwrap();
+    server.wait_task(&task, "STOPPED");
+    let end = describe(&server, &arn);
+    assert_eq!(end["remainingResources"], before["remainingResources"]);
+}
+
+#[test]
+fn unknown_instances_are_failures_and_bad_ids_are_refused() {
+    let server = Server::start();
+    let id = "0123456789abcdef0123456789abcdef";
+    let shown = server.ecs("DescribeContainerInstances", &json!({"containerInstances": [id]})).unwrap();
+    assert_eq!(shown["failures"][0]["reason"], "MISSING");
+    let (code, call) = ("InvalidParameterException", "DescribeContainerInstances");
+    assert_refused(server.ecs(call, &json!({"containerInstances": []})), code, "cannot be empty");
+    assert_refused(server.ecs(call, &json!({"containerInstances": ["x"]})), code, "length should be one of [32,36]");
+    let arn = instance(&server);
+    let odd = json!({"containerInstances": [arn], "status": "REGISTERING"});
+    assert_refused(server.ecs("UpdateContainerInstancesState", &odd), code, "[ACTIVE,DRAINING]");
+    let filter = json!({"filter": "agentConnected == true"});
+    assert_refused(server.ecs("ListContainerInstances", &filter), "UnsupportedFeatureException", "filter");
+}

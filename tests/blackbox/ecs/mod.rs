@@ -1,0 +1,14 @@
+//! ECS, one file per noun; `inside` looks at running containers from within.
+
+mod account_setting;
+mod attribute;
+mod cluster;
+mod container_instance;
+mod inside;
+mod network;
+mod placement;
+mod refusal;
+mod stop;
+mod tag;
+mod task;
+mod task_definition;

@@ -1,0 +1,64 @@
+//! How tasks end when they are told to.
+
+use serde_json::{Value, json};
+
+use crate::server::{Server, until, with};
+
+#[test]
+fn a_container_that_does_not_listen_is_killed_after_its_timeout() {
+    let server = Server::start();
+    let image = server.busybox();
+    let command = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"];
+    let arn = server.run_task("deaf", json!({"image": image, "command": command, "stopTimeout": 2}));
+    server.wait_task(&arn, "RUNNING");
+    server.ecs("StopTask", &json!({"task": arn})).unwrap();
+    let task = server.wait_task(&arn, "STOPPED");
+    assert_eq!(task["containers"][0]["exitCode"], 137);
+    assert_eq!(task["stoppedReason"], "Task stopped by user");
+    let took = task["executionStoppedAt"].as_f64().unwrap() - task["stoppingAt"].as_f64().unwrap();
+    assert!((1.5..6.0).contains(&took), "{took} s: {task}");
+}
+
+#[test]
+fn a_task_that_waits_for_its_image_can_be_stopped() {
+    let server = Server::start();
+    // Nobody answers there, and nobody refuses: the pull hangs.
+    let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let image = format!("127.0.0.1:{}/hole:1", hole.local_addr().unwrap().port());
+    let arn = server.run_task("pending", json!({"image": image}));
+    let task = server.describe_task(&arn);
+    assert_eq!(task["lastStatus"], "PENDING");
+    server.ecs("StopTask", &json!({"task": arn, "reason": "too slow"})).unwrap();
+    let task = server.wait_task(&arn, "STOPPED");
+    assert_eq!((&task["stopCode"], &task["stoppedReason"]), (&json!("UserInitiated"), &json!("too slow")));
+    assert!(task["containers"][0].get("exitCode").is_none_or(Value::is_null), "{task}");
+}
+
+#[test]
+fn a_stop_that_was_asked_for_is_carried_out_though_the_server_was_killed() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let definition = json!({"family": "two", "containerDefinitions": (["main", "side"].map(|name| {
+        let script = "trap 'sleep 0.5; exit 9' TERM; sleep 600 & wait";
+        with(&json!({"name": name, "memory": 16}), &json!({"image": image, "command": ["sh", "-c", script]}))
+    }))});
+    let arn = server.run_definition(&definition, &json!({}));
+    server.wait_task(&arn, "RUNNING");
+    server.ecs("StopTask", &json!({"task": arn})).unwrap();
+    server.kill_and_restart();
+    let task = server.wait_task(&arn, "STOPPED");
+    for container in task["containers"].as_array().unwrap() {
+        assert_eq!(container["exitCode"], 9, "{task}");
+    }
+}
+
+#[test]
+fn a_container_that_dies_while_the_server_is_dead_is_found_out() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let command = ["sh", "-c", "sleep 0.3; exit 11"];
+    let arn = server.run_task("short", json!({"image": image, "command": command}));
+    until("it has begun", || (server.describe_task(&arn)["lastStatus"] != "PENDING").then_some(()));
+    server.kill_and_restart();
+    assert_eq!(server.wait_task(&arn, "STOPPED")["containers"][0]["exitCode"], 11);
+}

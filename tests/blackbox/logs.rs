@@ -1,0 +1,207 @@
+//! CloudWatch Logs: groups, streams, events of clients and of containers.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use crate::server::{Server, assert_refused, until};
+
+#[allow(clippy::disallowed_methods, reason = "a client of the server has no clock of its")]
+fn now_millis() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
+fn names(list: &Value, member: &str) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|item| item[member].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_log_group_survives_a_restart() {
+    let mut server = Server::start();
+    for name in ["/app/b", "/app/a", "other"] {
+        server.logs("CreateLogGroup", &json!({"logGroupName": name})).unwrap();
+    }
+    assert_refused(
+        server.logs("CreateLogGroup", &json!({"logGroupName": "other"})),
+        "ResourceAlreadyExistsException",
+        "already exists",
+    );
+    server.kill_and_restart();
+    let describe = |server: &Server, input: Value| server.logs("DescribeLogGroups", &input).unwrap();
+    let shown = describe(&server, json!({"logGroupNamePrefix": "/app/"}));
+    assert_eq!(names(&shown["logGroups"], "logGroupName"), ["/app/a", "/app/b"]);
+    assert_eq!(shown["logGroups"][0]["arn"], "arn:aws:logs:us-east-1:000000000000:log-group:/app/a:*");
+    let first = describe(&server, json!({"limit": 2}));
+    let rest = describe(&server, json!({"limit": 2, "nextToken": first["nextToken"]}));
+    assert_eq!(names(&rest["logGroups"], "logGroupName"), ["other"]);
+    server.logs("DeleteLogGroup", &json!({"logGroupName": "other"})).unwrap();
+    server.kill_and_restart();
+    assert_eq!(names(&describe(&server, json!({}))["logGroups"], "logGroupName"), ["/app/a", "/app/b"]);
+    assert_refused(
+        server.logs("DeleteLogGroup", &json!({"logGroupName": "other"})),
+        "ResourceNotFoundException",
+        "does not exist",
+    );
+}
+
+#[test]
+fn retention_is_kept_and_checked() {
+    let mut server = Server::start();
+    server.logs("CreateLogGroup", &json!({"logGroupName": "g"})).unwrap();
+    server.logs("PutRetentionPolicy", &json!({"logGroupName": "g", "retentionInDays": 7})).unwrap();
+    let days = |server: &Server| {
+        server.logs("DescribeLogGroups", &json!({})).unwrap()["logGroups"][0].get("retentionInDays").cloned()
+    };
+    server.kill_and_restart();
+    assert_eq!(days(&server), Some(json!(7)));
+    let odd = server.logs("PutRetentionPolicy", &json!({"logGroupName": "g", "retentionInDays": 8}));
+    assert_refused(odd, "InvalidParameterException", "retentionInDays");
+    server.logs("DeleteRetentionPolicy", &json!({"logGroupName": "g"})).unwrap();
+    server.kill_and_restart();
+    assert_eq!(days(&server), None);
+}
+
+#[test]
+fn events_put_are_read_back() {
+    let mut server = Server::start();
+    server.logs("CreateLogGroup", &json!({"logGroupName": "g"})).unwrap();
+    let stream = json!({"logGroupName": "g", "logStreamName": "s"});
+    server.logs("CreateLogStream", &stream).unwrap();
+    assert_refused(server.logs("CreateLogStream", &stream), "ResourceAlreadyExistsException", "");
+    let now = now_millis();
+    let put = |server: &Server, events: Value| {
+        server.logs("PutLogEvents", &json!({"logGroupName": "g", "logStreamName": "s", "logEvents": events}))
+    };
+    let lines: Vec<Value> =
+        (0..5).map(|n| json!({"timestamp": now - 10 + n, "message": format!("line {n}")})).collect();
+    put(&server, json!(lines)).unwrap();
+    let old = json!([{"timestamp": now - 15 * 86_400_000, "message": "old"}]);
+    assert_eq!(put(&server, old).unwrap()["rejectedLogEventsInfo"]["tooOldLogEventEndIndex"], 1);
+    let disorder = json!([{"timestamp": now, "message": "b"}, {"timestamp": now - 1, "message": "a"}]);
+    assert_refused(put(&server, disorder), "InvalidParameterException", "chronological order");
+    server.kill_and_restart();
+
+    let get = |server: &Server, over: Value| {
+        let input = crate::server::with(&stream, &over);
+        server.logs("GetLogEvents", &input).unwrap()
+    };
+    let all = get(&server, json!({"startFromHead": true}));
+    assert_eq!(names(&all["events"], "message"), ["line 0", "line 1", "line 2", "line 3", "line 4"]);
+    let first = get(&server, json!({"startFromHead": true, "limit": 2}));
+    let second = get(&server, json!({"limit": 2, "nextToken": first["nextForwardToken"]}));
+    assert_eq!(names(&second["events"], "message"), ["line 2", "line 3"]);
+    let back = get(&server, json!({"limit": 2, "nextToken": second["nextBackwardToken"]}));
+    assert_eq!(names(&back["events"], "message"), ["line 0", "line 1"]);
+    let end = get(&server, json!({"nextToken": all["nextForwardToken"]}));
+    assert_eq!(
+        (&end["events"], &end["nextForwardToken"]),
+        (&json!([]), &all["nextForwardToken"]),
+        "the end repeats its token"
+    );
+    let window = get(&server, json!({"startFromHead": true, "startTime": now - 8, "endTime": now - 6}));
+    assert_eq!(names(&window["events"], "message"), ["line 2", "line 3"]);
+    assert_eq!(names(&get(&server, json!({"limit": 1}))["events"], "message"), ["line 4"], "the newest come first");
+
+    let streams = server.logs("DescribeLogStreams", &json!({"logGroupName": "g"})).unwrap();
+    assert_eq!(streams["logStreams"][0]["firstEventTimestamp"], now - 10);
+    assert_eq!(streams["logStreams"][0]["lastEventTimestamp"], now - 6);
+    server.logs("DeleteLogStream", &stream).unwrap();
+    server.kill_and_restart();
+    assert_refused(server.logs("GetLogEvents", &stream), "ResourceNotFoundException", "stream does not exist");
+}
+
+#[test]
+fn filtering_finds_events_of_all_streams_in_order() {
+    let mut server = Server::start();
+    server.logs("CreateLogGroup", &json!({"logGroupName": "g"})).unwrap();
+    let now = now_millis();
+    for (offset, name) in [(0, "x"), (1, "y")] {
+        server.logs("CreateLogStream", &json!({"logGroupName": "g", "logStreamName": name})).unwrap();
+        let event =
+            |n: i64| json!({"timestamp": now - 100 + 2 * n + offset, "message": format!("{name}{n} ERROR {{}}")});
+        let events: Vec<Value> = (0..3).map(event).collect();
+        server.logs("PutLogEvents", &json!({"logGroupName": "g", "logStreamName": name, "logEvents": events})).unwrap();
+    }
+    server.kill_and_restart();
+    let filter = |over: Value| {
+        server.logs("FilterLogEvents", &crate::server::with(&json!({"logGroupName": "g"}), &over)).unwrap()
+    };
+    let heads = |found: &Value| -> Vec<String> {
+        names(&found["events"], "message").iter().map(|text| text[..2].to_owned()).collect()
+    };
+    assert_eq!(heads(&filter(json!({}))), ["x0", "y0", "x1", "y1", "x2", "y2"]);
+    assert_eq!(heads(&filter(json!({"filterPattern": "ERROR -x1 -y2"}))), ["x0", "y0", "y1", "x2"]);
+    assert_eq!(heads(&filter(json!({"logStreamNames": ["y"]}))), ["y0", "y1", "y2"]);
+    let first = filter(json!({"limit": 4}));
+    let rest = filter(json!({"nextToken": first["nextToken"]}));
+    assert_eq!([heads(&first), heads(&rest)].concat(), ["x0", "y0", "x1", "y1", "x2", "y2"]);
+    assert_eq!(heads(&filter(json!({"startTime": now - 97, "endTime": now - 96}))), ["y1", "x2"]);
+    let bad = server.logs("FilterLogEvents", &json!({"logGroupName": "g", "filterPattern": "{ $.a = "}));
+    assert_refused(bad, "InvalidParameterException", "");
+}
+
+#[test]
+fn log_group_tags_are_kept() {
+    let mut server = Server::start();
+    server.logs("CreateLogGroup", &json!({"logGroupName": "g", "tags": {"a": "1"}})).unwrap();
+    let arn = "arn:aws:logs:us-east-1:000000000000:log-group:g";
+    server.logs("TagResource", &json!({"resourceArn": arn, "tags": {"b": "2", "c": "3"}})).unwrap();
+    server.logs("UntagResource", &json!({"resourceArn": arn, "tagKeys": ["a"]})).unwrap();
+    server.logs("TagLogGroup", &json!({"logGroupName": "g", "tags": {"d": "4"}})).unwrap();
+    server.logs("UntagLogGroup", &json!({"logGroupName": "g", "tags": ["b"]})).unwrap();
+    server.kill_and_restart();
+    let wanted = json!({"c": "3", "d": "4"});
+    assert_eq!(server.logs("ListTagsForResource", &json!({"resourceArn": arn})).unwrap()["tags"], wanted);
+    assert_eq!(server.logs("ListTagsLogGroup", &json!({"logGroupName": "g"})).unwrap()["tags"], wanted);
+    let reserved = server.logs("TagResource", &json!({"resourceArn": arn, "tags": {"aws:x": "y"}}));
+    assert_refused(reserved, "InvalidParameterException", "reserved");
+    let foreign = "arn:aws:logs:eu-west-1:000000000000:log-group:g";
+    assert_refused(
+        server.logs("ListTagsForResource", &json!({"resourceArn": foreign})),
+        "ResourceNotFoundException",
+        "",
+    );
+}
+
+#[test]
+fn what_a_container_writes_is_read_while_it_runs_and_after_it_ended() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let script = "i=0; while [ $i -lt 200 ]; do echo line $i; i=$((i+1)); done; echo err >&2; printf unfinished; until [ -e /end ]; do sleep 0.05; done";
+    let options = json!({"awslogs-group": "/t", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p", "awslogs-create-group": "true"});
+    let container = json!({"image": image, "command": ["sh", "-c", script],
+        "logConfiguration": {"logDriver": "awslogs", "options": options}});
+    let arn = server.run_task("writer", container);
+    let stream = format!("p/main/{}", arn.rsplit('/').next().unwrap());
+    let read = |server: &Server| {
+        let input = json!({"logGroupName": "/t", "logStreamName": stream, "startFromHead": true});
+        names(&server.logs("GetLogEvents", &input).unwrap()["events"], "message")
+    };
+    until("the lines are there while it runs", || (read(&server).len() >= 201).then_some(()));
+    server.kill_and_restart();
+    server.inside(&arn, "touch /end");
+    server.wait_task(&arn, "STOPPED");
+    let lines = read(&server);
+    let numbered: Vec<&String> = lines.iter().filter(|line| line.starts_with("line ")).collect();
+    let wanted: Vec<String> = (0..200).map(|n| format!("line {n}")).collect();
+    assert!(
+        numbered.iter().zip(&wanted).all(|(got, wanted)| *got == wanted) && numbered.len() == 200,
+        "none missing, none twice"
+    );
+    assert!(lines.contains(&"err".to_owned()) && lines.contains(&"unfinished".to_owned()), "{:?}", &lines[195..]);
+    let shown = server.cove(&["logs", &arn]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("line 199"), "{shown:?}");
+    let foreign = json!([{"timestamp": now_millis(), "message": "mine"}]);
+    let _ = server.logs("PutLogEvents", &json!({"logGroupName": "/t", "logStreamName": stream, "logEvents": foreign}));
+}
+
+#[test]
+fn a_task_whose_log_group_is_missing_does_not_start() {
+    let server = Server::start();
+    let image = server.busybox();
+    let options = json!({"awslogs-group": "/no", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"});
+    let container = json!({"image": image, "logConfiguration": {"logDriver": "awslogs", "options": options}});
+    let task = server.wait_task(&server.run_task("mute", container), "STOPPED");
+    assert_eq!(task["stopCode"], "TaskFailedToStart");
+    assert!(task["stoppedReason"].as_str().unwrap().contains("ResourceInitializationError"), "{task}");
+}
