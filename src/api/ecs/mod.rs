@@ -42,76 +42,114 @@ const QUERY_LANGUAGE: &str = "the rest of the cluster query language";
 const PROVIDERS: &str = "capacity providers other than Fargate's, service connect";
 
 const OPS: &[Op] = &[
-    Op::partial("CreateCluster", "ecs::create_cluster", PROVIDERS, |cx, input| json(cx, input, cluster::create)),
-    Op::done("DescribeClusters", "ecs::describe_clusters", |cx, input| read(cx, input, cluster::describe)),
-    Op::done("ListClusters", "ecs::list_clusters", |cx, input| read(cx, input, cluster::list)),
-    Op::done("DeleteCluster", "ecs::delete_cluster", |cx, input| json(cx, input, cluster::delete)),
-    Op::done("UpdateCluster", "ecs::update_cluster", |cx, input| json(cx, input, cluster::update)),
-    Op::done("UpdateClusterSettings", "ecs::update_cluster_settings", |cx, input| json(cx, input, cluster::update)),
-    Op::done("RegisterTaskDefinition", "ecs::register_task_definition", |cx, input| {
+    Op::partial("CreateCluster", "a_cluster_survives_restarts_until_it_is_deleted", PROVIDERS, |cx, input| {
+        json(cx, input, cluster::create)
+    }),
+    Op::done("DescribeClusters", "a_cluster_survives_restarts_until_it_is_deleted", |cx, input| {
+        read(cx, input, cluster::describe)
+    }),
+    Op::done("ListClusters", "a_cluster_survives_restarts_until_it_is_deleted", |cx, input| {
+        read(cx, input, cluster::list)
+    }),
+    Op::done("DeleteCluster", "a_cluster_survives_restarts_until_it_is_deleted", |cx, input| {
+        json(cx, input, cluster::delete)
+    }),
+    Op::done("UpdateCluster", "a_cluster_survives_restarts_until_it_is_deleted", |cx, input| {
+        json(cx, input, cluster::update)
+    }),
+    Op::done("UpdateClusterSettings", "a_cluster_survives_restarts_until_it_is_deleted", |cx, input| {
+        json(cx, input, cluster::update)
+    }),
+    Op::done("RegisterTaskDefinition", "a_definition_lives_and_dies_across_restarts", |cx, input| {
         json(cx, input, definition::register)
     }),
-    Op::done("DescribeTaskDefinition", "ecs::describe_task_definition", |cx, input| {
+    Op::done("DescribeTaskDefinition", "a_definition_lives_and_dies_across_restarts", |cx, input| {
         read(cx, input, definition::describe)
     }),
-    Op::done("ListTaskDefinitions", "ecs::list_task_definitions", |cx, input| read(cx, input, definition::list)),
-    Op::done("ListTaskDefinitionFamilies", "ecs::list_task_definition_families", |cx, input| {
+    Op::done("ListTaskDefinitions", "a_definition_lives_and_dies_across_restarts", |cx, input| {
+        read(cx, input, definition::list)
+    }),
+    Op::done("ListTaskDefinitionFamilies", "families_and_revisions_are_listed_in_order_and_in_pages", |cx, input| {
         read(cx, input, definition::families)
     }),
-    Op::done("DeregisterTaskDefinition", "ecs::deregister_task_definition", |cx, input| {
+    Op::done("DeregisterTaskDefinition", "a_definition_lives_and_dies_across_restarts", |cx, input| {
         json(cx, input, definition::deregister)
     }),
-    Op::done("DeleteTaskDefinitions", "ecs::delete_task_definitions", |cx, input| json(cx, input, definition::delete)),
+    Op::done("DeleteTaskDefinitions", "a_definition_lives_and_dies_across_restarts", |cx, input| {
+        json(cx, input, definition::delete)
+    }),
     Op::partial(
         "RunTask",
-        "ecs::run_task",
+        "a_task_lives_and_dies_across_restarts",
         "the fields of `cove ops --fields` that are not carried out",
         |cx, input| json(cx, input, task::run),
     ),
     Op::partial(
         "StartTask",
-        "ecs::start_task",
+        "start_task_puts_a_task_on_the_named_instance",
         "the fields of `cove ops --fields` that are not carried out",
         |cx, input| json(cx, input, task::start),
     ),
-    Op::done("StopTask", "ecs::stop_task", |cx, input| json(cx, input, task::stop)),
-    Op::done("DescribeTasks", "ecs::describe_tasks", |cx, input| read(cx, input, task::describe)),
-    Op::partial("ListTasks", "ecs::list_tasks", "services and daemons", |cx, input| read(cx, input, task::list)),
-    Op::partial("ListContainerInstances", "ecs::list_container_instances", QUERY_LANGUAGE, |cx, input| {
-        read(cx, input, instance::list)
+    Op::done("StopTask", "a_task_lives_and_dies_across_restarts", |cx, input| json(cx, input, task::stop)),
+    Op::done("DescribeTasks", "a_task_lives_and_dies_across_restarts", |cx, input| read(cx, input, task::describe)),
+    Op::partial("ListTasks", "tasks_are_listed_by_what_they_are_and_in_pages", "services and daemons", |cx, input| {
+        read(cx, input, task::list)
     }),
-    Op::done("DescribeContainerInstances", "ecs::describe_container_instances", |cx, input| {
+    Op::partial(
+        "ListContainerInstances",
+        "a_draining_instance_takes_no_tasks_also_after_a_restart",
+        QUERY_LANGUAGE,
+        |cx, input| read(cx, input, instance::list),
+    ),
+    Op::done("DescribeContainerInstances", "a_draining_instance_takes_no_tasks_also_after_a_restart", |cx, input| {
         read(cx, input, instance::describe)
     }),
     Op::partial(
         "UpdateContainerInstancesState",
-        "ecs::update_container_instances_state",
+        "a_draining_instance_takes_no_tasks_also_after_a_restart",
         "services, whose tasks a draining instance hands over",
         |cx, input| json(cx, input, instance::update_state),
     ),
-    Op::done("PutAttributes", "ecs::put_attributes", |cx, input| json(cx, input, attribute::put)),
-    Op::done("DeleteAttributes", "ecs::delete_attributes", |cx, input| json(cx, input, attribute::delete)),
-    Op::done("ListAttributes", "ecs::list_attributes", |cx, input| read(cx, input, attribute::list)),
-    Op::partial("TagResource", "ecs::tag_resource", "services and capacity providers", |cx, input| {
-        json(cx, input, tag::tag)
+    Op::done("PutAttributes", "attributes_steer_placement_across_restarts", |cx, input| {
+        json(cx, input, attribute::put)
     }),
-    Op::partial("UntagResource", "ecs::untag_resource", "services and capacity providers", |cx, input| {
-        json(cx, input, tag::untag)
+    Op::done("DeleteAttributes", "attributes_steer_placement_across_restarts", |cx, input| {
+        json(cx, input, attribute::delete)
+    }),
+    Op::done("ListAttributes", "attributes_steer_placement_across_restarts", |cx, input| {
+        read(cx, input, attribute::list)
     }),
     Op::partial(
+        "TagResource",
+        "tags_of_every_kind_of_resource_survive_a_restart",
+        "services and capacity providers",
+        |cx, input| json(cx, input, tag::tag),
+    ),
+    Op::partial(
+        "UntagResource",
+        "tags_of_every_kind_of_resource_survive_a_restart",
+        "services and capacity providers",
+        |cx, input| json(cx, input, tag::untag),
+    ),
+    Op::partial(
         "ListTagsForResource",
-        "ecs::list_tags_for_resource",
+        "tags_of_every_kind_of_resource_survive_a_restart",
         "services and capacity providers",
         |cx, input| read(cx, input, tag::list),
     ),
-    Op::partial("ListAccountSettings", "ecs::list_account_settings", SETTINGS, |cx, input| {
+    Op::partial("ListAccountSettings", "account_settings_are_layered_and_survive_a_restart", SETTINGS, |cx, input| {
         read(cx, input, setting::list)
     }),
-    Op::partial("PutAccountSetting", "ecs::put_account_setting", SETTINGS, |cx, input| json(cx, input, setting::put)),
-    Op::partial("PutAccountSettingDefault", "ecs::put_account_setting_default", SETTINGS, |cx, input| {
-        json(cx, input, setting::put_default)
+    Op::partial("PutAccountSetting", "account_settings_are_layered_and_survive_a_restart", SETTINGS, |cx, input| {
+        json(cx, input, setting::put)
     }),
-    Op::partial("DeleteAccountSetting", "ecs::delete_account_setting", SETTINGS, |cx, input| {
+    Op::partial(
+        "PutAccountSettingDefault",
+        "account_settings_are_layered_and_survive_a_restart",
+        SETTINGS,
+        |cx, input| json(cx, input, setting::put_default),
+    ),
+    Op::partial("DeleteAccountSetting", "account_settings_are_layered_and_survive_a_restart", SETTINGS, |cx, input| {
         json(cx, input, setting::delete)
     }),
 ];
