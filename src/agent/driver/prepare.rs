@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cove_model::arn::Tenant;
+use cove_model::logs::LogStream;
 use cove_model::network::{Cidr, Vpc};
 use cove_model::task::{Container, ElasticNetworkInterface, Task, TaskNetwork, TaskStatus};
 use cove_model::task_definition::{ContainerDefinition, TaskDefinition, TransportProtocol};
@@ -50,6 +52,7 @@ impl Driver {
 
     async fn prepared(&mut self, task: &Arc<Task>) -> Result<(), Trouble> {
         let definition = self.definition(task)?;
+        check_log_streams(&self.deps, task, &definition)?;
         let network = self.begin_attach(task)?;
         self.pull.started_at = Some(self.deps.clock.now());
         let ready = self.images(task).await?;
@@ -153,6 +156,24 @@ impl From<Failure> for Trouble {
 }
 
 /// A failure of the task as a whole.
+/// The API makes a stream's record together with the task, unless its group does not exist.
+fn check_log_streams(deps: &Deps, task: &Task, definition: &TaskDefinition) -> Result<(), Failure> {
+    for (container, document) in task.containers.iter().zip(&definition.document.container_definitions) {
+        let Some(log) = &container.log else { continue };
+        let options = document.log_configuration.as_ref().map(|log| &log.options);
+        let region = options.and_then(|options| options.get("awslogs-region")).unwrap_or(&task.tenant.region);
+        let tenant = Tenant::new(task.tenant.account.clone(), region);
+        let key = keys::log_stream(&tenant, &log.group, &log.stream);
+        if deps.store.read(|view| view.get::<LogStream>(&key)).is_none() {
+            return Err(whole(format!(
+                "ResourceInitializationError: failed to validate logger args: failed to create Cloudwatch log stream {} in {}: ResourceNotFoundException: The specified log group does not exist.",
+                log.stream, log.group
+            )));
+        }
+    }
+    Ok(())
+}
+
 fn whole(reason: String) -> Failure {
     Failure { container: None, reason }
 }
