@@ -18,7 +18,8 @@ pub(super) async fn answer(cx: &RawContext, port: &dyn ExecPort) -> Response {
         let prefix = Prefix::tenant(tenant);
         (view.scan::<Subnet>(&prefix), view.scan::<SecurityGroup>(&prefix))
     });
-    let subnets: Vec<&str> = subnets.iter().filter(|subnet| subnet.is_default).map(|subnet| subnet.id.as_str()).collect();
+    let subnets: Vec<&str> =
+        subnets.iter().filter(|subnet| subnet.is_default).map(|subnet| subnet.id.as_str()).collect();
     let group = groups.iter().find(|group| group.name == "default").map(|group| group.id.as_str());
     let settings = cx.settings();
     good(&json!({

@@ -78,8 +78,11 @@ fn port(binding: &cove_model::task::NetworkBinding) -> Value {
 
 /// The definition's labels, and ECS's own, which nobody can replace.
 fn labels(task: &Task, container: &Container, given: Option<&ContainerDefinition>) -> Value {
-    let mut labels: Map<String, Value> =
-        given.iter().flat_map(|given| &given.docker_labels).map(|(key, value)| (key.clone(), value.as_str().into())).collect();
+    let mut labels: Map<String, Value> = given
+        .iter()
+        .flat_map(|given| &given.docker_labels)
+        .map(|(key, value)| (key.clone(), value.as_str().into()))
+        .collect();
     let own = [
         ("cluster", task.cluster_arn()),
         ("container-name", container.name.clone()),

@@ -83,19 +83,17 @@ impl Metadata {
                 let v4 = parts[0] == "v4";
                 self.with_container(&task, id, |container| self.versioned(&task, container, v4, rest))
             }
-            ["api", ..] => {
-                Reply { status: 501, body: json!({"error": {"Message": "task protection and faults are not carried out yet"}}) }
-            }
+            ["api", ..] => Reply {
+                status: 501,
+                body: json!({"error": {"Message": "task protection and faults are not carried out yet"}}),
+            },
             _ => Reply::not_found("404 page not found"),
         }
     }
 
     fn versioned(&self, task: &Task, container: &Container, v4: bool, rest: &[&str]) -> Reply {
-        let (task_version, container_version) = if v4 {
-            (task::Version::V4, container::Version::V4)
-        } else {
-            (task::Version::V3, container::Version::V3)
-        };
+        let (task_version, container_version) =
+            if v4 { (task::Version::V4, container::Version::V4) } else { (task::Version::V3, container::Version::V3) };
         match rest {
             [] => Reply::good(container::document(&self.store, task, container, container_version)),
             ["task"] => Reply::good(self.task_document(task, task_version)),
@@ -130,10 +128,7 @@ impl Metadata {
         let named = |container: &&Container| container.id == id || container.seen.runtime_id.as_deref() == Some(id);
         match task.containers.iter().find(named) {
             Some(container) => answer(container),
-            None => Reply {
-                status: 404,
-                body: Value::from(format!("unable to get container ID for request: {id}")),
-            },
+            None => Reply { status: 404, body: Value::from(format!("unable to get container ID for request: {id}")) },
         }
     }
 
