@@ -42,7 +42,8 @@ static SESSIONS: Semaphore = Semaphore::const_new(SESSIONS_MAX);
 
 /// Starts the command, then answers 101 and becomes its streams.
 pub(super) async fn answer(cx: &RawContext, port: Arc<dyn ExecPort>, mut request: Request) -> Response {
-    let asked = request.headers().get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(PROTOCOL.as_bytes()));
+    let asked =
+        request.headers().get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(PROTOCOL.as_bytes()));
     if !asked {
         return problem(426, "UpgradeRequired", "this is an upgrade to `cove-exec`");
     }
@@ -81,9 +82,8 @@ async fn serve(upgrade: OnUpgrade, session: ExecSession) -> io::Result<()> {
     let (reader, writer) = tokio::io::split(TokioIo::new(upgraded));
     let writer: Writer = Arc::new(Mutex::new(writer));
     let ExecSession { stdin, stdout, stderr, exit } = session;
-    let output = async {
-        tokio::try_join!(copy_out(stdout, STDOUT, &writer), copy_out(stderr, STDERR, &writer)).map(drop)
-    };
+    let output =
+        async { tokio::try_join!(copy_out(stdout, STDOUT, &writer), copy_out(stderr, STDERR, &writer)).map(drop) };
     tokio::pin!(output);
     let input = copy_in(reader, stdin);
     tokio::pin!(input);
@@ -100,10 +100,8 @@ async fn serve(upgrade: OnUpgrade, session: ExecSession) -> io::Result<()> {
             gone = &mut input => return gone,
         }
     };
-    if !drained {
-        if let Ok(done) = tokio::time::timeout(DRAIN_TIMEOUT, &mut output).await {
-            done?;
-        }
+    if !drained && let Ok(done) = tokio::time::timeout(DRAIN_TIMEOUT, &mut output).await {
+        done?;
     }
     let code = match code {
         Ok(code) => code,
@@ -135,10 +133,10 @@ async fn copy_in(mut reader: ReadHalf<TokioIo<Upgraded>>, stdin: OwnedFd) -> io:
             stdin = None;
         }
         // A command that closed its stdin does not want the rest.
-        if let Some(pipe) = &mut stdin {
-            if pipe.write_all(&bytes).await.is_err() {
-                stdin = None;
-            }
+        if let Some(pipe) = &mut stdin
+            && pipe.write_all(&bytes).await.is_err()
+        {
+            stdin = None;
         }
     }
 }
