@@ -1,7 +1,6 @@
 //! One AWS request from its body to its answer: service and operation, caller, input, handler, reply.
 
 use bytes::Bytes;
-use hyper::Method;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use serde_json::{Value, json};
@@ -75,10 +74,13 @@ fn protocol_of(parts: &Parts) -> Protocol {
     if is_json { Protocol::Json } else { Protocol::Query }
 }
 
-/// The fields of a form body, or of the query of a GET.
+/// The fields of the query and of a form body: a presigned call has them in the first, any other in the second.
 fn fields_of(parts: &Parts, body: &Bytes) -> Vec<(String, String)> {
-    let text = if parts.method == Method::GET { parts.uri.query().unwrap_or_default().as_bytes() } else { body };
-    form_urlencoded::parse(text).into_owned().collect()
+    let query = parts.uri.query().unwrap_or_default().as_bytes();
+    form_urlencoded::parse(query)
+        .chain(form_urlencoded::parse(body))
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect()
 }
 
 /// Finds service and operation: by the target for JSON, by the signature's scope or the version for the query protocol.
@@ -104,7 +106,8 @@ fn by_action<'a>(parts: &Parts, fields: Fields<'a>) -> Result<(&'static Service,
     let field = |name: &str| fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let scope = sigv4::read(parts).ok().flatten().map(|claim| claim.service.into_owned());
     let Some(action) = field("Action") else {
-        let text = scope.map_or_else(
+        let is_known = |name: &String| crate::SERVICES.iter().any(|service| service.signing_name == name);
+        let text = scope.filter(|scope| !is_known(scope)).map_or_else(
             || "there is no operation here: neither X-Amz-Target nor Action is given".to_owned(),
             |service| format!("requests of the service `{service}` are not understood yet"),
         );
