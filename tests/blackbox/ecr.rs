@@ -125,7 +125,8 @@ fn layers_pushed_by_api_make_an_image() {
     assert_refused(server.ecr("CompleteLayerUpload", &early), "EmptyUploadException", "");
     let gap = json!({"repositoryName": "repo", "uploadId": started["uploadId"], "partFirstByte": 5, "partLastByte": 6, "layerPartBlob": "YWI="});
     assert_refused(server.ecr("UploadLayerPart", &gap), "InvalidLayerPartException", "");
-    let stranger = json!({"repositoryName": "repo", "uploadId": "nope", "layerDigests": [none]});
+    let stranger =
+        json!({"repositoryName": "repo", "uploadId": "01234567-89ab-cdef-0123-456789abcdef", "layerDigests": [none]});
     assert_refused(server.ecr("CompleteLayerUpload", &stranger), "UploadNotFoundException", "");
 }
 

@@ -1,7 +1,7 @@
 //! Drives the real server as clients do. One test binary; the folders mirror `src/api`, one file per noun.
 //!
 //! Each test has a server of its own: node name, directories and port. It needs root, and says so loudly without.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
 
 mod server;
 mod sign;

@@ -23,7 +23,7 @@ fn attributes_steer_placement_across_restarts() {
     let put = server.ecs("PutAttributes", &json!({"attributes": [disk]})).unwrap();
     assert_eq!(put["attributes"], json!([disk]));
     server.kill_and_restart();
-    assert_eq!(values(&server, "disk"), [disk.clone()]);
+    assert_eq!(values(&server, "disk"), std::slice::from_ref(&disk));
 
     let definition = json!({"family": "a", "containerDefinitions": [
         {"name": "main", "image": image, "memory": 16, "command": ["true"]}]});
