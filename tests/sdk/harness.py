@@ -19,6 +19,7 @@ from botocore.config import Config
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COVE = os.environ["COVE"]
 AWS = os.environ["AWS"]
+AWS2 = os.environ["AWS2"]  # only version 2 has `aws logs tail`
 REGION = "us-east-1"
 
 

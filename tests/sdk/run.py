@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the SDK tests: `COVE=path/to/cove AWS=path/to/aws run.py [pattern]`."""
+"""Runs the SDK tests: `COVE=path/to/cove AWS=path/to/aws AWS2=path/to/aws-v2 run.py [pattern]`."""
 import pathlib
 import sys
 import unittest

@@ -6,7 +6,7 @@ import urllib.error
 
 from botocore.exceptions import ClientError
 
-from harness import AWS, Case, archive, http_get, until
+from harness import AWS2, Case, archive, http_get, until
 
 HTTPD = "mkdir -p /www && echo hello-from-$(hostname) > /www/index.html && exec httpd -f -p 8080 -h /www"
 
@@ -34,7 +34,8 @@ class MainJob(Case):
             "logConfiguration":{{"logDriver":"awslogs","options":{{"awslogs-group":"/way","awslogs-region":"us-east-1",
             "awslogs-stream-prefix":"t","awslogs-create-group":"true"}}}}}}]"""
         server.aws("ecs", "register-task-definition", "--family", "way", "--requires-compatibilities", "FARGATE", "--cpu", "256",
-                   "--memory", "512", "--network-mode", "awsvpc", "--container-definitions", definition)
+                   "--memory", "512", "--network-mode", "awsvpc", "--execution-role-arn",
+                   "arn:aws:iam::000000000000:role/ecsTaskExecutionRole", "--container-definitions", definition)
         task = server.aws("ecs", "run-task", "--task-definition", "way", "--launch-type", "FARGATE", "--network-configuration",
                           f"awsvpcConfiguration={{subnets=[{network['subnets'][0]}],securityGroups=[{network['securityGroups'][0]}]}}")["tasks"][0]
         arn = task["taskArn"]
@@ -78,7 +79,7 @@ class MainJob(Case):
                                     "command": ["sh", "-c", "i=0; while true; do echo line-$i; i=$((i+1)); sleep 0.2; done"]})
         arn = self.run_one(definition)
         self.wait(arn, "RUNNING")
-        tail = subprocess.Popen([AWS, "logs", "tail", "/tail", "--follow", "--format", "short"], stdout=subprocess.PIPE, text=True,
+        tail = subprocess.Popen([AWS2, "logs", "tail", "/tail", "--follow", "--format", "short"], stdout=subprocess.PIPE, text=True,
                                 env=self.server.environment())
         try:
             seen = [tail.stdout.readline() for _ in range(30)]
