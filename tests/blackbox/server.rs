@@ -211,7 +211,8 @@ impl Server {
 
     /// The same with more members of the definition and of RunTask.
     pub(crate) fn run_task_with(&self, name: &str, container: Value, definition: &Value, run: &Value) -> String {
-        let main = with(&json!({"name": "main", "memory": 32}), &container);
+        // A shell that has not set its trap yet, as process 1, does not hear SIGTERM: nobody waits long for it.
+        let main = with(&json!({"name": "main", "memory": 32, "stopTimeout": 2}), &container);
         self.run_definition(&with(&json!({"family": name, "containerDefinitions": [main]}), definition), run)
     }
 

@@ -167,3 +167,55 @@ fn a_task_reaches_the_api_and_no_other_listener_of_the_host() {
     let identity = server.inside(&arn, &format!("wget -qO- --post-data '{body}' http://169.254.170.2/"));
     assert!(identity.contains("GetCallerIdentityResult"), "{identity}");
 }
+
+#[test]
+fn a_task_reads_neither_credentials_nor_metadata_of_another() {
+    let server = Server::start();
+    let image = server.busybox();
+    let waiting = json!({"image": image, "command": ["sh", "-c", WAITING]});
+    let with_role =
+        server.run_task_with("role", waiting.clone(), &json!({"taskRoleArn": "ecsTaskExecutionRole"}), &json!({}));
+    let other = server.run_task("other", waiting);
+    server.wait_task(&with_role, "RUNNING");
+    server.wait_task(&other, "RUNNING");
+    let urls = "echo http://169.254.170.2$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI $ECS_CONTAINER_METADATA_URI_V4/task";
+    for url in server.inside(&with_role, urls).split_whitespace() {
+        server.inside(&with_role, &format!("wget -qO- {url}"));
+        let refused = server.cove(&["exec", &other, "--", "wget", "-qO-", url]);
+        assert!(!refused.status.success() && refused.stdout.is_empty(), "{url}: {refused:?}");
+    }
+}
+
+#[test]
+fn what_reaches_the_host_is_not_run_for_unknown_callers_inside_a_task() {
+    let server = Server::start();
+    let image = server.busybox();
+    let arn = server.run_task("inner", json!({"image": image, "command": ["sh", "-c", WAITING]}));
+    let strong = json!({"family": "strong", "containerDefinitions": [
+        {"name": "main", "image": image, "memory": 16, "command": ["true"], "privileged": true}]});
+    server.ecs("RegisterTaskDefinition", &strong).unwrap();
+    server.wait_task(&arn, "RUNNING");
+    let run = |family: &str| {
+        let header = "X-Amz-Target: AmazonEC2ContainerServiceV20141113.RunTask";
+        let body = format!("{{\"taskDefinition\":\"{family}\"}}");
+        server.cove(&[
+            "exec",
+            &arn,
+            "--",
+            "wget",
+            "-qO-",
+            "--header",
+            header,
+            "--post-data",
+            &body,
+            "http://169.254.170.2/",
+        ])
+    };
+    let tame = run("inner");
+    assert!(String::from_utf8_lossy(&tame.stdout).contains("taskArn"), "{tame:?}");
+    let refused = run("strong");
+    assert!(!refused.status.success(), "{refused:?}");
+    let started = server.ecs("ListTasks", &json!({"family": "strong"})).unwrap();
+    assert_eq!(started["taskArns"], json!([]));
+    assert!(server.ecs("RunTask", &json!({"taskDefinition": "strong"})).is_ok(), "from outside it runs");
+}

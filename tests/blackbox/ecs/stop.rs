@@ -62,3 +62,21 @@ fn a_container_that_dies_while_the_server_is_dead_is_found_out() {
     server.kill_and_restart();
     assert_eq!(server.wait_task(&arn, "STOPPED")["containers"][0]["exitCode"], 11);
 }
+
+#[test]
+fn down_stops_every_task_and_leaves_nothing_in_the_kernel() {
+    let server = Server::start();
+    let image = server.busybox();
+    let arn = server.run_task("down", json!({"image": image, "command": ["sh", "-c", super::task::WAITING]}));
+    server.wait_task(&arn, "RUNNING");
+    let done = server.cove(&["down"]);
+    assert!(done.status.success(), "{done:?}");
+    let left = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
+    let own = format!("cove-{}", server.node);
+    for directory in left.chain([std::path::PathBuf::from("/sys/fs/cgroup")]) {
+        assert!(!directory.join(&own).exists(), "{}", directory.display());
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let home = server.home().to_str().unwrap();
+    assert!(!mounts.contains(home), "a mount below {home} is left");
+}
