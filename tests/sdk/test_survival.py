@@ -12,7 +12,7 @@ LINES = "i=0; while true; do echo n-$i; i=$((i+1)); sleep 0.05; done"
 def pids(node):
     """Processes below the node's task cgroups."""
     found = set()
-    for root in pathlib.Path("/sys/fs/cgroup").glob(f"**/cove-{node}/tasks"):
+    for root in pathlib.Path("/sys/fs/cgroup").glob(f"**/cove-{node}/task"):
         for procs in root.glob("**/cgroup.procs"):
             found |= set(procs.read_text().split())
     return found
@@ -58,7 +58,7 @@ class Survival(Case):
         arn = self.run_one(definition)
         self.wait(arn, "RUNNING")
         task = arn.rsplit("/", 1)[-1]
-        inside = next(pid for root in pathlib.Path("/sys/fs/cgroup").glob(f"**/cove-{self.server.node}/tasks/{task}")
+        inside = next(pid for root in pathlib.Path("/sys/fs/cgroup").glob(f"**/cove-{self.server.node}/task/{task}")
                       for procs in root.glob("**/cgroup.procs") for pid in procs.read_text().split())
         self.server.kill9()
         pathlib.Path(f"/proc/{inside}/root/tmp/end").touch()
@@ -88,11 +88,11 @@ class SideBySide(Case):
             self.assertEqual(len(case.ecs.list_tasks()["taskArns"]), 1)
         for (case, arn, _), (_, _, foreign) in (outcomes, outcomes[::-1]):
             own = case.describe(arn)["containers"][0]["networkInterfaces"][0]["privateIpv4Address"]
-            reached = case.server.cove("exec", arn, "--", "wget", "-q", "-T", "2", "-O", "-", f"http://{own}:8080/passwd")
-            self.assertTrue(re.search("root:", reached.stdout))
+            def fetch(address):
+                return case.server.cove("exec", arn, "--", "wget", "-T", "2", "-O", "-", f"http://{address}:8080/passwd", check=False)
+            until(lambda: re.search("root:", fetch(own).stdout), f"its own server answers: {fetch(own).stderr}")
             if own != foreign:
-                reached = case.server.cove("exec", arn, "--", "wget", "-q", "-T", "2", "-O", "-", f"http://{foreign}:8080/passwd", check=False)
-                self.assertNotEqual(reached.returncode, 0)
+                self.assertNotEqual(fetch(foreign).returncode, 0)
         for case, arn, _ in outcomes:
             case.ecs.stop_task(task=arn)
             case.wait(arn, "STOPPED")
