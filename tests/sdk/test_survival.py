@@ -1,7 +1,6 @@
 """The server may die at any time: containers go on, logs stay whole, nothing is started twice."""
 import os
 import pathlib
-import re
 import unittest
 
 from harness import Case, Server, until
@@ -89,10 +88,12 @@ class SideBySide(Case):
         for (case, arn, _), (_, _, foreign) in (outcomes, outcomes[::-1]):
             own = case.describe(arn)["containers"][0]["networkInterfaces"][0]["privateIpv4Address"]
             def fetch(address):
-                return case.server.cove("exec", arn, "--", "wget", "-T", "2", "-O", "-", f"http://{address}:8080/passwd", check=False)
-            until(lambda: re.search("root:", fetch(own).stdout), f"its own server answers: {fetch(own).stderr}")
+                # busybox's wget, linked statically, crashes in a root without the C library's own modules: nc asks as well.
+                ask = f"printf 'GET /passwd HTTP/1.0\\r\\n\\r\\n' | timeout 2 nc {address} 8080"
+                return case.server.cove("exec", arn, "--", "sh", "-c", ask, check=False).stdout
+            until(lambda: "root:" in fetch(own), "its own server answers")
             if own != foreign:
-                self.assertNotEqual(fetch(foreign).returncode, 0)
+                self.assertNotIn("root:", fetch(foreign))
         for case, arn, _ in outcomes:
             case.ecs.stop_task(task=arn)
             case.wait(arn, "STOPPED")
