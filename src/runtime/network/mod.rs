@@ -84,8 +84,9 @@ pub struct Attachment {
 }
 
 /// The sockets inside a router, nonblocking and close-on-exec. When the router is removed (its last task left), they
-/// are shut down: `accept` and `recv_from` fail with `InvalidInput` from then on, and the sockets should be dropped, as
-/// they keep the dead namespace. A later task needs a fresh set. An empty datagram of a task is no such sign.
+/// are shut down: `accept` fails with `InvalidInput` from then on, and the UDP socket is readable for ever with its read
+/// side closed (a receive says only `WouldBlock`). The sockets should be dropped then, as they keep the dead namespace. A
+/// later task needs a fresh set. An empty datagram of a task is no such sign.
 #[derive(Debug)]
 pub struct RouterListeners {
     /// 169.254.170.2:80

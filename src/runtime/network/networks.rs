@@ -39,6 +39,8 @@ pub struct Networks {
     pub(super) host: Mutex<Host>,
     pub(super) routers: Mutex<BTreeMap<NetworkId, Slot>>,
     pub(super) tasks: Mutex<BTreeMap<String, Task>>,
+    /// Held while the directory of pins is looked at and mounted: two mounts on top of each other would hide pins.
+    pins_made: Mutex<()>,
     /// Bound for as long as this server speaks for the node.
     _claim: UnixListener,
 }
@@ -70,6 +72,7 @@ impl Networks {
             host: Mutex::new(Host::new(&node, transit_range)?),
             routers: Mutex::default(),
             tasks: Mutex::default(),
+            pins_made: Mutex::default(),
         };
         networks.adopt()?;
         Ok(networks)
@@ -337,6 +340,7 @@ impl Networks {
 
     fn prepare_pins(&self) -> Result<(), NetworkError> {
         let failed = |attempt| move |source| NetworkError::File { attempt, path: self.pins.clone(), source };
+        let _alone = lock(&self.pins_made);
         fs::create_dir_all(&self.pins).map_err(failed("make"))?;
         if !is_mount_point(&self.pins).map_err(failed("look at"))? {
             mount_pins(&self.pins).map_err(failed("mount"))?;
