@@ -292,10 +292,10 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         .iter()
         .map(|text| Network::parse(text).ok_or_else(|| bad("dev_allow", text, "not an address or network")))
         .collect::<Result<Vec<_>, _>>()?;
-    if let Some(far) = listen.iter().chain(&tls_listen).find(|address| dev && !address.ip().is_loopback()) {
-        if dev_allow.is_empty() {
-            return Err(ConfigError::DevBeyondLoopback(*far));
-        }
+    if let Some(far) = listen.iter().chain(&tls_listen).find(|address| dev && !address.ip().is_loopback())
+        && dev_allow.is_empty()
+    {
+        return Err(ConfigError::DevBeyondLoopback(*far));
     }
     let region = given.region.unwrap_or_else(|| REGION_DEFAULT.to_owned());
     if region.is_empty()
