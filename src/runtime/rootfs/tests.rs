@@ -345,7 +345,7 @@ fn a_sparse_file_keeps_its_holes_and_lies_are_refused() {
     assert_eq!((content.len(), &content[999..1006]), (1 << 20, &b"\0ddddd\0"[..]));
     assert!(f.one(sparse(6, 1 << 20, 1000)).is_err());
     assert!(f.one(sparse(5, 100, 1000)).is_err());
-    assert!(matches!(f.one(sparse(5, 8_000_000_000, 0)), Ok(_)));
+    assert!(f.one(sparse(5, 8_000_000_000, 0)).is_ok());
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn down_stops_every_task_and_leaves_nothing_in_the_kernel() {
     }
     // The server ends a moment after it has answered, and takes the mount of its binary with it.
     let home = server.home().to_str().unwrap();
-    crate::server::until("no mount is left", || {
+    until("no mount is left", || {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         (!mounts.contains(home)).then_some(())
     });
