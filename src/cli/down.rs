@@ -4,12 +4,17 @@
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::client::Client;
 use super::error::CliError;
 use super::{Target, say};
+
+/// A server that was asked to end has nothing left to wait for but its own listeners.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Args)]
 pub(super) struct DownArgs {
@@ -25,11 +30,28 @@ pub(super) async fn run(args: &DownArgs, target: &Target) -> Result<ExitCode, Cl
     let client = Client::new(target)?;
     match client.cove("POST", "/_cove/v1/down", None).await {
         Ok(answer) => {
-            say(&format!("stopped {} tasks; the server has removed what was its own and ends", answer["tasks"]));
+            wait_for_end(&client).await?;
+            say(&format!("stopped {} tasks; the server has removed what was its own and ended", answer["tasks"]));
             Ok(ExitCode::SUCCESS)
         }
         Err(CliError::Connect { .. }) => without_server(args, target),
         Err(error) => Err(error),
+    }
+}
+
+/// The server answers before its last steps; what comes after `cove down` may remove its directories.
+async fn wait_for_end(client: &Client) -> Result<(), CliError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client.cove("GET", "/_cove/v1/info", None).await {
+            Err(CliError::Connect { .. }) => return Ok(()),
+            _ if Instant::now() > deadline => {
+                let why = format!("the server on {} removed its tasks but does not end", client.url());
+                return Err(CliError::Failed(why));
+            }
+            // Still there, or its connections are being closed.
+            _ => tokio::time::sleep(POLL).await,
+        }
     }
 }
 

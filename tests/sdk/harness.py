@@ -44,8 +44,8 @@ def until(condition, what, seconds=20):
 class Server:
     """A server with its own node name, directories and port."""
 
-    def __init__(self, node, dev=True, extra=()):
-        self.node, self.dev, self.extra = node, dev, list(extra)
+    def __init__(self, node, dev=True, extra=(), prefix=()):
+        self.node, self.dev, self.extra, self.prefix = node, dev, list(extra), list(prefix)
         self.home = pathlib.Path(tempfile.mkdtemp(prefix=f"{node}-", dir="/var/tmp"))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -58,7 +58,7 @@ class Server:
     def start(self):
         flags = ["--node", self.node, "--listen", f"127.0.0.1:{self.port}", "--data-dir", self.home / "data",
                  "--run-dir", self.home / "run", *(["--dev"] if self.dev else []), *self.extra]
-        self.process = subprocess.Popen([COVE, "serve", *map(str, flags)], stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.process = subprocess.Popen([*self.prefix, COVE, "serve", *map(str, flags)], stdout=subprocess.PIPE, stderr=self.log, text=True)
         line = self.process.stdout.readline()
         assert line.startswith("cove: ready on"), f"{line!r}\n{self.tail()}"
 
