@@ -37,8 +37,8 @@ cargo_tool() {
     export PATH="$PWD/target/tools/bin:$PATH"
     if [ "$(cat "target/tools/$name.version" 2>/dev/null)" != "$version" ]; then
         say "installing $name $version from crates.io into target/tools"
-        # Out of the tree: this workspace's static flags are not for tools.
-        (cd / && cargo install --quiet --locked --root "$OLDPWD/target/tools" --target-dir "$OLDPWD/target/tools/build" "$name@$version")
+        # Out of the tree: this workspace's static flags are not for tools. Unoptimised: they run once.
+        (cd / && cargo install --quiet --locked --debug --root "$OLDPWD/target/tools" --target-dir "$OLDPWD/target/tools/build" "$name@$version")
         rm -rf target/tools/build
         echo "$version" >"target/tools/$name.version"
     fi
@@ -53,7 +53,6 @@ need_python() {
         say "installing from PyPI into target/venv: $want"
         mkdir -p target
         python3 -m venv --clear target/venv
-        # shellcheck disable=SC2086
         target/venv/bin/pip install --quiet --disable-pip-version-check $want
         echo "$want" >target/venv/cove-has
     fi
