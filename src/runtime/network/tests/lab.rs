@@ -80,6 +80,8 @@ impl Lab {
         // The host's way to the world ends at the neighbour.
         channel.one("default", route::route(Ipv4Addr::UNSPECIFIED, 0, 50, Some(NEIGHBOUR))).unwrap();
         // As strict as some hosts are.
+        // A new namespace takes this over from the machine, where another server may have turned it on.
+        host.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "0")).unwrap();
         host.run(|| std::fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "1")).unwrap();
         Self { host, lan, scratch }
     }
