@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import pathlib
+import select
 import shutil
 import signal
 import socket
@@ -184,6 +185,7 @@ def first_byte(path, start):
     try:
         began = time.monotonic()
         handle = start()
+        assert select.select([reader], [], [], 30)[0], "no first instruction within 30 s"
         os.read(reader, 1)
         return (time.monotonic() - began) * 1000, handle
     finally:
@@ -192,7 +194,7 @@ def first_byte(path, start):
 
 def latency_cove(cove, n):
     directory, path = fifo("fifo-cove")
-    cove.register("lat", ["sh", "-c", "echo x > /f/p; exec sleep 1000"], directory)
+    cove.register("lat", ["sh", "-c", "printf x > /f/p; exec sleep 1000"], directory)
     times, arns = [], []
 
     def one():
@@ -213,7 +215,7 @@ def latency_crun(rootfs, n):
     bundle.mkdir(exist_ok=True)
     subprocess.run(["crun", "spec"], cwd=bundle, check=True)
     spec = json.loads((bundle / "config.json").read_text())
-    spec["process"].update(terminal=False, args=["sh", "-c", "echo x > /f/p"])
+    spec["process"].update(terminal=False, args=["sh", "-c", "printf x > /f/p"])
     spec["root"] = {"path": str(rootfs), "readonly": False}
     spec["mounts"] = [m for m in spec["mounts"] if m["destination"] != "/sys/fs/cgroup"]
     spec["mounts"].append({"destination": "/f", "type": "bind", "source": str(directory), "options": ["rbind"]})
@@ -310,7 +312,7 @@ def logs_cove(cove, n):
     emit("log throughput", "bare pipe", bare, "MB/s")
     directory, path = fifo("fifo-logs")
     options = {"awslogs-group": "/bench", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "b", "awslogs-create-group": "true"}
-    cove.register("logs", ["sh", "-c", f"echo x > /f/p; {LINES}; echo x > /f/p"], directory, logConfiguration={"logDriver": "awslogs", "options": options})
+    cove.register("logs", ["sh", "-c", f"printf x > /f/p; {LINES}; printf x > /f/p"], directory, logConfiguration={"logDriver": "awslogs", "options": options})
     for _ in range(n):
         reader = os.open(path, os.O_RDWR)
         arns = cove.run("logs")
@@ -420,7 +422,7 @@ def docker_rows(archive_dir, n):
         times = []
 
         def one():
-            return first_byte(path, lambda: docker.start(["sh", "-c", "echo x > /f/p; exec sleep 1000"], [f"{directory}:/f"]))[0]
+            return first_byte(path, lambda: docker.start(["sh", "-c", "printf x > /f/p; exec sleep 1000"], [f"{directory}:/f"]))[0]
         for _ in range(3):
             one()
         cpu = cpu_ms(lambda: times.extend(one() for _ in range(n)), n)
@@ -454,7 +456,7 @@ def podman_rows(rootfs, n):
     try:
         def one():
             took, process = first_byte(path, lambda: subprocess.Popen(["podman", *roots, "run", "-d", "-v", f"{directory}:/f", "bb", "sh", "-c",
-                                                                       "echo x > /f/p; exec sleep 1000"], env=environment, stdout=subprocess.PIPE, text=True))
+                                                                       "printf x > /f/p; exec sleep 1000"], env=environment, stdout=subprocess.PIPE, text=True))
             names.append(process.communicate()[0].strip())
             return took
         for _ in range(3):
@@ -483,6 +485,8 @@ def main():
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     subprocess.run(["ip", "addr", "add", "198.51.100.1/32", "dev", "lo"], check=True)
     subprocess.run(["ip", "route", "add", "default", "dev", "lo"], check=False)
+    # crun, podman's default too, refuses hybrid hosts; this mount namespace is our own.
+    subprocess.run(["umount", "/sys/fs/cgroup/unified"], check=False, capture_output=True)
     archive = WORK / "busybox.tar"
     subprocess.run([sys.executable, ROOT / "images/build.py", "busybox", archive], check=True)
     rootfs = WORK / "rootfs"
@@ -515,7 +519,6 @@ def main():
     finally:
         cove.down()
     if options.peers:
-        subprocess.run(["umount", "/sys/fs/cgroup/unified"], check=False, capture_output=True)
         docker_rows(rootfs, options.n)
         podman_rows(rootfs, options.n)
     table()
