@@ -436,8 +436,7 @@ def docker_rows(archive_dir, n):
         times = []
         for _ in range(n):
             began = time.monotonic()
-            run = docker.api("POST", f"/containers/{name}/exec", {"Cmd": ["true"], "AttachStdout": True})["Id"]
-            docker.api("POST", f"/exec/{run}/start", {"Detach": False}) if False else docker.cli("exec", name, "true")
+            docker.cli("exec", name, "true")
             times.append((time.monotonic() - began) * 1000)
         emit("exec true", "docker CLI", times, "ms")
     finally:
