@@ -18,6 +18,9 @@ pub(super) const PORTS: &str = "ports";
 pub(super) const FOREIGN: &str = "foreign";
 const LOOPBACK: Cidr = Cidr { address: Ipv4Addr::new(127, 0, 0, 0), prefix: 8 };
 const LOOPBACK_LINK: i32 = 1;
+/// Bridges of container and machine managers (docker0, br-…, podman0, cni0, virbr0, lxcbr0, lxdbr0, incusbr0): who makes
+/// them decides what is forwarded to and from them.
+const MANAGED_BRIDGES: [&str; 8] = ["docker", "br-", "podman", "cni", "virbr", "lxcbr", "lxdbr", "incusbr"];
 
 pub(super) fn build(table: &mut Transaction<'_>, names: &Names, range: Cidr, drop_foreign: bool) {
     let group = names.group();
@@ -59,6 +62,12 @@ pub(super) fn build(table: &mut Transaction<'_>, names: &Names, range: Cidr, dro
     if drop_foreign {
         // Forwarding was off: the host must not become a router for its neighbours because of us.
         table.chain(FOREIGN, Some(Hook::FORWARD));
+        // With br_netfilter what two ports of one bridge say to each other comes by here too.
+        table.rule(FOREIGN, &Rule::new().input_kind("bridge").output_kind("bridge").accept());
+        for prefix in MANAGED_BRIDGES {
+            table.rule(FOREIGN, &Rule::new().input_prefix(Is::In, prefix).accept());
+            table.rule(FOREIGN, &Rule::new().output_prefix(Is::In, prefix).accept());
+        }
         let between = Rule::new().input_prefix(Is::NotIn, ANY_TRANSIT).output_prefix(Is::NotIn, ANY_TRANSIT);
         table.rule(FOREIGN, &between.new_flow().counter().drop());
     }

@@ -15,6 +15,10 @@ const META_OIFNAME: u32 = 7;
 const META_L4PROTO: u32 = 16;
 const META_IIFGROUP: u32 = 21;
 const META_OIFGROUP: u32 = 22;
+const META_IIFKIND: u32 = 26;
+const META_OIFKIND: u32 = 27;
+/// Names and kinds of links are compared over all of IFNAMSIZ.
+const NAME_SIZE: usize = 16;
 const CT_STATE: u32 = 0;
 const CT_STATUS: u32 = 2;
 /// Related or established.
@@ -30,6 +34,14 @@ const REGISTER: u32 = 1;
 const SLOT: [u32; 2] = [8, 9];
 const VERDICT: u32 = 0;
 const FAMILY_IP: u32 = 2;
+
+fn name(text: &str) -> [u8; NAME_SIZE] {
+    let mut padded = [0; NAME_SIZE];
+    for (place, byte) in padded.iter_mut().zip(text.bytes().take(NAME_SIZE - 1)) {
+        *place = byte;
+    }
+    padded
+}
 
 /// Equal or not, or contained or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +148,15 @@ impl Rule {
 
     pub(in super::super) fn output_prefix(self, is: Is, prefix: &str) -> Self {
         self.meta(META_OIFNAME, REGISTER).compare(is, prefix.as_bytes())
+    }
+
+    /// The kind of link that a packet came in by, as `ip -details link` shows it.
+    pub(in super::super) fn input_kind(self, kind: &str) -> Self {
+        self.meta(META_IIFKIND, REGISTER).compare(Is::In, &name(kind))
+    }
+
+    pub(in super::super) fn output_kind(self, kind: &str) -> Self {
+        self.meta(META_OIFKIND, REGISTER).compare(Is::In, &name(kind))
     }
 
     pub(in super::super) fn source(self, is: Is, range: Cidr) -> Self {

@@ -94,6 +94,27 @@ impl Lab {
         }
     }
 
+    /// Somebody on a bridge of the host; x.y.z.254 is the way out.
+    pub(super) fn on_bridge(&self, bridge: &str, address: Ipv4Addr) -> Namespace {
+        let [a, b, c, last] = address.octets();
+        let name = format!("{bridge}-{last}");
+        let pin = self.scratch.path().join(&name);
+        let (namespace, ()) = Namespace::create(&pin, || Ok(())).unwrap();
+        unpin(&pin).unwrap();
+        // The kernel takes the peer's index only together with ours.
+        let ours = End { name: &name, index: i32::from(b) << 8 | i32::from(last), mac: [2, a, b, c, last, 1], group: 0 };
+        let peer = End { name: "eth0", index: 50, mac: [2, a, b, c, last, 2], group: 0 };
+        let mut channel = Channel::new(&self.host, Protocol::Route);
+        channel.one("port", route::veth(&ours, &peer, namespace.fd(), 1400)).unwrap();
+        self.tool("ip", &["link", "set", &name, "master", bridge]);
+        let mut batch = Batch::new();
+        batch.push("up", route::link_up(50));
+        batch.push("address", route::address(50, address, 24, OnLink::Prefix));
+        batch.push("default", route::route(Ipv4Addr::UNSPECIFIED, 0, 50, Some(Ipv4Addr::new(a, b, c, 254))));
+        Channel::new(&namespace, Protocol::Route).run(&batch).unwrap();
+        namespace
+    }
+
     pub(super) fn node(&self, name: &str) -> Node {
         Node(Some(Networks::open(self.config(name)).unwrap()))
     }

@@ -231,6 +231,29 @@ fn a_host_that_did_not_forward_does_not_forward_for_strangers() {
     });
 }
 
+/// With br_netfilter, which many hosts load, bridged packets pass the forward hook as routed ones do.
+#[test]
+fn bridges_of_others_go_on_when_we_turn_forwarding_on() {
+    on_a_host(|lab| {
+        let node = lab.node("bridges");
+        node.attach(&task("one", 10)).unwrap();
+        // Neither name is one of a known manager's.
+        lab.tool("ip", &["link", "add", "own", "type", "bridge"]);
+        lab.tool("ip", &["link", "set", "own", "up"]);
+        let [one, other] = [1_u8, 2].map(|last| lab.on_bridge("own", Ipv4Addr::new(10, 77, 0, last)));
+        let _server = Server::tcp(&other, 80);
+        assert!(ask(&one, Ipv4Addr::new(10, 77, 0, 2), 80).is_ok());
+
+        // Docker counts on forwarding between its bridge and the world.
+        lab.tool("ip", &["link", "add", "docker0", "type", "bridge"]);
+        lab.tool("ip", &["link", "set", "docker0", "up"]);
+        lab.tool("ip", &["address", "add", "10.78.0.254/24", "dev", "docker0"]);
+        let container = lab.on_bridge("docker0", Ipv4Addr::new(10, 78, 0, 1));
+        let _world = Server::tcp(&lab.lan, 81);
+        assert!(ask(&container, NEIGHBOUR, 81).is_ok());
+    });
+}
+
 #[test]
 fn a_second_server_of_the_same_node_is_refused() {
     on_a_host(|lab| {
