@@ -1,0 +1,156 @@
+"""Figures: how they are taken, kept and printed. One JSON line each on stdout as they come, a table at the end."""
+import json
+import os
+import pathlib
+import select
+import statistics
+import subprocess
+import tempfile
+import time
+
+WORK = pathlib.Path(tempfile.mkdtemp(prefix="cove-bench-", dir="/var/tmp"))
+RESULTS = {}
+"""By row and system."""
+
+ACT = "printf x > /f/p; exec sleep 1000"
+"""A container's first act, seen from outside: a byte in a bind-mounted FIFO. Neutral between systems."""
+
+LINE = "0123456789" * 9 + "01234567"
+LINES = f"yes {LINE} | head -c 100000000"
+"""100 MB in lines of 99 bytes."""
+
+
+def emit(row, system, values, unit):
+    values = sorted(values)
+    figure = {"row": row, "system": system, "unit": unit, "n": len(values), "median": round(statistics.median(values), 3),
+              "p90": round(values[min(len(values) - 1, int(len(values) * 0.9))], 3), "min": round(values[0], 3), "max": round(values[-1], 3),
+              "load": os.getloadavg()[0], "at": int(time.time())}
+    RESULTS[row, system] = figure
+    print(json.dumps(figure), flush=True)
+
+
+def table():
+    print()
+    width = max(len(row) for row, _ in RESULTS)
+    for (row, system), figure in sorted(RESULTS.items(), key=lambda one: [row for row, _ in RESULTS].index(one[0][0])):
+        ours = RESULTS.get((row, "cove"))
+        ratio = "" if system == "cove" or not ours else f"cove / {system} = {ours['median'] / figure['median']:.2f}" if figure["median"] else ""
+        print(f"{row:{width}}  {system:12} {figure['median']:>12,.2f} {figure['unit']:5} p90 {figure['p90']:,.2f}  min {figure['min']:,.2f}  "
+              f"n={figure['n']}  {ratio}")
+
+
+def busy_ticks():
+    fields = list(map(int, open("/proc/stat").readline().split()[1:]))
+    return sum(fields) - fields[3] - fields[4]
+
+
+def cpu_ms(work, count):
+    """CPU milliseconds per item of `work`: the whole machine's busy time, less that of an idle stretch as long after it."""
+    tick = 1000 / os.sysconf("SC_CLK_TCK")
+    before, began = busy_ticks(), time.monotonic()
+    work()
+    time.sleep(0.3)
+    span, used = time.monotonic() - began, busy_ticks() - before
+    before, began = busy_ticks(), time.monotonic()
+    time.sleep(min(span, 2))
+    idle = (busy_ticks() - before) / (time.monotonic() - began) * span
+    return max(0.0, (used - idle) * tick / count)
+
+
+def pss_mib(pids):
+    total = 0
+    for pid in pids:
+        try:
+            total += next(int(line.split()[1]) for line in open(f"/proc/{pid}/smaps_rollup") if line.startswith("Pss:"))
+        except (OSError, StopIteration):
+            pass
+    return total / 1024
+
+
+def processes(name, *words):
+    """Pids whose program has that name and whose arguments hold the words."""
+    found = []
+    for directory in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            line = (directory / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if line and os.path.basename(line[0]).decode(errors="replace").startswith(name) and all(w.encode() in line for w in words):
+            found.append(int(directory.name))
+    return found
+
+
+def idle_percent(pids, seconds=20):
+    """Of one core."""
+    def used():
+        total = 0
+        for pid in pids:
+            fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / os.sysconf("SC_CLK_TCK")
+    before = used()
+    time.sleep(seconds)
+    return (used() - before) / seconds * 100
+
+
+def fifo(name):
+    directory = WORK / name
+    directory.mkdir(exist_ok=True)
+    path = directory / "p"
+    if not path.exists():
+        os.mkfifo(path)
+    return directory, path
+
+
+def first_byte(path, start):
+    """Milliseconds from `start()` until something writes to the FIFO, and what `start()` gave."""
+    reader = os.open(path, os.O_RDWR)
+    try:
+        began = time.monotonic()
+        handle = start()
+        assert select.select([reader], [], [], 30)[0], "no first instruction within 30 s"
+        os.read(reader, 1)
+        return (time.monotonic() - began) * 1000, handle
+    finally:
+        os.close(reader)
+
+
+def latencies(system, n, start):
+    """The rows of a start, by `start(fifo directory) -> anything`."""
+    directory, path = fifo(f"fifo-{system.split()[0]}")
+    times = []
+
+    def one():
+        return first_byte(path, lambda: start(directory))[0]
+    for _ in range(3):
+        one()
+    cpu = cpu_ms(lambda: times.extend(one() for _ in range(n)), n)
+    emit("first instruction", system, times, "ms")
+    emit("CPU per start", system, [cpu], "ms")
+
+
+def log_throughput(system, n, run):
+    """`run(fifo directory, command)` starts a container that acts, writes 100 MB to its log and acts again."""
+    directory, path = fifo(f"fifo-logs-{system.split()[0]}")
+    speeds = []
+    for _ in range(n):
+        reader = os.open(path, os.O_RDWR)
+        run(directory, f"printf x > /f/p; {LINES}; printf x > /f/p")
+        os.read(reader, 1)
+        began = time.monotonic()
+        os.read(reader, 1)
+        speeds.append(100 / (time.monotonic() - began))
+        os.close(reader)
+    emit("log throughput", system, speeds, "MB/s")
+
+
+def wrk(url, seconds=3, connections=32, script=None, inside=()):
+    """Requests a second. `inside` is a command prefix that enters a network namespace."""
+    words = [*inside, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", url]
+    if script:
+        path = WORK / "wrk.lua"
+        path.write_text(script)
+        words[-1:-1] = ["-s", str(path)]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "Non-2xx" not in said, said
+    return float(next(line.split()[1] for line in said.splitlines() if line.startswith("Requests/sec")))
