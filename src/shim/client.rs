@@ -5,13 +5,14 @@
 
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use cove_base::paths::NodeName;
 use cove_runtime::cgroup::{CgroupError, NodeCgroups};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tokio::io::Interest;
@@ -81,41 +82,56 @@ pub struct State {
     pub containers: Vec<ContainerState>,
 }
 
-/// Starts a shim for the task, or connects to the one that it has. `binary` is what [`crate::binary::publish`] gave.
+/// Starts a shim for the task, or takes the one that it has, and subscribes to it. `binary` is what
+/// [`crate::binary::publish`] gave; `groups` are the node's, made anew if they are gone.
 ///
 /// # Errors
 /// With the shim's own words when it could not start.
-pub async fn spawn(binary: &Path, spec: &TaskSpec) -> Result<Shim, ShimError> {
-    if let Ok(shim) = connect(&spec.directory).await {
-        return Ok(shim);
+pub async fn spawn(binary: &Path, groups: &NodeCgroups, spec: &TaskSpec) -> Result<(Shim, State), ShimError> {
+    match answer(&spec.directory).await {
+        Err(ShimError::Gone { .. }) => {}
+        there => return there,
     }
-    let (binary, spec) = (binary.to_owned(), spec.clone());
-    let directory = spec.directory.clone();
-    let started = tokio::task::spawn_blocking(move || start(&binary, &spec));
+    let (binary, groups, owned) = (binary.to_owned(), groups.clone(), spec.clone());
+    let started = tokio::task::spawn_blocking(move || start(&binary, &groups, &owned));
     let mut child = started.await.map_err(|_| ShimError::Silent)??;
-    let begun = Instant::now();
-    let mut pause = Duration::from_micros(500);
-    loop {
-        if let Ok(shim) = connect(&directory).await {
+    // The socket listens already, and ends with the shim: nothing is polled.
+    match answer(&spec.directory).await {
+        Ok(answer) => {
             // Somebody must reap it when it ends; the server may be long gone by then, which is fine too.
             drop(tokio::task::spawn(reap(child)));
-            return Ok(shim);
+            Ok(answer)
         }
-        if matches!(child.try_wait(), Ok(Some(_))) {
-            return Err(ShimError::Died { log: quote(&directory.join(LOG_FILE)) });
-        }
-        if begun.elapsed() > START_DEADLINE {
+        Err(error) => {
+            // It closes its socket before it has written its last word.
+            if !matches!(error, ShimError::Silent) {
+                let _ = tokio::time::timeout(START_DEADLINE, ended(&child)).await;
+            }
             let _ = child.kill();
             let _ = child.wait();
-            return Err(ShimError::Silent);
+            let silent = matches!(error, ShimError::Silent);
+            Err(if silent { error } else { ShimError::Died { log: quote(&spec.directory.join(LOG_FILE)) } })
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(5));
     }
 }
 
-/// Waits for the shim without a thread: its pidfd becomes readable.
+/// Connects and subscribes. A shim that is just being made answers when it is ready.
+async fn answer(task_dir: &Path) -> Result<(Shim, State), ShimError> {
+    let answered = tokio::time::timeout(START_DEADLINE, async {
+        let mut shim = connect(task_dir).await?;
+        let state = shim.subscribe().await?;
+        Ok((shim, state))
+    });
+    answered.await.unwrap_or(Err(ShimError::Silent))
+}
+
 async fn reap(mut child: std::process::Child) {
+    ended(&child).await;
+    let _ = child.wait();
+}
+
+/// Waits for the shim's end without a thread: its pidfd becomes readable.
+async fn ended(child: &std::process::Child) {
     let pid = i32::try_from(child.id()).unwrap_or(-1);
     if let Ok(handle) = cove_runtime::process::PidFd::open(pid) {
         use std::os::fd::AsFd;
@@ -126,10 +142,9 @@ async fn reap(mut child: std::process::Child) {
             let _ = ready.readable().await;
         }
     }
-    let _ = child.wait();
 }
 
-fn start(binary: &Path, spec: &TaskSpec) -> Result<std::process::Child, ShimError> {
+fn start(binary: &Path, groups: &NodeCgroups, spec: &TaskSpec) -> Result<std::process::Child, ShimError> {
     let prepare = |path: &Path| {
         let path = path.to_owned();
         move |source| ShimError::Prepare { path, source }
@@ -137,30 +152,37 @@ fn start(binary: &Path, spec: &TaskSpec) -> Result<std::process::Child, ShimErro
     std::fs::create_dir_all(&spec.directory).map_err(prepare(&spec.directory))?;
     std::fs::create_dir_all(&spec.exits).map_err(prepare(&spec.exits))?;
     let socket = spec.directory.join(SOCKET_FILE);
-    match std::fs::remove_file(&socket) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(prepare(&socket)(error)),
-        _ => {}
-    }
     let file = spec.directory.join(SPEC_FILE);
     let body = serde_json::to_vec(spec).map_err(|error| prepare(&file)(error.into()))?;
     // Not fsynced: the run directory does not survive what would lose it, and the agent writes it again.
     let temporary = spec.directory.join(".spec.json.tmp");
     std::fs::write(&temporary, body).and_then(|()| std::fs::rename(&temporary, &file)).map_err(prepare(&file))?;
     let log = std::fs::File::create(spec.directory.join(LOG_FILE)).map_err(prepare(&file))?;
+    let listener = listen(&socket).map_err(prepare(&socket))?;
+    groups.prepare()?;
     let mut command = Command::new(binary);
-    // No pre_exec: then the standard library uses posix_spawn, which does not copy the server's page tables.
-    command.arg0("cove").arg("shim").arg(&spec.directory).env_clear().current_dir("/");
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    // Neither pre_exec nor current_dir: with them the standard library forks, which copies the server's page tables.
+    command.arg0("cove").arg("shim").arg(&spec.directory).env_clear();
+    command.stdin(OwnedFd::from(listener)).stdout(Stdio::null()).stderr(log);
     let child = command.spawn().map_err(|source| ShimError::Spawn { path: binary.to_owned(), source })?;
-    if let Some(groups) = NodeName::parse(&spec.node).ok().and_then(|node| NodeCgroups::open(&node).ok()) {
-        groups.prepare()?;
-        // A shim that died at once cannot be moved; the caller sees that it ended.
-        let moved = groups.shims().add(i32::try_from(child.id()).unwrap_or(-1));
-        if let Err(error) = moved {
-            tracing::debug!(error = cove_base::error::chain(&error), task = spec.task_id, "shim not moved");
-        }
+    // A shim that died at once cannot be moved; the caller sees that it ended.
+    if let Err(error) = groups.shims().add(i32::try_from(child.id()).unwrap_or(-1)) {
+        tracing::debug!(error = cove_base::error::chain(&error), task = spec.task_id, "shim not moved");
     }
     Ok(child)
+}
+
+/// The shim's socket, made here so that it answers from the first moment on. For root alone before it has its name.
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    let part = path.with_extension("new");
+    match std::fs::remove_file(&part) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&part)?;
+    std::fs::set_permissions(&part, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&part, path)?;
+    Ok(listener)
 }
 
 fn quote(log: &Path) -> String {

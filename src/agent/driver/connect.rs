@@ -1,7 +1,7 @@
 //! Finds the shim of an earlier server, or what it left.
 
 use cove_model::task::Task;
-use cove_shim::client::{self, SPEC_FILE, Shim as ShimClient};
+use cove_shim::client::{self, SPEC_FILE, Shim as ShimClient, State};
 use cove_shim::journal;
 use cove_shim::protocol::{ContainerState, ExitRecord, Phase};
 
@@ -20,7 +20,11 @@ impl Driver {
         }
         self.residue = true;
         match client::connect(&directory).await {
-            Ok(client) => self.adopt(client).await,
+            Ok(mut client) => {
+                let state = client.subscribe().await?;
+                self.adopt(client, state);
+                Ok(())
+            }
             Err(error) => {
                 tracing::info!(
                     task = task.id,
@@ -32,15 +36,14 @@ impl Driver {
         }
     }
 
-    /// Subscribes; the shim answers with the state of every container.
-    pub(super) async fn adopt(&mut self, mut client: ShimClient) -> Result<(), StepError> {
-        self.said = Said { states: client.subscribe().await?.containers, stops: false };
+    /// Takes over a shim that said in which state every container is.
+    pub(super) fn adopt(&mut self, client: ShimClient, state: State) {
+        self.said = Said { states: state.containers, stops: false };
         self.client = Some(client);
         self.shim = Shim::Alive;
         self.residue = true;
         self.start_sent = false;
         self.stop_sent = false;
-        Ok(())
     }
 
     async fn read_journal(&mut self, task: &Task) -> Result<(), StepError> {

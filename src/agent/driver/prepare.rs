@@ -77,10 +77,11 @@ impl Driver {
         if self.should_stop() {
             return Err(Trouble::ShouldStop);
         }
-        let client = cove_shim::client::spawn(&self.deps.shim_binary, &spec).await.map_err(|error| {
+        let spawned = cove_shim::client::spawn(&self.deps.shim_binary, &self.deps.cgroups, &spec).await;
+        let (client, state) = spawned.map_err(|error| {
             whole(format!("ResourceInitializationError: unable to start the task: {}", cove_base::error::chain(&error)))
         })?;
-        self.adopt(client).await.map_err(|error| whole(format!("ResourceInitializationError: {error}")))?;
+        self.adopt(client, state);
         Ok(())
     }
 

@@ -14,6 +14,11 @@ pub enum Layout {
     V2(PathBuf),
 }
 
+/// The controllers that limit or count what a container uses. Others cost time at each start and are left alone.
+const LIMITING: [&str; 5] = ["cpu", "cpuacct", "memory", "pids", "devices"];
+/// systemd kills what it finds in a unit's group, so shims must not stay there.
+const SYSTEMD: &str = "name=systemd";
+
 /// A mounted v1 hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
@@ -46,8 +51,10 @@ impl Layout {
                 (Some("cgroup2"), _) if v2.is_none() => v2 = Some(mount),
                 (Some("cgroup"), Some(options)) => {
                     let controllers = controllers(options);
-                    if v1.iter().all(|known| known.controllers != controllers) {
-                        v1.push(Hierarchy { controllers, mount });
+                    let hierarchy = Hierarchy { controllers, mount };
+                    let of_use = hierarchy.is_limiting() || hierarchy.has(SYSTEMD);
+                    if of_use && v1.iter().all(|known| known.controllers != hierarchy.controllers) {
+                        v1.push(hierarchy);
                     }
                 }
                 _ => {}
@@ -58,6 +65,15 @@ impl Layout {
             _ if !v1.is_empty() => Ok(Self::V1(v1)),
             Some(root) => Ok(Self::V2(root)),
             None => Err(CgroupError::NoHierarchy),
+        }
+    }
+
+    /// Where the groups are mounted that a container needs of its own.
+    #[must_use]
+    pub fn limiting(&self) -> Vec<PathBuf> {
+        match self {
+            Self::V1(all) => all.iter().filter(|one| one.is_limiting()).map(|one| one.mount.clone()).collect(),
+            Self::V2(root) => vec![root.clone()],
         }
     }
 
@@ -83,6 +99,10 @@ impl Layout {
 }
 
 impl Hierarchy {
+    fn is_limiting(&self) -> bool {
+        LIMITING.iter().any(|one| self.has(one))
+    }
+
     pub(crate) fn has(&self, controller: &str) -> bool {
         self.controllers.iter().any(|one| one == controller)
     }
@@ -103,15 +123,17 @@ mod tests {
     const HYBRID: &str = "\
 30 23 0:26 / /sys/fs/cgroup ro - tmpfs tmpfs rw,mode=755
 31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+35 30 0:31 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer
 32 30 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
 33 30 0:29 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd
 34 30 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
 ";
 
     #[test]
-    fn a_hybrid_host_counts_as_v1_with_all_its_hierarchies() {
+    fn a_hybrid_host_counts_as_v1_with_the_hierarchies_of_use() {
         let layout = Layout::parse(HYBRID, |_| false).unwrap();
         assert_eq!(layout.directories("/cove-a/tasks").len(), 3);
+        assert_eq!(layout.limiting(), ["/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/memory"].map(PathBuf::from));
         let cpuacct = layout.controller("cpuacct", "/cove-a");
         assert_eq!(cpuacct, Some(PathBuf::from("/sys/fs/cgroup/cpu,cpuacct/cove-a")));
     }

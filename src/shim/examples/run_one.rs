@@ -32,8 +32,7 @@ fn demonstrate(args: Vec<OsString>) -> ExitCode {
         let binary = cove_shim::binary::publish(world.run_dir()).expect("the program can be mounted");
         let spec = world.task(vec![world.container("main", &args)]);
         let begun = Instant::now();
-        let mut shim = client::spawn(&binary, &spec).await.expect("a shim starts");
-        shim.subscribe().await.expect("it answers");
+        let (mut shim, _) = client::spawn(&binary, &world.groups(), &spec).await.expect("a shim starts");
         println!("shim up        {:?}", begun.elapsed());
         shim.send(&Request::Start { container: "main".to_owned(), attempt: 0 }).await.expect("it listens");
         let record = loop {

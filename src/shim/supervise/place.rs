@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use super::task::{Shared, Task};
-use super::{SuperviseError, holder, note, ports};
+use super::{SuperviseError, holder, ports};
 use crate::client::{SOCKET_FILE, SPEC_FILE};
 use crate::protocol::{TaskSpec, VERSION};
 
@@ -22,6 +22,7 @@ const SPEC_MAX_BYTES: u64 = 16 << 20;
 
 /// Everything up to the moment where requests can come.
 pub(super) fn prepare(directory: &Path) -> Result<Task, SuperviseError> {
+    let listener = take_listener().map_err(file("listen at", &directory.join(SOCKET_FILE)))?;
     let spec = read_spec(directory)?;
     become_shim()?;
     // The network namespace's pin is on a mount that is left behind below; the descriptor stays.
@@ -30,14 +31,13 @@ pub(super) fn prepare(directory: &Path) -> Result<Task, SuperviseError> {
         NetworkNamespace::Path(path) => Some(fs::File::open(path).map_err(file("open network namespace", path))?),
     };
     let program = fs::read_link("/proc/self/exe").map_err(file("find", Path::new("/proc/self/exe")))?;
-    leave_mounts(&spec, &program)?;
+    let layout = Layout::detect()?;
+    leave_mounts(&spec, &program, &layout)?;
     let held = ports::hold(&spec.held_ports)?;
     let group = Group::new(Layout::detect()?, &spec.cgroup)?;
     group.create()?;
     group.limit(&spec.limits)?;
     let shared = share(&spec, &group)?;
-    let socket = directory.join(SOCKET_FILE);
-    let listener = listen(&socket).map_err(file("listen at", &socket))?;
     let network = network.map_or(Namespace::Host, |file| shared_path(file.into(), &shared));
     Ok(Task::new(spec, group, network, shared, program, held, listener))
 }
@@ -77,18 +77,14 @@ fn become_shim() -> Result<(), SuperviseError> {
 
 /// libcontainer reads the list of mounts some thirty times per start: what no container needs is left behind. Slaves,
 /// so that what the host mounts later below a volume still comes in, and nothing goes out.
-fn leave_mounts(spec: &TaskSpec, program: &Path) -> Result<(), SuperviseError> {
+fn leave_mounts(spec: &TaskSpec, program: &Path, layout: &Layout) -> Result<(), SuperviseError> {
     unshare(CloneFlags::CLONE_NEWNS).map_err(kernel("make a mount namespace"))?;
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none).map_err(kernel("make mounts slaves"))?;
     let list = fs::read_to_string("/proc/self/mountinfo").map_err(file("read", Path::new("/proc/self/mountinfo")))?;
-    let needed = Needed::of(spec, program);
-    // The last mounted first, so that nothing is busy below.
-    for line in list.lines().rev() {
-        let Some(point) = line.split(' ').nth(4).map(unescape) else { continue };
-        if !needed.has(&point) {
-            let _ = umount2(&point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
-        }
+    let points: Vec<PathBuf> = list.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape).collect();
+    for point in Needed::of(spec, program, layout).unneeded(&points) {
+        let _ = umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
     }
     Ok(())
 }
@@ -100,9 +96,10 @@ struct Needed {
 }
 
 impl Needed {
-    fn of(spec: &TaskSpec, program: &Path) -> Self {
+    fn of(spec: &TaskSpec, program: &Path, layout: &Layout) -> Self {
         let mut paths = vec![spec.directory.clone(), spec.exits.clone(), program.to_owned(), "/proc".into()];
-        let mut trees: Vec<PathBuf> = vec!["/sys/fs/cgroup".into(), "/dev".into()];
+        let mut trees: Vec<PathBuf> = vec!["/dev".into()];
+        trees.extend(layout.limiting());
         for container in &spec.containers {
             paths.push(container.rootfs.base.clone());
             paths.extend(container.log.iter().map(|log| log.directory.clone()));
@@ -116,6 +113,17 @@ impl Needed {
     fn has(&self, point: &Path) -> bool {
         let on_the_way = self.paths.iter().chain(&self.trees).any(|path| path.starts_with(point));
         on_the_way || self.trees.iter().any(|tree| point.starts_with(tree))
+    }
+
+    /// What to detach. What lies below goes with it: a mount of network pins, however many, is one.
+    fn unneeded<'a>(&self, points: &'a [PathBuf]) -> Vec<&'a Path> {
+        let mut detached: Vec<&Path> = Vec::new();
+        for point in points {
+            if !self.has(point) && !detached.iter().any(|above| point.starts_with(above) && point != above) {
+                detached.push(point);
+            }
+        }
+        detached
     }
 }
 
@@ -166,27 +174,31 @@ pub(super) fn shared_path(descriptor: std::os::fd::OwnedFd, shared: &Shared) -> 
     Namespace::Path(path)
 }
 
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
+/// The socket that the server made comes as standard input, which becomes empty.
+fn take_listener() -> io::Result<UnixListener> {
+    let listener = io::stdin().as_fd().try_clone_to_owned()?;
+    let nothing = fs::File::open("/dev/null")?;
+    // SAFETY: both descriptors are open; nobody here reads standard input.
+    if unsafe { libc::dup2(nothing.as_raw_fd(), 0) } < 0 {
+        return Err(io::Error::last_os_error());
     }
-    // SAFETY: an integer in, an integer out.
-    let before = unsafe { libc::umask(0o177) };
-    let listener = UnixListener::bind(path);
-    // SAFETY: as above.
-    unsafe { libc::umask(before) };
-    let listener = listener?;
+    let listener = UnixListener::from(listener);
+    listener.local_addr()?;
     listener.set_nonblocking(true)?;
-    if listener.as_raw_fd() < 3 {
-        note("a standard stream was closed at start");
-    }
     Ok(listener)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mount_of_many_is_detached_at_once_and_twice_if_mounted_twice() {
+        let needed = Needed { paths: vec!["/run/cove/tasks/1".into()], trees: Vec::new() };
+        let points = ["/", "/run", "/run/cove/netns", "/run/cove/netns/a", "/run/cove/netns/b", "/home", "/home"];
+        let points = points.map(PathBuf::from);
+        assert_eq!(needed.unneeded(&points), ["/run/cove/netns", "/home", "/home"].map(Path::new));
+    }
 
     #[test]
     fn mounts_on_the_way_and_below_trees_stay() {

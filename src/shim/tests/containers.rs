@@ -37,10 +37,8 @@ async fn exit(shim: &mut Shim, name: &str) -> ExitRecord {
     }
 }
 
-async fn up(spec: &TaskSpec) -> Shim {
-    let mut shim = client::spawn(&binary(), spec).await.unwrap();
-    shim.subscribe().await.unwrap();
-    shim
+async fn up(world: &World, spec: &TaskSpec) -> Shim {
+    client::spawn(&binary(), &world.groups(), spec).await.unwrap().0
 }
 
 async fn start(shim: &Shim, name: &str) {
@@ -75,7 +73,7 @@ async fn script(text: &str, change: impl FnOnce(&mut ContainerSpec)) -> (ExitRec
     let mut container = world.container("main", &["sh", "-c", text]);
     change(&mut container);
     let spec = world.task(vec![container]);
-    let mut shim = up(&spec).await;
+    let mut shim = up(&world, &spec).await;
     start(&shim, "main").await;
     let record = exit(&mut shim, "main").await;
     assert_eq!(journal::read(&spec.exits), std::slice::from_ref(&record));
@@ -174,7 +172,7 @@ async fn stop_asks_first_and_kills_after_the_timeout() {
     let mut deaf = world.container("deaf", &["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.05; done"]);
     deaf.stop_timeout_secs = 1;
     let spec = world.task(vec![polite, deaf]);
-    let mut shim = up(&spec).await;
+    let mut shim = up(&world, &spec).await;
     for name in ["polite", "deaf"] {
         start(&shim, name).await;
         wait_for(&world, name, "up").await;
@@ -194,7 +192,7 @@ async fn a_command_runs_inside_with_the_containers_restrictions() {
     let mut container = world.container("main", &["sleep", "100"]);
     container.rlimits = vec![Rlimit { name: "nofile".to_owned(), soft: 77, hard: 99 }];
     let spec = world.task(vec![container]);
-    let mut shim = up(&spec).await;
+    let mut shim = up(&world, &spec).await;
     start(&shim, "main").await;
     while !matches!(next(&mut shim).await, Event::Changed(state) if matches!(state.phase, Phase::Running { .. })) {}
     for (user, effective) in [(None, "00000000a80425fb"), (Some("app".to_owned()), "0000000000000000")] {
@@ -250,14 +248,14 @@ fn read(from: OwnedFd) -> String {
 async fn a_server_that_comes_back_finds_the_same_container_and_a_dead_shim_is_told() {
     let world = World::new();
     let spec = world.task(vec![world.container("main", &["sleep", "100"])]);
-    let mut shim = up(&spec).await;
+    let mut shim = up(&world, &spec).await;
     start(&shim, "main").await;
     while !matches!(next(&mut shim).await, Event::Changed(state) if matches!(state.phase, Phase::Running { .. })) {}
     drop(shim);
     let mut shim = client::connect(&spec.directory).await.unwrap();
     let state = shim.subscribe().await.unwrap();
     assert!(matches!(state.containers[0].phase, Phase::Running { .. }));
-    let again = client::spawn(&binary(), &spec).await.unwrap();
+    let again = client::spawn(&binary(), &world.groups(), &spec).await.unwrap();
     drop(again);
     assert_eq!(client::connect(&spec.directory).await.unwrap().subscribe().await.unwrap().shim_pid, state.shim_pid);
 
@@ -281,7 +279,7 @@ async fn containers_share_processes_and_memory_when_asked_and_an_init_reaps() {
     let second = world.container("second", &["sh", "-c", "ps; cat /dev/shm/mark; cat /proc/1/cmdline; exit 4"]);
     let mut spec = world.task(vec![first, second]);
     (spec.pid, spec.ipc) = (SharedNamespace::Task, SharedNamespace::Task);
-    let mut shim = up(&spec).await;
+    let mut shim = up(&world, &spec).await;
     start(&shim, "first").await;
     wait_for(&world, "first", "up").await;
     start(&shim, "second").await;
@@ -301,7 +299,7 @@ async fn a_taken_port_stops_the_shim_and_says_which() {
     let port = taken.local_addr().unwrap().port();
     let mut spec = world.task(vec![world.container("main", &["true"])]);
     spec.held_ports = vec![HeldPort { port, udp: false }];
-    let error = client::spawn(&binary(), &spec).await.unwrap_err();
+    let error = client::spawn(&binary(), &world.groups(), &spec).await.unwrap_err();
     assert!(
         matches!(&error, ShimError::Died { log } if log.contains(&format!("host port {port}/tcp is taken"))),
         "{error}"
@@ -312,7 +310,7 @@ async fn a_taken_port_stops_the_shim_and_says_which() {
 async fn a_shim_is_small() {
     let world = World::new();
     let spec = world.task(vec![world.container("main", &["sleep", "100"])]);
-    let mut shim = up(&spec).await;
+    let mut shim = up(&world, &spec).await;
     start(&shim, "main").await;
     while !matches!(next(&mut shim).await, Event::Changed(state) if matches!(state.phase, Phase::Running { .. })) {}
     let pid = client::connect(&spec.directory).await.unwrap().subscribe().await.unwrap().shim_pid;

@@ -102,7 +102,8 @@ impl Lab {
         let (namespace, ()) = Namespace::create(&pin, || Ok(())).unwrap();
         unpin(&pin).unwrap();
         // The kernel takes the peer's index only together with ours.
-        let ours = End { name: &name, index: i32::from(b) << 8 | i32::from(last), mac: [2, a, b, c, last, 1], group: 0 };
+        let ours =
+            End { name: &name, index: i32::from(b) << 8 | i32::from(last), mac: [2, a, b, c, last, 1], group: 0 };
         let peer = End { name: "eth0", index: 50, mac: [2, a, b, c, last, 2], group: 0 };
         let mut channel = Channel::new(&self.host, Protocol::Route);
         channel.one("port", route::veth(&ours, &peer, namespace.fd(), 1400)).unwrap();
