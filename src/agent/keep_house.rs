@@ -10,7 +10,7 @@ use std::sync::Arc;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::task::{ClientToken, Task};
 use cove_shim::client;
-use cove_shim::protocol::Request;
+use cove_shim::protocol::{Event, Request};
 use cove_store::{Prefix, Read, StoreError, keys};
 
 use crate::deps::{Deps, blocking};
@@ -71,15 +71,25 @@ fn live_ids(deps: &Deps) -> HashSet<String> {
 }
 
 async fn remove_leftover(deps: &Arc<Deps>, id: &str) -> Result<(), String> {
-    let (cgroups, killed) = (Arc::clone(&deps.cgroups), id.to_owned());
-    // Containers first: a shim whose containers are gone ends when it is told to.
-    let _ = blocking(move || cgroups.remove_task(&killed)).await;
+    let (of, killed) = (Arc::clone(deps), id.to_owned());
+    // Exit records first: a shim without a place for them does not insist on writing. Then containers: a shim whose
+    // containers are gone ends when it is told to. What fails of either is met again below.
+    let _ = blocking(move || {
+        let _ = std::fs::remove_dir_all(of.data.exits().join(&killed));
+        of.cgroups.remove_task(&killed)
+    })
+    .await;
     if let Ok(mut shim) = client::connect(&deps.run.task(id)).await {
         let finish = async {
             // Whatever fails here, the directories go below and the shim with its socket.
             let _ = shim.subscribe().await;
             let _ = shim.send(&Request::Finish).await;
-            while let Ok(Some(_)) = shim.next().await {}
+            while let Ok(Some(event)) = shim.next().await {
+                // It was still busy with an end that it tells of now.
+                if let Event::Changed(_) = event {
+                    let _ = shim.send(&Request::Finish).await;
+                }
+            }
         };
         let _ = tokio::time::timeout(UNWANTED_FINISH_TIMEOUT, finish).await;
     }

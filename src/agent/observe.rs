@@ -37,13 +37,18 @@ pub(crate) struct Said {
 
 /// How far the containers are, by what the shim last said.
 pub(crate) fn progress(task: &Task, said: &Said) -> Progress {
-    let phase = |container: &Container| said.states.iter().find(|state| state.name == container.name).map(|s| &s.phase);
-    let ended = |container: &Container| match phase(container) {
-        Some(Phase::Exited(_)) => true,
-        Some(Phase::Waiting) => said.stops,
-        Some(Phase::Running { .. }) | None => false,
+    let state = |container: &Container| said.states.iter().find(|state| state.name == container.name);
+    let ended = |container: &Container| {
+        state(container).is_some_and(|state| match state.phase {
+            Phase::Exited(_) => true,
+            // One that could not start waits, too, until the record that says why is on disk.
+            Phase::Waiting => said.stops && !state.recording,
+            Phase::Running { .. } => false,
+        })
     };
-    let started = |container: &Container| matches!(phase(container), Some(Phase::Running { .. } | Phase::Exited(_)));
+    let started = |container: &Container| {
+        state(container).is_some_and(|state| matches!(state.phase, Phase::Running { .. } | Phase::Exited(_)))
+    };
     if task.containers.iter().all(ended) {
         Progress::Ended
     } else if task.containers.iter().any(|container| container.essential && ended(container)) {
@@ -221,12 +226,12 @@ mod tests {
             oom_killed,
             error: None,
         };
-        protocol::ContainerState { name: name.into(), attempt: 0, phase: Phase::Exited(record) }
+        protocol::ContainerState { name: name.into(), attempt: 0, phase: Phase::Exited(record), recording: false }
     }
 
     fn running(name: &str) -> protocol::ContainerState {
         let phase = Phase::Running { pid: 1, started_at: Timestamp(10) };
-        protocol::ContainerState { name: name.into(), attempt: 0, phase }
+        protocol::ContainerState { name: name.into(), attempt: 0, phase, recording: false }
     }
 
     fn said<const N: usize>(states: [protocol::ContainerState; N]) -> Said {
@@ -294,10 +299,13 @@ mod tests {
     #[test]
     fn what_waits_when_everything_stops_is_over_only_once_the_shim_said_so() {
         let mut task = pair();
-        let waiting = protocol::ContainerState { name: "side".into(), attempt: 0, phase: Phase::Waiting };
+        let waiting =
+            protocol::ContainerState { name: "side".into(), attempt: 0, phase: Phase::Waiting, recording: true };
         let mut said = said([exited("main", 1, false), waiting]);
         assert_eq!(progress(&task, &said), Progress::Ending);
         said.stops = true;
+        assert_eq!(progress(&task, &said), Progress::Ending);
+        said.states[1].recording = false;
         assert_eq!(progress(&task, &said), Progress::Ended);
         containers(&mut task, &said, Timestamp(30));
         stopped(&mut task, Timestamp(31));

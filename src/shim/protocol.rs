@@ -107,6 +107,9 @@ pub struct ContainerState {
     pub name: String,
     pub attempt: u32,
     pub phase: Phase,
+    /// It has ended, or could not start, and the record of that is not on disk yet: the phase follows once it is.
+    #[serde(default)]
+    pub recording: bool,
 }
 
 /// Where a container is.

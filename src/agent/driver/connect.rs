@@ -60,5 +60,10 @@ impl Driver {
 }
 
 fn as_state(record: ExitRecord) -> ContainerState {
-    ContainerState { name: record.container.clone(), attempt: record.attempt, phase: Phase::Exited(record) }
+    ContainerState {
+        name: record.container.clone(),
+        attempt: record.attempt,
+        phase: Phase::Exited(record),
+        recording: false,
+    }
 }

@@ -11,6 +11,7 @@ use cove_runtime::container::{self, Namespace, Plan, Running, StartError, Stream
 use cove_runtime::spec::ContainerSpec;
 
 use super::pump::Pump;
+use super::recording::Recording;
 use super::task::Shared;
 use crate::protocol::{ContainerState, ExitRecord, Phase};
 
@@ -29,6 +30,8 @@ pub(super) struct Container {
     pub(super) kill_at: Option<Instant>,
     /// Set with the exit: when draining ends.
     pub(super) drain_until: Option<Instant>,
+    /// Set when draining has ended or the start failed: the exit, until it is durable.
+    recording: Option<Recording>,
     exit_code: i32,
 }
 
@@ -63,9 +66,10 @@ pub(super) fn bundle(directory: &Path, container: &str) -> PathBuf {
 
 impl Container {
     pub(super) fn new(spec: ContainerSpec) -> Self {
-        let state = ContainerState { name: spec.name.clone(), attempt: spec.attempt, phase: Phase::Waiting };
-        let (running, pump, stdin, kill_at, drain_until) = (None, None, None, None, None);
-        Self { spec, state, running, pump, stdin, kill_at, drain_until, exit_code: 0 }
+        let state =
+            ContainerState { name: spec.name.clone(), attempt: spec.attempt, phase: Phase::Waiting, recording: false };
+        let (running, pump, stdin, kill_at, drain_until, recording) = (None, None, None, None, None, None);
+        Self { spec, state, running, pump, stdin, kill_at, drain_until, recording, exit_code: 0 }
     }
 
     /// Alive or still being drained.
@@ -73,19 +77,27 @@ impl Container {
         matches!(self.state.phase, Phase::Running { .. })
     }
 
+    /// Whether this attempt was not begun before. One whose end is being recorded was, whatever its phase says.
+    pub(super) fn is_new(&self, attempt: u32) -> bool {
+        match self.state.phase {
+            Phase::Waiting => self.recording.is_none(),
+            Phase::Running { .. } => false,
+            Phase::Exited(_) => attempt > self.state.attempt,
+        }
+    }
+
     /// Starts this attempt; a failure is an exit without code.
-    pub(super) fn start(&mut self, attempt: u32, place: &Place<'_>, clock: &Clock) -> Option<ExitRecord> {
+    pub(super) fn start(&mut self, attempt: u32, place: &Place<'_>, clock: &Clock) {
         self.state.attempt = attempt;
         self.exit_code = 0;
         match self.try_start(place) {
             Ok(running) => {
                 self.state.phase = Phase::Running { pid: running.pid, started_at: clock.now() };
                 self.running = Some(running);
-                None
             }
             Err(error) => {
                 self.pump = None;
-                Some(self.record(clock, None, false, Some(error)))
+                self.end(self.record(clock, None, false, Some(error)));
             }
         }
     }
@@ -146,15 +158,40 @@ impl Container {
         self.drain_until.is_some_and(|until| Instant::now() >= until || self.pump.as_ref().is_none_or(Pump::has_ended))
     }
 
-    /// The record of the end; the group must still be there, because the count of OOM kills goes with it.
-    pub(super) fn finish(&mut self, group: &Group, clock: &Clock) -> ExitRecord {
+    /// Begins to record the end; the group must still be there, because the count of OOM kills goes with it.
+    pub(super) fn finish(&mut self, group: &Group, clock: &Clock) {
         if let Some(mut pump) = self.pump.take() {
             pump.close(clock.now());
         }
         let oom_killed = group.container(&self.spec.name).oom_kills() > 0;
         let record = self.record(clock, Some(self.exit_code), oom_killed, None);
         (self.running, self.stdin, self.drain_until) = (None, None, None);
-        record
+        self.end(record);
+    }
+
+    fn end(&mut self, record: ExitRecord) {
+        self.state.recording = true;
+        self.recording = Some(Recording::new(record));
+    }
+
+    /// Whether the end is known and not on disk.
+    pub(super) const fn is_recording(&self) -> bool {
+        self.recording.is_some()
+    }
+
+    /// Goes on recording the end; whether it is durable now, so that the state may be told.
+    pub(super) fn has_recorded(&mut self, exits: &Path) -> bool {
+        let Some(record) = self.recording.as_mut().and_then(|recording| recording.advance(exits)) else { return false };
+        self.recording = None;
+        self.state.recording = false;
+        self.state.phase = Phase::Exited(record);
+        true
+    }
+
+    /// When the loop must look at this container again, whatever else happens.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let recording = self.recording.as_ref().map(Recording::due);
+        [self.kill_at, self.drain_until, recording].into_iter().flatten().min()
     }
 
     fn record(&self, clock: &Clock, exit_code: Option<i32>, oom_killed: bool, error: Option<StartError>) -> ExitRecord {

@@ -1,11 +1,11 @@
 //! `cove shim TASK_DIR`: one poll loop over pidfds, pipes and sockets.
 //!
 //! ```text
-//! Waiting ── Start ──▶ Running ── pidfd readable ──▶ draining (≤ 50 ms) ──▶ record durable ──▶ Exited, told, removed
-//!    └── cannot start ─────────────────────────────────────────────────▶ record durable ──▶ Exited, told
+//! Waiting ── Start ──▶ Running ── pidfd readable ──▶ draining (≤ 50 ms) ──▶ recording ── durable ──▶ Exited, told, removed
+//!    └── cannot start ─────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Holds: nobody is told of an exit before its record is on disk. No thread, no runtime, no signal handler, so that
+//! Holds: nobody is told of an exit before its record is on disk, however long that takes. No thread, no runtime, no signal handler, so that
 //! libcontainer may fork at any time and no mask leaks into containers. A dead server changes nothing here.
 
 mod connection;
@@ -14,6 +14,7 @@ mod holder;
 mod place;
 mod ports;
 mod pump;
+mod recording;
 mod task;
 
 use std::ffi::OsString;

@@ -20,8 +20,8 @@ use super::connection::Connection;
 use super::container::{Container, Place, bundle};
 use super::holder::Holder;
 use super::{SuperviseError, note, place};
-use crate::protocol::{ContainerState, Event, ExitRecord, Phase, Request, TaskSpec, VERSION};
-use crate::{client, journal};
+use crate::client;
+use crate::protocol::{ContainerState, Event, Request, TaskSpec, VERSION};
 
 /// Zombies that are nobody's (orphans of shared namespaces) are reaped at least this often.
 const IDLE: Duration = Duration::from_secs(60);
@@ -183,7 +183,7 @@ impl Task {
     }
 
     fn timeout(&self) -> PollTimeout {
-        let deadlines = self.containers.iter().flat_map(|one| [one.kill_at, one.drain_until]).flatten();
+        let deadlines = self.containers.iter().filter_map(Container::deadline);
         let wait = deadlines.map(|at| at.saturating_duration_since(Instant::now())).min().unwrap_or(IDLE).min(IDLE);
         // Rounded up, or the loop would spin through the last millisecond.
         let millis = u16::try_from(wait.as_millis().saturating_add(1)).unwrap_or(u16::MAX);
@@ -255,12 +255,7 @@ impl Task {
             return self.refuse(at, name, "the task has no such container");
         };
         let container = &mut self.containers[index];
-        let new = match container.state.phase {
-            Phase::Waiting => true,
-            Phase::Running { .. } => false,
-            Phase::Exited(_) => attempt > container.state.attempt,
-        };
-        if !new {
+        if !container.is_new(attempt) {
             let event = Event::Changed(container.state.clone());
             return self.connections[at].send(&event);
         }
@@ -271,23 +266,11 @@ impl Task {
             shared: &self.shared,
             program: &self.program,
         };
-        let failed = container.start(attempt, &place, &self.clock);
+        container.start(attempt, &place, &self.clock);
         trim_memory();
-        match failed {
-            Some(record) => self.record(index, record),
-            None => self.tell_state(index),
+        if self.containers[index].is_running() {
+            self.tell_state(index);
         }
-    }
-
-    /// Durable first, told second, removed last.
-    fn record(&mut self, index: usize, record: ExitRecord) {
-        if let Err(error) = journal::write(&self.spec.exits, &record) {
-            note(&format!("cannot record the exit of {}: {error}", record.container));
-        }
-        self.containers[index].state.phase = Phase::Exited(record);
-        self.tell_state(index);
-        let name = &self.containers[index].spec.name;
-        container::remove(&bundle(&self.spec.directory, name), &self.group.container(name));
     }
 
     fn tell_state(&mut self, index: usize) {
@@ -308,11 +291,17 @@ impl Task {
             .for_each(|one| one.kill(group));
     }
 
+    /// Durable first, told second, removed last.
     fn record_exits(&mut self) {
         for index in 0..self.containers.len() {
-            if self.containers[index].is_drained() {
-                let record = self.containers[index].finish(&self.group, &self.clock);
-                self.record(index, record);
+            let container = &mut self.containers[index];
+            if container.is_drained() {
+                container.finish(&self.group, &self.clock);
+            }
+            if container.has_recorded(&self.spec.exits) {
+                self.tell_state(index);
+                let name = &self.containers[index].spec.name;
+                container::remove(&bundle(&self.spec.directory, name), &self.group.container(name));
             }
         }
     }
@@ -382,6 +371,9 @@ impl Task {
     }
 
     fn finish(&mut self, at: usize) {
+        if self.containers.iter().any(Container::is_recording) {
+            return self.refuse(at, "finish", "the exit of a container is not on disk yet");
+        }
         if self.containers.iter().any(Container::is_running) {
             return self.refuse(at, "finish", "a container is still running");
         }

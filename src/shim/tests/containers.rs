@@ -325,3 +325,93 @@ async fn a_shim_is_small() {
     exit(&mut shim, "main").await;
     finish(shim, &world, &spec).await;
 }
+
+/// A directory on a file system of its own without a free byte.
+struct FullDisk(PathBuf);
+
+impl FullDisk {
+    fn new(path: PathBuf) -> Self {
+        fs::create_dir_all(&path).unwrap();
+        let (kind, options) = (Some("tmpfs"), Some("size=64k"));
+        nix::mount::mount(Some("full"), &path, kind, nix::mount::MsFlags::empty(), options).unwrap();
+        let filled = fs::write(path.join("ballast"), vec![0; 128 << 10]).unwrap_err();
+        assert_eq!(filled.kind(), std::io::ErrorKind::StorageFull);
+        Self(path)
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.0.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
+}
+
+#[tokio::test]
+async fn an_exit_is_told_only_once_a_full_disk_has_taken_its_record() {
+    let world = World::new();
+    let ends = world.container("ends", &["sh", "-c", "exit 7"]);
+    let broken = world.container("broken", &["/no/such/program"]);
+    let lives = world.container("lives", &["sleep", "100"]);
+    let spec = world.task(vec![ends, broken, lives]);
+    let disk = FullDisk::new(spec.exits.clone());
+    let shim = up(&spec).await;
+    for name in ["lives", "ends", "broken"] {
+        start(&shim, name).await;
+    }
+    let noted = || fs::read_to_string(spec.directory.join(client::LOG_FILE)).unwrap();
+    let begun = Instant::now();
+    while noted().lines().filter(|line| line.contains("cannot record the exit of")).count() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", noted());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // What has ended says so in no way, whoever asks; what lives is served as ever.
+    let mut late = client::connect(&spec.directory).await.unwrap();
+    for state in late.subscribe().await.unwrap().containers {
+        assert_eq!(state.recording, state.name != "lives", "{state:?}");
+        assert!(!matches!(state.phase, Phase::Exited(_)), "{state:?}");
+    }
+    start(&late, "broken").await;
+    assert!(matches!(next(&mut late).await, Event::Changed(state) if state.phase == Phase::Waiting && state.recording));
+    late.send(&Request::Finish).await.unwrap();
+    assert!(matches!(next(&mut late).await, Event::Refused { why, .. } if why.contains("not on disk")));
+    late.send(&Request::Kill { container: "lives".to_owned() }).await.unwrap();
+    let begun = Instant::now();
+    while noted().lines().filter(|line| line.contains("cannot record the exit of")).count() < 3 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", noted());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(journal::read(&spec.exits).is_empty());
+    disk.free();
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        if let Event::Changed(state) = next(&mut late).await
+            && let (false, Phase::Exited(record)) = (state.recording, state.phase)
+        {
+            told.push(record);
+            assert!(told.iter().all(|one| journal::read(&spec.exits).contains(one)), "told before it was durable");
+        }
+    }
+    told.sort_by(|a, b| a.container.cmp(&b.container));
+    let codes: Vec<_> = told.iter().map(|record| record.exit_code).collect();
+    assert_eq!(codes, [None, Some(7), Some(137)]);
+    assert!(told[0].error.as_ref().is_some_and(|error| error.contains("/no/such/program")), "{told:?}");
+    assert_eq!(noted().lines().filter(|line| line.contains("at last")).count(), 3, "{}", noted());
+    finish(shim, &world, &spec).await;
+}
+
+#[tokio::test]
+async fn a_record_that_nobody_will_read_does_not_keep_the_shim() {
+    let world = World::new();
+    let spec = world.task(vec![world.container("main", &["sleep", "100"])]);
+    let mut shim = up(&spec).await;
+    start(&shim, "main").await;
+    while !matches!(next(&mut shim).await, Event::Changed(state) if matches!(state.phase, Phase::Running { .. })) {}
+    fs::remove_dir_all(&spec.exits).unwrap();
+    shim.send(&Request::Kill { container: "main".to_owned() }).await.unwrap();
+    assert_eq!(exit(&mut shim, "main").await.exit_code, Some(137));
+    finish(shim, &world, &spec).await;
+}
