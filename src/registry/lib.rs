@@ -14,6 +14,7 @@ pub mod digest;
 mod error;
 pub mod image_config;
 mod images;
+mod layers;
 mod links;
 pub mod manifest;
 pub mod pull;

@@ -29,7 +29,7 @@ pub(crate) const ARCH: &str = "amd64";
 pub(crate) const ARCH: &str = "arm64";
 
 /// Configs are a few kilobytes; this leaves room for odd ones and keeps them harmless.
-const CONFIG_MAX_BYTES: u64 = 8 * 1024 * 1024;
+pub(crate) const CONFIG_MAX_BYTES: u64 = 8 * 1024 * 1024;
 /// How exactly the last use of a pulled image is kept: finer would make every start a write.
 const USE_RECORD_MILLIS: i64 = 60 * 60 * 1000;
 
@@ -356,7 +356,7 @@ impl Registry {
         self.blobs.pin(&Digest::parse(digest).unwrap_or_else(|| Digest::of(digest.as_bytes())))
     }
 
-    fn path_of(&self, digest: &str) -> Option<PathBuf> {
+    pub(crate) fn path_of(&self, digest: &str) -> Option<PathBuf> {
         Digest::parse(digest).map(|digest| self.blobs.path(&digest))
     }
 }

@@ -24,6 +24,7 @@ mod sys;
 mod tar;
 mod tree;
 mod unpack;
+mod unused;
 mod user;
 
 pub use error::RootfsError;

@@ -2,7 +2,7 @@
 //!
 //! Holds: no link is followed and nothing outside the trash is touched. Depth costs nothing: a directory that is not
 //! empty is first moved up into the trash itself, so no path grows long and no recursion deep. Interrupted, it is
-//! simply done again.
+//! simply done again; several may empty the same trash at once.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -42,6 +42,8 @@ pub(super) fn empty(trash: &Path) -> Result<()> {
         for name in names {
             match remove(dir.as_fd(), &name) {
                 Ok(()) => removed += 1,
+                // Somebody else empties the trash, too, and was quicker.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => removed += 1,
                 Err(error) => {
                     let path = trash.join(String::from_utf8_lossy(&name).as_ref());
                     failures.push(RootfsError::file("remove", path, error));

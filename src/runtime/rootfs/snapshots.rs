@@ -45,7 +45,7 @@ pub struct Layer {
 /// Unpacked layers under a container. While it lives, they stay.
 #[derive(Debug, Clone)]
 pub struct Stack {
-    /// Bottom first; what `remove_unused` keeps.
+    /// Bottom first.
     pub chain_ids: Vec<String>,
     /// Devices that were left out while unpacking (only what this call unpacked).
     pub skipped_devices: u64,
@@ -62,22 +62,25 @@ pub struct Doctor {
 /// The unpacked layers and writable layers below one directory.
 #[derive(Debug)]
 pub struct Snapshots {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     limits: Limits,
     no_overlay: Option<String>,
     /// Threads that may unpack at once, over all images.
     permits: (Mutex<usize>, Condvar),
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     released: Condvar,
 }
 
 #[derive(Debug, Default)]
-struct State {
+pub(super) struct State {
     /// The index: chain id → number.
-    layers: BTreeMap<String, u64>,
+    pub(super) layers: BTreeMap<String, u64>,
     /// Chain ids that somebody unpacks.
     claimed: BTreeSet<String>,
-    in_use: Vec<Weak<Vec<u64>>>,
+    /// Numbers of living stacks.
+    pub(super) in_use: Vec<Weak<Vec<u64>>>,
+    /// Chain ids of lists that are being unpacked.
+    pub(super) wanted: Vec<Weak<Vec<String>>>,
     next: u64,
 }
 
@@ -129,11 +132,14 @@ impl Snapshots {
         if layers.len() > LAYERS_MAX {
             return Err(RootfsError::Limit { limit: "number of layers", value: LAYERS_MAX as u64 });
         }
-        let chain_ids = chain_ids(layers)?;
+        let chain_ids = Arc::new(chain_ids(layers.iter().map(|layer| layer.diff_id.as_str()))?);
+        lock(&self.state).wanted.push(Arc::downgrade(&chain_ids));
         let mut skipped_devices = 0;
         loop {
             let claim = match self.claim(&chain_ids) {
-                Claimed::All(numbers) => return Ok(Stack { chain_ids, skipped_devices, numbers }),
+                Claimed::All(numbers) => {
+                    return Ok(Stack { chain_ids: chain_ids.to_vec(), skipped_devices, numbers });
+                }
                 Claimed::Some(claim) => claim,
             };
             let done = self.unpack_claimed(layers, &claim, progress)?;
@@ -178,34 +184,6 @@ impl Snapshots {
     /// When the directory cannot be listed.
     pub fn inventory(&self) -> Result<Vec<String>> {
         list(&self.dir.join("w"))
-    }
-
-    /// Removes layers that neither `keep` nor a living stack nor a writable layer uses; how many.
-    ///
-    /// # Errors
-    /// When something cannot be removed.
-    pub fn remove_unused(&self, keep: &[Stack]) -> Result<usize> {
-        let mut state = lock(&self.state);
-        let mut used: BTreeSet<u64> = keep.iter().flat_map(|stack| stack.numbers.iter().copied()).collect();
-        state.in_use.retain(|one| one.strong_count() > 0);
-        used.extend(state.in_use.iter().filter_map(Weak::upgrade).flat_map(|one| one.to_vec()));
-        used.extend(self.used_by_tasks()?);
-        let unused: Vec<(String, u64)> = state
-            .layers
-            .iter()
-            .filter(|(_, number)| !used.contains(number))
-            .map(|(chain, number)| (chain.clone(), *number))
-            .collect();
-        for (chain, number) in &unused {
-            // The link first: a layer without one is not used by anybody.
-            let link = self.link(chain);
-            fs::remove_file(&link).map_err(|error| RootfsError::file("remove", link, error))?;
-            state.layers.remove(chain);
-            self.discard("l", &number.to_string())?;
-        }
-        drop(state);
-        remove::empty(&self.dir.join("trash"))?;
-        Ok(unused.len())
     }
 
     /// What this file system lacks.
@@ -419,20 +397,8 @@ impl Snapshots {
         fs::rename(&fresh, home).map_err(failed)
     }
 
-    fn used_by_tasks(&self) -> Result<BTreeSet<u64>> {
-        let mut used = BTreeSet::new();
-        for task in self.inventory()? {
-            let task = self.dir.join("w").join(task);
-            for container in list(&task)? {
-                let text = fs::read_to_string(task.join(container).join("layers")).unwrap_or_default();
-                used.extend(text.lines().filter_map(|line| line.parse::<u64>().ok()));
-            }
-        }
-        Ok(used)
-    }
-
     /// Moves something into the trash, from where it is removed for good.
-    fn discard(&self, parent: &str, name: &str) -> Result<()> {
+    pub(super) fn discard(&self, parent: &str, name: &str) -> Result<()> {
         let (parent, trash) = (self.dir.join(parent), open_directory(&self.dir.join("trash"))?);
         let dir = open_directory(&parent)?;
         match remove::discard(dir.as_fd(), name.as_bytes(), trash.as_fd()) {
@@ -457,7 +423,7 @@ impl Snapshots {
         self.dir.join("l").join(number.to_string())
     }
 
-    fn link(&self, chain: &str) -> PathBuf {
+    pub(super) fn link(&self, chain: &str) -> PathBuf {
         self.dir.join("chains").join(chain.replacen(':', "-", 1))
     }
 }
@@ -506,21 +472,21 @@ impl Drop for Permit<'_> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// OCI's chain ids: the first is the first diff id, each other the digest of its predecessor, a space and the diff id.
-fn chain_ids(layers: &[Layer]) -> Result<Vec<String>> {
-    let mut chains: Vec<String> = Vec::with_capacity(layers.len());
-    for layer in layers {
-        if !cove_model::image::is_digest(&layer.diff_id) {
-            return Err(RootfsError::BadName(layer.diff_id.clone()));
+pub(super) fn chain_ids<'a>(diff_ids: impl Iterator<Item = &'a str>) -> Result<Vec<String>> {
+    let mut chains: Vec<String> = Vec::new();
+    for diff_id in diff_ids {
+        if !cove_model::image::is_digest(diff_id) {
+            return Err(RootfsError::BadName(diff_id.to_owned()));
         }
         chains.push(match chains.last() {
-            None => layer.diff_id.clone(),
+            None => diff_id.to_owned(),
             Some(below) => {
-                let digest = Sha256::digest(format!("{below} {}", layer.diff_id));
+                let digest = Sha256::digest(format!("{below} {diff_id}"));
                 format!("sha256:{}", hex::encode(digest))
             }
         });
@@ -535,7 +501,7 @@ fn path_part(name: &str) -> Result<&str> {
     if good { Ok(name) } else { Err(RootfsError::BadName(name.to_owned())) }
 }
 
-fn list(dir: &Path) -> Result<Vec<String>> {
+pub(super) fn list(dir: &Path) -> Result<Vec<String>> {
     let failed = |error| RootfsError::file("list", dir, error);
     let entries = fs::read_dir(dir).map_err(failed)?;
     entries.map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned())).collect()

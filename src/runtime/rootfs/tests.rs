@@ -2,7 +2,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::sched::{CloneFlags, unshare};
 use sha2::{Digest, Sha256};
@@ -368,12 +368,51 @@ fn a_hundred_layers_mount_and_unpack_once_for_many_callers() {
         assert_eq!(text(root.join("last")).as_deref(), Some("109"));
     });
     assert_eq!(f.snapshots.remove_unused(&[]).unwrap(), 0);
-    let keep = f.unpack(&layers[..10]).unwrap();
+    let in_hand = f.unpack(&layers[..10]).unwrap();
     drop(stacks);
     f.snapshots.remove_writable("task").unwrap();
-    assert_eq!(f.snapshots.remove_unused(&[]).unwrap(), 100);
-    drop(keep);
+    assert_eq!(f.snapshots.unused().unwrap().len(), 100);
+    let known = layers[..30].iter().map(|layer| layer.diff_id.clone()).collect::<Vec<_>>();
+    // A list that is no image's keeps nothing.
+    let senseless = vec!["sha256:x".to_owned()];
+    assert_eq!(f.snapshots.remove_unused(&[senseless, known]).unwrap(), 80);
+    assert_eq!(f.snapshots.remove_unused(&[]).unwrap(), 20);
+    drop(in_hand);
     assert_eq!(f.snapshots.remove_unused(&[]).unwrap(), 10);
+    assert_eq!(fs::read_dir(f.dir.path().join("snapshots/l")).unwrap().count(), 0);
+}
+
+#[test]
+fn layers_go_while_images_are_unpacked_and_nobody_notices() {
+    let f = Fixture::new();
+    let layers: Vec<Layer> = (0..12).map(|n| f.layer(Tar::default().file(&format!("d/f{n}"), "x"))).collect();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let remover = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                f.snapshots.remove_unused(&[]).unwrap();
+            }
+        });
+        let callers: Vec<_> = (0..2)
+            .map(|caller| {
+                let (layers, f) = (&layers, &f);
+                scope.spawn(move || {
+                    for turn in 0..20 {
+                        let stack = f.unpack(&layers[..=(caller + turn) % layers.len()]).unwrap();
+                        let root = f.snapshots.writable(&format!("t{caller}"), "c", &stack).unwrap();
+                        drop(stack);
+                        assert!(root.lower.iter().all(|layer| root.base.join(layer).is_dir()));
+                        f.snapshots.remove_writable(&format!("t{caller}")).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let ended: Vec<_> = callers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        over.store(true, Ordering::Relaxed);
+        remover.join().unwrap();
+        ended.into_iter().for_each(|one| one.unwrap());
+    });
+    f.snapshots.remove_unused(&[]).unwrap();
     assert_eq!(fs::read_dir(f.dir.path().join("snapshots/l")).unwrap().count(), 0);
 }
 
