@@ -17,10 +17,6 @@ use crate::driver::Driver;
 use crate::usage::Readings;
 use crate::{keep_house, routers};
 
-/// How often leftovers are looked for and old things forgotten.
-const HOUSE_INTERVAL: Duration = Duration::from_secs(60);
-/// How often blobs that nobody refers to are collected.
-const COLLECT_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// A driver that ended while its task lives panicked; its successor waits this long.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 /// Beyond the longest stop timeout that ECS allows on EC2 nothing is waited for.
@@ -145,10 +141,12 @@ async fn run(deps: Arc<Deps>, mut stopped: watch::Receiver<bool>) {
     let mut changed = deps.store.watch::<Task>();
     let mut drivers: HashMap<String, Entry> = HashMap::new();
     let (ended_in, mut ended) = mpsc::unbounded_channel::<()>();
-    let mut house = tokio::time::interval(HOUSE_INTERVAL);
+    let mut house = tokio::time::interval(deps.settings.housekeeping_interval);
     house.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut collect = tokio::time::interval_at(tokio::time::Instant::now() + COLLECT_INTERVAL, COLLECT_INTERVAL);
-    let mut housework: Option<JoinHandle<()>> = None;
+    let pause = deps.settings.collect_interval;
+    let mut collect = tokio::time::interval_at(tokio::time::Instant::now() + pause, pause);
+    collect.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let (mut housework, mut collection): (Option<JoinHandle<()>>, Option<JoinHandle<()>>) = (None, None);
     let at_start = Arc::clone(&deps);
     let _ = blocking(move || routers::open_all(&at_start)).await;
     loop {
@@ -164,12 +162,10 @@ async fn run(deps: Arc<Deps>, mut stopped: watch::Receiver<bool>) {
                 }
             }
             _ = collect.tick() => {
-                let registry = deps.registry.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = registry.collect().await {
-                        tracing::warn!(error = cove_base::error::chain(&error), "blobs could not be collected");
-                    }
-                });
+                if collection.as_ref().is_none_or(JoinHandle::is_finished) {
+                    let deps = Arc::clone(&deps);
+                    collection = Some(tokio::spawn(async move { keep_house::collect(&deps).await }));
+                }
             }
             _ = stopped.changed() => break,
         }
@@ -177,14 +173,14 @@ async fn run(deps: Arc<Deps>, mut stopped: watch::Receiver<bool>) {
     for entry in drivers.into_values() {
         entry.join.abort();
     }
-    if let Some(housework) = housework {
-        housework.abort();
+    for work in [housework, collection].into_iter().flatten() {
+        work.abort();
     }
 }
 
 async fn keep(deps: Arc<Deps>, driven: HashSet<String>) {
     keep_house::inventory(&deps, &driven).await;
-    keep_house::purge(&deps).await;
+    keep_house::forget(&deps).await;
     keep_house::logs(&deps).await;
 }
 

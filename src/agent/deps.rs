@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cove_base::Clock;
 use cove_base::paths::{DataDir, NodeName, RunDir};
@@ -46,6 +47,10 @@ pub struct Settings {
     pub log_node_max_bytes: u64,
     /// How long a stopped task stays visible.
     pub stopped_keep_millis: i64,
+    /// How often leftovers are looked for, old records forgotten and logs trimmed.
+    pub housekeeping_interval: Duration,
+    /// How often blobs and unpacked layers that nobody needs are looked for.
+    pub collect_interval: Duration,
 }
 
 impl Deps {

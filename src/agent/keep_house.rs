@@ -1,4 +1,4 @@
-//! What time does to a node: stopped tasks are forgotten, logs expire, and whatever nobody wants any more is removed.
+//! What time does to a node: old records are forgotten, logs expire, and whatever nobody wants any more is removed.
 //!
 //! Holds: the kernel is listed before the store is read, and tasks are published before anything of them is made; so
 //! nothing of a task that is just being made is ever taken for a leftover.
@@ -8,18 +8,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cove_model::logs::{LogGroup, LogStream};
-use cove_model::task::{ClientToken, Task};
+use cove_model::task::Task;
 use cove_shim::client;
 use cove_shim::protocol::{Event, Request};
-use cove_store::{Prefix, Read, StoreError, keys};
+use cove_store::{Prefix, Read};
 
 use crate::deps::{Deps, blocking};
 use crate::driver::{remove, volumes};
+use crate::forget::{self, Records};
 
-/// How long a client token of RunTask is remembered, as AWS says for idempotency tokens.
-const TOKEN_KEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
-/// Stopped tasks that stay visible at most, the youngest: the agent and the API walk over all of them.
-const STOPPED_MAX: usize = 5_000;
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// How long a shim that nobody wants may take to end.
 const UNWANTED_FINISH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
@@ -105,42 +102,43 @@ async fn remove_leftover(deps: &Arc<Deps>, id: &str) -> Result<(), String> {
     removed.await.map_err(|error| error.to_string())?
 }
 
-/// Forgets tasks that stopped long ago, and old client tokens.
-pub(crate) async fn purge(deps: &Deps) {
-    let now = deps.clock.now();
-    let old = now.plus_millis(-deps.settings.stopped_keep_millis);
-    let tasks = deps.store.read(|view| view.scan::<Task>(&Prefix::all()));
-    let mut stopped: Vec<&Arc<Task>> = tasks.iter().filter(|task| !task.is_live()).collect();
-    stopped.sort_by_key(|task| std::cmp::Reverse(task.observed.stopped_at));
-    let gone: Vec<_> = stopped
-        .iter()
-        .enumerate()
-        .filter(|(place, task)| *place >= STOPPED_MAX || task.observed.stopped_at.is_none_or(|at| at < old))
-        .map(|(_, task)| keys::task(&task.tenant, &task.cluster, &task.id))
-        .collect();
-    let tokens = deps.store.read(|view| view.scan::<ClientToken>(&Prefix::all()));
-    let expired: Vec<_> = tokens
-        .iter()
-        .filter(|token| token.at < now.plus_millis(-TOKEN_KEEP_MILLIS))
-        .map(|token| keys::client_token(&token.tenant, &token.cluster, &token.token))
-        .collect();
-    if gone.is_empty() && expired.is_empty() {
+/// Forgets what was seen for long enough.
+pub(crate) async fn forget(deps: &Deps) {
+    let records = deps.store.read(|view| Records::read(view));
+    let forgotten = forget::forgotten(&records, deps.clock.now(), deps.settings.stopped_keep_millis);
+    if forgotten.is_empty() {
         return;
     }
-    let written: Result<(), StoreError> = deps
-        .store
-        .write(move |tx| {
-            for key in &gone {
-                tx.delete::<Task>(key);
-            }
-            for key in &expired {
-                tx.delete::<ClientToken>(key);
-            }
-            Ok(())
-        })
-        .await;
-    if let Err(error) = written {
-        tracing::warn!(error = cove_base::error::chain(&error), "old tasks could not be forgotten");
+    if let Err(error) = deps.store.write(move |tx| forgotten.delete(tx)).await {
+        tracing::warn!(error = cove_base::error::chain(&error), "old records could not be forgotten");
+    }
+}
+
+/// Removes blobs that no record names and unpacked layers that neither a task nor an image of the registry needs.
+/// Layers come second, so that an image whose record just went takes its layers with it.
+pub(crate) async fn collect(deps: &Arc<Deps>) {
+    if let Err(error) = deps.registry.collect().await {
+        tracing::warn!(error = cove_base::error::chain(&error), "blobs could not be collected");
+    }
+    let unused = {
+        let deps = Arc::clone(deps);
+        blocking(move || deps.snapshots.unused()).await
+    };
+    // Which layers images have is read from files: only when it matters.
+    if let Ok(Ok(unused)) = &unused
+        && unused.is_empty()
+    {
+        return;
+    }
+    let known = deps.registry.known_layers().await;
+    let deps = Arc::clone(deps);
+    match blocking(move || deps.snapshots.remove_unused(&known)).await {
+        Ok(Ok(0)) => {}
+        Ok(Ok(count)) => tracing::info!(count, "removed unpacked layers that nobody needs any more"),
+        Ok(Err(error)) => {
+            tracing::warn!(error = cove_base::error::chain(&error), "unpacked layers could not be removed");
+        }
+        Err(error) => tracing::warn!(%error, "unpacked layers could not be removed"),
     }
 }
 

@@ -15,6 +15,7 @@ mod agent;
 mod deps;
 mod driver;
 mod exec;
+mod forget;
 mod keep_house;
 mod observe;
 mod resolve;

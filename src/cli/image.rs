@@ -67,6 +67,9 @@ pub(super) struct ImportArgs {
     /// NAME=value, once for each
     #[arg(long)]
     env: Vec<String>,
+    /// Path that gets a volume of its own unless one is mounted there, once for each
+    #[arg(long, value_name = "PATH")]
+    volume: Vec<String>,
 }
 
 pub(super) async fn run(verb: &ImageVerb, client: &Client) -> Result<ExitCode, CliError> {
@@ -316,7 +319,8 @@ async fn import(args: &ImportArgs, client: &Client) -> Result<(), CliError> {
     let read = |source| CliError::Read { path: args.tar.clone(), source };
     let facts = LayerFacts::read(&mut File::open(&args.tar).map_err(read)?).map_err(read)?;
     let cmd = Some(args.cmd.clone()).filter(|cmd| !cmd.is_empty());
-    let run = RunConfig { cmd, env: args.env.clone(), ..RunConfig::default() };
+    let volumes = args.volume.iter().map(|path| (path.clone(), serde_json::json!({}))).collect();
+    let run = RunConfig { cmd, env: args.env.clone(), volumes, ..RunConfig::default() };
     let parts = image_from_layer(&facts, run);
     let config = Piece {
         digest: parts.config_digest.to_string(),

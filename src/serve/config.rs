@@ -27,6 +27,10 @@ const LOG_STREAM_MAX_MIB_DEFAULT: u64 = 1024;
 const LOG_NODE_MAX_MIB_DEFAULT: u64 = 20 * 1024;
 /// AWS shows stopped tasks for about an hour.
 const STOPPED_TASK_SECS_DEFAULT: u64 = 60 * 60;
+/// Leftovers are rare, and looking for them costs a few milliseconds.
+const HOUSEKEEPING_SECS_DEFAULT: u64 = 60;
+/// What is collected is only disk space.
+const COLLECT_SECS_DEFAULT: u64 = 60 * 60;
 /// How far Fargate memory may exceed the host's.
 const MEMORY_OVERCOMMIT_DEFAULT: f64 = 1.5;
 /// Task definitions ask for no size larger than this; more overcommitment only hides a mistake.
@@ -57,6 +61,8 @@ pub(crate) struct Config {
     pub memory_overcommit: f64,
     pub inject_endpoint: bool,
     pub stopped_task: Duration,
+    pub housekeeping: Duration,
+    pub collect: Duration,
     /// Where the server user's Docker logins are.
     pub docker_config: Option<PathBuf>,
     /// The socket of the service manager that waits for our readiness.
@@ -160,6 +166,12 @@ struct Given {
     /// How long stopped tasks stay visible [default: 3600, as AWS]
     #[arg(long, value_name = "SECS")]
     stopped_task_secs: Option<u64>,
+    /// How often old records, expired logs and leftovers are looked for [default: 60]
+    #[arg(long, value_name = "SECS")]
+    housekeeping_secs: Option<u64>,
+    /// How often blobs and unpacked layers that nobody needs are looked for [default: 3600]
+    #[arg(long, value_name = "SECS")]
+    collect_secs: Option<u64>,
     /// What is logged to stderr, as in `info` or `cove_agent=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -232,6 +244,8 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
             "MEMORY_OVERCOMMIT" => given.memory_overcommit = Some(parsed("COVE_MEMORY_OVERCOMMIT", value)?),
             "INJECT_ENDPOINT" => given.inject_endpoint = Some(parsed("COVE_INJECT_ENDPOINT", value)?),
             "STOPPED_TASK_SECS" => given.stopped_task_secs = Some(parsed("COVE_STOPPED_TASK_SECS", value)?),
+            "HOUSEKEEPING_SECS" => given.housekeeping_secs = Some(parsed("COVE_HOUSEKEEPING_SECS", value)?),
+            "COLLECT_SECS" => given.collect_secs = Some(parsed("COVE_COLLECT_SECS", value)?),
             "LOG" => given.log = Some(value.clone()),
             _ => return Err(ConfigError::UnknownVariable { name: name.clone() }),
         }
@@ -274,6 +288,8 @@ impl Given {
             memory_overcommit: self.memory_overcommit.or(other.memory_overcommit),
             inject_endpoint: self.inject_endpoint.or(other.inject_endpoint),
             stopped_task_secs: self.stopped_task_secs.or(other.stopped_task_secs),
+            housekeeping_secs: self.housekeeping_secs.or(other.housekeeping_secs),
+            collect_secs: self.collect_secs.or(other.collect_secs),
             log: self.log.or(other.log),
         }
     }
@@ -334,6 +350,8 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         memory_overcommit: overcommit,
         inject_endpoint: given.inject_endpoint.unwrap_or(true),
         stopped_task: Duration::from_secs(given.stopped_task_secs.unwrap_or(STOPPED_TASK_SECS_DEFAULT)),
+        housekeeping: interval("housekeeping_secs", given.housekeeping_secs.unwrap_or(HOUSEKEEPING_SECS_DEFAULT))?,
+        collect: interval("collect_secs", given.collect_secs.unwrap_or(COLLECT_SECS_DEFAULT))?,
         docker_config: None,
         notify_socket: None,
         log: given.log.unwrap_or_else(|| "info".to_owned()),
@@ -372,6 +390,10 @@ fn network(key: &'static str, text: &str) -> Result<Cidr, ConfigError> {
 fn mib(key: &'static str, value: u64) -> Result<u64, ConfigError> {
     let bytes = value.checked_mul(1 << 20).filter(|bytes| *bytes > 0);
     bytes.ok_or_else(|| bad(key, &value.to_string(), "not a size in MiB"))
+}
+
+fn interval(key: &'static str, secs: u64) -> Result<Duration, ConfigError> {
+    if secs == 0 { Err(bad(key, "0", "not a number of seconds above 0")) } else { Ok(Duration::from_secs(secs)) }
 }
 
 fn mirrors(texts: Vec<String>) -> Result<BTreeMap<String, Vec<String>>, ConfigError> {
@@ -446,7 +468,13 @@ mod tests {
 
     #[test]
     fn bad_values_are_refused() {
-        for words in [["--node", "Bad"], ["--listen", "4566"], ["--transit-range", "10.0.0.1/8"], ["--region", "X"]] {
+        for words in [
+            ["--node", "Bad"],
+            ["--listen", "4566"],
+            ["--transit-range", "10.0.0.1/8"],
+            ["--region", "X"],
+            ["--collect-secs", "0"],
+        ] {
             assert!(check(flags(&words), false).is_err(), "{words:?}");
         }
     }

@@ -82,6 +82,8 @@ impl Parts {
                 log_stream_max_bytes: config.log_stream_max_bytes,
                 log_node_max_bytes: config.log_node_max_bytes,
                 stopped_keep_millis: i64::try_from(config.stopped_task.as_millis()).unwrap_or(i64::MAX),
+                housekeeping_interval: config.housekeeping,
+                collect_interval: config.collect,
             },
             routers: routers_in,
         });

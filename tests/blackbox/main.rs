@@ -8,8 +8,10 @@ mod sign;
 
 mod ecr;
 mod ecs;
+mod housekeeping;
 mod http;
 mod iam;
+mod image;
 mod logs;
 mod oci;
 mod smoke;

@@ -18,6 +18,7 @@ pub(crate) struct Server {
     pub(crate) node: String,
     home: tempfile::TempDir,
     keys: Keys,
+    settings: Vec<String>,
     pub(crate) port: u16,
 }
 
@@ -55,15 +56,20 @@ pub(crate) type AwsError = (String, String);
 impl Server {
     /// Starts a server with an empty store, which takes any credentials.
     pub(crate) fn start() -> Self {
-        Self::start_with(Keys::Any)
+        Self::start_with(Keys::Any, &[])
     }
 
     /// Starts a server that checks signatures.
     pub(crate) fn start_strict() -> Self {
-        Self::start_with(Keys::Known)
+        Self::start_with(Keys::Known, &[])
     }
 
-    fn start_with(keys: Keys) -> Self {
+    /// Starts a server that takes any credentials, with these settings.
+    pub(crate) fn start_set(settings: &[&str]) -> Self {
+        Self::start_with(Keys::Any, settings)
+    }
+
+    fn start_with(keys: Keys, settings: &[&str]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         // SAFETY: geteuid has no preconditions and cannot fail.
         let root = unsafe { libc::geteuid() } == 0;
@@ -72,15 +78,16 @@ impl Server {
         let node = format!("b{:x}{number}", std::process::id());
         let home = tempfile::Builder::new().prefix("cove-test-").tempdir_in("/var/tmp").unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = spawn(&node, home.path(), port, keys);
-        Self { child, node, home, keys, port }
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        let child = spawn(&node, home.path(), port, keys, &settings);
+        Self { child, node, home, keys, settings, port }
     }
 
     /// SIGKILL, then a new start on the same state.
     pub(crate) fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(&self.node, self.home.path(), self.port, self.keys);
+        self.child = spawn(&self.node, self.home.path(), self.port, self.keys, &self.settings);
     }
 
     /// A directory of the test, beside the server's own.
@@ -260,7 +267,7 @@ impl Drop for Server {
     }
 }
 
-fn spawn(node: &str, home: &Path, port: u16, keys: Keys) -> Child {
+fn spawn(node: &str, home: &Path, port: u16, keys: Keys, settings: &[String]) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(home.join("server.log")).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_cove"))
         .arg("serve")
@@ -269,6 +276,7 @@ fn spawn(node: &str, home: &Path, port: u16, keys: Keys) -> Child {
         .arg(home.join("data"))
         .arg("--run-dir")
         .arg(home.join("run"))
+        .args(settings)
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()

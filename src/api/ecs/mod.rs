@@ -27,7 +27,6 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use task::purge;
 pub use unsupported::{FIELDS, Field};
 
 use crate::{Op, Service, json, read};

@@ -12,3 +12,5 @@ mod stop;
 mod tag;
 mod task;
 mod task_definition;
+
+pub(crate) use task::WAITING;

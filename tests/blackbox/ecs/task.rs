@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::server::{Server, assert_refused, texts, until, with};
 
 /// Ends at once when it is asked to.
-pub(super) const WAITING: &str = "trap 'exit 0' TERM; sleep 600 & wait";
+pub(crate) const WAITING: &str = "trap 'exit 0' TERM; sleep 600 & wait";
 
 #[test]
 fn a_task_lives_and_dies_across_restarts() {

@@ -1,7 +1,7 @@
 //! DeregisterTaskDefinition and DeleteTaskDefinitions.
 //!
 //! ```text
-//! ACTIVE ──deregister──▶ INACTIVE ──delete──▶ DELETE_IN_PROGRESS ──no task refers to it──▶ gone (purge)
+//! ACTIVE ──deregister──▶ INACTIVE ──delete──▶ DELETE_IN_PROGRESS ──no task refers to it──▶ gone (the agent's house-keeping)
 //! ```
 
 use cove_model::task_definition::{TaskDefinition, TaskDefinitionStatus};

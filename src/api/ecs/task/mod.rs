@@ -5,7 +5,6 @@ mod launch;
 mod network;
 mod order;
 mod provider;
-mod purge;
 mod reach;
 mod role;
 mod run;
@@ -14,6 +13,5 @@ mod size;
 mod stop;
 
 pub(super) use describe::{describe, list};
-pub use purge::purge;
 pub(super) use run::{run, start};
 pub(super) use stop::stop;

@@ -1,7 +1,6 @@
-use cove_base::Timestamp;
 use cove_model::logs::{LogGroup, LogStream};
-use cove_model::task::{Task, TaskStatus};
-use cove_store::{Prefix, Read, StoreError};
+use cove_model::task::Task;
+use cove_store::{Prefix, Read};
 use serde_json::{Value, json};
 
 use super::{Api, with};
@@ -144,30 +143,6 @@ fn a_stop_is_recorded_once_with_its_reason() {
     assert_eq!(api.done("ListTasks", json!({"desiredStatus": "STOPPED"}))["taskArns"], json!([arn]));
     let missing = api.refused("StopTask", json!({"task": "0123456789abcdef0123456789abcdef"}));
     assert_eq!(missing, "InvalidParameterException: The referenced task was not found.");
-}
-
-#[test]
-fn stopped_tasks_are_seen_for_an_hour() {
-    let api = Api::new();
-    let run = api.web();
-    let arn = api.done("RunTask", run)["tasks"][0]["taskArn"].clone();
-    let stopped_at = Timestamp(1_700_000_000_000);
-    let stop = move |tx: &mut cove_store::Tx<'_>| {
-        let mut task = (*tx.scan::<Task>(&Prefix::all())[0]).clone();
-        task.observed.status = TaskStatus::Stopped;
-        task.observed.stopped_at = Some(stopped_at);
-        tx.put(task);
-        Ok::<_, StoreError>(())
-    };
-    api.cx.store.write_blocking(stop).expect("a stopped task");
-    let seen = || {
-        api.cx.store.write_blocking(crate::ecs::purge).expect("a purge");
-        api.done("DescribeTasks", json!({"tasks": [arn]}))["tasks"].as_array().map(Vec::len)
-    };
-    api.cx.clock.advance(59 * 60 * 1000);
-    assert_eq!(seen(), Some(1));
-    api.cx.clock.advance(60 * 1000);
-    assert_eq!(seen(), Some(0));
 }
 
 #[test]

@@ -1,0 +1,179 @@
+//! What a node forgets with time: stopped tasks, client tokens, deleted task definitions.
+//!
+//! In: the records, and when a task has been seen long enough. Out: the keys that go. No clock, store or await.
+//!
+//! Holds: a task that is not STOPPED stays; a definition goes only once it is DELETE_IN_PROGRESS and no task that is
+//! still visible refers to it. Nothing new can refer to it by then: RunTask refuses such definitions.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use cove_base::Timestamp;
+use cove_model::task::{ClientToken, Task};
+use cove_model::task_definition::{TaskDefinition, TaskDefinitionStatus};
+use cove_store::{Key, Prefix, Read, Record, StoreError, Tx};
+
+/// How long a client token of RunTask is remembered, as AWS says for idempotency tokens.
+const TOKEN_KEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// Stopped tasks that stay visible at most, the youngest: the agent and the API walk over all of them.
+const STOPPED_MAX: usize = 5_000;
+
+/// The records that something may be forgotten of.
+pub(crate) struct Records {
+    pub tasks: Vec<Arc<Task>>,
+    pub tokens: Vec<Arc<ClientToken>>,
+    pub definitions: Vec<Arc<TaskDefinition>>,
+}
+
+impl Records {
+    pub(crate) fn read(from: &impl Read) -> Self {
+        let all = Prefix::all();
+        Self { tasks: from.scan(&all), tokens: from.scan(&all), definitions: from.scan(&all) }
+    }
+}
+
+/// Keys of what is forgotten.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Forgotten {
+    tasks: Vec<Key>,
+    tokens: Vec<Key>,
+    definitions: Vec<Key>,
+}
+
+/// Chooses. `keep_millis` is how long a stopped task stays visible.
+pub(crate) fn forgotten(records: &Records, now: Timestamp, keep_millis: i64) -> Forgotten {
+    let (stopped_before, token_before) = (now.plus_millis(-keep_millis), now.plus_millis(-TOKEN_KEEP_MILLIS));
+    let mut stopped: Vec<&Arc<Task>> = records.tasks.iter().filter(|task| !task.is_live()).collect();
+    stopped.sort_by_key(|task| std::cmp::Reverse(task.observed.stopped_at));
+    let is_old = |task: &Task| task.observed.stopped_at.is_none_or(|at| at < stopped_before);
+    let gone: Vec<&Arc<Task>> = stopped
+        .into_iter()
+        .enumerate()
+        .filter(|(place, task)| *place >= STOPPED_MAX || is_old(task))
+        .map(|(_, task)| task)
+        .collect();
+    let gone_ids: HashSet<&str> = gone.iter().map(|task| task.id.as_str()).collect();
+    let needed: HashSet<_> = records
+        .tasks
+        .iter()
+        .filter(|task| !gone_ids.contains(task.id.as_str()))
+        .map(|task| (&task.tenant, task.family.as_str(), task.revision))
+        .collect();
+    let is_unused = |definition: &TaskDefinition| {
+        definition.status == TaskDefinitionStatus::DeleteInProgress
+            && !needed.contains(&(&definition.tenant, definition.family.as_str(), definition.revision))
+    };
+    let tokens = records.tokens.iter().filter(|token| token.at < token_before);
+    let definitions = records.definitions.iter().filter(|definition| is_unused(definition));
+    Forgotten {
+        tasks: gone.iter().map(|task| task.key()).collect(),
+        tokens: tokens.map(|token| token.key()).collect(),
+        definitions: definitions.map(|definition| definition.key()).collect(),
+    }
+}
+
+impl Forgotten {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.tokens.is_empty() && self.definitions.is_empty()
+    }
+
+    /// Deletes the records; doing it again is fine.
+    pub(crate) fn delete(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        for key in &self.tasks {
+            tx.delete::<Task>(key);
+        }
+        for key in &self.tokens {
+            tx.delete::<ClientToken>(key);
+        }
+        for key in &self.definitions {
+            tx.delete::<TaskDefinition>(key);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cove_model::task::TaskStatus;
+    use cove_store::keys;
+
+    use super::*;
+    use crate::resolve::tests::task;
+
+    const HOUR: i64 = 60 * 60 * 1000;
+    const NOW: Timestamp = Timestamp(1000 * HOUR);
+
+    fn stopped(id: &str, millis_ago: i64, revision: u32) -> Arc<Task> {
+        let mut task = task();
+        (task.id, task.revision) = (id.to_owned(), revision);
+        task.observed.status = TaskStatus::Stopped;
+        task.observed.stopped_at = Some(NOW.plus_millis(-millis_ago));
+        Arc::new(task)
+    }
+
+    fn definition(revision: u32, status: TaskDefinitionStatus) -> Arc<TaskDefinition> {
+        let task = task();
+        Arc::new(TaskDefinition {
+            tenant: task.tenant,
+            family: task.family,
+            revision,
+            status,
+            document: Default::default(),
+            tags: Vec::new(),
+            requires_attributes: Vec::new(),
+            compatibilities: Vec::new(),
+            registered_at: Timestamp(0),
+            registered_by: String::new(),
+            deregistered_at: None,
+            delete_requested_at: None,
+        })
+    }
+
+    fn chosen(tasks: Vec<Arc<Task>>, definitions: Vec<Arc<TaskDefinition>>) -> Forgotten {
+        forgotten(&Records { tasks, tokens: Vec::new(), definitions }, NOW, HOUR)
+    }
+
+    #[test]
+    fn a_stopped_task_is_seen_for_as_long_as_was_said() {
+        let live = Arc::new(task());
+        let got = chosen(vec![stopped("young", HOUR, 1), stopped("old", HOUR + 1, 1), live], Vec::new());
+        assert_eq!(got, Forgotten { tasks: vec![stopped("old", 0, 1).key()], ..Forgotten::default() });
+    }
+
+    #[test]
+    fn a_client_token_stands_for_a_day() {
+        let token = |token: &str, millis_ago: i64| {
+            Arc::new(ClientToken {
+                tenant: task().tenant,
+                cluster: "default".into(),
+                token: token.into(),
+                at: NOW.plus_millis(-millis_ago),
+                request_digest: String::new(),
+                task_ids: Vec::new(),
+            })
+        };
+        let records = Records {
+            tasks: Vec::new(),
+            tokens: vec![token("young", 24 * HOUR), token("old", 24 * HOUR + 1)],
+            definitions: Vec::new(),
+        };
+        let got = forgotten(&records, NOW, HOUR);
+        assert_eq!(got.tokens, [keys::client_token(&task().tenant, "default", "old")]);
+    }
+
+    #[test]
+    fn a_deleted_definition_goes_with_the_last_task_that_is_seen_of_it() {
+        use TaskDefinitionStatus::{Active, DeleteInProgress, Inactive};
+        let all = || {
+            vec![
+                definition(1, Active),
+                definition(2, Inactive),
+                definition(3, DeleteInProgress),
+                definition(4, DeleteInProgress),
+            ]
+        };
+        let key = |revision| keys::definition(&task().tenant, "web", revision);
+        assert_eq!(chosen(vec![stopped("a", HOUR, 3)], all()).definitions, [key(4)]);
+        assert_eq!(chosen(vec![stopped("a", HOUR + 1, 3)], all()).definitions, [key(3), key(4)]);
+    }
+}

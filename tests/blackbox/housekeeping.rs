@@ -1,0 +1,89 @@
+//! What goes by itself, and what does not.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::ecs::WAITING;
+use crate::server::{Server, assert_refused, until};
+
+/// A server that cleans up all the time.
+fn tidy() -> Server {
+    Server::start_set(&["--housekeeping-secs", "1", "--collect-secs", "1", "--stopped-task-secs", "2"])
+}
+
+fn unpacked(server: &Server) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(server.home().join("data/snapshots/chains")).unwrap();
+    let mut links: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    links.sort();
+    links
+}
+
+fn stop(server: &Server, arn: &str) {
+    server.ecs("StopTask", &json!({"task": arn})).unwrap();
+    server.wait_task(arn, "STOPPED");
+}
+
+#[test]
+fn unpacked_layers_go_with_the_last_image_and_task_that_need_them() {
+    let mut server = tidy();
+    let mut links: Vec<PathBuf> = Vec::new();
+    let mut tasks = Vec::new();
+    for name in ["known", "running", "unused"] {
+        let image = server.image(name, &format!("echo {name} > etc/name"), &[]);
+        let arn = server.run_task(name, json!({"image": image, "command": ["sh", "-c", WAITING]}));
+        server.wait_task(&arn, "RUNNING");
+        tasks.push(arn);
+        let new = unpacked(&server).into_iter().find(|link| !links.contains(link));
+        links.push(new.expect("a layer of its own"));
+    }
+    for name in ["running", "unused"] {
+        assert!(server.cove(&["image", "rm", &format!("{name}:latest")]).status.success());
+    }
+    stop(&server, &tasks[0]);
+    stop(&server, &tasks[2]);
+    let directory = links[2].parent().unwrap().with_file_name("l").join(std::fs::read_link(&links[2]).unwrap());
+    until("the layer that nobody needs is gone", || (!directory.exists()).then_some(()));
+    let mut kept = links[..2].to_vec();
+    kept.sort();
+    assert_eq!(unpacked(&server), kept, "one belongs to an image, one to a task");
+    server.kill_and_restart();
+    assert_eq!(server.inside(&tasks[1], "cat /etc/name"), "running\n");
+    stop(&server, &tasks[1]);
+    until("its layer goes after the task", || (unpacked(&server) == links[..1]).then_some(()));
+    // What goes is made again.
+    let image = server.image("unused", "echo unused > etc/name", &[]);
+    let again = server.run_task("again", json!({"image": image, "command": ["cat", "/etc/name"]}));
+    assert_eq!(server.wait_task(&again, "STOPPED")["containers"][0]["exitCode"], 0);
+}
+
+#[test]
+fn a_deleted_definition_is_gone_once_its_last_task_is_no_longer_seen() {
+    let mut server = tidy();
+    let image = server.busybox();
+    let arn = server.run_task("going", json!({"image": image, "command": ["sh", "-c", WAITING]}));
+    server.wait_task(&arn, "RUNNING");
+    let definition = json!({"taskDefinition": "going:1"});
+    server.ecs("DeregisterTaskDefinition", &definition).unwrap();
+    server.ecs("DeleteTaskDefinitions", &json!({"taskDefinitions": ["going:1"]})).unwrap();
+    // Another goes at once, which shows that house-keeping came by.
+    server
+        .ecs(
+            "RegisterTaskDefinition",
+            &json!({"family": "idle", "containerDefinitions": [{"name": "a", "image": "x", "memory": 8}]}),
+        )
+        .unwrap();
+    server.ecs("DeregisterTaskDefinition", &json!({"taskDefinition": "idle:1"})).unwrap();
+    server.ecs("DeleteTaskDefinitions", &json!({"taskDefinitions": ["idle:1"]})).unwrap();
+    until("a definition without tasks is gone", || {
+        server.ecs("DescribeTaskDefinition", &json!({"taskDefinition": "idle:1"})).err()
+    });
+    let shown = server.ecs("DescribeTaskDefinition", &definition).unwrap();
+    assert_eq!(shown["taskDefinition"]["status"], "DELETE_IN_PROGRESS");
+    server.kill_and_restart();
+    stop(&server, &arn);
+    until("the definition is gone", || server.ecs("DescribeTaskDefinition", &definition).err());
+    assert_refused(server.ecs("DescribeTaskDefinition", &definition), "ClientException", "Unable to describe");
+    let seen = server.ecs("DescribeTasks", &json!({"tasks": [arn]})).unwrap();
+    assert_eq!(seen["failures"][0]["reason"], "MISSING", "{seen}");
+}
