@@ -16,7 +16,7 @@ use cove_model::task::{Container, ElasticNetworkInterface, Task, TaskNetwork, Ta
 use cove_model::task_definition::{ContainerDefinition, TaskDefinition, TransportProtocol};
 use cove_registry::LocalImage;
 use cove_runtime::network::{Attachment, BRIDGE_RANGE, NetworkId, PortMap};
-use cove_runtime::rootfs::{Layer, Stack};
+use cove_runtime::rootfs::{self, Layer, Stack};
 use cove_runtime::spec::NetworkNamespace;
 use cove_shim::protocol::{HeldPort, TaskSpec, VERSION};
 use cove_store::{Read, keys};
@@ -223,6 +223,7 @@ fn defaults(image: &LocalImage) -> ImageDefaults {
         user: config.user.clone(),
         working_dir: config.working_dir.clone(),
         stop_signal: config.stop_signal.clone(),
+        volumes: config.volumes.keys().cloned().collect(),
     }
 }
 
@@ -311,11 +312,13 @@ fn build(
 ) -> Result<TaskSpec, Failure> {
     let directory = deps.run.task(&task.id);
     let volumes = release::volumes(deps).join(&task.id);
+    let image_volumes = ready.iter().map(|(name, image)| (name.clone(), image.defaults.volumes.clone())).collect();
     let around = Surroundings {
         task,
         document: &definition.document,
         files: &directory.join("files"),
         volumes: &volumes,
+        image_volumes: &image_volumes,
         logs: &deps.data.logs(),
         log_max_bytes: deps.settings.log_stream_max_bytes,
         endpoint: &deps.endpoint,
@@ -330,13 +333,15 @@ fn build(
             .iter()
             .find(|(name, _)| *name == container.name)
             .ok_or_else(|| cannot("its image is missing".into()))?;
-        let rootfs = deps
+        let root = deps
             .snapshots
             .writable(&task.id, &container.name, &image.stack)
             .map_err(|error| cannot(cove_base::error::chain(&error)))?;
-        let resolved = resolve::container(&around, given, container, &image.defaults, rootfs)
+        let resolved = resolve::container(&around, given, container, &image.defaults, root)
             .map_err(|error| cannot(error.to_string()))?;
         lay_out(&resolved).map_err(|error| cannot(error.to_string()))?;
+        rootfs::fill(&resolved.spec.rootfs, &resolved.fills)
+            .map_err(|error| cannot(cove_base::error::chain(&error)))?;
         containers.push(resolved.spec);
     }
     let is_bridge = matches!(task.network, TaskNetwork::Bridge { .. });

@@ -12,11 +12,13 @@ mod files;
 mod limits;
 mod mounts;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cove_model::task::{Container, LaunchType, Task, TaskNetwork};
 use cove_model::task_definition::{ContainerDefinition, IpcMode, PidMode, TaskDefinitionDocument};
 use cove_model::task_override::ContainerOverride;
+use cove_runtime::rootfs::Fill;
 use cove_runtime::spec::{ContainerSpec, LogTarget, RootFilesystem, SharedNamespace};
 
 pub(crate) use limits::task_limits;
@@ -33,6 +35,8 @@ pub(crate) struct ImageDefaults {
     pub user: String,
     pub working_dir: String,
     pub stop_signal: Option<String>,
+    /// Paths that get a volume of their own unless something is mounted there.
+    pub volumes: Vec<String>,
 }
 
 /// What the host allows and offers.
@@ -63,6 +67,8 @@ pub(crate) struct Surroundings<'a> {
     pub files: &'a Path,
     /// `DATA_DIR/volumes/ID`.
     pub volumes: &'a Path,
+    /// What each container's image declares as volumes, by the container's name.
+    pub image_volumes: &'a BTreeMap<String, Vec<String>>,
     /// `DATA_DIR/logs`.
     pub logs: &'a Path,
     pub log_max_bytes: u64,
@@ -78,6 +84,8 @@ pub(crate) struct Resolved {
     pub files: Vec<(PathBuf, String)>,
     /// Directories to make before it starts.
     pub directories: Vec<PathBuf>,
+    /// Directories among them that begin with what the image holds.
+    pub fills: Vec<Fill>,
 }
 
 /// A container that cannot be made as it is described.
@@ -93,6 +101,8 @@ pub(crate) enum ResolveError {
     UnknownSource(String),
     #[error("mount path must be absolute: `{0}`")]
     RelativePath(String),
+    #[error("the image declares {got} volumes, more than {limit}")]
+    ImageVolumes { limit: usize, got: usize },
     #[error("unknown capability: `{0}`")]
     Capability(String),
 }
@@ -148,7 +158,7 @@ pub(crate) fn container(
             .and_then(|secs| u32::try_from(secs).ok())
             .unwrap_or(STOP_TIMEOUT_DEFAULT_SECS),
     };
-    Ok(Resolved { spec, files: files.contents, directories: mounts.directories })
+    Ok(Resolved { spec, files: files.contents, directories: mounts.directories, fills: mounts.fills })
 }
 
 /// How the containers of a task share their pid namespaces.

@@ -1,7 +1,9 @@
 use cove_base::Timestamp;
 use cove_model::arn::Tenant;
 use cove_model::task::{ContainerSeen, Desired, Observed, Placement, TaskRole, TaskStatus};
-use cove_model::task_definition::{HostEntry, HostVolumeProperties, KeyValue, MountPoint, Volume};
+use cove_model::task_definition::{
+    HostEntry, HostVolumeProperties, KeyValue, LinuxParameters, MountPoint, Tmpfs, Volume, VolumeFrom,
+};
 
 use super::*;
 
@@ -60,13 +62,24 @@ pub(crate) fn app(name: &str, essential: bool) -> Container {
 }
 
 fn resolve(task: &Task, definition: &ContainerDefinition, volumes: Vec<Volume>) -> Result<Resolved, ResolveError> {
+    resolve_among(task, std::slice::from_ref(definition), volumes, &BTreeMap::new())
+}
+
+/// The first of these containers.
+fn resolve_among(
+    task: &Task,
+    definitions: &[ContainerDefinition],
+    volumes: Vec<Volume>,
+    image_volumes: &BTreeMap<String, Vec<String>>,
+) -> Result<Resolved, ResolveError> {
     let document =
-        TaskDefinitionDocument { container_definitions: vec![definition.clone()], volumes, ..Default::default() };
+        TaskDefinitionDocument { container_definitions: definitions.to_vec(), volumes, ..Default::default() };
     let around = Surroundings {
         task,
         document: &document,
         files: Path::new("/run/t/files"),
         volumes: Path::new("/data/volumes/0af1"),
+        image_volumes,
         logs: Path::new("/data/logs"),
         log_max_bytes: 1,
         endpoint: &Endpoint { inject: true, host_mode_url: "http://127.0.0.1:4566".into() },
@@ -83,7 +96,7 @@ fn resolve(task: &Task, definition: &ContainerDefinition, volumes: Vec<Volume>) 
         ..Default::default()
     };
     let rootfs = RootFilesystem { base: "/".into(), lower: vec![], upper: "u".into(), work: "w".into() };
-    container(&around, definition, &task.containers[0], &image, rootfs)
+    container(&around, &definitions[0], &task.containers[0], &image, rootfs)
 }
 
 fn file(resolved: &Resolved, name: &str) -> String {
@@ -169,4 +182,51 @@ fn a_volume_without_source_path_is_a_directory_of_the_task() {
     assert_eq!(resolved.directories, [PathBuf::from("/data/volumes/0af1/1"), PathBuf::from("/srv")]);
     let definition = ContainerDefinition { mount_points: vec![point("none", "/a")], ..Default::default() };
     assert_eq!(resolve(&task(), &definition, vec![]).unwrap_err(), ResolveError::UnknownVolume("none".into()));
+}
+
+#[test]
+fn a_volume_of_the_image_is_a_directory_of_the_task_unless_something_is_mounted_there() {
+    let named = Volume { name: Some("v".into()), host: Some(HostVolumeProperties::default()), ..Default::default() };
+    let point = |path: &str| MountPoint {
+        source_volume: Some("v".into()),
+        container_path: Some(path.into()),
+        read_only: Some(true),
+    };
+    let app = ContainerDefinition {
+        name: Some("app".into()),
+        mount_points: vec![point("/own/")],
+        volumes_from: vec![VolumeFrom { source_container: Some("other".into()), read_only: Some(true) }],
+        linux_parameters: Some(LinuxParameters {
+            tmpfs: vec![Tmpfs { container_path: Some("/scratch".into()), ..Default::default() }],
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    // It lends what it has itself borrowed, and the two may ask each other.
+    let other = ContainerDefinition {
+        name: Some("other".into()),
+        mount_points: vec![point("/shared")],
+        volumes_from: vec![VolumeFrom { source_container: Some("app".into()), read_only: None }],
+        ..Default::default()
+    };
+    let of = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+    let image_volumes = BTreeMap::from([
+        ("app".to_owned(), of(&["/", "/a/../data", "/lent", "/own", "/scratch/", "/shared", "relative"])),
+        ("other".to_owned(), of(&["/data", "/lent"])),
+    ]);
+    let got = resolve_among(&task(), &[app, other], vec![named], &image_volumes).unwrap();
+    let root = PathBuf::from("/data/volumes/0af1");
+    let seen: Vec<(&str, PathBuf, bool)> =
+        got.spec.mounts.iter().map(|bind| (bind.destination.as_str(), bind.source.clone(), bind.read_only)).collect();
+    let wanted = [
+        ("/own", root.join("0"), true),
+        ("/shared", root.join("0"), true),
+        ("/data", root.join("image.1.0"), true),
+        ("/lent", root.join("image.1.1"), true),
+        ("/relative", root.join("image.0.6"), false),
+    ];
+    assert_eq!(seen[..wanted.len()], wanted);
+    // Only its own: what is lent begins with the content of the container that lends it.
+    let filled: Vec<&str> = got.fills.iter().map(|fill| fill.path.as_str()).collect();
+    assert_eq!(filled, ["/own", "/relative"]);
 }

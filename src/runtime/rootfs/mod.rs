@@ -6,7 +6,7 @@
 //! ```text
 //! DIR/chains/HEX -> N     the index: a link is the commit of an unpacked layer
 //! DIR/l/N                 one unpacked layer; without a link it is half done and removed at open
-//! DIR/w/TASK/NAME/{u,k}   writable layers
+//! DIR/w/TASK/NAME/{u,k}   writable layers; m is where one is mounted to fill volumes from it
 //! DIR/trash/              what is being removed
 //! ```
 //!
@@ -16,6 +16,7 @@
 
 mod copy;
 mod error;
+mod fill;
 mod mount;
 mod names;
 mod remove;
@@ -28,6 +29,7 @@ mod unused;
 mod user;
 
 pub use error::RootfsError;
+pub use fill::{Fill, fill};
 pub use mount::mount;
 pub use names::{read_in_root, write_in_root};
 pub use snapshots::{Doctor, Layer, Snapshots, Stack};

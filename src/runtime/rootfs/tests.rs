@@ -8,7 +8,7 @@ use nix::sched::{CloneFlags, unshare};
 use sha2::{Digest, Sha256};
 
 use super::copy::copy_stack;
-use super::{Layer, Limits, RootfsError, Snapshots, Stack, mount};
+use super::{Fill, Layer, Limits, RootfsError, Snapshots, Stack, fill, mount};
 
 /// An archive, built header by header so that it can be as bad as one likes.
 #[derive(Default)]
@@ -502,4 +502,64 @@ fn trees_deeper_than_a_path_can_name_and_locked_files_are_removed() {
     assert_eq!(f.snapshots.remove_unused(&[]).unwrap(), 1);
     assert_eq!(fs::read_dir(root.base.join("trash")).unwrap().count(), 0);
     assert!(outside.exists());
+}
+
+#[test]
+fn an_empty_volume_begins_with_what_the_image_shows_at_its_path() {
+    let f = Fixture::new();
+    let outside = f.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("secret"), "x").unwrap();
+    let pax = [("uid", "1234"), ("gid", "77"), ("SCHILY.xattr.user.mark", "yes")];
+    let below = Tar::default().dir("srv", 0o755).pax(&pax).dir("srv/data", 0o2750).file("srv/data/gone", "1");
+    let below = below.file("srv/data/old/gone", "1").pax(&pax).file("srv/data/kept", "kept");
+    let above = Tar::default()
+        .pax(&pax)
+        .dir("srv/data", 0o2750)
+        .file("srv/data/.wh.gone", "")
+        .file("srv/data/old/.wh..wh..opq", "");
+    let above = above.file("srv/data/old/new", "new").link(b'1', "srv/data/hard", "srv/data/old/new");
+    let above = above.link(b'2', "srv/data/soft", outside.to_str().unwrap()).link(b'2', "data", "/srv/../srv/data");
+    let above = above.link(b'2', "escape", &format!("../../../../..{}", outside.display())).file("plain", "x");
+    let stack = f.unpack(&[f.layer(below), f.layer(above)]).unwrap();
+    let root = f.snapshots.writable("t", "c", &stack).unwrap();
+    let volume = |name: &str| {
+        let path = f.dir.path().join("volumes").join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    };
+    let one = |name: &str, path: &str| Fill { volume: volume(name), path: path.to_owned() };
+    let used = one("used", "/data");
+    fs::write(used.volume.join("mine"), "x").unwrap();
+    let fills = [one("0", "/data"), one("1", "/escape"), one("2", "/plain"), one("3", "/none/at/all"), used];
+    fill(&root, &fills).unwrap();
+    let names = |path: &Path| {
+        let mut names: Vec<String> =
+            fs::read_dir(path).unwrap().map(|one| one.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let filled = &fills[0].volume;
+    assert_eq!(names(filled), ["hard", "kept", "old", "soft"]);
+    assert_eq!(names(&filled.join("old")), ["new"]);
+    for path in [filled.clone(), filled.join("kept")] {
+        let about = fs::metadata(&path).unwrap();
+        assert_eq!((about.uid(), about.gid()), (1234, 77), "{path:?}");
+        assert_eq!(xattr::get(&path, "user.mark").unwrap().as_deref(), Some(&b"yes"[..]));
+    }
+    let about = fs::metadata(filled).unwrap();
+    assert_eq!((about.mode() & 0o7777, about.mtime()), (0o2750, 1_000_000));
+    assert_eq!(fs::metadata(filled.join("hard")).unwrap().ino(), fs::metadata(filled.join("old/new")).unwrap().ino());
+    assert_eq!(fs::read_link(filled.join("soft")).unwrap(), outside);
+    for empty in &fills[1..4] {
+        assert!(names(&empty.volume).is_empty(), "{empty:?}");
+    }
+    assert_eq!(names(&fills[4].volume), ["mine"]);
+    assert_eq!(names(&f.dir.path().join("volumes")), ["0", "1", "2", "3", "used"]);
+    // Filled once: what was taken away does not come back while something is left.
+    fs::remove_file(filled.join("kept")).unwrap();
+    fill(&root, &fills).unwrap();
+    assert!(!filled.join("kept").exists());
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(f.dir.path().to_str().unwrap()), "nobody else sees the mount");
 }

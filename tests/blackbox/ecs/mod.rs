@@ -12,5 +12,6 @@ mod stop;
 mod tag;
 mod task;
 mod task_definition;
+mod volume;
 
 pub(crate) use task::WAITING;
