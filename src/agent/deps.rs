@@ -15,7 +15,7 @@ use cove_runtime::rootfs::Snapshots;
 use cove_store::{Read, Store, keys};
 use tokio::sync::mpsc;
 
-use crate::resolve::{Endpoint, HostLimits};
+use crate::resolve::{Endpoint, HostLimits, HostModeAccess};
 
 /// What the agent is given. It owns none of it alone.
 pub struct Deps {
@@ -33,10 +33,14 @@ pub struct Deps {
     pub boot_id: String,
     pub host: HostLimits,
     pub endpoint: Endpoint,
+    pub host_mode: HostMode,
     pub settings: Settings,
     /// Told the sockets of each router that comes up.
     pub routers: mpsc::UnboundedSender<(NetworkId, RouterListeners)>,
 }
+
+/// Gives a task in host mode, by its id, its access to the API's endpoint for tasks; `None` when it could not reach one.
+pub type HostMode = Arc<dyn Fn(&str) -> Option<HostModeAccess> + Send + Sync>;
 
 /// Sizes and times that the operator may set.
 #[derive(Debug, Clone)]

@@ -24,7 +24,7 @@ mod step;
 mod usage;
 
 pub use agent::{AgentHandle, DownError, start};
-pub use deps::{Deps, Settings};
+pub use deps::{Deps, HostMode, Settings};
 pub use exec::{ExecCommand, ExecEnd, ExecError, Execution};
-pub use resolve::{Endpoint, HostLimits};
+pub use resolve::{Endpoint, HostLimits, HostModeAccess};
 pub use usage::Reading;

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// Marks a data directory whose content goes with its server.
@@ -73,6 +73,13 @@ impl Directories {
             let _ = fs::remove_dir(path);
         }
     }
+}
+
+/// Makes a directory that nobody but root looks into; one that an earlier version made open is closed.
+pub(crate) fn make_private(path: &Path) -> Result<(), DirectoryError> {
+    let prepare = |source| DirectoryError::Prepare { path: path.to_owned(), source };
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(prepare)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(prepare)
 }
 
 fn absent(error: io::Error) -> io::Result<()> {

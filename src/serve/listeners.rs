@@ -83,6 +83,11 @@ impl Bound {
         self.local().map_or_else(String::new, |address| format!("http://{address}"))
     }
 
+    /// The same, only when it is on loopback.
+    pub(crate) fn loopback_url(&self) -> Option<String> {
+        self.local().filter(|address| address.ip().is_loopback()).map(|address| format!("http://{address}"))
+    }
+
     /// What the ready line says: the first plain listener, else the first with TLS.
     fn first_url(&self) -> String {
         let tls = || self.tls.first().and_then(|listener| listener.local_addr().ok());

@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use cove_agent::{AgentHandle, Endpoint, Settings};
+use cove_agent::{AgentHandle, Endpoint, HostMode, HostModeAccess, Settings};
 use cove_api::aws::credentials::Keys;
+use cove_api::metadata::host_mode;
 use cove_base::Clock;
 use cove_base::paths::{DataDir, RunDir};
 use cove_registry::{Registry, RegistryConfig};
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::config::Config;
 use super::listeners::Bound;
-use super::{ServeError, host};
+use super::{ServeError, directories, host};
 
 /// Everything but the listeners.
 pub(crate) struct Parts {
@@ -44,6 +45,8 @@ impl Parts {
     pub(crate) fn open(config: &Config, bound: &Bound) -> Result<Self, ServeError> {
         let (data, run) = (DataDir::new(&config.data_dir), RunDir::new(&config.run_dir));
         let clock = Clock::system();
+        // Specs of tasks hold their environment, in which secrets are.
+        directories::make_private(&run.tasks())?;
         // The kernel's side takes as long as the disk's, and neither needs the other.
         let (kernel, disk) = std::thread::scope(|scope| {
             let kernel = scope.spawn(|| -> Result<_, ServeError> {
@@ -78,6 +81,7 @@ impl Parts {
             boot_id: cove_runtime::process::boot_id().map_err(ServeError::BootId)?,
             host: host::limits(),
             endpoint: Endpoint { inject: config.inject_endpoint, host_mode_url: bound.local_url() },
+            host_mode: host_mode_access(bound.loopback_url(), keys.node_secret.clone()),
             settings: Settings {
                 log_stream_max_bytes: config.log_stream_max_bytes,
                 log_node_max_bytes: config.log_node_max_bytes,
@@ -100,6 +104,14 @@ impl Parts {
         self.agent.stop().await;
         self.store.close().await;
     }
+}
+
+/// SDKs take credentials without TLS from loopback only, so no other address is offered.
+fn host_mode_access(loopback_url: Option<String>, node_secret: Vec<u8>) -> HostMode {
+    Arc::new(move |task| {
+        let url = format!("{}{}", loopback_url.as_ref()?, host_mode::path(&node_secret, task));
+        Some(HostModeAccess { url, token: host_mode::token(&node_secret, task) })
+    })
 }
 
 fn registry_config(config: &Config, bound: &Bound) -> RegistryConfig {

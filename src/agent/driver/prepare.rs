@@ -313,6 +313,7 @@ fn build(
     let directory = deps.run.task(&task.id);
     let volumes = release::volumes(deps).join(&task.id);
     let image_volumes = ready.iter().map(|(name, image)| (name.clone(), image.defaults.volumes.clone())).collect();
+    let host_mode = if task.network == TaskNetwork::Host { (deps.host_mode)(&task.id) } else { None };
     let around = Surroundings {
         task,
         document: &definition.document,
@@ -322,6 +323,7 @@ fn build(
         logs: &deps.data.logs(),
         log_max_bytes: deps.settings.log_stream_max_bytes,
         endpoint: &deps.endpoint,
+        host_mode: host_mode.as_ref(),
         host: &deps.host,
     };
     let mut containers = Vec::with_capacity(task.containers.len());

@@ -41,18 +41,27 @@ pub(super) fn merge(
     env.0.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
-/// What the ECS agent sets.
+/// What the ECS agent sets. Where a task asks about itself depends on its network: through a router, on loopback with a
+/// secret in the path, or (`none`) nowhere.
 fn agent_variables(env: &mut Environment, around: &Surroundings<'_>, container: &Container) {
     env.set("AWS_EXECUTION_ENV", execution_env(around.task.placement.launch_type));
-    if !has_router(&around.task.network) {
-        return;
-    }
+    let base = match (has_router(&around.task.network), around.host_mode) {
+        (true, _) => AGENT_ADDRESS,
+        (false, Some(access)) => &access.url,
+        (false, None) => return,
+    };
     let id = &container.id;
-    env.set("ECS_CONTAINER_METADATA_URI", &format!("{AGENT_ADDRESS}/v3/{id}"));
-    env.set("ECS_CONTAINER_METADATA_URI_V4", &format!("{AGENT_ADDRESS}/v4/{id}"));
-    env.set("ECS_AGENT_URI", &format!("{AGENT_ADDRESS}/api/{id}"));
-    if let Some(role) = &around.task.task_role {
-        env.set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", &format!("/v2/credentials/{}", role.credentials_id));
+    env.set("ECS_CONTAINER_METADATA_URI", &format!("{base}/v3/{id}"));
+    env.set("ECS_CONTAINER_METADATA_URI_V4", &format!("{base}/v4/{id}"));
+    env.set("ECS_AGENT_URI", &format!("{base}/api/{id}"));
+    let Some(role) = &around.task.task_role else { return };
+    let path = format!("/v2/credentials/{}", role.credentials_id);
+    match around.host_mode {
+        None => env.set("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", &path),
+        Some(access) => {
+            env.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", &format!("{base}{path}"));
+            env.set("AWS_CONTAINER_AUTHORIZATION_TOKEN", &access.token);
+        }
     }
 }
 

@@ -59,6 +59,14 @@ pub struct Endpoint {
     pub host_mode_url: String,
 }
 
+/// Where a task in host mode asks about itself, and what it proves itself with. No `Debug`: both are secrets.
+#[derive(Clone)]
+pub struct HostModeAccess {
+    /// As in `http://127.0.0.1:4566/_cove/task/ID/SECRET`.
+    pub url: String,
+    pub token: String,
+}
+
 /// Everything about a task that its containers share.
 pub(crate) struct Surroundings<'a> {
     pub task: &'a Task,
@@ -73,6 +81,8 @@ pub(crate) struct Surroundings<'a> {
     pub logs: &'a Path,
     pub log_max_bytes: u64,
     pub endpoint: &'a Endpoint,
+    /// `None` in every other mode, and where no listener is on loopback.
+    pub host_mode: Option<&'a HostModeAccess>,
     pub host: &'a HostLimits,
 }
 

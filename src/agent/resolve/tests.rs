@@ -74,6 +74,7 @@ fn resolve_among(
 ) -> Result<Resolved, ResolveError> {
     let document =
         TaskDefinitionDocument { container_definitions: definitions.to_vec(), volumes, ..Default::default() };
+    let access = HostModeAccess { url: "http://127.0.0.1:4566/_cove/task/0af1/s".into(), token: "t".into() };
     let around = Surroundings {
         task,
         document: &document,
@@ -83,6 +84,7 @@ fn resolve_among(
         logs: Path::new("/data/logs"),
         log_max_bytes: 1,
         endpoint: &Endpoint { inject: true, host_mode_url: "http://127.0.0.1:4566".into() },
+        host_mode: Some(&access).filter(|_| task.network == TaskNetwork::Host),
         host: &HostLimits {
             cores: 2,
             nofile_hard: 1 << 20,
@@ -162,6 +164,14 @@ fn a_host_mode_task_keeps_the_hosts_names() {
     assert_eq!(resolved.spec.hostname, None);
     assert_eq!(file(&resolved, "resolv.conf"), "nameserver 9.9.9.9\n");
     assert!(resolved.spec.env.contains(&"AWS_ENDPOINT_URL=http://127.0.0.1:4566".to_owned()));
+    let has = |env: &[String], start: &str| env.iter().any(|line| line.starts_with(start));
+    assert!(has(&resolved.spec.env, "ECS_CONTAINER_METADATA_URI_V4=http://127.0.0.1:4566/_cove/task/0af1/s/v4/3f0c"));
+    assert!(!has(&resolved.spec.env, "AWS_CONTAINER_"), "no role, no credentials");
+    task.task_role = Some(TaskRole { role_arn: "r".into(), credentials_id: "c".into(), access_key_id: "ASIA".into() });
+    let env = resolve(&task, &ContainerDefinition::default(), vec![]).unwrap().spec.env;
+    let full = "AWS_CONTAINER_CREDENTIALS_FULL_URI=http://127.0.0.1:4566/_cove/task/0af1/s/v2/credentials/c";
+    assert!(has(&env, full) && has(&env, "AWS_CONTAINER_AUTHORIZATION_TOKEN=t"), "{env:?}");
+    assert!(!has(&env, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"), "it would win over the full one");
 }
 
 #[test]

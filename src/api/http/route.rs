@@ -14,14 +14,14 @@ use std::time::Instant;
 
 use cove_base::ids::uuid;
 use hyper::body::Incoming;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 
 use super::metrics::Label;
 use super::raw::problem;
 use super::server::{ListenerKind, Shared};
 use super::{Body, RawContext, Request, Response, health};
 use crate::aws;
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, host_mode};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -66,6 +66,12 @@ async fn routed(cx: RawContext, request: Request) -> (Response, Label) {
             return (document(reply.status, &reply.body), ("metadata", "answer"));
         }
         return aws::handle(cx, request).await;
+    }
+    if path.starts_with(host_mode::PREFIX) {
+        let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        let (peer, now) = (cx.peer.ip(), cx.shared.clock.now());
+        let reply = cx.shared.metadata.answer_host_mode(peer, path, authorization, now);
+        return (document(reply.status, &reply.body), ("metadata", "host mode"));
     }
     match path {
         "/" => aws::handle(cx, request).await,

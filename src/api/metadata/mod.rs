@@ -3,11 +3,13 @@
 //! In: the network that a request came from, the peer's address, a path. Out: JSON as the ECS agent writes it.
 //!
 //! Holds: who asks is known by its address inside its network, which the router's rules keep honest; nobody reads
-//! metadata or credentials of another task, whatever id the path names.
+//! metadata or credentials of another task, whatever id the path names. Tasks in host mode have no address of their own:
+//! [`host_mode`] says how they ask.
 
 mod container;
 mod credentials;
 mod dns;
+pub mod host_mode;
 mod stats;
 mod task;
 
@@ -71,17 +73,22 @@ impl Metadata {
         let IpAddr::V4(peer) = peer.to_canonical() else { return unknown_caller() };
         let Some(task) = self.caller(router, peer) else { return unknown_caller() };
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
-        match parts[..] {
-            ["v2", "credentials", id] => credentials::answer(&task, id, &self.node_secret, now),
-            ["v2", "metadata"] => Reply::good(self.task_document(&task, task::Version::V2)),
-            ["v2", "metadata", id] => self.with_container(&task, id, |container| {
-                Reply::good(container::document(&self.store, &task, container, container::Version::V3))
+        self.of_task(&task, &parts, now)
+    }
+
+    /// Answers a task about itself.
+    fn of_task(&self, task: &Task, parts: &[&str], now: Timestamp) -> Reply {
+        match *parts {
+            ["v2", "credentials", id] => credentials::answer(task, id, &self.node_secret, now),
+            ["v2", "metadata"] => Reply::good(self.task_document(task, task::Version::V2)),
+            ["v2", "metadata", id] => self.with_container(task, id, |container| {
+                Reply::good(container::document(&self.store, task, container, container::Version::V3))
             }),
-            ["v2", "stats"] => self.all_stats(&task),
-            ["v2", "stats", id] => self.with_container(&task, id, |container| self.stats_of(&task, container)),
+            ["v2", "stats"] => self.all_stats(task),
+            ["v2", "stats", id] => self.with_container(task, id, |container| self.stats_of(task, container)),
             ["v3" | "v4", id, ref rest @ ..] => {
                 let v4 = parts[0] == "v4";
-                self.with_container(&task, id, |container| self.versioned(&task, container, v4, rest))
+                self.with_container(task, id, |container| self.versioned(task, container, v4, rest))
             }
             ["api", ..] => Reply {
                 status: 501,

@@ -132,3 +132,42 @@ fn unknown_paths_and_ids_are_not_found() {
     }
     assert!(Metadata::serves("/v2/credentials/x") && !Metadata::serves("/") && !Metadata::serves("/v2/app/tags/list"));
 }
+
+#[test]
+fn a_host_mode_task_is_answered_on_loopback_with_its_own_secrets_only() {
+    let home = tempfile::tempdir().unwrap();
+    let metadata = metadata(home.path());
+    metadata
+        .store
+        .write_blocking(|tx| {
+            tx.put(task("three", TaskNetwork::Host, "cred-three"));
+            tx.put(task("four", TaskNetwork::Host, "cred-four"));
+            Ok::<_, StoreError>(())
+        })
+        .unwrap();
+    let loopback: IpAddr = [127, 0, 0, 1].into();
+    let secret = metadata.node_secret.clone();
+    let path = |id: &str| host_mode::path(&secret, id);
+    let ask = |peer: IpAddr, path: &str, token: Option<&str>| {
+        metadata.answer_host_mode(peer, path, token.map(str::as_bytes), Timestamp(0))
+    };
+    let own = host_mode::token(&secret, "three");
+    let document = format!("{}/v4/{CONTAINER}/task", path("three"));
+    assert!(ask(loopback, &document, None).body["TaskARN"].as_str().unwrap().ends_with("/three"));
+    let credentials = format!("{}/v2/credentials/cred-three", path("three"));
+    assert_eq!(ask(loopback, &credentials, Some(&own)).body["AccessKeyId"], "ASIAthree");
+    let other = host_mode::token(&secret, "four");
+    for token in [None, Some(""), Some(other.as_str()), Some(&own[1..])] {
+        assert_eq!(ask(loopback, &credentials, token).status, 401, "{token:?}");
+    }
+    // The id of another task's credentials is of no use, nor is another task's path with one's own token.
+    assert_eq!(ask(loopback, &credentials.replace("cred-three", "cred-four"), Some(&own)).status, 400);
+    assert_eq!(ask(loopback, &format!("{}/v2/credentials/cred-four", path("four")), Some(&own)).status, 401);
+    assert_eq!(ask([192, 168, 1, 9].into(), &credentials, Some(&own)).status, 404);
+    // A task that has an address of its own has no such path.
+    assert_eq!(ask(loopback, &format!("{}/v4/{CONTAINER}", path("one")), Some(&own)).status, 404);
+    let swapped = document.replace("/three/", "/four/");
+    for bad in [swapped.as_str(), "/_cove/task/three//v4/x", "/_cove/task/three", "/_cove/task/"] {
+        assert_eq!(ask(loopback, bad, Some(&own)).status, 404, "{bad}");
+    }
+}

@@ -13,7 +13,7 @@ use super::error::OciError;
 use super::query::Query;
 use super::route::Route;
 use super::token;
-use crate::aws::credentials::DEFAULT_ACCOUNT;
+use crate::aws::credentials::{DEFAULT_ACCOUNT, same};
 use crate::http::{RawContext, Request};
 
 /// The caller's tenant.
@@ -31,8 +31,8 @@ pub(super) fn tenant(cx: &RawContext, request: &Request, route: &Route, query: &
         return Ok(tenant);
     }
     let root = &settings.keys.root;
-    let is_root = token::same(user.as_bytes(), root.access_key_id.as_bytes())
-        && token::same(password.as_bytes(), root.secret_access_key.as_bytes());
+    let is_root = same(user.as_bytes(), root.access_key_id.as_bytes())
+        && same(password.as_bytes(), root.secret_access_key.as_bytes());
     if is_root {
         return Ok(Tenant::new(DEFAULT_ACCOUNT, &settings.region));
     }

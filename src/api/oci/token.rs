@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cove_base::Timestamp;
 use cove_model::arn::Tenant;
 
-use crate::aws::credentials::keyed;
+use crate::aws::credentials::{keyed, same};
 
 /// ECR's tokens live twelve hours.
 pub(crate) const LOGIN_MILLIS: i64 = 12 * 60 * 60 * 1000;
@@ -59,11 +59,6 @@ fn opened(node_secret: &[u8], purpose: &[&str], token: &str, now: Timestamp) -> 
     let tenant = Tenant::new(parts.next()?, parts.next()?);
     let expires: i64 = parts.next()?.parse().ok()?;
     (now.millis() < expires).then_some(tenant)
-}
-
-/// Compares without telling by time where two secrets differ.
-pub(super) fn same(left: &[u8], right: &[u8]) -> bool {
-    left.len() == right.len() && left.iter().zip(right).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod account_setting;
 mod attribute;
 mod cluster;
 mod container_instance;
+mod host_mode;
 mod inside;
 mod network;
 mod placement;
