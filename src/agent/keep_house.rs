@@ -104,7 +104,7 @@ async fn remove_leftover(deps: &Arc<Deps>, id: &str) -> Result<(), String> {
 
 /// Forgets what was seen for long enough.
 pub(crate) async fn forget(deps: &Deps) {
-    let records = deps.store.read(|view| Records::read(view));
+    let records = deps.store.read(Records::read);
     let forgotten = forget::forgotten(&records, deps.clock.now(), deps.settings.stopped_keep_millis);
     if forgotten.is_empty() {
         return;

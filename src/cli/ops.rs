@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use cove_api::ecs::{FIELDS, Field};
+use cove_api::ecs::FIELDS;
 use cove_api::{Coverage, State};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub(super) struct OpsArgs {
     /// As a JSON list
     #[arg(long)]
     json: bool,
-    /// Instead: fields of tasks that are registered but not carried out, so that running them is refused
+    /// Instead: fields of tasks, and which of them are refused when a task is run or shown without effect
     #[arg(long)]
     fields: bool,
 }
@@ -63,16 +63,15 @@ fn as_json(row: &Coverage) -> Value {
 }
 
 fn fields(as_json: bool) {
-    let state = |field: &Field| if field.is_carried_out() { "carried out" } else { "refused" };
     if as_json {
         let list: Vec<Value> = FIELDS
             .iter()
-            .map(|field| json!({"field": field.name, "state": state(field), "missing": field.missing}))
+            .map(|field| json!({"field": field.name, "state": field.state(), "missing": field.missing}))
             .collect();
         say(&Value::from(list).to_string());
         return;
     }
     let rows =
-        FIELDS.iter().map(|field| vec![field.name.to_owned(), state(field).to_owned(), field.missing.to_owned()]);
+        FIELDS.iter().map(|field| vec![field.name.to_owned(), field.state().to_owned(), field.missing.to_owned()]);
     table::print(&["FIELD", "STATE", "WHAT IS MISSING"], rows.collect());
 }

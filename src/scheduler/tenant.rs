@@ -232,6 +232,7 @@ mod tests {
             reserved_ports_udp: vec![],
             attributes: vec![],
             memory_overcommit: 1.5,
+            enforces_device_permissions: true,
         }
     }
 

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use cove_agent::HostLimits;
 use cove_base::paths::NodeName;
+use cove_runtime::cgroup::Layout;
 use cove_scheduler::HostFacts;
 
 /// The kernel's own default of `ip_local_port_range`.
@@ -34,6 +35,7 @@ pub(crate) fn facts(node: &NodeName, memory_overcommit: f64, own_ports: &[u16]) 
         reserved_ports_udp: Vec::new(),
         attributes: Vec::new(),
         memory_overcommit,
+        enforces_device_permissions: matches!(Layout::detect(), Ok(Layout::V1(_))),
     }
 }
 

@@ -87,3 +87,48 @@ fn a_deleted_definition_is_gone_once_its_last_task_is_no_longer_seen() {
     let seen = server.ecs("DescribeTasks", &json!({"tasks": [arn]})).unwrap();
     assert_eq!(seen["failures"][0]["reason"], "MISSING", "{seen}");
 }
+
+/// A mounted file system without a free byte; unmounted when dropped.
+struct FullDisk(PathBuf);
+
+impl FullDisk {
+    fn mount(path: PathBuf) -> Self {
+        let words = ["-t", "tmpfs", "-o", "size=64k", "full"];
+        assert!(std::process::Command::new("mount").args(words).arg(&path).status().unwrap().success());
+        assert!(std::fs::write(path.join(".ballast"), vec![0; 128 << 10]).is_err());
+        Self(path)
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn an_exit_that_the_disk_cannot_hold_is_told_once_it_can_though_the_server_was_killed() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let exits = server.home().join("data/exits");
+    std::fs::create_dir_all(&exits).unwrap();
+    let disk = FullDisk::mount(exits);
+    let command = "trap 'exit 7' TERM; sleep 600 & wait";
+    let arn = server.run_task("full", json!({"image": image, "command": ["sh", "-c", command]}));
+    server.wait_task(&arn, "RUNNING");
+    let id = arn.rsplit('/').next().unwrap();
+    let log = server.home().join("run/tasks").join(id).join("shim.log");
+    let noted = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("cannot record the exit"));
+    until("the shim could not record", || {
+        // A shell that has not set its trap yet, as process 1, does not hear it.
+        server.cove(&["exec", &arn, "--", "kill", "-TERM", "1"]);
+        noted().then_some(())
+    });
+    server.kill_and_restart();
+    let task = server.describe_task(&arn);
+    assert_eq!((&task["lastStatus"], &task["containers"][0]["exitCode"]), (&json!("RUNNING"), &json!(null)), "{task}");
+    std::fs::remove_file(disk.0.join(".ballast")).unwrap();
+    let task = server.wait_task(&arn, "STOPPED");
+    assert_eq!(task["containers"][0]["exitCode"], 7, "{task}");
+    assert_eq!(task["stopCode"], "EssentialContainerExited");
+}

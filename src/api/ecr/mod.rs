@@ -29,9 +29,12 @@ pub(crate) const OPS: &[Op] = &[
         json(cx, input, image::get)
     }),
     Op::done("CompleteLayerUpload", "layers_pushed_by_api_make_an_image", |cx, input| json(cx, input, layer::complete)),
-    Op::partial("CreateRepository", "a_repository_lives_and_dies", "tag mutability with exclusions", |cx, input| {
-        json(cx, input, repository::create)
-    }),
+    Op::partial(
+        "CreateRepository",
+        "a_repository_lives_and_dies",
+        "tag mutability with exclusions; kept and shown without effect: scanOnPush, KMS encryption",
+        |cx, input| json(cx, input, repository::create),
+    ),
     Op::done("DeleteRepository", "a_repository_lives_and_dies", |cx, input| json(cx, input, repository::delete)),
     Op::partial(
         "DescribeImages",

@@ -1,11 +1,14 @@
-//! Which members of task definitions and of RunTask this version carries out, and which it refuses to run.
+//! Which members of task definitions and of RunTask this version carries out, which it refuses to run, and which it takes
+//! and shows without effect.
 //!
 //! One table, read by RunTask and StartTask (they name *every* member that stands in the way at once) and by
 //! `cove ops --fields`. RegisterTaskDefinition takes all of them.
 //!
 //! Holds: a member that is not carried out is never silently ignored: it is in the table with the test that finds it.
 
-use cove_model::task_definition::{CPUArchitecture, ContainerDefinition, LogDriver, OSFamily, TaskDefinitionDocument};
+use cove_model::task_definition::{
+    CPUArchitecture, ContainerDefinition, DeviceCgroupPermission, LogDriver, OSFamily, TaskDefinitionDocument,
+};
 use cove_model::task_override::TaskOverride;
 
 use super::error::EcsError;
@@ -14,23 +17,36 @@ use super::error::EcsError;
 pub struct Field {
     /// As in `containerDefinitions[].dependsOn`.
     pub name: &'static str,
-    /// Finds where the member is used in a way that is not carried out. Absent: carried out in full.
-    obstacle: Option<Obstacle>,
+    support: Support,
     /// What part is not carried out, where a part is.
     pub missing: &'static str,
 }
 
 impl Field {
-    /// Whether every use of the member is carried out.
+    /// What becomes of the member, in a word or three.
     #[must_use]
-    pub const fn is_carried_out(&self) -> bool {
-        self.obstacle.is_none()
+    pub const fn state(&self) -> &'static str {
+        match self.support {
+            Support::Full => "carried out",
+            Support::Shown => "shown only",
+            Support::Refused(_) => "refused",
+        }
     }
+}
+
+enum Support {
+    Full,
+    /// Taken and shown; nothing comes of it, and no task is worse off than on AWS for it.
+    Shown,
+    /// Finds where the member is used in a way that is not carried out.
+    Refused(Obstacle),
 }
 
 enum Obstacle {
     Task(fn(&TaskDefinitionDocument) -> bool),
     Container(fn(&ContainerDefinition) -> bool),
+    /// Only where the host keeps no container to its device permissions.
+    ContainerWithoutDeviceRules(fn(&ContainerDefinition) -> bool),
     Request(fn(&Wish<'_>) -> bool),
 }
 
@@ -40,22 +56,36 @@ pub(crate) struct Wish<'a> {
     pub(crate) enable_execute_command: bool,
     pub(crate) has_volume_configurations: bool,
     pub(crate) has_reference_id: bool,
+    /// Of the host: see [`cove_scheduler::HostFacts::enforces_device_permissions`].
+    pub(crate) enforces_device_permissions: bool,
 }
 
 const fn done(name: &'static str) -> Field {
-    Field { name, obstacle: None, missing: "" }
+    Field { name, support: Support::Full, missing: "" }
+}
+
+const fn shown(name: &'static str, missing: &'static str) -> Field {
+    Field { name, support: Support::Shown, missing }
 }
 
 const fn task(name: &'static str, missing: &'static str, finds: fn(&TaskDefinitionDocument) -> bool) -> Field {
-    Field { name, obstacle: Some(Obstacle::Task(finds)), missing }
+    Field { name, support: Support::Refused(Obstacle::Task(finds)), missing }
 }
 
 const fn container(name: &'static str, missing: &'static str, finds: fn(&ContainerDefinition) -> bool) -> Field {
-    Field { name, obstacle: Some(Obstacle::Container(finds)), missing }
+    Field { name, support: Support::Refused(Obstacle::Container(finds)), missing }
+}
+
+const fn without_device_rules(
+    name: &'static str,
+    missing: &'static str,
+    finds: fn(&ContainerDefinition) -> bool,
+) -> Field {
+    Field { name, support: Support::Refused(Obstacle::ContainerWithoutDeviceRules(finds)), missing }
 }
 
 const fn request(name: &'static str, missing: &'static str, finds: fn(&Wish<'_>) -> bool) -> Field {
-    Field { name, obstacle: Some(Obstacle::Request(finds)), missing }
+    Field { name, support: Support::Refused(Obstacle::Request(finds)), missing }
 }
 
 /// What stands for "no use of it".
@@ -85,6 +115,11 @@ pub const FIELDS: &[Field] = &[
     done("containerDefinitions[].mountPoints"),
     done("containerDefinitions[].volumesFrom"),
     done("containerDefinitions[].linuxParameters"),
+    without_device_rules(
+        "containerDefinitions[].linuxParameters.devices[].permissions",
+        "other than read, write and mknod together, on a host with cgroup v2",
+        has_partial_device,
+    ),
     container("containerDefinitions[].secrets", ANY, |it| !it.secrets.is_empty()),
     container("containerDefinitions[].dependsOn", ANY, |it| !it.depends_on.is_empty()),
     container("containerDefinitions[].startTimeout", ANY, |it| it.start_timeout.is_some()),
@@ -160,7 +195,7 @@ pub const FIELDS: &[Field] = &[
     done("ipcMode"),
     task("proxyConfiguration", ANY, |it| it.proxy_configuration.is_some()),
     task("inferenceAccelerators", ANY, |it| !it.inference_accelerators.is_empty()),
-    done("ephemeralStorage"),
+    shown("ephemeralStorage", "writable layers and volumes have no size of their own"),
     task("enableFaultInjection", "true", |it| it.enable_fault_injection == Some(true)),
     request("enableExecuteCommand", "true", |it| it.enable_execute_command),
     request("volumeConfigurations", ANY, |it| it.has_volume_configurations),
@@ -175,6 +210,14 @@ pub const FIELDS: &[Field] = &[
         it.overrides.container_overrides.iter().any(|given| !given.resource_requirements.is_empty())
     }),
 ];
+
+/// A privileged container has every device whatever it says, as in Docker. No permission named is all of them.
+fn has_partial_device(container: &ContainerDefinition) -> bool {
+    let all = [DeviceCgroupPermission::Read, DeviceCgroupPermission::Write, DeviceCgroupPermission::Mknod];
+    let devices = container.linux_parameters.iter().flat_map(|linux| &linux.devices);
+    let mut permissions = devices.map(|device| &device.permissions).filter(|some| !some.is_empty());
+    container.privileged != Some(true) && permissions.any(|some| all.iter().any(|one| !some.contains(one)))
+}
 
 fn is_no_new_privileges(option: &str) -> bool {
     matches!(option, "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true")
@@ -197,12 +240,13 @@ fn host_architecture() -> Option<CPUArchitecture> {
 pub(crate) fn check(document: &TaskDefinitionDocument, wish: &Wish<'_>) -> Result<(), EcsError> {
     let mut names = Vec::new();
     for field in FIELDS {
-        match field.obstacle {
-            None => {}
-            Some(Obstacle::Task(finds)) if finds(document) => names.push(field.name.to_owned()),
-            Some(Obstacle::Request(finds)) if finds(wish) => names.push(field.name.to_owned()),
-            Some(Obstacle::Task(_) | Obstacle::Request(_)) => {}
-            Some(Obstacle::Container(finds)) => {
+        let Support::Refused(obstacle) = &field.support else { continue };
+        match obstacle {
+            Obstacle::Task(finds) if finds(document) => names.push(field.name.to_owned()),
+            Obstacle::Request(finds) if finds(wish) => names.push(field.name.to_owned()),
+            Obstacle::Task(_) | Obstacle::Request(_) => {}
+            Obstacle::ContainerWithoutDeviceRules(_) if wish.enforces_device_permissions => {}
+            Obstacle::Container(finds) | Obstacle::ContainerWithoutDeviceRules(finds) => {
                 let found = document.container_definitions.iter().filter(|it| finds(it));
                 names.extend(found.map(|it| of_container(field.name, it.name.as_deref().unwrap_or_default())));
             }
@@ -242,6 +286,7 @@ mod tests {
             enable_execute_command: true,
             has_volume_configurations: false,
             has_reference_id: false,
+            enforces_device_permissions: true,
         };
         let text = check(&document, &wish).expect_err("refused").to_string();
         for name in [
@@ -253,6 +298,33 @@ mod tests {
         ] {
             assert!(text.contains(name), "{name} in {text}");
         }
+    }
+
+    #[test]
+    fn partial_device_permissions_are_refused_where_the_host_does_not_enforce_them() {
+        let refused = |permissions: serde_json::Value, privileged: bool, enforces_device_permissions: bool| {
+            let document: TaskDefinitionDocument = serde_json::from_value(serde_json::json!({
+                "family": "app",
+                "containerDefinitions": [{"name": "web", "image": "x", "privileged": privileged,
+                    "linuxParameters": {"devices": [{"hostPath": "/dev/x", "permissions": permissions}]}}],
+            }))
+            .expect("a document");
+            let wish = Wish {
+                overrides: &TaskOverride::default(),
+                enable_execute_command: false,
+                has_volume_configurations: false,
+                has_reference_id: false,
+                enforces_device_permissions,
+            };
+            check(&document, &wish).err().map(|error| error.to_string())
+        };
+        use serde_json::json;
+        let text = refused(json!(["read"]), false, false).expect("refused");
+        assert!(text.contains("containerDefinitions[web].linuxParameters.devices[].permissions"), "{text}");
+        assert_eq!(refused(json!(["read"]), false, true), None);
+        assert_eq!(refused(json!(["read"]), true, false), None);
+        assert_eq!(refused(json!(["mknod", "read", "write"]), false, false), None);
+        assert_eq!(refused(json!([]), false, false), None);
     }
 
     #[test]

@@ -141,6 +141,7 @@ fn host_facts() -> HostFacts {
         reserved_ports_udp: Vec::new(),
         attributes: Vec::new(),
         memory_overcommit: 1.5,
+        enforces_device_permissions: true,
     }
 }
 

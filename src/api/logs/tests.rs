@@ -42,6 +42,7 @@ impl Api {
             reserved_ports_udp: Vec::new(),
             attributes: Vec::new(),
             memory_overcommit: 1.5,
+            enforces_device_permissions: true,
         };
         let settings = Settings {
             node: "cove".to_owned(),

@@ -34,6 +34,7 @@ fn host() -> HostFacts {
         reserved_ports_udp: vec![],
         attributes: vec![],
         memory_overcommit: 1.5,
+        enforces_device_permissions: true,
     }
 }
 

@@ -47,7 +47,7 @@ async fn carry_out(cx: &Context, order: Order) -> Result<TasksOut, EcsError> {
             if let Some(known) = answered_before(tx, &tenant, &order)? {
                 return Ok(known);
             }
-            let plan = plan(tx, &tenant, &order, reach)?;
+            let plan = plan(tx, &tenant, &host, &order, reach)?;
             place_all(tx, &tenant, &host, &order, &plan, seed)
         })
         .await
@@ -80,12 +80,12 @@ struct Plan {
     execution_role: Option<String>,
 }
 
-fn plan(tx: &Tx<'_>, tenant: &Tenant, order: &Order, reach: reach::Reach) -> Result<Plan, EcsError> {
+fn plan(tx: &Tx<'_>, tenant: &Tenant, host: &HostFacts, order: &Order, reach: reach::Reach) -> Result<Plan, EcsError> {
     let cluster = cluster::active(tx, tenant, &order.cluster)?;
     let definition = runnable(tx, tenant, order)?;
     let document = &definition.document;
     size::check_overrides(document, &order.overrides)?;
-    unsupported::check(document, &wish(order))?;
+    unsupported::check(document, &wish(order, host))?;
     reach::check(document, reach)?;
     let choice = choose(&cluster, order)?;
     provider::check(&definition, choice.launch_type, order.platform_version.as_deref())?;
@@ -120,12 +120,13 @@ fn runnable(tx: &Tx<'_>, tenant: &Tenant, order: &Order) -> Result<Arc<TaskDefin
     }
 }
 
-fn wish(order: &Order) -> Wish<'_> {
+fn wish<'a>(order: &'a Order, host: &HostFacts) -> Wish<'a> {
     Wish {
         overrides: &order.overrides,
         enable_execute_command: order.enable_execute_command,
         has_volume_configurations: order.has_volume_configurations,
         has_reference_id: order.has_reference_id,
+        enforces_device_permissions: host.enforces_device_permissions,
     }
 }
 

@@ -124,6 +124,7 @@ fn host() -> HostFacts {
         reserved_ports_udp: Vec::new(),
         attributes: Vec::new(),
         memory_overcommit: 1.5,
+        enforces_device_permissions: true,
     }
 }
 
