@@ -140,10 +140,12 @@ pub(crate) fn failed(task: &mut Task, failure: Option<&Failure>, now: Timestamp)
     task.observed.stopping_at = task.observed.stopping_at.or(Some(now));
 }
 
-/// The shim is gone: whatever has no exit record ended in a way that nobody saw.
+/// The shim is gone: whatever has no exit record ended in a way that nobody saw, or died while it started.
 pub(crate) fn vanished(task: &mut Task, now: Timestamp) {
+    let none_started = task.containers.iter().all(|container| container.seen.started_at.is_none());
     for container in &mut task.containers {
-        if container.seen.state != ContainerState::Stopped && container.seen.started_at.is_some() {
+        let was_seen = container.seen.started_at.is_some();
+        if container.seen.state != ContainerState::Stopped && (was_seen || none_started) {
             container.seen.state = ContainerState::Stopped;
             container.seen.stopped_at = Some(now);
             container.seen.reason.get_or_insert_with(|| VANISHED.to_owned());
@@ -311,6 +313,15 @@ mod tests {
         stopped(&mut task, Timestamp(31));
         assert_eq!(task.containers[1].seen.state, ContainerState::Stopped);
         assert_eq!(task.containers[1].seen.exit_code, None);
+    }
+
+    #[test]
+    fn a_shim_that_died_while_it_started_a_container_is_a_failure_to_start() {
+        let mut task = pair();
+        vanished(&mut task, Timestamp(30));
+        stopped(&mut task, Timestamp(31));
+        assert_eq!(task.observed.stop_code, Some(StopCode::TaskFailedToStart));
+        assert_eq!(task.observed.stopped_reason.as_deref(), Some(VANISHED));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What every stage needs and none owns: time, random ids, names of places on disk, durable files, error chains.
 //!
-//! Holds: nothing here knows a noun of the domain. No state, no threads.
+//! Holds: nothing here knows a noun of the domain. No threads; no state but the crash point that a test armed.
 
 pub mod clock;
+pub mod crash;
 pub mod error;
 pub mod files;
 pub mod ids;

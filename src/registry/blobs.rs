@@ -15,6 +15,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cove_base::crash::{self, Point};
 use cove_base::files::sync_directory;
 
 use crate::digest::{Algorithm, Digest};
@@ -94,6 +95,7 @@ impl BlobFiles {
         // Over an old copy too: the content is the same, and a damaged one is healed.
         fs::rename(temporary, &target)?;
         sync_directory(directory)?;
+        crash::at(Point::BlobPlaced);
         Ok(target)
     }
 

@@ -36,6 +36,9 @@ const MEMORY_OVERCOMMIT_DEFAULT: f64 = 1.5;
 /// Task definitions ask for no size larger than this; more overcommitment only hides a mistake.
 const MEMORY_OVERCOMMIT_RANGE: std::ops::RangeInclusive<f64> = 0.1..=16.0;
 
+/// Where tests let the server or its shims die; refused by a release.
+const CRASH_POINT: &str = "COVE_CRASH_POINT";
+
 /// The checked configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -187,6 +190,9 @@ pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Config, ConfigE
     let environment: BTreeMap<String, String> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    if let Some(point) = environment.get(CRASH_POINT) {
+        cove_base::crash::arm(point).map_err(|error| bad(CRASH_POINT, point, error))?;
+    }
     let variables = from_environment(&environment)?;
     let path = flags.config.or_else(|| environment.get("COVE_CONFIG").map(PathBuf::from));
     let file = match path {
@@ -215,7 +221,7 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
     let mut given = Given::default();
     for (name, value) in variables {
         let Some(key) = name.strip_prefix("COVE_") else { continue };
-        if OTHER_VARIABLES.contains(&name.as_str()) || key.starts_with("TEST_") {
+        if OTHER_VARIABLES.contains(&name.as_str()) || name == CRASH_POINT || key.starts_with("TEST_") {
             continue;
         }
         let list =

@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cove_base::crash::{self, Point};
 use cove_runtime::cgroup::{CgroupError, NodeCgroups};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tokio::io::Interest;
@@ -159,12 +160,14 @@ fn start(binary: &Path, groups: &NodeCgroups, spec: &TaskSpec) -> Result<std::pr
     std::fs::write(&temporary, body).and_then(|()| std::fs::rename(&temporary, &file)).map_err(prepare(&file))?;
     let log = std::fs::File::create(spec.directory.join(LOG_FILE)).map_err(prepare(&file))?;
     let listener = listen(&socket).map_err(prepare(&socket))?;
+    crash::at(Point::ShimListening);
     groups.prepare()?;
     let mut command = Command::new(binary);
     // Neither pre_exec nor current_dir: with them the standard library forks, which copies the server's page tables.
-    command.arg0("cove").arg("shim").arg(&spec.directory).env_clear();
+    command.arg0("cove").arg("shim").arg(&spec.directory).args(crash::for_shim()).env_clear();
     command.stdin(OwnedFd::from(listener)).stdout(Stdio::null()).stderr(log);
     let child = command.spawn().map_err(|source| ShimError::Spawn { path: binary.to_owned(), source })?;
+    crash::at(Point::ShimSpawned);
     // A shim that died at once cannot be moved; the caller sees that it ended.
     if let Err(error) = groups.shims().add(i32::try_from(child.id()).unwrap_or(-1)) {
         tracing::debug!(error = cove_base::error::chain(&error), task = spec.task_id, "shim not moved");

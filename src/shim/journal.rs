@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::protocol::ExitRecord;
 
+/// In the task's run directory: its first container was about to start.
+pub(crate) const BEGUN_FILE: &str = "begun";
 /// Records above this size are not ours.
 const RECORD_MAX_BYTES: u64 = 64 << 10;
 
@@ -24,6 +26,21 @@ pub fn path(exits: &Path, container: &str, attempt: u32) -> PathBuf {
 pub fn write(exits: &Path, record: &ExitRecord) -> io::Result<()> {
     let body = serde_json::to_vec(record)?;
     cove_base::files::write_durably(&path(exits, &record.container, record.attempt), &body, 0o600)
+}
+
+/// Says that from here on something of the task may have run, for a server that finds the shim dead and no record. Gone
+/// with a reboot, as whatever ran is.
+///
+/// # Errors
+/// Whatever the file system says.
+pub fn begin(task_dir: &Path) -> io::Result<()> {
+    fs::write(task_dir.join(BEGUN_FILE), "")
+}
+
+/// Whether [`begin`] was called.
+#[must_use]
+pub fn has_begun(task_dir: &Path) -> bool {
+    task_dir.join(BEGUN_FILE).exists()
 }
 
 /// All records of a task, by container and attempt. What cannot be read is left out: a half-written file does not

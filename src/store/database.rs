@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cove_base::crash::{self, Point};
 use cove_base::files::sync_directory;
 use cove_base::paths::DataDir;
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
@@ -136,10 +137,13 @@ impl Database {
         let writes = encode(batch)?;
         let documents = writes.iter().filter_map(|write| write.document.as_ref());
         self.documents.write(documents.map(|(digest, json)| (digest.as_str(), json.as_slice())))?;
+        crash::at(Point::StoreDocuments);
         let revision = events.last().map_or(self.revision, |event| event.revision);
         let first_event = revision.saturating_sub(EVENTS_KEPT - 1).max(self.first_event);
         self.store(&writes, events, first_event)?;
+        crash::at(Point::StoreWritten);
         self.sync("write to")?;
+        crash::at(Point::StoreSynced);
         if !self.names_synced {
             sync_names(&self.data)?;
             self.names_synced = true;
@@ -207,6 +211,7 @@ impl Database {
             Durability::None => return Ok(()),
         }
         self.db.flush().map_err(StoreError::database(what))?;
+        crash::at(Point::StoreFlushed);
         self.blobs.sync()?;
         self.file.sync_data().map_err(StoreError::file("sync", self.blobs.directory.with_file_name("db")))
     }

@@ -47,10 +47,10 @@ impl Driver {
     }
 
     async fn read_journal(&mut self, task: &Task) -> Result<(), StepError> {
-        let exits = self.deps.data.exits().join(&task.id);
-        let records = blocking(move || journal::read(&exits)).await?;
-        let was_started = task.containers.iter().any(|container| container.seen.started_at.is_some());
-        // A task that nothing ever ran of starts again from the beginning.
+        let (exits, directory) = (self.deps.data.exits().join(&task.id), self.deps.run.task(&task.id));
+        let (records, has_begun) = blocking(move || (journal::read(&exits), journal::has_begun(&directory))).await?;
+        let was_started = has_begun || task.containers.iter().any(|container| container.seen.started_at.is_some());
+        // A task that nothing ever ran of starts again from the beginning; no other does, or a container would run twice.
         self.shim = if records.is_empty() && !was_started { Shim::Absent } else { Shim::Gone };
         self.said = Said { states: records.into_iter().map(as_state).collect(), stops: false };
         let (cgroups, id) = (self.deps.cgroups.clone(), task.id.clone());

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cove_base::Timestamp;
+use cove_base::crash::{self, Point};
 use cove_model::task::{Task, TaskStatus};
 use cove_shim::client::Shim as ShimClient;
 use cove_shim::protocol::{Event, Request};
@@ -205,6 +206,7 @@ impl Driver {
                     .await?;
             }
             self.start_sent = self.client.is_some();
+            crash::at(Point::StartSent);
         }
         self.rest().await
     }
@@ -214,10 +216,12 @@ impl Driver {
         // Requests are carried out in order, so the state that answers this one is that after the stop.
         self.send(Request::Subscribe).await?;
         self.stop_sent = self.client.is_some();
+        crash::at(Point::StopSent);
         Ok(())
     }
 
     async fn record(&mut self) -> Result<(), StepError> {
+        crash::at(Point::Recording);
         let said = self.said.clone();
         self.write(move |task, now| observe::containers(task, &said, now)).await
     }
@@ -239,6 +243,7 @@ impl Driver {
             observe::stopped(task, now);
         })
         .await?;
+        crash::at(Point::Buried);
         self.forget_exits(&task.id).await;
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cove_base::crash::{self, Point};
 use cove_model::arn::Tenant;
 use cove_model::logs::LogStream;
 use cove_model::network::{Cidr, Vpc};
@@ -53,9 +54,11 @@ impl Driver {
     async fn prepared(&mut self, task: &Arc<Task>) -> Result<(), Trouble> {
         let definition = self.definition(task)?;
         check_log_streams(&self.deps, task, &definition)?;
+        crash::at(Point::TaskPreparing);
         let network = self.begin_attach(task)?;
         self.pull.started_at = Some(self.deps.clock.now());
         let ready = self.images(task).await?;
+        crash::at(Point::TaskUnpacked);
         self.pull.stopped_at = Some(self.deps.clock.now());
         self.digests = ready.iter().map(|(name, ready)| (name.clone(), ready.digest.clone())).collect();
         let namespace = match &task.network {
@@ -67,6 +70,7 @@ impl Driver {
         let (deps, of) = (Arc::clone(&self.deps), Arc::clone(task));
         let spec = blocking(move || build(&deps, &of, &definition, &ready, namespace)).await;
         let mut spec = spec.map_err(|error| whole(format!("CannotCreateContainerError: {error}")))??;
+        crash::at(Point::TaskBuilt);
         if let Some(pending) = network {
             let path = pending
                 .await
@@ -81,6 +85,7 @@ impl Driver {
         let (client, state) = spawned.map_err(|error| {
             whole(format!("ResourceInitializationError: unable to start the task: {}", cove_base::error::chain(&error)))
         })?;
+        crash::at(Point::ShimAnswered);
         self.adopt(client, state);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Removes what is left of a task, in the kernel and on disk. Every part may be gone already.
 
+use cove_base::crash::{self, Point};
 use cove_model::task::Task;
 use cove_shim::protocol::Request;
 
@@ -14,8 +15,10 @@ impl Driver {
             attaching.await?;
         }
         self.finish_shim().await;
+        crash::at(Point::ShimFinished);
         let (deps, id) = (std::sync::Arc::clone(&self.deps), task.id.clone());
         blocking(move || remove(&deps, &id)).await??;
+        crash::at(Point::Released);
         self.shim = Shim::Gone;
         self.residue = false;
         Ok(())
@@ -61,8 +64,11 @@ pub(crate) fn remove(deps: &Deps, id: &str) -> Result<(), ReleaseError> {
     };
     let chain = |error: &dyn std::error::Error| cove_base::error::chain(error);
     note("cgroup", deps.cgroups.remove_task(id).map_err(|error| chain(&error)));
+    crash::at(Point::ReleasedGroups);
     note("network", deps.networks.detach(id).map_err(|error| chain(&error)));
+    crash::at(Point::ReleasedNetwork);
     note("writable layers", deps.snapshots.remove_writable(id).map_err(|error| chain(&error)));
+    crash::at(Point::ReleasedLayers);
     note("run directory", remove_directory(&deps.run.task(id)).map_err(|error| error.to_string()));
     note("volumes", remove_directory(&volumes(deps).join(id)).map_err(|error| error.to_string()));
     if failures.is_empty() { Ok(()) } else { Err(ReleaseError { id: id.to_owned(), failures }) }

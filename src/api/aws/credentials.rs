@@ -8,7 +8,7 @@ use std::{fmt, fs, io};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cove_base::files::write_durably;
+use cove_base::files::{remove_unfinished, write_durably};
 use cove_base::ids::random_bytes;
 use cove_base::paths::DataDir;
 use hmac::{Hmac, Mac};
@@ -61,6 +61,11 @@ impl Keys {
     pub fn open(data: &DataDir) -> Result<Self, KeyError> {
         let directory = data.keys();
         make_directory(&directory)?;
+        remove_unfinished(&directory).map_err(|source| KeyError::File {
+            what: "clean up",
+            path: directory.clone(),
+            source,
+        })?;
         let root = directory.join("root.json");
         let secret = directory.join("node.secret");
         let root_text = read_or_make(&root, || {

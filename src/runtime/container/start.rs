@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
+use cove_base::crash::{self, Point};
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::notify_socket::{NOTIFY_FILE, NotifySocket};
 use libcontainer::syscall::syscall::SyscallType;
@@ -125,6 +126,7 @@ fn try_start(plan: &Plan<'_>, streams: Streams) -> Result<Running, StartError> {
     let rootfs = plan.rootfs();
     fs::create_dir_all(&rootfs).map_err(|source| StartError::Prepare { path: rootfs.clone(), source })?;
     rootfs::mount(&spec.rootfs, &rootfs).map_err(StartError::Root)?;
+    crash::at(Point::ShimRootMounted);
     let user = rootfs::lookup_user(&rootfs, &spec.user)
         .map_err(|source| StartError::User { user: spec.user.clone(), source })?;
     let cwd = document::cwd(spec);
@@ -144,12 +146,14 @@ fn try_start(plan: &Plan<'_>, streams: Streams) -> Result<Running, StartError> {
         errors: errors_write.as_raw_fd(),
     };
     let pid = create(plan, executor, streams).map_err(|create| told(&errors).unwrap_or(create))?;
+    crash::at(Point::ShimCreated);
     let handle = PidFd::open(pid).map_err(StartError::Process)?;
     let begun = begin(plan, &errors, errors_write);
     if let Err(error) = begun {
         let _ = handle.signal(libc::SIGKILL);
         return Err(error);
     }
+    crash::at(Point::ShimStarted);
     Ok(Running { pid, handle, restriction, user, env })
 }
 

@@ -4,6 +4,7 @@
 
 use std::net::Ipv4Addr;
 
+use cove_base::crash::{self, Point};
 use cove_base::paths::NodeName;
 use cove_model::network::Cidr;
 
@@ -60,6 +61,7 @@ impl Host {
     pub(super) fn prepare(&mut self, records: &Records, ports: &[(PortMap, Ipv4Addr)]) -> Result<(), NetworkError> {
         let _lock = HostLock::take()?;
         let drop_foreign = self.turn_on_forwarding(records)?;
+        crash::at(Point::HostForwards);
         let table = self.names.table();
         let mut transaction = Transaction::on(&table);
         host_table::build(&mut transaction, &self.names, self.range, drop_foreign);
@@ -67,6 +69,7 @@ impl Host {
             transaction.add(host_table::PORTS, &port_key(*port), &Value::Bytes(&router.octets()));
         }
         transaction.commit(&mut self.nft).map_err(missing_nft)?;
+        crash::at(Point::HostTable);
         self.prepared = true;
         self.open_foreign_firewall()
     }

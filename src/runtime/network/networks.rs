@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use cove_base::crash::{self, Point};
 use cove_base::paths::NodeName;
 use cove_model::network::Cidr;
 
@@ -190,13 +191,15 @@ impl Networks {
         let made = self
             .records
             .write_task(&record)
+            .inspect(|()| crash::at(Point::NetworkRecorded))
             .and_then(|()| self.prepare_pins())
             .and_then(|()| remove_pin(&pin))
             .and_then(|()| steps(&mut record, &pin))
             .and_then(|()| {
                 record.whole = true;
                 self.records.write_task(&record)
-            });
+            })
+            .inspect(|()| crash::at(Point::NetworkWhole));
         if let Err(error) = made {
             for failure in self.disconnect(&record) {
                 tracing::warn!(error = %cove_base::error::chain(&failure), task = record.task_id, "undoing an attachment");
@@ -240,15 +243,20 @@ impl Networks {
         if !attachment.ports.is_empty() {
             lock(&self.host).add_ports(&attachment.ports, lease.router)?;
             record.ports_mapped = true;
+            crash::at(Point::NetworkPublished);
         }
         let (namespace, mut inside) = make_task_namespace(pin)?;
+        crash::at(Point::NetworkPinned);
         self.with_router(network, cidr, |router| {
             let link = router.connect(attachment, &namespace)?;
             record.link = Some(link);
+            crash::at(Point::NetworkLinked);
             router.admit(attachment, link)
         })?;
+        crash::at(Point::NetworkAdmitted);
         configure_task(&mut inside, attachment)?;
         record.host_route = lock(&self.host).add_route(attachment.address, lease, host_link)?;
+        crash::at(Point::NetworkRouted);
         Ok(())
     }
 
@@ -273,6 +281,7 @@ impl Networks {
         // From here on it is half-made: a server that dies in between leaves it to the next one to finish.
         let mut failures: Vec<NetworkError> =
             self.records.write_task(&TaskRecord { whole: false, ..record.clone() }).err().into_iter().collect();
+        crash::at(Point::NetworkLeaving);
         failures.extend(self.disconnect(&record));
         {
             let mut tasks = lock(&self.tasks);
@@ -304,10 +313,13 @@ impl Networks {
                     failures.extend(host.delete_route(attachment.address, router.host_link).err());
                 }
                 drop(host);
+                crash::at(Point::NetworkUnpublished);
                 failures.extend(router.dismiss(record));
             }
         }
+        crash::at(Point::NetworkDismissed);
         failures.extend(remove_pin(&self.pin_of_task(&record.task_id)).err());
+        crash::at(Point::NetworkUnpinned);
         if failures.is_empty() {
             failures.extend(self.records.remove_task(&record.task_id).err());
         }
@@ -326,6 +338,7 @@ impl Networks {
             Err(error) => vec![error],
             Ok(key) => {
                 let mut failures = router.remove(&mut lock(&self.host), &self.pin_of_router(&key));
+                crash::at(Point::RouterUnpinned);
                 failures.extend(self.records.remove_router(&key).err());
                 failures
             }

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 
+use cove_base::crash::{self, Point};
 use cove_model::network::Cidr;
 
 use super::host::{Host, TRANSIT, mac};
@@ -60,6 +61,7 @@ impl Router {
         let lease = lock.lease(host.range, &route::destinations(&mut host.route)?)?;
         let record = RouterRecord { network: network.clone(), cidr, slot: lease.slot, transit_range: host.range, mtu };
         records.write_router(&key, &record)?;
+        crash::at(Point::RouterRecorded);
         let failed = |source| NetworkError::System { attempt: "make a router namespace", source };
         unpin(pin).map_err(failed)?;
         let made = Namespace::create(pin, || {
@@ -69,10 +71,13 @@ impl Router {
         });
         let (namespace, socket) = made.map_err(failed)?;
         let channel = Channel::with_socket(&namespace, Protocol::Route, socket);
+        crash::at(Point::RouterPinned);
         let host_link = host.join(lease, &namespace, mtu)?;
+        crash::at(Point::RouterJoined);
         drop(lock);
         let mut router = Self::known_by(record, lease, namespace, host_link, channel);
         router.configure()?;
+        crash::at(Point::RouterConfigured);
         router.build_table(&[])?;
         Ok(router)
     }
@@ -248,6 +253,7 @@ impl Router {
     pub(super) fn remove(mut self, host: &mut Host, pin: &Path) -> Vec<NetworkError> {
         self.end_listeners();
         let link = host.part(self.record.slot);
+        crash::at(Point::RouterParted);
         let pin =
             unpin(pin).map_err(|source| NetworkError::File { attempt: "remove the pin", path: pin.to_owned(), source });
         link.err().into_iter().chain(pin.err()).collect()

@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MsFlags, mount as kernel_mount};
+use nix::mount::{MsFlags, mount as kernel_mount, umount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::copy::copy_stack;
@@ -48,8 +48,13 @@ pub fn fill(root: &RootFilesystem, fills: &[Fill]) -> Result<()> {
     }
     std::thread::scope(|scope| {
         let filling = scope.spawn(|| {
-            let root = mounted(root)?;
-            empty.iter().try_for_each(|one| fill_one(root.as_fd(), one))
+            let target = root.base.join(&root.upper).with_file_name("m");
+            let opened = mounted(root, &target)?;
+            let filled = empty.iter().try_for_each(|one| fill_one(opened.as_fd(), one));
+            drop(opened);
+            // The end of the namespace unmounts as well, but some time after: the shim mounts the same layers next.
+            let _ = umount(&target);
+            filled
         });
         filling.join().unwrap_or(Err(RootfsError::Damaged { why: "copying from it panicked" }))
     })
@@ -61,15 +66,14 @@ fn is_empty(directory: &Path) -> Result<bool> {
 }
 
 /// Gives this thread a mount namespace of its own with the root in it.
-fn mounted(root: &RootFilesystem) -> Result<OwnedFd> {
-    let target = root.base.join(&root.upper).with_file_name("m");
-    let failed = |error: nix::Error| RootfsError::file("make a mount namespace for", &target, error.into());
+fn mounted(root: &RootFilesystem, target: &Path) -> Result<OwnedFd> {
+    let failed = |error: nix::Error| RootfsError::file("make a mount namespace for", target, error.into());
     unshare(CloneFlags::CLONE_NEWNS).map_err(failed)?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     kernel_mount(None::<&str>, "/", None::<&str>, private, None::<&str>).map_err(failed)?;
-    fs::create_dir_all(&target).map_err(|error| RootfsError::file("create", &target, error))?;
-    mount(root, &target)?;
-    open_directory(&target)
+    fs::create_dir_all(target).map_err(|error| RootfsError::file("create", target, error))?;
+    mount(root, target)?;
+    open_directory(target)
 }
 
 fn fill_one(root: BorrowedFd<'_>, one: &Fill) -> Result<()> {

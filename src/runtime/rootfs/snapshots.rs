@@ -17,6 +17,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 
+use cove_base::crash::{self, Point};
+
 use super::copy::copy_stack;
 use super::error::{Result, RootfsError};
 use super::mount::trial;
@@ -366,10 +368,12 @@ impl Snapshots {
         let chains = self.dir.join("chains");
         let failed = |error| RootfsError::file("sync", &self.dir, error);
         sys::sync_file_system(open_directory(&self.dir)?.as_fd()).map_err(failed)?;
+        crash::at(Point::LayerUnpacked);
         for (chain, number) in &ready {
             let link = self.link(chain);
             symlink(number.to_string(), &link).map_err(|error| RootfsError::file("create", link, error))?;
         }
+        crash::at(Point::LayerLinked);
         cove_base::files::sync_directory(&chains).map_err(failed)?;
         lock(&self.state).layers.extend(ready);
         self.released.notify_all();

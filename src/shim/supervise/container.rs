@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cove_base::Clock;
+use cove_base::crash::{self, Point};
 use cove_runtime::cgroup::Group;
 use cove_runtime::container::{self, Namespace, Plan, Running, StartError, Streams};
 use cove_runtime::spec::ContainerSpec;
@@ -13,6 +14,7 @@ use cove_runtime::spec::ContainerSpec;
 use super::pump::Pump;
 use super::recording::Recording;
 use super::task::Shared;
+use crate::journal;
 use crate::protocol::{ContainerState, ExitRecord, Phase};
 
 /// After the exit: how long a leaked grandchild may hold the pipes open.
@@ -112,6 +114,7 @@ impl Container {
         } else {
             (std::fs::File::open("/dev/null").map_err(prepare)?.into(), None)
         };
+        journal::begin(place.directory).map_err(prepare)?;
         self.pump = Some(Pump::new(stdout, stderr, self.spec.log.as_ref()));
         let streams = Streams { stdin, stdout: stdout_write, stderr: stderr_write };
         let running = container::start(&place.plan(&self.spec), streams)?;
@@ -146,6 +149,7 @@ impl Container {
     pub(super) fn reap(&mut self, group: &Group) {
         let Some(running) = &self.running else { return };
         if let Some(code) = super::task::wait(running.handle.as_fd().as_raw_fd()) {
+            crash::at(Point::ShimReaped);
             self.exit_code = code;
             self.kill_at = None;
             self.drain_until = Some(Instant::now() + DRAIN);

@@ -49,7 +49,13 @@ pub(crate) enum SuperviseError {
 
 /// The whole life of a shim. Must be called before any thread exists.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let ended = match args.into_iter().next() {
+    let mut args = args.into_iter();
+    let directory = args.next();
+    // Only tests give a second word.
+    if let Some(Err(error)) = args.next().map(|point| cove_base::crash::arm(&point.to_string_lossy())) {
+        note(&cove_base::error::chain(&error));
+    }
+    let ended = match directory {
         None => Err(SuperviseError::Usage),
         Some(directory) => place::prepare(&PathBuf::from(directory)).and_then(task::Task::run),
     };

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
+use cove_base::crash::{self, Point};
 use cove_runtime::cgroup::{Group, Layout};
 use cove_runtime::container::Namespace;
 use cove_runtime::spec::{NetworkNamespace, SharedNamespace};
@@ -33,10 +34,12 @@ pub(super) fn prepare(directory: &Path) -> Result<Task, SuperviseError> {
     let program = fs::read_link("/proc/self/exe").map_err(file("find", Path::new("/proc/self/exe")))?;
     let layout = Layout::detect()?;
     leave_mounts(&spec, &program, &layout)?;
+    crash::at(Point::ShimUnmounted);
     let held = ports::hold(&spec.held_ports)?;
     let group = Group::new(Layout::detect()?, &spec.cgroup)?;
     group.create()?;
     group.limit(&spec.limits)?;
+    crash::at(Point::ShimGrouped);
     let shared = share(&spec, &group)?;
     let network = network.map_or(Namespace::Host, |file| shared_path(file.into(), &shared));
     Ok(Task::new(spec, group, network, shared, program, held, listener))

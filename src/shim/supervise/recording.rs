@@ -15,6 +15,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cove_base::crash::{self, Point};
+
 use super::note;
 use crate::journal;
 use crate::protocol::ExitRecord;
@@ -60,6 +62,7 @@ impl Recording {
                 return None;
             }
         }
+        crash::at(Point::ShimRecorded);
         Some(self.record.clone())
     }
 }

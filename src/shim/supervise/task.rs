@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use cove_base::Clock;
+use cove_base::crash::{self, Point};
 use cove_logs::Source;
 use cove_runtime::cgroup::Group;
 use cove_runtime::container::{self, Namespace};
@@ -300,6 +301,7 @@ impl Task {
             }
             if container.has_recorded(&self.spec.exits) {
                 self.tell_state(index);
+                crash::at(Point::ShimTold);
                 let name = &self.containers[index].spec.name;
                 container::remove(&bundle(&self.spec.directory, name), &self.group.container(name));
             }
@@ -423,7 +425,7 @@ impl Task {
             let _ = nix::mount::umount2(shm, nix::mount::MntFlags::MNT_DETACH);
             let _ = fs::remove_dir(shm);
         }
-        for name in [client::SPEC_FILE, client::LOG_FILE, client::SOCKET_FILE] {
+        for name in [client::SPEC_FILE, client::LOG_FILE, client::SOCKET_FILE, crate::journal::BEGUN_FILE] {
             let _ = fs::remove_file(directory.join(name));
         }
         let _ = fs::remove_dir(directory);

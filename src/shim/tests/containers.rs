@@ -358,7 +358,7 @@ async fn an_exit_is_told_only_once_a_full_disk_has_taken_its_record() {
     let lives = world.container("lives", &["sleep", "100"]);
     let spec = world.task(vec![ends, broken, lives]);
     let disk = FullDisk::new(spec.exits.clone());
-    let shim = up(&spec).await;
+    let shim = up(&world, &spec).await;
     for name in ["lives", "ends", "broken"] {
         start(&shim, name).await;
     }
@@ -407,7 +407,7 @@ async fn an_exit_is_told_only_once_a_full_disk_has_taken_its_record() {
 async fn a_record_that_nobody_will_read_does_not_keep_the_shim() {
     let world = World::new();
     let spec = world.task(vec![world.container("main", &["sleep", "100"])]);
-    let mut shim = up(&spec).await;
+    let mut shim = up(&world, &spec).await;
     start(&shim, "main").await;
     while !matches!(next(&mut shim).await, Event::Changed(state) if matches!(state.phase, Phase::Running { .. })) {}
     fs::remove_dir_all(&spec.exits).unwrap();
