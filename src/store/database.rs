@@ -14,7 +14,7 @@ use cove_base::files::sync_directory;
 use cove_base::paths::DataDir;
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
-use crate::directory::{remove_torn_snapshots, sync_names};
+use crate::directory::{remove_torn_snapshots, settle, sync_names};
 use crate::document::{Documents, RECORD_MAX_BYTES, digest_of};
 use crate::error::StoreError;
 use crate::event::{EVENTS_KEPT, Event};
@@ -56,7 +56,10 @@ pub(crate) struct Database {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
     Synced,
-    /// For the control run of the crash test, which must lose writes.
+    /// For the control run of the power-loss trial, which must lose writes.
+    #[cfg(test)]
+    Flushed,
+    /// For the control run of the SIGKILL trial, which must lose writes.
     #[cfg(test)]
     None,
 }
@@ -83,6 +86,7 @@ impl Database {
     pub(crate) fn open(data: &DataDir, durability: Durability) -> Result<(Self, View), StoreError> {
         let path = data.database();
         remove_torn_snapshots(&path)?;
+        settle(&path)?;
         let mut config = sled_config(&path);
         if durability != Durability::Synced {
             config = config.flush_every_ms(None);
@@ -108,10 +112,6 @@ impl Database {
         };
         let view = database.load()?;
         database.documents.sweep()?;
-        // A server killed before its fdatasync leaves records in the page cache; nobody reads them before they are durable.
-        if database.revision > 0 {
-            database.sync("open")?;
-        }
         Ok((database, view))
     }
 
@@ -207,6 +207,8 @@ impl Database {
     fn sync(&mut self, what: &'static str) -> Result<(), StoreError> {
         match self.durability {
             Durability::Synced => {}
+            #[cfg(test)]
+            Durability::Flushed => return self.db.flush().map(drop).map_err(StoreError::database(what)),
             #[cfg(test)]
             Durability::None => return Ok(()),
         }

@@ -2,14 +2,22 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use cove_base::files::sync_directory;
 use cove_base::paths::DataDir;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
 use crate::error::StoreError;
 use crate::filesystem;
+
+/// A process that is being spawned has copies of our descriptors, and with them our locks, until it runs its program.
+/// So a lock that was just given back may seem taken for a moment.
+pub(crate) const LOCK_PATIENCE: Duration = Duration::from_millis(250);
+pub(crate) const LOCK_POLL: Duration = Duration::from_millis(1);
 
 /// Keeps other servers out of the directory for as long as it lives, also against `kill -9`: the kernel drops it.
 #[derive(Debug)]
@@ -67,10 +75,14 @@ fn lock(root: &Path) -> Result<Lock, StoreError> {
     let path = root.join("lock");
     let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let mut file = opened.map_err(StoreError::file("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(root.to_owned())),
-        Err(TryLockError::Error(error)) => return Err(StoreError::file("lock", &path)(error)),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked(root.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(StoreError::file("lock", &path)(error)),
+        }
     }
     // For people who look; nobody relies on it, and a full disk must not keep the server from its reads.
     if let Err(error) = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
@@ -91,4 +103,33 @@ pub(crate) fn remove_torn_snapshots(database: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// Makes memory and disk agree on a database that is about to be opened: what the disk does not have is written, and
+/// after that nothing is read from the page cache that is not on the disk.
+///
+/// Why: a server killed before its `fdatasync` leaves records that nobody may read before they are durable. And a page
+/// whose writing has failed stays in the cache, marked as written: whoever reads it there, and appends behind it, loses
+/// all of that with the next power cut.
+pub(crate) fn settle(database: &Path) -> Result<(), StoreError> {
+    for directory in [database, &database.join("blobs")] {
+        let entries = match fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(StoreError::file("read", directory)(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(StoreError::file("read", directory))?;
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                settle_file(&entry.path()).map_err(StoreError::file("sync", entry.path()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn settle_file(path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    file.sync_all()?;
+    Ok(posix_fadvise(file.as_raw_fd(), 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
 }

@@ -23,6 +23,8 @@ pub enum StoreError {
         #[source]
         source: sled::Error,
     },
+    #[error("the database in `{path}` is damaged ({why}): restore a backup with `cove restore`")]
+    Damaged { path: PathBuf, why: String },
     #[error("tree `{tree}` holds record `{key}` that this version cannot read")]
     Decode {
         tree: &'static str,

@@ -31,7 +31,7 @@ mod tx;
 mod writer;
 
 #[cfg(test)]
-mod crash_tests;
+mod survival;
 #[cfg(test)]
 mod tests;
 

@@ -7,13 +7,14 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use cove_base::files::sync_directory;
 use cove_base::paths::DataDir;
 use serde_json::{Value, json};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
-use crate::database::sled_config;
+use crate::directory::{LOCK_PATIENCE, LOCK_POLL};
 use crate::document::{Documents, RECORD_MAX_BYTES, digest_of};
 use crate::error::StoreError;
 
@@ -114,7 +115,7 @@ impl Records<'_> {
 /// Opens sled and brings its data to the newest schema of `steps`. The caller syncs the file before it trusts it.
 pub(crate) fn open(data: &DataDir, config: &sled::Config, steps: &[Migration]) -> Result<sled::Db, StoreError> {
     let newest = steps.last().map_or(1, |step| step.number);
-    let db = config.open().map_err(StoreError::database("open"))?;
+    let db = open_sled(config)?;
     let found = match schema(&db)? {
         // New, or cut off by a crash before anything was stored.
         None => {
@@ -133,7 +134,7 @@ pub(crate) fn open(data: &DataDir, config: &sled::Config, steps: &[Migration]) -
     drop(db);
     let copy = data.root().join(format!("before-schema-{newest}-from-{found}"));
     copy_data(data, &copy).map_err(StoreError::file("copy the data to", &copy))?;
-    let db = sled_config(&data.database()).open().map_err(StoreError::database("open"))?;
+    let db = open_sled(config)?;
     let documents = Documents::open(&data.documents());
     for step in steps.iter().filter(|step| step.number > found) {
         tracing::info!(number = step.number, name = step.name, "bringing the data to a newer schema");
@@ -142,6 +143,21 @@ pub(crate) fn open(data: &DataDir, config: &sled::Config, steps: &[Migration]) -
         run.map_err(|source| StoreError::Migrate { number: step.number, name: step.name, copy: copy.clone(), source })?;
     }
     Ok(db)
+}
+
+/// Opens sled, whose own lock may seem taken for a moment ([`LOCK_PATIENCE`]). Other servers are kept out before this.
+fn open_sled(config: &sled::Config) -> Result<sled::Db, StoreError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("could not acquire lock") && Instant::now() < deadline =>
+            {
+                std::thread::sleep(LOCK_POLL);
+            }
+            opened => return opened.map_err(StoreError::database("open")),
+        }
+    }
 }
 
 fn schema(db: &sled::Db) -> Result<Option<u32>, StoreError> {
@@ -191,6 +207,7 @@ fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::database::sled_config;
 
     fn put(db: &sled::Db, tree: &str, key: &str, value: &Value) {
         db.open_tree(tree).unwrap().insert(key, serde_json::to_vec(value).unwrap()).unwrap();

@@ -14,7 +14,7 @@ use crate::record::Record;
 use crate::schema::KINDS;
 use crate::table::View;
 use crate::tx::{Batch, Tx};
-use crate::writer::{Command, Message, Writer, all_kinds};
+use crate::writer::{Command, Message, Writer, all_kinds, catch};
 
 /// Commands that wait for the writer; more callers than this wait before their command is queued.
 const QUEUE_MAX: usize = 4096;
@@ -53,7 +53,11 @@ impl Store {
     /// When the directory is in use, on a network file system or not writable, or holds what this version cannot read.
     pub fn open(data: &DataDir, clock: Clock, options: StoreOptions) -> Result<Self, StoreError> {
         let lock = directory::prepare(data)?;
-        let (database, view) = Database::open(data, options.durability)?;
+        // sled panics on some damage.
+        let (database, view) = catch(|| Database::open(data, options.durability)).map_err(|error| match error {
+            StoreError::Panicked(why) => StoreError::Damaged { path: data.database(), why },
+            other => other,
+        })?;
         let shared = Arc::new(Shared::new(view));
         let (queue, receiver) = mpsc::channel(QUEUE_MAX);
         let writer = Writer::new(data.clone(), clock, options.durability, Arc::clone(&shared), database, lock);

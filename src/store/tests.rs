@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use cove_base::paths::DataDir;
 use cove_base::{Clock, Timestamp};
@@ -39,7 +38,7 @@ pub(crate) fn open(data: &DataDir) -> Result<Store, StoreError> {
     Store::open(data, Clock::manual(Timestamp(7)), StoreOptions::default())
 }
 
-async fn put<K: Record>(store: &Store, record: K) -> Result<(), StoreError> {
+pub(crate) async fn put<K: Record>(store: &Store, record: K) -> Result<(), StoreError> {
     store
         .write(|tx| {
             tx.put(record);
@@ -48,7 +47,7 @@ async fn put<K: Record>(store: &Store, record: K) -> Result<(), StoreError> {
         .await
 }
 
-fn names(source: &impl Read, repository: &str) -> Vec<String> {
+pub(crate) fn names(source: &impl Read, repository: &str) -> Vec<String> {
     let tags = source.scan::<ImageTag>(&Prefix::parent(&tenant(), repository));
     tags.iter().map(|tag| tag.tag.clone()).collect()
 }
@@ -242,64 +241,6 @@ fn plain_threads_write_too() {
         thread.join().unwrap().unwrap();
     }
     assert_eq!(store.read(|view| names(view, "t")).len(), 4);
-}
-
-/// A small file system that fills up; unmounted whatever happens.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Option<Self> {
-        if !nix::unistd::geteuid().is_root() {
-            eprintln!("SKIPPED: mounting a small disk needs root");
-            return None;
-        }
-        let disk = Self(tempfile::tempdir().unwrap());
-        let options = format!("size={size}");
-        let none = nix::mount::MsFlags::empty();
-        nix::mount::mount(Some("cove-test"), disk.0.path(), Some("tmpfs"), none, Some(options.as_str())).unwrap();
-        Some(disk)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = nix::mount::umount2(self.0.path(), nix::mount::MntFlags::MNT_DETACH);
-    }
-}
-
-#[tokio::test]
-async fn a_full_disk_makes_the_store_read_only_until_there_is_room_again() {
-    let Some(disk) = SmallDisk::mount("16m") else { return };
-    let data = DataDir::new(disk.0.path().join("data"));
-    let store = open(&data).unwrap();
-    let ballast = disk.0.path().join("ballast");
-    fs::write(&ballast, vec![0; 6 << 20]).unwrap();
-    let mut acknowledged = 0_usize;
-    let refused = loop {
-        let name = format!("{acknowledged:06}");
-        let digest = "d".repeat(3000);
-        match put(&store, tag("full", &name, &digest)).await {
-            Ok(()) => acknowledged += 1,
-            Err(refused) => break refused,
-        }
-        assert!(acknowledged < 100_000, "the disk never filled");
-    };
-    assert!(matches!(refused, StoreError::ReadOnly(_)), "{refused}");
-    assert!(matches!(store.health(), StoreHealth::ReadOnly { .. }));
-    assert_eq!(store.read(|view| names(view, "full")).len(), acknowledged);
-
-    fs::remove_file(&ballast).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while put(&store, tag("full", "after", "1")).await.is_err() {
-        assert!(Instant::now() < deadline, "{:?}", store.health());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(store.health(), StoreHealth::Writable);
-    let there = store.read(|view| names(view, "full")).len();
-    assert!(there > acknowledged, "{there} of {acknowledged}");
-    store.close().await;
-    let store = open(&data).unwrap();
-    assert_eq!(store.read(|view| names(view, "full")).len(), there);
 }
 
 #[test]

@@ -247,7 +247,7 @@ fn commit(
 }
 
 /// sled panics where it does not expect a disk to fail; that counts as a failure of the disk.
-fn catch<T>(attempt: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+pub(crate) fn catch<T>(attempt: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     catch_unwind(AssertUnwindSafe(attempt)).unwrap_or_else(|panic| Err(StoreError::Panicked(panic_message(&*panic))))
 }
 
