@@ -85,7 +85,8 @@ fn ended(container: &mut Container, record: &ExitRecord) {
     let seen = &mut container.seen;
     seen.state = ContainerState::Stopped;
     seen.started_at = record.started_at.or(seen.started_at);
-    seen.stopped_at = Some(record.stopped_at);
+    // The host's clock may have been set back in between; nobody stops before they start.
+    seen.stopped_at = Some(record.stopped_at).max(seen.started_at);
     seen.exit_code = record.exit_code;
     if seen.reason.is_none() {
         seen.reason = record.error.clone().or_else(|| record.oom_killed.then(|| OUT_OF_MEMORY.to_owned()));
@@ -177,7 +178,7 @@ pub(crate) fn stopped(task: &mut Task, now: Timestamp) {
     let observed = &mut task.observed;
     observed.stopping_at = observed.stopping_at.or(Some(now));
     observed.execution_stopped_at = observed.execution_stopped_at.or(Some(now));
-    observed.stopped_at = Some(now);
+    observed.stopped_at = Some(now).max(observed.execution_stopped_at).max(observed.started_at);
     // AWS shows desiredStatus STOPPED for every stopped task.
     if !task.desired.is_stopped() {
         let code = task.observed.stop_code.unwrap_or(StopCode::EssentialContainerExited);
@@ -277,6 +278,18 @@ mod tests {
         containers(&mut task, &said([exited("main", 143, false), exited("side", 143, false)]), Timestamp(30));
         assert_eq!(task.observed.stopped_reason.as_deref(), Some("bye"));
         assert_eq!(task.observed.stop_code, Some(StopCode::UserInitiated));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_puts_no_end_before_its_beginning() {
+        let mut task = task();
+        let Phase::Exited(mut record) = exited("app", 0, false).phase else { unreachable!("made above") };
+        (record.started_at, record.stopped_at) = (Some(Timestamp(1000)), Timestamp(20));
+        let state = protocol::ContainerState { name: "app".into(), attempt: 0, phase: Phase::Exited(record) };
+        containers(&mut task, &said([state]), Timestamp(21));
+        stopped(&mut task, Timestamp(22));
+        assert_eq!(task.containers[0].seen.stopped_at, Some(Timestamp(1000)));
+        assert!(task.observed.stopped_at >= task.observed.started_at, "{:?}", task.observed);
     }
 
     #[test]

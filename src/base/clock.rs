@@ -54,21 +54,29 @@ impl Timestamp {
     }
 }
 
+/// How far the host's clock may step back without being followed: corrections by NTP are smaller, and a clock that
+/// somebody set back by more was wrong before.
+const STEP_BACK_MAX_MILLIS: i64 = 60_000;
+
 /// Where "now" comes from.
+///
+/// Holds: a small step back of the host's clock is not seen: "now" stands still until the host has caught up. A larger
+/// one is followed; nothing may depend on the order of two moments alone (the store's revisions have the order).
 #[derive(Debug, Clone)]
 pub struct Clock(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
-    System,
+    /// The latest moment that was given out.
+    System(Arc<AtomicI64>),
     Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
     /// The host's clock.
     #[must_use]
-    pub const fn system() -> Self {
-        Self(Source::System)
+    pub fn system() -> Self {
+        Self(Source::System(Arc::new(AtomicI64::new(i64::MIN))))
     }
 
     /// A clock that stands still until [`Clock::advance`] moves it.
@@ -81,10 +89,10 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Source::System => {
+            Source::System(latest) => {
                 #[allow(clippy::disallowed_methods, reason = "the one place that reads the host's clock")]
                 let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+                Timestamp(steady(latest, i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
             }
             Source::Manual(now) => Timestamp(now.load(Ordering::SeqCst)),
         }
@@ -98,6 +106,17 @@ impl Clock {
     }
 }
 
+/// The host's moment, or the latest one given out when that is a little ahead.
+fn steady(latest: &AtomicI64, host: i64) -> i64 {
+    let seen = latest.load(Ordering::SeqCst);
+    if seen > host && seen - host <= STEP_BACK_MAX_MILLIS {
+        return seen;
+    }
+    // Two threads may overtake each other by the time between their readings.
+    latest.store(host, Ordering::SeqCst);
+    host
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,6 +126,14 @@ mod tests {
         let at = Timestamp(1_795_382_240_123);
         assert_eq!(at.rfc3339(), "2026-11-22T21:17:20.123Z");
         assert_eq!(at.amz_date(), "20261122T211720Z");
+    }
+
+    #[test]
+    fn a_small_step_back_is_not_seen_and_a_large_one_is_followed() {
+        let latest = AtomicI64::new(i64::MIN);
+        let host = [1_000_000, 1_000_500, 999_000, 1_000_400, 1_000_501, 900_000, 900_001, 5_000_000];
+        let seen = host.map(|host| steady(&latest, host));
+        assert_eq!(seen, [1_000_000, 1_000_500, 1_000_500, 1_000_500, 1_000_501, 900_000, 900_001, 5_000_000]);
     }
 
     #[test]

@@ -69,7 +69,16 @@ impl Server {
         Self::start_with(Keys::Any, settings)
     }
 
+    /// Starts a server in a home that was prepared before.
+    pub(crate) fn start_in(prepare: impl FnOnce(&Path)) -> Self {
+        Self::prepared(Keys::Any, &[], prepare)
+    }
+
     fn start_with(keys: Keys, settings: &[&str]) -> Self {
+        Self::prepared(keys, settings, |_| {})
+    }
+
+    fn prepared(keys: Keys, settings: &[&str], prepare: impl FnOnce(&Path)) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         // SAFETY: geteuid has no preconditions and cannot fail.
         let root = unsafe { libc::geteuid() } == 0;
@@ -77,6 +86,7 @@ impl Server {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let node = format!("b{:x}{number}", std::process::id());
         let home = tempfile::Builder::new().prefix("cove-test-").tempdir_in("/var/tmp").unwrap();
+        prepare(home.path());
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         let child = spawn(&node, home.path(), port, keys, &settings);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 
+use cove_store::StoreError;
 use serde_json::{Map, Value};
 
 /// A service's own error enum.
@@ -18,6 +19,28 @@ pub trait ApiError: Error {
     /// Further members of the error's shape, such as ConflictException's `resourceIds`.
     fn details(&self) -> Map<String, Value> {
         Map::new()
+    }
+}
+
+/// What a client reads when the store did not take a change. Services answer it with a 5xx, which SDKs retry: that is
+/// right here, because the store writes again as soon as its disk does.
+pub(crate) fn of_store(error: &StoreError) -> String {
+    match error {
+        StoreError::ReadOnly(reason) => format!(
+            "The data directory of this server cannot be written ({reason}). Nothing was changed and running tasks go \
+             on. Make room or mend the disk; the server notices by itself."
+        ),
+        StoreError::Locked(_)
+        | StoreError::NetworkFileSystem { .. }
+        | StoreError::File { .. }
+        | StoreError::Database { .. }
+        | StoreError::Damaged { .. }
+        | StoreError::Decode { .. }
+        | StoreError::NewerSchema { .. }
+        | StoreError::Migrate { .. }
+        | StoreError::Thread(_)
+        | StoreError::Panicked(_)
+        | StoreError::Closed => "The request could not be carried out because the store failed.".to_owned(),
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) enum EcrError {
     EmptyUpload(String),
     #[error("The layers' digest is '{got}', not '{promised}'")]
     InvalidLayer { promised: String, got: String },
-    #[error("the registry could not keep or read its data; the server's log says more")]
+    #[error("{}", broken(.0))]
     Server(#[source] RegistryError),
 }
 
@@ -137,6 +137,14 @@ pub(super) fn of(tenant: &Tenant, repository: &str) -> impl Fn(RegistryError) ->
             | R::SizeInvalid { .. }) => EcrError::InvalidParameter(format!("Invalid parameter: {refused}")),
             broken @ (R::DiskFull | R::Io { .. } | R::Store(_)) => EcrError::Server(broken),
         }
+    }
+}
+
+fn broken(error: &RegistryError) -> String {
+    match error {
+        RegistryError::Store(error) => crate::aws::fault::of_store(error),
+        full @ RegistryError::DiskFull => full.to_string(),
+        _ => "the registry could not keep or read its data; the server's log says more".to_owned(),
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) enum EcsError {
     Conflict(Vec<String>),
     #[error("{0}")]
     UnsupportedFeature(String),
-    #[error("The request could not be carried out because the store failed.")]
+    #[error("{}", crate::aws::fault::of_store(.0))]
     Store(#[from] StoreError),
 }
 

@@ -15,7 +15,7 @@ pub(super) enum IamError {
     MalformedPolicyDocument(&'static str),
     #[error("{0}")]
     InvalidInput(&'static str),
-    #[error("The request could not be carried out because the store failed.")]
+    #[error("{}", crate::aws::fault::of_store(.0))]
     Store(#[from] StoreError),
 }
 

@@ -24,7 +24,7 @@ pub(crate) enum LogsError {
     BadToken,
     #[error("{0}")]
     TooManyTags(String),
-    #[error("The request could not be carried out because the store failed.")]
+    #[error("{}", crate::aws::fault::of_store(.0))]
     Store(#[from] StoreError),
     #[error("The log stream's files could not be used.")]
     Files(#[source] LogError),

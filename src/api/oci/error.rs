@@ -1,6 +1,7 @@
 //! Errors in OCI's form: `{"errors":[{"code","message","detail"}]}`.
 
 use cove_registry::RegistryError;
+use cove_store::StoreError;
 use hyper::StatusCode;
 use serde_json::{Value, json};
 
@@ -153,6 +154,10 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str, String, Valu
         }
         E::RepositoryExists { .. } | E::ImageExists { .. } => (StatusCode::CONFLICT, "DENIED", text, Value::Null),
         E::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "DENIED", text, Value::Null),
+        E::Store(read_only @ StoreError::ReadOnly(_)) => {
+            let message = crate::aws::fault::of_store(read_only);
+            (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, Value::Null)
+        }
         E::Io { .. } | E::Store(_) => {
             let message = "the registry could not keep or read its data; the server's log says more";
             (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", message.to_owned(), Value::Null)
