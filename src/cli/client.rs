@@ -136,6 +136,17 @@ impl Client {
         self.signed("POST", path, COVE, &headers, header.to_string().into_bytes()).await
     }
 
+    /// Gets one of Cove's own endpoints whose answer is too large to be collected.
+    pub(super) async fn download(&self, path: &str) -> Result<Response<Incoming>, CliError> {
+        let response = self.signed("GET", path, COVE, &[], Vec::new()).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = String::from_utf8_lossy(&self.collect(response).await?).into_owned();
+        Err(CliError::Status { what: path.to_owned(), status: status.as_u16(), body })
+    }
+
     async fn signed(
         &self,
         method: &str,

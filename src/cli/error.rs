@@ -35,6 +35,16 @@ pub(super) enum CliError {
         #[source]
         source: io::Error,
     },
+    #[error("cannot write {path}")]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Backup(#[from] cove_store::BackupError),
+    #[error(transparent)]
+    Store(#[from] cove_store::StoreError),
     #[error("no task `{0}`: `cove ps --all` lists them")]
     NoTask(String),
     #[error("`{0}` begins the ids of several tasks: give more of it")]

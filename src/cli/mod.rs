@@ -3,8 +3,10 @@
 //! In: arguments, and the same environment variables that the AWS CLI reads. Out: readable tables, or with `--json` the
 //! server's own JSON. Exit codes: 0; 1 failure with one line why; 64 bad usage.
 //!
-//! Deliberately absent: a second way into the server. What a verb can do, a client can do over HTTP.
+//! Deliberately absent: a second way into the server. What a verb can do, a client can do over HTTP. Only what cares for
+//! a data directory at rest (`backup` without a server, `restore`, `fsck`) opens the store, under the server's lock.
 
+mod backup;
 mod client;
 mod demo;
 mod demo_app;
@@ -13,10 +15,12 @@ mod down;
 mod env;
 mod error;
 mod exec;
+mod fsck;
 mod image;
 mod logs;
 mod ops;
 mod ps;
+mod restore;
 mod sign;
 mod table;
 mod tasks;
@@ -83,6 +87,12 @@ enum Verb {
     Image(image::ImageVerb),
     /// Stop every task and remove everything of the server from the kernel
     Down(down::DownArgs),
+    /// Write every record, the keys and, if wanted, the images to one file
+    Backup(backup::BackupArgs),
+    /// Make a data directory from a backup
+    Restore(restore::RestoreArgs),
+    /// Check a data directory that no server uses, and repair it
+    Fsck(fsck::FsckArgs),
     /// List the operations of every service: done, partial or missing
     Ops(ops::OpsArgs),
     /// Print a completion script for a shell
@@ -125,6 +135,9 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         }
         Verb::DemoApp(args) => demo_app::run(&args),
         Verb::Ops(args) => ops::run(&args),
+        Verb::Backup(args) => block_on(backup::run(&args, &target)),
+        Verb::Fsck(args) => fsck::run(&args, &target),
+        Verb::Restore(args) => restore::run(&args, &target),
         Verb::Doctor(args) => block_on(doctor::run(&args, &target)),
         Verb::Down(args) => block_on(down::run(&args, &target)),
         Verb::Demo(args) => block_on(demo::run(&args, &target)),

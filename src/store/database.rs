@@ -28,7 +28,7 @@ use crate::tx::Batch;
 const CACHE_BYTES: u64 = 16 << 20;
 /// sled's own background flush; acknowledgements do not wait for it.
 const FLUSH_EVERY_MS: u64 = 500;
-const EVENTS_TREE: &str = "events";
+pub(crate) const EVENTS_TREE: &str = "events";
 /// Written and removed in sled's default tree, which holds nothing else.
 const PROBE_KEY: &str = "probe";
 /// As large as a record may be.
@@ -286,7 +286,7 @@ fn encode(batch: &mut Batch) -> Result<Vec<Write>, StoreError> {
     Ok(writes)
 }
 
-fn decode_event(value: &[u8]) -> Result<Event, StoreError> {
+pub(crate) fn decode_event(value: &[u8]) -> Result<Event, StoreError> {
     serde_json::from_slice(value).map_err(|error| undecodable(EVENTS_TREE, "", error))
 }
 
@@ -294,7 +294,7 @@ fn revision_of(key: &[u8]) -> u64 {
     key.try_into().map_or(0, u64::from_be_bytes)
 }
 
-fn read_failed(source: sled::Error) -> StoreError {
+pub(crate) fn read_failed(source: sled::Error) -> StoreError {
     StoreError::Database { what: "read", source }
 }
 

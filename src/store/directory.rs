@@ -14,6 +14,10 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use crate::error::StoreError;
 use crate::filesystem;
 
+/// Stands in a data directory from the first write of a restore to its last.
+pub(crate) const RESTORE_UNFINISHED: &str = "restore-unfinished";
+/// The store's own lock.
+pub(crate) const LOCK_FILE: &str = "lock";
 /// A process that is being spawned has copies of our descriptors, and with them our locks, until it runs its program.
 /// So a lock that was just given back may seem taken for a moment.
 pub(crate) const LOCK_PATIENCE: Duration = Duration::from_millis(250);
@@ -28,15 +32,29 @@ pub(crate) struct Lock {
 /// Makes what is missing and takes the lock. The names are made durable by [`sync_names`], before the first commit is
 /// acknowledged: opening does not wait for it.
 pub(crate) fn prepare(data: &DataDir) -> Result<Lock, StoreError> {
+    let lock = claim(data)?;
+    if data.root().join(RESTORE_UNFINISHED).exists() {
+        return Err(StoreError::RestoreUnfinished(data.root().to_owned()));
+    }
+    make_inside(data)?;
+    Ok(lock)
+}
+
+/// Makes the directory and takes its lock, whatever is in it.
+pub(crate) fn claim(data: &DataDir) -> Result<Lock, StoreError> {
     make(data.root())?;
     filesystem::check(data.root())?;
-    let lock = lock(data.root())?;
+    lock(data.root())
+}
+
+/// Makes the directories of database and documents.
+pub(crate) fn make_inside(data: &DataDir) -> Result<(), StoreError> {
     for path in [data.database(), data.documents()] {
         if make(&path)? {
             filesystem::avoid_copy_on_write(&path);
         }
     }
-    Ok(lock)
+    Ok(())
 }
 
 /// Whether the directory is new.
@@ -72,7 +90,7 @@ fn parent(path: &Path) -> Option<&Path> {
 }
 
 fn lock(root: &Path) -> Result<Lock, StoreError> {
-    let path = root.join("lock");
+    let path = root.join(LOCK_FILE);
     let opened = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let mut file = opened.map_err(StoreError::file("open", &path))?;
     let deadline = Instant::now() + LOCK_PATIENCE;

@@ -25,7 +25,13 @@ pub enum StoreError {
     },
     #[error("the database in `{path}` is damaged ({why}): restore a backup with `cove restore`")]
     Damaged { path: PathBuf, why: String },
-    #[error("tree `{tree}` holds record `{key}` that this version cannot read")]
+    #[error(
+        "the database in `{0}` is empty, yet there are blobs or logs: restore a backup, or move the directory away"
+    )]
+    Lost(PathBuf),
+    #[error("`{0}` holds a restore that did not finish: run `cove restore` again, or remove the directory")]
+    RestoreUnfinished(PathBuf),
+    #[error("tree `{tree}` holds record `{key}` that this version cannot read; `cove fsck` says more")]
     Decode {
         tree: &'static str,
         key: String,

@@ -14,12 +14,15 @@
 //! Why one writer: sled's concurrent flushes hang, and one `fdatasync` for many commands is what makes it fast.
 //! Absent on purpose: queries by anything but the key; callers filter in memory, which takes microseconds.
 
+mod backup;
+mod blob;
 mod database;
 mod directory;
 mod document;
 mod error;
 mod event;
 mod filesystem;
+mod fsck;
 mod key;
 pub mod keys;
 mod migration;
@@ -35,8 +38,10 @@ mod survival;
 #[cfg(test)]
 mod tests;
 
+pub use backup::{Backup, BackupError, Images, Restored, Written, restore, verify};
 pub use error::StoreError;
 pub use event::{Change, Event};
+pub use fsck::{Finding, Mode, Remedy, Report, fsck};
 pub use key::{Key, Prefix};
 pub use record::Record;
 pub use store::{Store, StoreHealth, StoreOptions};

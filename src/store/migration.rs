@@ -18,7 +18,8 @@ use crate::directory::{LOCK_PATIENCE, LOCK_POLL};
 use crate::document::{Documents, RECORD_MAX_BYTES, digest_of};
 use crate::error::StoreError;
 
-const SCHEMA_KEY: &str = "schema";
+/// Where the number stands.
+pub(crate) const SCHEMA_KEY: &str = "schema";
 
 /// One step.
 pub(crate) struct Migration {
@@ -112,11 +113,17 @@ impl Records<'_> {
     }
 }
 
+/// The schema that this version writes.
+pub(crate) fn newest() -> u32 {
+    MIGRATIONS.last().map_or(1, |step| step.number)
+}
+
 /// Opens sled and brings its data to the newest schema of `steps`. The caller syncs the file before it trusts it.
 pub(crate) fn open(data: &DataDir, config: &sled::Config, steps: &[Migration]) -> Result<sled::Db, StoreError> {
     let newest = steps.last().map_or(1, |step| step.number);
     let db = open_sled(config)?;
     let found = match schema(&db)? {
+        None if was_used(data) => return Err(StoreError::Lost(data.root().to_owned())),
         // New, or cut off by a crash before anything was stored.
         None => {
             db.insert(SCHEMA_KEY, newest.to_string().as_bytes()).map_err(StoreError::database("write to"))?;
@@ -146,7 +153,7 @@ pub(crate) fn open(data: &DataDir, config: &sled::Config, steps: &[Migration]) -
 }
 
 /// Opens sled, whose own lock may seem taken for a moment ([`LOCK_PATIENCE`]). Other servers are kept out before this.
-fn open_sled(config: &sled::Config) -> Result<sled::Db, StoreError> {
+pub(crate) fn open_sled(config: &sled::Config) -> Result<sled::Db, StoreError> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
         match config.open() {
@@ -160,7 +167,14 @@ fn open_sled(config: &sled::Config) -> Result<sled::Db, StoreError> {
     }
 }
 
-fn schema(db: &sled::Db) -> Result<Option<u32>, StoreError> {
+/// Whether records must have been acknowledged in this directory: blobs and logs come after a record each. Then an empty
+/// database is one that was lost, and going on with it would sweep away the rest.
+pub(crate) fn was_used(data: &DataDir) -> bool {
+    let any = |path: PathBuf| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+    any(data.blobs().join("sha256")) || any(data.blobs().join("sha512")) || any(data.logs())
+}
+
+pub(crate) fn schema(db: &sled::Db) -> Result<Option<u32>, StoreError> {
     let Some(value) = db.get(SCHEMA_KEY).map_err(StoreError::database("read"))? else { return Ok(None) };
     let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
     number.map(Some).ok_or_else(|| StoreError::Decode {

@@ -2,6 +2,7 @@
 //! digest of a file instead of `"data"` when the record is large.
 
 use std::any::Any;
+use std::io;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -51,9 +52,19 @@ pub(crate) trait AnyTable: Any + Send + Sync {
     fn load(&mut self, key: &str, envelope: &[u8]) -> Result<Header, serde_json::Error>;
     /// Adds a record from its document.
     fn load_document(&mut self, key: &str, json: &[u8]) -> Result<(), serde_json::Error>;
+    /// Whether a record that was loaded under this key is where it belongs; true for one that is not there.
+    fn has_own_key(&self, key: &str) -> bool;
+    fn forget(&mut self, key: &str);
+    /// The same records; they are shared, not copied.
+    fn snapshot(&self) -> Box<dyn AnyTable>;
+    /// Hands out every record's key and JSON, in key order, until `out` fails.
+    fn export(&self, out: &mut Exported<'_>) -> io::Result<()>;
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
 }
+
+/// Takes the key and the JSON of one record.
+pub(crate) type Exported<'a> = dyn FnMut(&Key, &[u8]) -> io::Result<()> + 'a;
 
 /// Takes key, revision and the record's JSON; `None` where it was deleted.
 pub(crate) type Encoded<'a> = dyn FnMut(&Key, u64, Option<Vec<u8>>) + 'a;
@@ -81,6 +92,22 @@ impl<K: Record> AnyTable for Table<K> {
     fn load_document(&mut self, key: &str, json: &[u8]) -> Result<(), serde_json::Error> {
         self.rows.insert(Key::from_stored(key), Arc::new(serde_json::from_slice(json)?));
         Ok(())
+    }
+
+    fn has_own_key(&self, key: &str) -> bool {
+        self.rows.get(key).is_none_or(|record| record.key().as_str() == key)
+    }
+
+    fn forget(&mut self, key: &str) {
+        self.rows.remove(key);
+    }
+
+    fn snapshot(&self) -> Box<dyn AnyTable> {
+        Box::new(Self { rows: self.rows.clone() })
+    }
+
+    fn export(&self, out: &mut Exported<'_>) -> io::Result<()> {
+        self.rows.iter().try_for_each(|(key, record)| out(key, &serde_json::to_vec(&**record)?))
     }
 
     fn as_any(&self) -> &dyn Any {

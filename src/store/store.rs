@@ -6,6 +6,7 @@ use cove_base::Clock;
 use cove_base::paths::DataDir;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::backup::{Backup, Images};
 use crate::database::{Database, Durability};
 use crate::directory;
 use crate::error::StoreError;
@@ -25,6 +26,7 @@ pub struct Store {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Message>,
     data: Arc<DataDir>,
+    clock: Clock,
 }
 
 /// What may be chosen when a store is opened.
@@ -60,10 +62,10 @@ impl Store {
         })?;
         let shared = Arc::new(Shared::new(view));
         let (queue, receiver) = mpsc::channel(QUEUE_MAX);
-        let writer = Writer::new(data.clone(), clock, options.durability, Arc::clone(&shared), database, lock);
+        let writer = Writer::new(data.clone(), clock.clone(), options.durability, Arc::clone(&shared), database, lock);
         let thread = std::thread::Builder::new().name("store".into());
         thread.spawn(move || writer.run(receiver)).map_err(StoreError::Thread)?;
-        Ok(Self { shared, queue, data: Arc::new(data.clone()) })
+        Ok(Self { shared, queue, data: Arc::new(data.clone()), clock })
     }
 
     /// The data directory that this store lies in, for what is kept beside it (logs, blobs).
@@ -126,6 +128,12 @@ impl Store {
         let sent = self.queue.send(Message::Events { after, limit, reply }).await;
         sent.map_err(|_| StoreError::Closed)?;
         answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Everything as it is now, to be written out as a backup at leisure.
+    #[must_use]
+    pub fn backup(&self, images: Images) -> Backup {
+        Backup::new(Arc::clone(&self.data), self.read(View::snapshot), self.clock.now(), images)
     }
 
     /// Whether it takes writes.

@@ -71,6 +71,15 @@ impl View {
         self.revision = revision;
     }
 
+    /// The same state; later publishing does not change it.
+    pub(crate) fn snapshot(&self) -> Self {
+        Self { tables: self.tables.iter().map(|table| table.snapshot()).collect(), revision: self.revision }
+    }
+
+    pub(crate) fn erased(&self, number: usize) -> &dyn AnyTable {
+        &*self.tables[number]
+    }
+
     pub(crate) fn erased_mut(&mut self, number: usize) -> &mut dyn AnyTable {
         &mut *self.tables[number]
     }

@@ -20,7 +20,7 @@ pub(crate) fn tag(repository: &str, name: &str, digest: &str) -> ImageTag {
     ImageTag { tenant: tenant(), repository: repository.into(), tag: name.into(), digest: digest.into() }
 }
 
-fn role(name: &str, policy: &str) -> Role {
+pub(crate) fn role(name: &str, policy: &str) -> Role {
     Role {
         account: tenant().account,
         name: name.into(),

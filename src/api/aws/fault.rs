@@ -35,6 +35,8 @@ pub(crate) fn of_store(error: &StoreError) -> String {
         | StoreError::File { .. }
         | StoreError::Database { .. }
         | StoreError::Damaged { .. }
+        | StoreError::RestoreUnfinished(_)
+        | StoreError::Lost(_)
         | StoreError::Decode { .. }
         | StoreError::NewerSchema { .. }
         | StoreError::Migrate { .. }

@@ -6,14 +6,18 @@
 //! | `POST exec` | upgrade to `cove-exec`: a command in a running container (see [`exec`]) |
 //! | `POST down` | stop every task, remove everything of the node from the kernel, end the server |
 //! | `POST images/builtin` | the image that the binary carries, in a repository of the caller |
+//! | `GET backup` | every record and the keys as one archive |
+//! | `GET backup/images` | the same with the registry's blobs |
 //! | `GET doctor` | what the server finds wrong with this host |
 //!
 //! Holds: only the node's owner gets here: the root key, or anybody with `--dev`; never a task, whatever it signs with.
 
+mod backup;
 mod exec;
 mod info;
 mod port;
 
+use cove_store::Images;
 use hyper::Method;
 use hyper::header::CONTENT_TYPE;
 use serde_json::{Value, json};
@@ -38,6 +42,8 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
     match (request.method(), path.as_str()) {
         (&Method::GET, "info") => info::answer(&cx, port.as_ref()).await,
         (&Method::POST, "exec") => exec::answer(&cx, port, request).await,
+        (&Method::GET, "backup") => backup::answer(&cx, Images::Without),
+        (&Method::GET, "backup/images") => backup::answer(&cx, Images::With),
         (&Method::POST, "down") => match port.down().await {
             Ok(tasks) => good(&json!({"tasks": tasks})),
             Err(why) => problem(500, "Leftovers", &why),

@@ -1,0 +1,65 @@
+//! `cove fsck`: checks a data directory that no server uses, and repairs it on request.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use cove_base::Clock;
+use cove_base::paths::DataDir;
+use cove_store::{Finding, Mode, Remedy, Report, fsck};
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use super::{Target, say};
+
+#[derive(Debug, Args)]
+pub(super) struct FsckArgs {
+    /// Repair what can be repaired; what is taken out goes to `set-aside/` in the data directory
+    #[arg(long)]
+    repair: bool,
+    /// The findings as one JSON document
+    #[arg(long)]
+    json: bool,
+}
+
+/// Fails while something is wrong.
+pub(super) fn run(args: &FsckArgs, target: &Target) -> Result<ExitCode, CliError> {
+    let mode = if args.repair { Mode::Repair } else { Mode::Look };
+    let report = fsck(&DataDir::new(&target.data_dir), mode, Clock::system().now())?;
+    if args.json {
+        say(&as_json(&report).to_string());
+    } else {
+        print(&report);
+    }
+    Ok(if report.is_bad() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn print(report: &Report) {
+    for finding in &report.findings {
+        say(&format!("{}: {}", finding.code, finding.text));
+        say(&match finding.remedy {
+            Remedy::Possible(what) => format!("    --repair would {what}"),
+            Remedy::Done(what) => format!("    repaired: {what}"),
+            Remedy::Person(how) => format!("    not to be repaired here: {how}"),
+        });
+    }
+    let Report { records, documents, blobs, findings } = report;
+    let found = if findings.is_empty() { "nothing wrong".to_owned() } else { format!("{} findings", findings.len()) };
+    say(&format!("{records} records, {documents} documents, {blobs} blobs: {found}"));
+}
+
+fn as_json(report: &Report) -> Value {
+    let list = |finding: &Finding| {
+        let (state, remedy) = match finding.remedy {
+            Remedy::Possible(what) => ("repairable", what),
+            Remedy::Done(what) => ("repaired", what),
+            Remedy::Person(how) => ("unrepairable", how),
+        };
+        json!({"code": finding.code, "text": finding.text, "state": state, "remedy": remedy})
+    };
+    json!({
+        "records": report.records,
+        "documents": report.documents,
+        "blobs": report.blobs,
+        "findings": report.findings.iter().map(list).collect::<Vec<_>>(),
+    })
+}
