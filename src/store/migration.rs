@@ -14,7 +14,7 @@ use cove_base::paths::DataDir;
 use serde_json::{Value, json};
 use sled::transaction::{ConflictableTransactionError, TransactionError, Transactional};
 
-use crate::directory::{LOCK_PATIENCE, LOCK_POLL};
+use crate::directory::{LOCK_PATIENCE, LOCK_POLL, settle};
 use crate::document::{Documents, RECORD_MAX_BYTES, digest_of};
 use crate::error::StoreError;
 
@@ -118,7 +118,7 @@ pub(crate) fn newest() -> u32 {
     MIGRATIONS.last().map_or(1, |step| step.number)
 }
 
-/// Opens sled and brings its data to the newest schema of `steps`. The caller syncs the file before it trusts it.
+/// Opens sled and brings its data to the newest schema of `steps`; what was changed is durable.
 pub(crate) fn open(data: &DataDir, config: &sled::Config, steps: &[Migration]) -> Result<sled::Db, StoreError> {
     let newest = steps.last().map_or(1, |step| step.number);
     let db = open_sled(config)?;
@@ -149,6 +149,8 @@ pub(crate) fn open(data: &DataDir, config: &sled::Config, steps: &[Migration]) -
         let run = (step.run)(&mut records).and_then(|()| records.commit(step.number));
         run.map_err(|source| StoreError::Migrate { number: step.number, name: step.name, copy: copy.clone(), source })?;
     }
+    // Documents that only the old records named are swept next: the new ones must be on the disk by then.
+    settle(&data.database())?;
     Ok(db)
 }
 
@@ -222,6 +224,7 @@ fn copy_directory(from: &Path, to: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::database::sled_config;
+    use crate::schema::KINDS;
 
     fn put(db: &sled::Db, tree: &str, key: &str, value: &Value) {
         db.open_tree(tree).unwrap().insert(key, serde_json::to_vec(value).unwrap()).unwrap();
@@ -255,6 +258,63 @@ mod tests {
             },
         },
     ];
+
+    /// What a server of schema 1 left when it was killed with a task running; `tests/blackbox/care.rs` made it. One for
+    /// each schema stays here, so that every step is tried on real data.
+    const SCHEMA_1: &[u8] = include_bytes!("old/schema-1.tar.gz");
+    /// How many records it has.
+    const SCHEMA_1_RECORDS: &[(&str, usize)] = &[
+        ("clusters", 2),
+        ("task_families", 3),
+        ("task_definitions", 3),
+        ("tasks", 2),
+        ("client_tokens", 1),
+        ("container_instances", 1),
+        ("account_settings", 1),
+        ("tenants", 1),
+        ("vpcs", 1),
+        ("subnets", 3),
+        ("security_groups", 1),
+        ("roles", 3),
+        ("log_groups", 1),
+        ("log_streams", 1),
+        ("repositories", 1),
+        ("images", 1),
+        ("image_tags", 1),
+        ("blob_links", 2),
+        ("uploads", 1),
+    ];
+
+    #[tokio::test]
+    async fn a_store_of_schema_1_is_opened_and_a_newer_one_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDir::new(directory.path());
+        tar::Archive::new(flate2::read::GzDecoder::new(SCHEMA_1)).unpack(data.root()).unwrap();
+        let store = crate::tests::open(&data).unwrap();
+        store.close().await;
+        let counts = |db: &sled::Db| {
+            KINDS
+                .iter()
+                .map(|kind| (kind.tree, db.open_tree(kind.tree).unwrap().len()))
+                .filter(|(_, count)| *count > 0)
+                .collect::<Vec<_>>()
+        };
+        // A step over all of it, as the next schema may have one.
+        let every_record = Migration {
+            number: newest() + 1,
+            name: "every record",
+            run: |records| {
+                KINDS.iter().try_for_each(|kind| records.rewrite(kind.tree, kind.version, |data| Ok(Some(data))))
+            },
+        };
+        let db = open(&data, &sled_config(&data.database()), &[every_record]).unwrap();
+        assert_eq!(counts(&db), SCHEMA_1_RECORDS);
+        drop(db);
+        let copy = data.root().join(format!("before-schema-{}-from-{}/db", newest() + 1, newest()));
+        assert_eq!(counts(&open_sled(&sled_config(&copy)).unwrap()), SCHEMA_1_RECORDS);
+        let refused = crate::tests::open(&data).err().unwrap();
+        assert!(matches!(refused, StoreError::NewerSchema { .. }), "{refused}");
+    }
 
     #[test]
     fn an_old_record_is_brought_through_every_step_and_a_copy_stays() {

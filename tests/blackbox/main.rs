@@ -6,6 +6,7 @@
 mod server;
 mod sign;
 
+mod care;
 mod disk;
 mod ecr;
 mod ecs;

@@ -100,6 +100,14 @@ impl Server {
         self.child = spawn(&self.node, self.home.path(), self.port, self.keys, &self.settings);
     }
 
+    /// SIGKILL, some work on the data directory, then a new start on what it left.
+    pub(crate) fn while_stopped(&mut self, work: impl FnOnce(&Path)) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        work(&self.home.path().join("data"));
+        self.child = spawn(&self.node, self.home.path(), self.port, self.keys);
+    }
+
     /// A directory of the test, beside the server's own.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
