@@ -285,7 +285,8 @@ mod tests {
         let mut task = task();
         let Phase::Exited(mut record) = exited("app", 0, false).phase else { unreachable!("made above") };
         (record.started_at, record.stopped_at) = (Some(Timestamp(1000)), Timestamp(20));
-        let state = protocol::ContainerState { name: "app".into(), attempt: 0, phase: Phase::Exited(record) };
+        let state =
+            protocol::ContainerState { name: "app".into(), attempt: 0, phase: Phase::Exited(record), recording: false };
         containers(&mut task, &said([state]), Timestamp(21));
         stopped(&mut task, Timestamp(22));
         assert_eq!(task.containers[0].seen.stopped_at, Some(Timestamp(1000)));

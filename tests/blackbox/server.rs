@@ -105,7 +105,7 @@ impl Server {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         work(&self.home.path().join("data"));
-        self.child = spawn(&self.node, self.home.path(), self.port, self.keys);
+        self.child = spawn(&self.node, self.home.path(), self.port, self.keys, &self.settings);
     }
 
     /// A directory of the test, beside the server's own.
