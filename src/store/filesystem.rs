@@ -27,10 +27,15 @@ const NO_COPY_ON_WRITE: libc::c_long = 0x0080_0000;
 /// Refuses network file systems.
 pub(crate) fn check(path: &Path) -> Result<(), StoreError> {
     let kind = kind_of(path).map_err(StoreError::file("look at the file system of", path))?;
-    match NETWORK.iter().find(|(magic, _)| *magic == kind) {
-        Some((_, name)) => Err(StoreError::NetworkFileSystem { path: path.to_owned(), kind: name }),
+    match network(kind) {
+        Some(kind) => Err(StoreError::NetworkFileSystem { path: path.to_owned(), kind }),
         None => Ok(()),
     }
+}
+
+/// The name of a network file system; `None` for the others, FUSE included: most of it is local.
+fn network(kind: i64) -> Option<&'static str> {
+    NETWORK.iter().find(|(magic, _)| *magic == kind).map(|(_, name)| *name)
 }
 
 /// On btrfs, makes files that will be made in this empty directory be overwritten in place: a database that is written
@@ -72,6 +77,13 @@ mod tests {
         check(Path::new("/tmp")).unwrap();
         check(Path::new("/proc")).unwrap();
         assert!(check(Path::new("/no/such/place")).is_err());
+    }
+
+    #[test]
+    fn network_file_systems_are_known_by_the_kernels_numbers() {
+        // From linux/magic.h: NFS, CIFS, 9p; then ext4, tmpfs, btrfs, xfs, overlayfs.
+        assert_eq!([0x6969, 0xff53_4d42, 0x0102_1997].map(network), [Some("NFS"), Some("CIFS"), Some("9p")]);
+        assert_eq!([0xef53, 0x0102_1994, 0x9123_683e, 0x5846_5342, 0x794c_7630].map(network), [None; 5]);
     }
 
     #[test]
