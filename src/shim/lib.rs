@@ -9,6 +9,7 @@
 pub mod binary;
 pub mod client;
 mod frame;
+pub mod host_port;
 mod init;
 pub mod journal;
 pub mod protocol;

@@ -6,6 +6,7 @@
 //! durable and the container's first instruction the driver waits for no other disk write.
 
 mod connect;
+mod dynamic_ports;
 mod prepare;
 mod release;
 

@@ -54,6 +54,8 @@ impl Driver {
     async fn prepared(&mut self, task: &Arc<Task>) -> Result<(), Trouble> {
         let definition = self.definition(task)?;
         check_log_streams(&self.deps, task, &definition)?;
+        let exchanged = self.exchange_taken_ports(task, &definition).await;
+        let task = &exchanged.map_err(|error| whole(format!("ResourceInitializationError: {error}")))?;
         crash::at(Point::TaskPreparing);
         let network = self.begin_attach(task)?;
         self.pull.started_at = Some(self.deps.clock.now());

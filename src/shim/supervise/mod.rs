@@ -12,7 +12,6 @@ mod connection;
 mod container;
 mod holder;
 mod place;
-mod ports;
 mod pump;
 mod recording;
 mod task;
@@ -39,8 +38,8 @@ pub(crate) enum SuperviseError {
     Spec(#[source] serde_json::Error),
     #[error("the spec is of version {0}, which this build does not speak")]
     Version(u32),
-    #[error("host port {port}/{protocol} is taken")]
-    Port { port: u16, protocol: &'static str, source: std::io::Error },
+    #[error(transparent)]
+    Port(#[from] crate::host_port::PortError),
     #[error("control group")]
     Cgroup(#[from] CgroupError),
     #[error("cannot encode an event")]

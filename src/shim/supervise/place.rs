@@ -14,8 +14,9 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use super::task::{Shared, Task};
-use super::{SuperviseError, holder, ports};
+use super::{SuperviseError, holder};
 use crate::client::{SOCKET_FILE, SPEC_FILE};
+use crate::host_port;
 use crate::protocol::{TaskSpec, VERSION};
 
 /// A spec above this size is not ours.
@@ -35,7 +36,7 @@ pub(super) fn prepare(directory: &Path) -> Result<Task, SuperviseError> {
     let layout = Layout::detect()?;
     leave_mounts(&spec, &program, &layout)?;
     crash::at(Point::ShimUnmounted);
-    let held = ports::hold(&spec.held_ports)?;
+    let held = host_port::hold(&spec.held_ports)?;
     let group = Group::new(Layout::detect()?, &spec.cgroup)?;
     group.create()?;
     group.limit(&spec.limits)?;

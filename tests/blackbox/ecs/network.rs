@@ -219,3 +219,30 @@ fn what_reaches_the_host_is_not_run_for_unknown_callers_inside_a_task() {
     assert_eq!(started["taskArns"], json!([]));
     assert!(server.ecs("RunTask", &json!({"taskDefinition": "strong"})).is_ok(), "from outside it runs");
 }
+
+/// Half of the range for dynamic ports belongs to other programs, as on a busy host.
+#[test]
+fn a_dynamic_port_is_one_that_no_other_program_of_the_host_has() {
+    let server = Server::start();
+    let image = server.busybox();
+    let mut occupied = Vec::new();
+    // As many as may be open at once.
+    for port in (32_768..61_000_u16).step_by(2) {
+        match std::net::TcpListener::bind(("127.0.0.1", port)) {
+            Ok(listener) => occupied.push(listener),
+            Err(error) if error.raw_os_error() == Some(24) => break,
+            Err(_) => {}
+        }
+    }
+    let container = json!({"image": image, "command": ["sh", "-c", WAITING], "memory": 8,
+        "portMappings": (1..=10).map(|port| json!({"containerPort": port})).collect::<Vec<_>>()});
+    let arn = server.run_task("crowded", container);
+    let task = server.wait_task(&arn, "RUNNING");
+    let ports: Vec<u16> = occupied.iter().map(|one| one.local_addr().unwrap().port()).collect();
+    let bindings = task["containers"][0]["networkBindings"].as_array().unwrap();
+    assert_eq!(bindings.len(), 10);
+    for binding in bindings {
+        let port = u16::try_from(binding["hostPort"].as_u64().unwrap()).unwrap();
+        assert!(!ports.contains(&port), "{port}");
+    }
+}
