@@ -2,8 +2,8 @@
 //!
 //! In: a host, a repository, a tag or digest. Out: manifests as bytes and blobs as files, every digest checked.
 //!
-//! Holds: no name is looked up but through hickory; nothing goes over plain HTTP but to hosts that the operator named
-//! and to loopback; credentials never follow a redirect to another host.
+//! Holds: no name is looked up but through hickory; nothing goes over plain HTTP or to an unknown certificate but to
+//! hosts that the operator named and to loopback; credentials never follow a redirect to another host.
 
 mod challenge;
 mod docker_config;
