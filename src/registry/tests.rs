@@ -109,7 +109,7 @@ async fn a_stream_that_breaks_is_kept_and_a_wrong_digest_ends_the_upload() {
     let mut cut = Frames(frames.into_iter());
     let broken = registry.append(tenant, "app", &id, None, &mut cut).await;
     assert!(matches!(broken, Err(RegistryError::BodyCut)), "{broken:?}");
-    assert_eq!(registry.append(tenant, "app", &id, None, &mut body(b"def")).await.ok(), Some(3));
+    assert_eq!(registry.append(tenant, "app", &id, None, &mut body(b"def")).await.ok(), Some(6));
     let wrong = registry.finish(tenant, "app", &id, None, &mut body(b""), &Digest::of(b"other")).await;
     assert!(matches!(wrong, Err(RegistryError::DigestMismatch { .. })), "{wrong:?}");
     assert!(matches!(registry.upload_offset(tenant, "app", &id).await, Err(RegistryError::UploadUnknown(_))));

@@ -114,45 +114,60 @@ where
     let mut poured = 0;
     let mut received = next_batch(body).await;
     loop {
-        let batch = match received {
-            Ok(batch) if batch.is_empty() => return (carrier, Ok(poured)),
-            Ok(batch) => batch,
-            Err(error) => return (carrier, Err(PourError::Body(error))),
-        };
-        poured += batch.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        let Batch { frames, end } = received;
+        poured += frames.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
         if poured > limit {
             return (carrier, Err(PourError::TooLong));
         }
         let write = blocking(move || {
-            let written = carrier.as_mut().write(&batch);
+            let written = carrier.as_mut().write(&frames);
             (carrier, written)
         });
-        let ((back, written), next) = tokio::join!(write, next_batch(body));
+        // After its end a body is not asked again.
+        let next = async { if end.is_none() { Some(next_batch(body).await) } else { None } };
+        let ((back, written), next) = tokio::join!(write, next);
         carrier = back;
-        received = next;
         if let Err(error) = written {
             return (carrier, Err(PourError::File(error)));
         }
         told(poured);
+        match (next, end) {
+            (Some(next), _) => received = next,
+            (None, Some(Err(error))) => return (carrier, Err(PourError::Body(error))),
+            (None, _) => return (carrier, Ok(poured)),
+        }
     }
 }
 
-async fn next_batch<B>(body: &mut B) -> Result<Vec<Bytes>, String>
+/// Some frames of a body, and how it ended if it did: what came before it broke counts.
+struct Batch {
+    frames: Vec<Bytes>,
+    end: Option<Result<(), String>>,
+}
+
+async fn next_batch<B>(body: &mut B) -> Batch
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: std::fmt::Display,
 {
-    let (mut batch, mut size) = (Vec::new(), 0);
-    while size < BATCH_BYTES && batch.len() < BATCH_FRAMES {
-        let Some(frame) = body.frame().await else { break };
-        // Trailers end the body and say nothing to us.
-        let Ok(bytes) = frame.map_err(|error| error.to_string())?.into_data() else { break };
-        if !bytes.is_empty() {
-            size += bytes.len();
-            batch.push(bytes);
+    let (mut frames, mut size) = (Vec::new(), 0);
+    while size < BATCH_BYTES && frames.len() < BATCH_FRAMES {
+        let frame = match body.frame().await {
+            Some(Ok(frame)) => frame,
+            Some(Err(error)) => return Batch { frames, end: Some(Err(error.to_string())) },
+            None => return Batch { frames, end: Some(Ok(())) },
+        };
+        match frame.into_data() {
+            Ok(bytes) if bytes.is_empty() => {}
+            Ok(bytes) => {
+                size += bytes.len();
+                frames.push(bytes);
+            }
+            // Trailers end the body and say nothing to us.
+            Err(_) => return Batch { frames, end: Some(Ok(())) },
         }
     }
-    Ok(batch)
+    Batch { frames, end: None }
 }
 
 impl AsMut<Self> for Writer {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cove_model::image::DOCKER_HUB;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, RANGE, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -20,7 +20,7 @@ use super::challenge::{self, Challenge};
 use super::http::{Http, HttpError};
 use super::{Credentials, PullError, docker_config};
 use crate::blobs::BlobFiles;
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 use crate::manifest::{MANIFEST_MAX_BYTES, MEDIA_TYPES};
 use crate::registry::{RegistryConfig, blocking};
 use crate::writer::{PourError, Writer, pour};
@@ -28,9 +28,15 @@ use crate::writer::{PourError, Writer, pour};
 /// Blobs fetched at once by the whole server; Docker takes three per pull.
 const DOWNLOADS_MAX: usize = 8;
 /// Tries per blob; each goes on where the last one stopped.
-const TRIES_MAX: u32 = 6;
+const BLOB_TRIES_MAX: u32 = 6;
+/// Tries per manifest: a task that cannot start should say so soon.
+const MANIFEST_TRIES_MAX: u32 = 3;
+/// Downloads of a blob that turned out to be wrong: a mirror may be, the registry itself gets one more chance.
+const WRONG_MAX: u32 = 2;
 /// Pause before the second try; doubles each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause that a registry may ask for with `Retry-After`; who wants more has refused.
+const ASKED_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A registry that sends nothing for this long is asked again.
 const IDLE_LIMIT: Duration = Duration::from_secs(60);
 /// Token replies are a few kilobytes.
@@ -65,21 +71,44 @@ pub(crate) struct Puller {
 /// Host, repository, user: a token is good for these alone.
 type TokenKey = (String, String, Option<String>);
 
+/// Whom to ask.
+#[derive(Debug, Clone, Copy)]
+enum Ask {
+    MirrorsFirst,
+    /// A mirror gave what is wrong.
+    Origin,
+}
+
+/// How the download of a blob ended early.
+enum Failed {
+    /// The connection broke: what came before is good.
+    InTheMiddle(PullError),
+    ForGood(PullError),
+}
+
 impl Puller {
     pub(crate) fn new(config: Arc<RegistryConfig>) -> Self {
         let http = Http::new(config.extra_ca.clone(), config.insecure_hosts.clone());
         Self { http, config, tokens: Mutex::default(), slots: Semaphore::new(DOWNLOADS_MAX) }
     }
 
-    /// Fetches a manifest by tag or digest.
+    /// Fetches a manifest by tag or digest. One that is not what its digest says is asked for again past the mirrors.
     pub(crate) async fn manifest(&self, source: &Source, reference: &str) -> Result<RemoteManifest, PullError> {
+        match self.manifest_from(Ask::MirrorsFirst, source, reference).await {
+            Err(PullError::DigestMismatch { .. }) => self.manifest_from(Ask::Origin, source, reference).await,
+            done => done,
+        }
+    }
+
+    async fn manifest_from(&self, ask: Ask, source: &Source, reference: &str) -> Result<RemoteManifest, PullError> {
         let path = format!("manifests/{reference}");
         let name = shown(source, reference);
-        let response = self.retried(source, &path, &[(ACCEPT.as_str(), MEDIA_TYPES.join(", "))]).await?;
+        let accept = [(ACCEPT.as_str(), MEDIA_TYPES.join(", "))];
+        let response = self.retried(ask, source, &path, &accept, MANIFEST_TRIES_MAX).await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Err(PullError::ManifestUnknown { reference: name });
         }
-        let url = self.url(&source.host, source, &path);
+        let url = self.url(&source.host, source, &path).await;
         let response = success(response, source, &url)?;
         let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = Limited::new(response.into_body(), MANIFEST_MAX_BYTES).collect();
@@ -132,98 +161,125 @@ impl Puller {
     ) -> Result<Writer, PullError> {
         let algorithm = digest.algorithm();
         let mut writer = Writer::create(path, algorithm).map_err(|error| PullError::keep(&error))?;
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut wrong) = (FIRST_PAUSE, 0);
         let mut last = PullError::DigestMismatch { digest: digest.to_string() };
-        for attempt in 0..TRIES_MAX {
+        for attempt in 0..BLOB_TRIES_MAX {
             if attempt > 0 {
                 tracing::info!(%digest, offset = writer.length, error = %last, "goes on with a download that broke");
                 tokio::time::sleep(pause).await;
                 pause *= 2;
             }
-            if writer.length > size || (writer.length == size && writer.hasher.clone().finish() != *digest) {
-                // What came so far is wrong: once more from the start, then give up.
-                let fresh = (crate::digest::Hasher::new(algorithm), 0);
-                writer.roll_back(fresh).map_err(|error| PullError::keep(&error))?;
-            }
-            let (back, outcome) = self.fetch_rest(source, digest, size, writer, &told).await;
+            let ask = if wrong == 0 { Ask::MirrorsFirst } else { Ask::Origin };
+            let (back, outcome) = self.fetch_rest(ask, source, digest, size, writer, &told).await;
             writer = back;
             match outcome {
                 Ok(()) if writer.length == size && writer.hasher.clone().finish() == *digest => return Ok(writer),
-                Ok(()) => last = PullError::DigestMismatch { digest: digest.to_string() },
-                Err(error) if error.is_unreachable() => last = error,
-                Err(error) => return Err(error),
+                Ok(()) => {
+                    wrong += 1;
+                    last = PullError::DigestMismatch { digest: digest.to_string() };
+                    if wrong == WRONG_MAX {
+                        break;
+                    }
+                    // What came so far is not to be trusted.
+                    writer.roll_back((Hasher::new(algorithm), 0)).map_err(|error| PullError::keep(&error))?;
+                }
+                Err(Failed::InTheMiddle(error)) => last = error,
+                Err(Failed::ForGood(error)) => return Err(error),
             }
         }
         Err(last)
     }
 
-    /// One request for what is missing; everything that arrives is kept for the next try.
+    /// One request for what is missing; everything that arrives is kept for the next try. A blob that is shorter or
+    /// longer than it should be is a success here: the caller sees that it is wrong.
     async fn fetch_rest(
         &self,
+        ask: Ask,
         source: &Source,
         digest: &Digest,
         size: u64,
         mut writer: Writer,
         told: &(impl Fn(u64) + Send + Sync),
-    ) -> (Writer, Result<(), PullError>) {
+    ) -> (Writer, Result<(), Failed>) {
         if writer.length == size {
             return (writer, Ok(()));
         }
         let path = format!("blobs/{digest}");
-        let url = self.url(&source.host, source, &path);
+        let url = self.url(&source.host, source, &path).await;
         let offset = writer.length;
         let range: &[_] = if offset > 0 { &[(RANGE.as_str(), format!("bytes={offset}-"))] } else { &[] };
-        let response =
-            match self.request(source, &path, range).await.and_then(|response| success(response, source, &url)) {
-                Ok(response) => response,
-                Err(error) => return (writer, Err(error)),
-            };
+        let response = match self.retried(ask, source, &path, range, BLOB_TRIES_MAX).await {
+            // It has less than we have already.
+            Ok(response) if response.status() == StatusCode::RANGE_NOT_SATISFIABLE => return (writer, Ok(())),
+            Ok(response) => success(response, source, &url),
+            Err(error) => Err(error),
+        };
+        let response = match response {
+            Ok(response) => response,
+            Err(error) => return (writer, Err(Failed::ForGood(error))),
+        };
         if offset > 0 && !continues_at(&response, offset) {
-            let fresh = (crate::digest::Hasher::new(digest.algorithm()), 0);
+            let fresh = (Hasher::new(digest.algorithm()), 0);
             if let Err(error) = writer.roll_back(fresh) {
-                return (writer, Err(PullError::keep(&error)));
+                return (writer, Err(Failed::ForGood(PullError::keep(&error))));
             }
         }
         let start = writer.length;
         let mut body = IdleLimited::new(response.into_body());
         let (writer, poured) = pour(writer, &mut body, size - start, |poured| told(start + poured)).await;
         let outcome = match poured {
-            Ok(_) => Ok(()),
-            Err(PourError::Body(cause)) => Err(PullError::Unreachable { url, cause }),
-            Err(PourError::TooLong) => Err(PullError::DigestMismatch { digest: digest.to_string() }),
-            Err(PourError::File(error)) => Err(PullError::keep(&error)),
+            // Without a length in its head, a reply that breaks off looks complete.
+            Ok(poured) if start + poured < size => {
+                Err(Failed::InTheMiddle(PullError::Unreachable { url, cause: "unexpected EOF".to_owned() }))
+            }
+            Ok(_) | Err(PourError::TooLong) => Ok(()),
+            Err(PourError::Body(cause)) => Err(Failed::InTheMiddle(PullError::Unreachable { url, cause })),
+            Err(PourError::File(error)) => Err(Failed::ForGood(PullError::keep(&error))),
         };
         (writer, outcome)
     }
 
-    /// A request that is tried again while the registry cannot be reached.
+    /// A request that is tried again while the registry cannot be reached or asks for patience.
     async fn retried(
         &self,
+        ask: Ask,
         source: &Source,
         path: &str,
         headers: &[(&'static str, String)],
+        tries: u32,
     ) -> Result<Response<Incoming>, PullError> {
         let mut pause = FIRST_PAUSE;
-        for _ in 1..3 {
-            match self.request(source, path, headers).await {
-                Err(error) if error.is_unreachable() => tracing::info!(%error, "asks the registry again"),
-                Ok(response) if response.status().is_server_error() => {}
+        for _ in 1..tries {
+            let asked = match self.request(ask, source, path, headers).await {
+                Err(error) if error.is_unreachable() => {
+                    tracing::info!(%error, "asks the registry again");
+                    None
+                }
+                Ok(response) if is_for_now(response.status()) => match retry_after(&response) {
+                    Some(asked) if asked > ASKED_PAUSE_MAX => return Ok(response),
+                    asked => asked,
+                },
                 done => return done,
-            }
-            tokio::time::sleep(pause).await;
+            };
+            tokio::time::sleep(asked.unwrap_or(pause)).await;
             pause *= 2;
         }
-        self.request(source, path, headers).await
+        self.request(ask, source, path, headers).await
     }
 
     /// Asks the mirrors of the host, then the host.
     async fn request(
         &self,
+        ask: Ask,
         source: &Source,
         path: &str,
         headers: &[(&'static str, String)],
     ) -> Result<Response<Incoming>, PullError> {
-        for mirror in self.config.mirrors.get(&source.host).into_iter().flatten() {
+        let mirrors = match ask {
+            Ask::MirrorsFirst => self.config.mirrors.get(&source.host),
+            Ask::Origin => None,
+        };
+        for mirror in mirrors.into_iter().flatten() {
             match self.ask(mirror, None, source, path, headers).await {
                 Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) => tracing::debug!(%mirror, status = %response.status(), "the mirror does not have it"),
@@ -242,7 +298,7 @@ impl Puller {
         path: &str,
         headers: &[(&'static str, String)],
     ) -> Result<Response<Incoming>, PullError> {
-        let url = self.url(host, source, path);
+        let url = self.url(host, source, path).await;
         let failed = |error: HttpError| PullError::Unreachable { url: url.clone(), cause: error.0 };
         let credentials = match credentials {
             Some(given) => Some(given.clone()),
@@ -317,9 +373,9 @@ impl Puller {
         blocking(move || docker_config::credentials(&std::fs::read(path).ok()?, &host)).await
     }
 
-    fn url(&self, host: &str, source: &Source, path: &str) -> String {
+    async fn url(&self, host: &str, source: &Source, path: &str) -> String {
         let authority = if host == DOCKER_HUB { "registry-1.docker.io" } else { host };
-        let scheme = if self.http.is_plain(authority) { "http" } else { "https" };
+        let scheme = self.http.scheme(authority).await;
         format!("{scheme}://{authority}/v2/{}/{path}", source.repository)
     }
 }
@@ -350,6 +406,17 @@ fn success(response: Response<Incoming>, source: &Source, url: &str) -> Result<R
         StatusCode::TOO_MANY_REQUESTS => Err(PullError::RateLimited { host: source.host.clone() }),
         status => Err(PullError::Status { url: url.to_owned(), status: status.as_u16() }),
     }
+}
+
+/// Whether a later request may be answered otherwise.
+fn is_for_now(status: StatusCode) -> bool {
+    status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
+}
+
+/// The pause that the registry asks for. Dates, which HTTP allows too, are not read: registries send seconds.
+fn retry_after(response: &Response<Incoming>) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }
 
 fn continues_at(response: &Response<Incoming>, offset: u64) -> bool {
