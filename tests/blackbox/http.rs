@@ -1,8 +1,11 @@
 //! What holds for every request: who may send it, what it may be, and that nothing breaks the server.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use serde_json::{Value, json};
 
-use crate::server::{Server, assert_refused};
+use crate::server::{PATIENCE, Server, assert_refused};
 
 fn identity(server: &Server, headers: &[(&str, &str)]) -> u16 {
     let form = [("content-type", "application/x-www-form-urlencoded")];
@@ -52,6 +55,31 @@ fn health_and_metrics_are_served() {
         let line =
             format!("cove_requests_total{{service=\"ecs\",operation=\"ListClusters\",class=\"{class}\"}} {count}");
         assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+}
+
+/// Strict clients, such as Go's, break off at a body that follows the answer to a HEAD.
+#[test]
+fn an_answer_to_head_has_no_body_over_http2_either() {
+    let server = Server::start();
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let field = |index: u8, value: &str| [&[index, u8::try_from(value.len()).unwrap()], value.as_bytes()].concat();
+    // Names by their place in HPACK's static table: authority 1, method 2, path 4; 0x86 is scheme http as a whole.
+    let head = [field(1, "localhost"), field(2, "HEAD"), field(4, "/v2/none/manifests/1"), vec![0x86]].concat();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    // END_STREAM and END_HEADERS on stream 1.
+    let headers = [0, 0, u8::try_from(head.len()).unwrap(), 1, 5, 0, 0, 0, 1];
+    stream.write_all(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &headers, &head].concat()).unwrap();
+    loop {
+        let mut frame = [0; 9];
+        stream.read_exact(&mut frame).unwrap();
+        let mut payload = vec![0; usize::from(frame[1]) << 8 | usize::from(frame[2])];
+        stream.read_exact(&mut payload).unwrap();
+        if frame[8] == 1 {
+            assert_eq!((frame[3], frame[4] & 1), (1, 1), "a head that ends the stream: {frame:?}");
+            break;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sends each request to its handler and puts on the answer what every answer has.
 //!
-//! Holds: every answer carries `x-amzn-RequestId`; a handler's panic is a 500 and a log line, and counted.
+//! Holds: every answer carries `x-amzn-RequestId`; a handler's panic is a 500 and a log line, and counted; an answer to
+//! HEAD has no body, also over HTTP/2, where hyper would send one.
 
 use std::any::Any;
 use std::future::Future;
@@ -13,8 +14,9 @@ use std::task::Poll;
 use std::time::Instant;
 
 use cove_base::ids::uuid;
-use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use hyper::Method;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderName, HeaderValue};
 
 use super::metrics::Label;
 use super::raw::problem;
@@ -37,6 +39,7 @@ pub(super) async fn answer(
     let listener = (*kind).clone();
     let cx = RawContext { shared, request_id: uuid(), peer, listener, tls, identity: None };
     let (shared, id) = (Arc::clone(&cx.shared), cx.request_id.clone());
+    let is_head = request.method() == Method::HEAD;
     let (mut response, label) = match whole(routed(cx, request.map(Body::from))).await {
         Ok(answered) => answered,
         Err(panic) => {
@@ -48,11 +51,23 @@ pub(super) async fn answer(
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
+    if is_head {
+        response = without_body(response);
+    }
     let (status, took) = (response.status().as_u16(), began.elapsed());
     shared.metrics.count(label, status, took);
     let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
     tracing::debug!(request_id = %id, %peer, service = label.0, operation = label.1, status, micros, "answered");
     response
+}
+
+/// The head alone, which says how long the body would be.
+fn without_body(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    Response::from_parts(parts, Body::empty())
 }
 
 async fn routed(cx: RawContext, request: Request) -> (Response, Label) {
