@@ -10,6 +10,7 @@ mod connection;
 mod guard;
 mod health;
 mod metrics;
+mod opening;
 mod raw;
 mod route;
 pub mod server;
