@@ -342,7 +342,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         ephemeral,
         down,
         region,
-        names: given.names.unwrap_or_default(),
+        names: names(given.names.unwrap_or_default(), given.registry_host.as_deref()),
         registry_host: given.registry_host,
         registry_mirrors: mirrors(given.registry_mirrors.unwrap_or_default())?,
         registry_insecure: given.registry_insecure.unwrap_or_default(),
@@ -400,6 +400,14 @@ fn mib(key: &'static str, value: u64) -> Result<u64, ConfigError> {
 
 fn interval(key: &'static str, secs: u64) -> Result<Duration, ConfigError> {
     if secs == 0 { Err(bad(key, "0", "not a number of seconds above 0")) } else { Ok(Duration::from_secs(secs)) }
+}
+
+/// The host in repository URIs is a name of ours: clients will call it.
+fn names(mut names: Vec<String>, registry_host: Option<&str>) -> Vec<String> {
+    let host = registry_host.map(|text| text.rsplit_once(':').map_or(text, |(host, _)| host));
+    let host = host.filter(|host| host.parse::<IpAddr>().is_err() && !host.starts_with('['));
+    names.extend(host.filter(|host| !host.is_empty()).map(str::to_owned));
+    names
 }
 
 fn mirrors(texts: Vec<String>) -> Result<BTreeMap<String, Vec<String>>, ConfigError> {
@@ -470,6 +478,15 @@ mod tests {
             shipped.lines().filter_map(|line| line.strip_prefix('#')).filter(|line| !line.starts_with(' ')).collect();
         assert!(settings.len() > 15);
         file(&settings.join("\n")).unwrap();
+    }
+
+    #[test]
+    fn the_host_of_repository_uris_is_a_name_of_ours() {
+        for (given, names) in
+            [("cove.lan:5000", &["cove.lan"][..]), ("cove.lan", &["cove.lan"]), ("192.0.2.1:5000", &[])]
+        {
+            assert_eq!(check(flags(&["--registry-host", given]), false).unwrap().names, names, "{given}");
+        }
     }
 
     #[test]

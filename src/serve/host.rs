@@ -1,6 +1,7 @@
 //! What this machine is and has, read once at start.
 
 use std::fs;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use cove_agent::HostLimits;
@@ -47,6 +48,23 @@ pub(crate) fn limits() -> HostLimits {
         hostname: read("/proc/sys/kernel/hostname").trim().to_owned(),
         resolv_conf: read("/etc/resolv.conf"),
     }
+}
+
+/// The addresses of the host's interfaces.
+pub(crate) fn addresses() -> Vec<IpAddr> {
+    let interfaces = match nix::ifaddrs::getifaddrs() {
+        Ok(interfaces) => interfaces,
+        Err(error) => {
+            tracing::warn!(%error, "the addresses of this host cannot be listed: the certificate lacks them");
+            return Vec::new();
+        }
+    };
+    let address = |interface: nix::ifaddrs::InterfaceAddress| {
+        let address = interface.address?;
+        let four = address.as_sockaddr_in().map(|four| IpAddr::V4(four.ip()));
+        four.or_else(|| address.as_sockaddr_in6().map(|six| IpAddr::V6(six.ip())))
+    };
+    interfaces.filter_map(address).collect()
 }
 
 fn read(path: &str) -> String {

@@ -78,33 +78,41 @@ impl Bound {
         })
     }
 
-    /// The AWS endpoint for processes in the host's network.
+    /// The first plain listener, else the first with TLS: what the ready line says, and the AWS endpoint for processes
+    /// in the host's network.
     pub(crate) fn local_url(&self) -> String {
-        self.local().map_or_else(String::new, |address| format!("http://{address}"))
+        match (self.local(), self.first_tls()) {
+            (Some(address), _) => format!("http://{address}"),
+            (None, Some(address)) => format!("https://{address}"),
+            (None, None) => String::new(),
+        }
     }
 
-    /// The same, only when it is on loopback.
+    /// The first plain listener, only when it is on loopback.
     pub(crate) fn loopback_url(&self) -> Option<String> {
         self.local().filter(|address| address.ip().is_loopback()).map(|address| format!("http://{address}"))
     }
 
-    /// What the ready line says: the first plain listener, else the first with TLS.
-    fn first_url(&self) -> String {
-        let tls = || self.tls.first().and_then(|listener| listener.local_addr().ok());
-        match self.local() {
-            Some(address) => format!("http://{address}"),
-            None => tls().map_or_else(String::new, |address| format!("https://{address}")),
-        }
+    fn first_tls(&self) -> Option<SocketAddr> {
+        self.tls.first().and_then(|listener| listener.local_addr().ok())
     }
 
-    /// Addresses that the certificate is for.
+    /// Addresses that the certificate is for. Who listens on all of them is reached by any that the host has now.
     fn tls_addresses(&self) -> Vec<IpAddr> {
-        self.tls.iter().filter_map(|listener| Some(listener.local_addr().ok()?.ip())).collect()
+        let mut addresses: Vec<IpAddr> =
+            self.tls.iter().filter_map(|listener| Some(listener.local_addr().ok()?.ip())).collect();
+        if addresses.iter().any(IpAddr::is_unspecified) {
+            addresses.extend(host::addresses());
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        addresses
     }
 
     /// The registry's host in repository URIs.
     pub(crate) fn registry_host(&self, config: &Config) -> String {
-        let local = || self.local().map_or_else(String::new, |address| address.to_string());
+        let local =
+            || self.local().or_else(|| self.first_tls()).map_or_else(String::new, |address| address.to_string());
         config.registry_host.clone().unwrap_or_else(local)
     }
 
@@ -164,7 +172,7 @@ pub(crate) fn start(
         Some(cove_api::http::tls::acceptor(&data, &addresses, &config.names).map_err(ServeError::Tls)?)
     };
     let server = Server::new(ServerConfig { settings }, deps);
-    let first = bound.first_url();
+    let first = bound.local_url();
     let mut serving = JoinSet::new();
     let kinds = bound.plain.into_iter().map(|listener| (listener, None));
     for (listener, tls) in kinds.chain(bound.tls.into_iter().map(|listener| (listener, acceptor.clone()))) {

@@ -30,7 +30,7 @@ impl Foreign {
     pub(crate) const fn message(self) -> &'static str {
         match self {
             Self::Host => {
-                "the Host header names neither an address, localhost nor a configured name; add it to `host_names`"
+                "the Host header names neither an address, localhost nor a configured name; add it to `names`"
             }
             Self::Origin => "requests of another origin's web pages are not accepted",
             Self::Site => "cross-site requests of web pages are not accepted",

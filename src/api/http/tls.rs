@@ -9,7 +9,9 @@ use std::{fs, io};
 
 use cove_base::files::write_durably;
 use cove_base::paths::DataDir;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::TlsAcceptor;
 
@@ -38,6 +40,10 @@ pub fn acceptor(data: &DataDir, addresses: &[IpAddr], names: &[String]) -> Resul
     let own = addresses.iter().map(ToString::to_string).chain(names.iter().cloned());
     let mut params = CertificateParams::new(loopback.into_iter().chain(own).collect::<Vec<String>>())?;
     params.distinguished_name.push(DnType::CommonName, "cove");
+    // Strict clients, such as Python's from 3.13 on, refuse a certificate that lacks any of these.
+    params.use_authority_key_identifier_extension = true;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, &issuer)?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
