@@ -16,5 +16,6 @@ mod iam;
 mod image;
 mod logs;
 mod oci;
+mod service;
 mod smoke;
 mod sts;

@@ -64,7 +64,7 @@ impl Server {
         Self::start_with(Keys::Known, &[])
     }
 
-    /// Starts a server that takes any credentials, with these settings.
+    /// Starts a server that takes any credentials, with these settings: flags, or variables as `NAME=value`.
     pub(crate) fn start_set(settings: &[&str]) -> Self {
         Self::start_with(Keys::Any, settings)
     }
@@ -91,6 +91,13 @@ impl Server {
         let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
         let child = spawn(&node, home.path(), port, keys, &settings);
         Self { child, node, home, keys, settings, port }
+    }
+
+    /// SIGTERM; the exit code.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        let sent = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(sent.success());
+        self.child.wait().unwrap().code()
     }
 
     /// SIGKILL, then a new start on the same state.
@@ -287,14 +294,17 @@ impl Drop for Server {
 
 fn spawn(node: &str, home: &Path, port: u16, keys: Keys, settings: &[String]) -> Child {
     let log = std::fs::File::options().create(true).append(true).open(home.join("server.log")).unwrap();
+    let is_variable = |setting: &&String| setting.starts_with(|first: char| first.is_ascii_uppercase());
+    let (variables, flags): (Vec<&String>, Vec<&String>) = settings.iter().partition(is_variable);
     let mut child = Command::new(env!("CARGO_BIN_EXE_cove"))
+        .envs(variables.into_iter().filter_map(|variable| variable.split_once('=')))
         .arg("serve")
         .args((keys == Keys::Any).then_some("--dev"))
         .args(["--node", node, "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(home.join("data"))
         .arg("--run-dir")
         .arg(home.join("run"))
-        .args(settings)
+        .args(flags)
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
