@@ -87,6 +87,19 @@ UNPACK
     fi
 }
 
+# Image clients that are Go modules, pinned, in target/tools/go. Without Go their tests are skipped aloud.
+need_go_clients() {
+    local want="github.com/google/go-containerregistry/cmd/crane@v0.22.1 oras.land/oras/cmd/oras@v1.3.6" module
+    export PATH="$PWD/target/tools/go:$PATH"
+    [ "$(cat target/tools/go/has 2>/dev/null)" != "$want" ] || return 0
+    command -v go >/dev/null || { say "no Go here: crane and oras are not installed"; return 0; }
+    say "installing from the Go module proxy into target/tools/go: $want"
+    for module in $want; do
+        GOBIN="$PWD/target/tools/go" go install "$module" || { say "SKIPPED: $module could not be installed"; return 0; }
+    done
+    echo "$want" >target/tools/go/has
+}
+
 # Builds the binary and says where it is in $COVE.
 build() {
     local profile=$1

@@ -1,5 +1,6 @@
 """Starts a real server of its own for each test class and calls it with boto3 and the AWS CLI."""
 import atexit
+import ctypes
 import json
 import os
 import pathlib
@@ -44,8 +45,10 @@ def until(condition, what, seconds=20):
 class Server:
     """A server with its own node name, directories and port."""
 
-    def __init__(self, node, dev=True, extra=(), prefix=()):
-        self.node, self.dev, self.extra, self.prefix = node, dev, list(extra), list(prefix)
+    def __init__(self, node=None, dev=True, extra=(), prefix=(), variables=None):
+        self.node, self.dev, self.extra, self.prefix = node or "t" + os.urandom(4).hex(), dev, list(extra), list(prefix)
+        self.variables = {**os.environ, **(variables or {})}
+        node = self.node
         self.home = pathlib.Path(tempfile.mkdtemp(prefix=f"{node}-", dir="/var/tmp"))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -58,7 +61,8 @@ class Server:
     def start(self):
         flags = ["--node", self.node, "--listen", f"127.0.0.1:{self.port}", "--data-dir", self.home / "data",
                  "--run-dir", self.home / "run", *(["--dev"] if self.dev else []), *self.extra]
-        self.process = subprocess.Popen([*self.prefix, COVE, "serve", *map(str, flags)], stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.process = subprocess.Popen([*self.prefix, COVE, "serve", *map(str, flags)], stdout=subprocess.PIPE, stderr=self.log, text=True,
+                                        env=self.variables)
         line = self.process.stdout.readline()
         assert line.startswith("cove: ready on"), f"{line!r}\n{self.tail()}"
 
@@ -75,10 +79,10 @@ class Server:
         root = json.loads((self.home / "data/keys/root.json").read_text())
         return root["access_key_id"], root["secret_access_key"]
 
-    def client(self, service, keys=None, region=REGION):
+    def client(self, service, keys=None, region=REGION, **options):
         key, secret = keys or self.keys()
-        return boto3.client(service, endpoint_url=self.url, region_name=region, aws_access_key_id=key,
-                            aws_secret_access_key=secret, config=Config(retries={"max_attempts": 0}))
+        options = {"endpoint_url": self.url, "config": Config(retries={"max_attempts": 0}), **options}
+        return boto3.client(service, region_name=region, aws_access_key_id=key, aws_secret_access_key=secret, **options)
 
     def environment(self):
         key, secret = self.keys()
@@ -142,6 +146,35 @@ def http_get(url, timeout=5, **headers):
         return answer.read().decode()
 
 
+def private_network(case, *addresses):
+    """Moves this thread, and whatever it starts, into a network of its own with these addresses until the class is done.
+    There a test may take any address and port, and a daemon under test may write firewall rules."""
+    def checked(result):
+        if result:
+            raise OSError(ctypes.get_errno(), "namespaces need root")
+
+    libc, new_network = ctypes.CDLL(None, use_errno=True), 0x40000000
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    checked(libc.unshare(new_network))
+
+    def leave():
+        checked(libc.setns(before, new_network))
+        os.close(before)
+    case.addClassCleanup(leave)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    for address in addresses:
+        subprocess.run(["ip", "addr", "add", f"{address}/32", "dev", "lo"], check=True)
+
+
+def needs(case, program):
+    """Skips aloud a test whose program this machine lacks."""
+    path = shutil.which(program)
+    if path is None:
+        print(f"SKIPPED: {program} is not installed", file=sys.stderr, flush=True)
+        case.skipTest(f"{program} is not installed")
+    return path
+
+
 class Case(unittest.TestCase):
     """A test class with one server."""
 
@@ -149,9 +182,12 @@ class Case(unittest.TestCase):
     server = None
 
     @classmethod
+    def make_server(cls):
+        return Server(dev=cls.dev)
+
+    @classmethod
     def setUpClass(cls):
-        node = "t" + os.urandom(4).hex()
-        cls.server = Server(node, dev=cls.dev)
+        cls.server = cls.make_server()
         cls.addClassCleanup(cls.server.close)
         cls.ecs, cls.ecr, cls.logs, cls.iam, cls.sts = map(cls.server.client, ("ecs", "ecr", "logs", "iam", "sts"))
 
