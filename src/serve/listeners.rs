@@ -17,6 +17,8 @@ use super::parts::{Parts, network_config};
 use super::port::NodePort;
 use super::{ServeError, host};
 
+/// The port of a registry whose name has none.
+const HTTPS_PORT: u16 = 443;
 /// The host's resolvers, which tasks ask through us.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
@@ -116,6 +118,15 @@ impl Bound {
         config.registry_host.clone().unwrap_or_else(local)
     }
 
+    /// Whether clients speak TLS to this host of ours. Of one that is none of our listeners, behind a proxy, the port says it.
+    fn speaks_tls(&self, host: &str) -> bool {
+        let port = host.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(HTTPS_PORT);
+        let listens = |listeners: &[TcpListener]| {
+            listeners.iter().any(|listener| listener.local_addr().is_ok_and(|address| address.port() == port))
+        };
+        listens(&self.tls) || (port == HTTPS_PORT && !listens(&self.plain))
+    }
+
     /// Every `host:port` under which our own registry may be named in a task definition.
     pub(crate) fn registry_hosts(&self, config: &Config) -> Vec<String> {
         let mut hosts = vec![self.registry_host(config)];
@@ -123,6 +134,9 @@ impl Bound {
             hosts.push(format!("127.0.0.1:{port}"));
             hosts.push(format!("localhost:{port}"));
             hosts.extend(config.names.iter().map(|name| format!("{name}:{port}")));
+            if port == HTTPS_PORT {
+                hosts.extend(config.names.iter().cloned());
+            }
         }
         hosts.extend(self.addresses().map(|address| address.to_string()));
         hosts.sort_unstable();
@@ -145,6 +159,7 @@ pub(crate) fn start(
         dev: config.dev,
         dev_allow: config.dev_allow.clone(),
         region: config.region.clone(),
+        registry_tls: bound.speaks_tls(&registry_host),
         registry_host: registry_host.clone(),
         host_names: config.names.clone(),
         keys: parts.keys.clone(),

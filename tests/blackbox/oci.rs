@@ -75,6 +75,26 @@ fn an_image_pushed_in_chunks_is_pulled_byte_for_byte_after_a_restart() {
     assert_eq!(code(&server.exchange("GET", "/v2/team/app/manifests/1", &[], b"")), "MANIFEST_UNKNOWN");
 }
 
+/// Not in the spec, but clients ask for it: crane catalog, oras repo ls, podman search.
+#[test]
+fn the_catalog_lists_the_callers_repositories_page_by_page() {
+    let server = Server::start();
+    for name in ["bb", "aa/x", "cc"] {
+        server.ecr("CreateRepository", &json!({"repositoryName": name})).unwrap();
+    }
+    let page = |path: &str, headers: &[(&str, &str)]| {
+        let answer = server.exchange("GET", path, headers, b"");
+        let body: Value = serde_json::from_slice(&answer.body).unwrap();
+        (body["repositories"].clone(), answer.header("link").to_owned())
+    };
+    assert_eq!(page("/v2/_catalog", &[]), (json!(["aa/x", "bb", "cc"]), String::new()));
+    let (first, next) = page("/v2/_catalog?n=1", &[]);
+    assert_eq!((first, next.as_str()), (json!(["aa/x"]), "</v2/_catalog?n=1&last=aa/x>; rel=\"next\""));
+    assert_eq!(page("/v2/_catalog?n=5&last=aa/x", &[]), (json!(["bb", "cc"]), String::new()));
+    // User 111111111111, any password: another account.
+    assert_eq!(page("/v2/_catalog", &[("authorization", "Basic MTExMTExMTExMTExOng=")]), (json!([]), String::new()));
+}
+
 #[test]
 fn an_upload_goes_on_after_a_restart() {
     let mut server = Server::start();

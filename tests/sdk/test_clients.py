@@ -11,19 +11,21 @@ import unittest
 from harness import Case, Server, archive, free_port, needs, private_network, until
 from upstream import Image, layout
 
+ADDRESS = "198.51.100.20"
+
 
 class Clients(Case):
     """One server, which takes known keys alone, with a plain listener and one with TLS."""
 
     @classmethod
     def make_server(cls):
-        cls.tls = f"127.0.0.1:{free_port()}"
-        return Server(dev=False, extra=["--tls-listen", cls.tls])
+        cls.tls, cls.far = f"127.0.0.1:{free_port()}", f"{ADDRESS}:{free_port()}"
+        return Server(dev=False, extra=["--tls-listen", cls.tls, "--tls-listen", cls.far])
 
     @classmethod
     def setUpClass(cls):
         # Docker writes firewall rules.
-        private_network(cls)
+        private_network(cls, ADDRESS)
         super().setUpClass()
         cls.plain = cls.server.registry
         cls.password = cls.server.aws("ecr", "get-login-password").strip()
@@ -149,8 +151,10 @@ class Clients(Case):
         """The command line of a Docker client whose daemon is this test's own."""
         home, address = self.home / "dockerd", f"unix://{self.home}/docker.sock"
         home.mkdir()
-        # A hybrid host's unified hierarchy confuses it; its mounts stay its own.
-        start = 'umount /sys/fs/cgroup/unified 2>/dev/null; exec "$0" "$@"'
+        # A hybrid host's unified hierarchy confuses it; its mounts and its settings stay its own.
+        start = f"""umount /sys/fs/cgroup/unified 2>/dev/null
+            mkdir -p /etc/docker && mount -t tmpfs tmpfs /etc/docker && mkdir -p /etc/docker/certs.d/{self.far}
+            cp {self.certs}/ca.crt /etc/docker/certs.d/{self.far}/ && exec "$0" "$@\""""
         words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", start, "dockerd", "--exec-opt", "native.cgroupdriver=cgroupfs", "-H", address,
                  "--data-root", home / "data", "--exec-root", home / "exec", "--pidfile", home / "pid"]
         with open(home / "log", "wb") as log:
@@ -173,6 +177,8 @@ class Clients(Case):
         docker, uri = self.dockerd(), self.repository("docker")
         self.assertIn("no basic auth credentials", self.call(*docker, "pull", f"{uri}:1", fails=True))
         self.log_in(docker)
+        # Docker takes any certificate on loopback; here it checks.
+        self.call(*docker, "login", "-u", "AWS", "--password-stdin", self.far, input=self.password)
         self.call(*docker, "load", "-i", archive("busybox"))
         self.call(*docker, "tag", "busybox:latest", f"{uri}:1")
         self.assertIn("Pushed", self.call(*docker, "push", f"{uri}:1"))
@@ -181,7 +187,7 @@ class Clients(Case):
         self.assertIn("name unknown: The repository with name 'none' does not exist", self.call(*docker, "push", f"{self.plain}/none:1", fails=True))
         first = self.digest("docker")
         self.assertEqual(self.runs(f"{uri}:1"), first)
-        for image in (f"{uri}:1", f"{uri}@{first}", f"{self.tls}/docker:1"):
+        for image in (f"{uri}:1", f"{uri}@{first}", f"{self.tls}/docker:1", f"{self.far}/docker:1"):
             self.call(*docker, "rmi", "-f", *self.call(*docker, "images", "-q").split()[:1])
             self.call(*docker, "pull", image)
             self.assertEqual(self.call(*docker, "run", "--rm", "--network", "none", image, "echo", "inside"), "inside")

@@ -74,6 +74,7 @@ class Tls(Case):
     def test_skopeo_pushes_and_a_task_runs_from_it(self):
         uri = self.ecr.create_repository(repositoryName="app")["repository"]["repositoryUri"]
         self.assertEqual(uri, f"{NAME}:{self.port}/app")
+        self.assertEqual(self.ecr.get_authorization_token()["authorizationData"][0]["proxyEndpoint"], f"https://{NAME}:{self.port}")
         certs = self.server.home / "certs"
         certs.mkdir()
         (certs / "ca.crt").write_bytes(self.ca.read_bytes())

@@ -200,7 +200,7 @@ pub(super) fn download_url(cx: &Context, input: DownloadIn) -> Result<DownloadOu
     let expires = cx.clock.now().plus_millis(login_token::LINK_MILLIS);
     let grant = login_token::grant(&cx.settings.keys.node_secret, &cx.tenant, name, digest.as_str(), expires);
     Ok(DownloadOut {
-        download_url: format!("http://{}/v2/{name}/blobs/{digest}?grant={grant}", cx.settings.registry_host),
+        download_url: format!("{}/v2/{name}/blobs/{digest}?grant={grant}", cx.settings.registry_url()),
         layer_digest: input.layer_digest,
     })
 }

@@ -40,7 +40,7 @@ pub(super) fn token(cx: &Context, input: TokenIn) -> Result<TokenOut, EcrError> 
     let authorization_data = vec![Authorization {
         authorization_token: STANDARD.encode(format!("AWS:{password}")),
         expires_at: expires.epoch_seconds(),
-        proxy_endpoint: format!("http://{}", cx.settings.registry_host),
+        proxy_endpoint: cx.settings.registry_url(),
     }];
     Ok(TokenOut { authorization_data })
 }

@@ -25,8 +25,6 @@ pub struct RawContext {
     /// The other end of the connection: inside a task network the task's own address.
     pub peer: SocketAddr,
     pub listener: ListenerKind,
-    /// Whether the connection came in over TLS: what `https://` URLs in answers depend on.
-    pub tls: bool,
     /// Who signed; always there for `/_cove/v1/`, never for the others.
     pub identity: Option<Identity>,
 }

@@ -35,9 +35,8 @@ pub(super) async fn answer(
     request: hyper::Request<Incoming>,
 ) -> Response {
     let began = Instant::now();
-    let tls = matches!(*kind, ListenerKind::Public { tls: Some(_) });
     let listener = (*kind).clone();
-    let cx = RawContext { shared, request_id: uuid(), peer, listener, tls, identity: None };
+    let cx = RawContext { shared, request_id: uuid(), peer, listener, identity: None };
     let (shared, id) = (Arc::clone(&cx.shared), cx.request_id.clone());
     let is_head = request.method() == Method::HEAD;
     let (mut response, label) = match whole(routed(cx, request.map(Body::from))).await {

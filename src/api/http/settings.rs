@@ -20,11 +20,22 @@ pub struct Settings {
     pub region: String,
     /// `HOST:PORT` under which clients reach the registry: the first part of `repositoryUri`.
     pub registry_host: String,
+    /// Whether they speak TLS there.
+    pub registry_tls: bool,
     /// Names beside addresses of this host and `localhost` that a `Host` header may carry.
     pub host_names: Vec<String>,
     pub keys: Keys,
     /// What RunTask places tasks by.
     pub host: Arc<HostFacts>,
+}
+
+impl Settings {
+    /// Where clients reach the registry.
+    #[must_use]
+    pub fn registry_url(&self) -> String {
+        let scheme = if self.registry_tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.registry_host)
+    }
 }
 
 /// An address range.

@@ -75,6 +75,7 @@ impl Door {
             dev_allow: Vec::new(),
             region: "us-east-1".into(),
             registry_host: host.clone(),
+            registry_tls: false,
             host_names: Vec::new(),
             keys: keys.clone(),
             host: Arc::new(host_facts()),

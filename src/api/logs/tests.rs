@@ -50,6 +50,7 @@ impl Api {
             dev_allow: Vec::new(),
             region: "us-east-1".to_owned(),
             registry_host: "127.0.0.1:4566".to_owned(),
+            registry_tls: false,
             host_names: Vec::new(),
             keys: Keys::random(),
             host: Arc::new(host),

@@ -78,9 +78,7 @@ impl OciError {
         }
         let body = json!({ "errors": [{ "code": code, "message": message, "detail": detail }] });
         let body = crate::http::Body::full(body.to_string());
-        let scheme = if cx.tls { "https" } else { "http" };
-        let realm =
-            format!("Basic realm=\"{scheme}://{}/\",service=\"ecr.amazonaws.com\"", cx.settings().registry_host);
+        let realm = format!("Basic realm=\"{}/\",service=\"ecr.amazonaws.com\"", cx.settings().registry_url());
         let (range, location, content_range);
         let mut headers = vec![("content-type", "application/json")];
         match self {

@@ -85,6 +85,7 @@ impl Door {
             dev_allow: Vec::new(),
             region: "us-east-1".to_owned(),
             registry_host: host.clone(),
+            registry_tls: false,
             host_names: Vec::new(),
             keys: keys.clone(),
             host: Arc::new(host_facts()),
