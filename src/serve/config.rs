@@ -346,7 +346,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         registry_host: given.registry_host,
         registry_mirrors: mirrors(given.registry_mirrors.unwrap_or_default())?,
         registry_insecure: given.registry_insecure.unwrap_or_default(),
-        registry_extra_ca: given.registry_extra_ca.unwrap_or_default(),
+        registry_extra_ca: authorities(given.registry_extra_ca.unwrap_or_default())?,
         transit_range: transit.unwrap_or(cove_runtime::network::DEFAULT_TRANSIT_RANGE),
         log_stream_max_bytes: mib(
             "log_stream_max_mib",
@@ -408,6 +408,18 @@ fn names(mut names: Vec<String>, registry_host: Option<&str>) -> Vec<String> {
     let host = host.filter(|host| host.parse::<IpAddr>().is_err() && !host.starts_with('['));
     names.extend(host.filter(|host| !host.is_empty()).map(str::to_owned));
     names
+}
+
+/// Read here only to refuse a wrong path now and not at the first pull.
+fn authorities(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, ConfigError> {
+    for path in &paths {
+        let refused = |why: String| bad("registry_extra_ca", &path.to_string_lossy(), why);
+        let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
+        if !text.contains("-----BEGIN CERTIFICATE-----") {
+            return Err(refused("holds no certificate".to_owned()));
+        }
+    }
+    Ok(paths)
 }
 
 fn mirrors(texts: Vec<String>) -> Result<BTreeMap<String, Vec<String>>, ConfigError> {
@@ -497,6 +509,8 @@ mod tests {
             ["--transit-range", "10.0.0.1/8"],
             ["--region", "X"],
             ["--collect-secs", "0"],
+            ["--registry-extra-ca", "/nonexistent"],
+            ["--registry-extra-ca", "/dev/null"],
         ] {
             assert!(check(flags(&words), false).is_err(), "{words:?}");
         }

@@ -1,5 +1,6 @@
 """Starts a real server of its own for each test class and calls it with boto3 and the AWS CLI."""
 import atexit
+import contextlib
 import ctypes
 import json
 import os
@@ -58,10 +59,14 @@ class Server:
         atexit.register(self.close)
         self.start()
 
-    def start(self):
+    def words(self):
+        """The server's command line."""
         flags = ["--node", self.node, "--listen", f"127.0.0.1:{self.port}", "--data-dir", self.home / "data",
                  "--run-dir", self.home / "run", *(["--dev"] if self.dev else []), *self.extra]
-        self.process = subprocess.Popen([*self.prefix, COVE, "serve", *map(str, flags)], stdout=subprocess.PIPE, stderr=self.log, text=True,
+        return [COVE, "serve", *map(str, flags)]
+
+    def start(self):
+        self.process = subprocess.Popen([*self.prefix, *self.words()], stdout=subprocess.PIPE, stderr=self.log, text=True,
                                         env=self.variables)
         line = self.process.stdout.readline()
         assert line.startswith("cove: ready on"), f"{line!r}\n{self.tail()}"
@@ -164,6 +169,16 @@ def private_network(case, *addresses):
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     for address in addresses:
         subprocess.run(["ip", "addr", "add", f"{address}/32", "dev", "lo"], check=True)
+
+
+def remove_cgroups(*names):
+    """Removes the empty control groups that another daemon under test left at a root or beside this process."""
+    top = pathlib.Path("/sys/fs/cgroup")
+    own = {line.split(":", 2)[2].strip().lstrip("/") for line in open("/proc/self/cgroup")}
+    for path in {root / place / name for root in (top, *top.iterdir()) for place in ("", *own) for name in names}:
+        for directory, _, _ in os.walk(path, topdown=False):
+            with contextlib.suppress(OSError):  # somebody else's, and in use
+                os.rmdir(directory)
 
 
 def needs(case, program):

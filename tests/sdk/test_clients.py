@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import Case, Server, archive, free_port, needs, private_network, until
+from harness import Case, Server, archive, free_port, needs, private_network, remove_cgroups, until
 from upstream import Image, layout
 
 ADDRESS = "198.51.100.20"
@@ -156,13 +156,14 @@ class Clients(Case):
             mkdir -p /etc/docker && mount -t tmpfs tmpfs /etc/docker && mkdir -p /etc/docker/certs.d/{self.far}
             cp {self.certs}/ca.crt /etc/docker/certs.d/{self.far}/ && exec "$0" "$@\""""
         words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", start, "dockerd", "--exec-opt", "native.cgroupdriver=cgroupfs", "-H", address,
-                 "--data-root", home / "data", "--exec-root", home / "exec", "--pidfile", home / "pid"]
+                 "--data-root", home / "data", "--exec-root", home / "exec", "--pidfile", home / "pid", "--cgroup-parent", f"/{self.home.name}"]
         with open(home / "log", "wb") as log:
             daemon = subprocess.Popen([*map(str, words)], stdout=log, stderr=log, env=self.variables)
 
         def stop():
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(timeout=60)
+            remove_cgroups(self.home.name)
         self.addCleanup(stop)
 
         def answers():
