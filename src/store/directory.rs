@@ -148,6 +148,6 @@ pub(crate) fn settle(database: &Path) -> Result<(), StoreError> {
 
 fn settle_file(path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
-    file.sync_all()?;
+    file.sync_data()?;
     Ok(posix_fadvise(file.as_raw_fd(), 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?)
 }

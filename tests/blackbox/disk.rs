@@ -170,6 +170,34 @@ fn a_full_disk_refuses_changes_leaves_running_tasks_alone_and_heals() {
     server.wait_task(&ticker, "STOPPED");
 }
 
+#[test]
+fn a_push_that_does_not_fit_is_refused_and_leaves_nothing() {
+    own_mounts();
+    let server = Server::start_in(small_disk);
+    let disk = Disk { data: server.home().join("data") };
+    server.ecr("CreateRepository", &json!({"repositoryName": "busybox"})).unwrap();
+    let ballast = disk.data.join("ballast");
+    fill(&ballast);
+    // Room for records, none for a layer.
+    let ballast = fs::File::options().write(true).open(ballast).unwrap();
+    ballast.set_len(ballast.metadata().unwrap().len() - (2 << 20)).unwrap();
+    let before = (disk.files_below("blobs"), disk.files_below("uploads"));
+    let layer = vec![3; 8 << 20];
+    let in_one = push(&server, &layer);
+    assert_eq!((in_one.0, in_one.1.as_str()), (507, "DENIED"));
+    assert_eq!((disk.files_below("blobs"), disk.files_below("uploads")), before);
+
+    let session = server.exchange("POST", "/v2/busybox/blobs/uploads/", &[], b"");
+    let location = session.header("location").to_owned();
+    let part = server.exchange("PATCH", &location, &[], &layer);
+    assert_eq!(part.status, 507, "{}", part.text());
+    assert_eq!(server.exchange("DELETE", &location, &[], b"").status, 204);
+    assert_eq!((disk.files_below("blobs"), disk.files_below("uploads")), before);
+    // The database had room all the time.
+    server.ecs("CreateCluster", &json!({"clusterName": "fits"})).unwrap();
+    assert_eq!(push(&server, b"small").0, 201);
+}
+
 /// What `cove serve` says when it cannot start on this directory; it must be one line, with exit code 1.
 fn refused(home: &Path, data: &Path) -> String {
     let done = Command::new(env!("CARGO_BIN_EXE_cove"))
