@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, texts, until};
+use crate::server::{Server, texts, until, with};
 
 /// A verb on a data directory at rest.
 fn cove(data: &Path, args: &[&str]) -> Output {
@@ -55,6 +55,13 @@ fn a_backup_of_a_busy_server_becomes_a_server_that_runs_its_images() {
     let image = server.busybox();
     let definition = large_definition(&server);
     let described = server.ecs("DescribeTaskDefinition", &json!({"taskDefinition": definition})).unwrap();
+    let stream = json!({"logGroupName": "g", "logStreamName": "s"});
+    server.logs("CreateLogGroup", &json!({"logGroupName": "g"})).unwrap();
+    server.logs("CreateLogStream", &stream).unwrap();
+    let now = fs::metadata(server.home()).unwrap().modified().unwrap();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let events = json!([{"timestamp": u64::try_from(now).unwrap(), "message": "m"}]);
+    server.logs("PutLogEvents", &with(&stream, &json!({"logEvents": events}))).unwrap();
     let file = server.home().join("backup");
     let busy = AtomicBool::new(true);
     std::thread::scope(|scope| {
@@ -84,6 +91,8 @@ fn a_backup_of_a_busy_server_becomes_a_server_that_runs_its_images() {
     });
     assert_eq!(fs::read(other.home().join("data/keys/root.json")).unwrap(), key);
     assert_eq!(other.ecs("DescribeTaskDefinition", &json!({"taskDefinition": definition})).unwrap(), described);
+    // Container logs are not in a backup: the stream is there, and empty.
+    assert_eq!(other.logs("GetLogEvents", &stream).unwrap()["events"], json!([]));
     // One moment of a busy server: clusters without a gap.
     let clusters = other.ecs("ListClusters", &json!({})).unwrap()["clusterArns"].to_string();
     let count = (0..).take_while(|number| clusters.contains(&format!("cluster/c{number}\""))).count();

@@ -38,7 +38,7 @@ async fn link(store: &Store, content: &[u8]) -> String {
 }
 
 /// A store with small and large records, keys and blobs; what its backup says, and the archive.
-async fn backed_up(home: &Path, images: Images) -> (Written, PathBuf) {
+pub(crate) async fn backed_up(home: &Path, images: Images) -> (Written, PathBuf) {
     let data = DataDir::new(home.join("data"));
     let store = open(&data).unwrap();
     fs::create_dir(data.keys()).unwrap();

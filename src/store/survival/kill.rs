@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::writers::{Mode, Report, Writers, losses};
+use super::writers::{Report, Writers, Writing, losses};
 
 const ROUNDS: usize = 15;
 
-fn run_and_kill(directory: &std::path::Path, after: Duration, mode: Mode) -> Report {
+fn run_and_kill(directory: &std::path::Path, after: Duration, mode: Writing) -> Report {
     let mut writers = Writers::start(directory, mode);
     // The moment is the point here: nothing is waited for.
     let until = Instant::now() + after;
@@ -31,7 +31,7 @@ fn nothing_acknowledged_is_lost_by_sigkill() {
     let directory = tempfile::tempdir().unwrap();
     let mut total = 0;
     for round in 0..rounds {
-        let report = run_and_kill(directory.path(), delay(round), Mode::Careful);
+        let report = run_and_kill(directory.path(), delay(round), Writing::Careful);
         total += report.acknowledged;
         let lost = losses(directory.path(), &report.heads).unwrap();
         assert_eq!(lost, 0, "round {round}, {} acknowledged", report.acknowledged);
@@ -44,7 +44,7 @@ fn nothing_acknowledged_is_lost_by_sigkill() {
 fn a_store_that_does_not_flush_is_caught() {
     let caught = (0..20).any(|_| {
         let directory = tempfile::tempdir().unwrap();
-        let report = run_and_kill(directory.path(), Duration::from_millis(250), Mode::Unflushed);
+        let report = run_and_kill(directory.path(), Duration::from_millis(250), Writing::Unflushed);
         // A document that went while its record stayed counts as well: the store does not even open then.
         losses(directory.path(), &report.heads).map_or(true, |lost| lost > 0)
     });

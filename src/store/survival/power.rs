@@ -10,8 +10,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use cove_base::Timestamp;
+use cove_base::paths::DataDir;
+
 use super::disk::{Disk, with_own_mounts};
-use super::writers::{Mode, Report, Writers, losses, mixed};
+use super::writers::{Report, Writers, Writing, losses, mixed};
+use crate::backup::tests::backed_up;
+use crate::{Images, Mode, fsck, restore};
 
 /// Few, for every run of the tests; `scripts/powerloss` does 50.
 const ROUNDS: u64 = 6;
@@ -45,7 +50,7 @@ impl Plan {
 }
 
 /// Runs writers until the power goes; then the disk is as it would be found.
-fn run_and_cut(disk: &Disk, plan: &Plan, mode: Mode) -> Report {
+fn run_and_cut(disk: &Disk, plan: &Plan, mode: Writing) -> Report {
     let data = disk.point().join("data");
     let mut writers = Writers::start(&data, mode);
     let until = Instant::now() + plan.after;
@@ -108,7 +113,7 @@ fn trial(home: &Path) {
         }
         let disk = disk.as_ref().expect("made in the first round");
         let plan = Plan::of(seed, round);
-        let report = run_and_cut(disk, &plan, Mode::Careful);
+        let report = run_and_cut(disk, &plan, Writing::Careful);
         let lost = losses(&disk.point().join("data"), &report.heads);
         let lost = lost.unwrap_or_else(|error| panic!("round {round}: {}", cove_base::error::chain(&error)));
         eprintln!(
@@ -128,6 +133,28 @@ fn nothing_acknowledged_is_lost_by_a_power_cut() {
     with_own_mounts(trial);
 }
 
+#[test]
+fn a_restore_that_said_it_was_done_survives_a_power_cut() {
+    with_own_mounts(|home| {
+        let disk = Disk::make(home, DISK_MIB);
+        let source = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (written, archive) = runtime.block_on(backed_up(source.path(), Images::With));
+        let data = DataDir::new(disk.point().join("new/data"));
+        let restored = restore(&archive, &data).unwrap();
+        disk.replace(&disk.received());
+        let found = fsck(&data, Mode::Look, Timestamp(1)).unwrap();
+        assert_eq!((found.records, restored.records), (written.records, written.records));
+        assert_eq!(found.documents, 21, "every record above 4 KiB");
+        let torn = |code: &str| ["database", "record", "document", "restore"].iter().any(|sort| code.starts_with(sort));
+        assert!(!found.findings.iter().any(|finding| torn(finding.code)), "{:?}", found.findings);
+        // The third was missing and the second damaged when the backup was made.
+        let missing = found.findings.iter().filter(|finding| finding.code == "blob-missing");
+        assert_eq!((missing.count(), restored.blobs), (2, 1));
+        assert_eq!(fs::read(data.keys().join("root.json")).unwrap(), b"secret");
+    });
+}
+
 /// The control: a store that leaves the `fdatasync` out must be caught, or the harness proves nothing.
 #[test]
 fn a_store_that_only_flushes_is_caught() {
@@ -135,7 +162,7 @@ fn a_store_that_only_flushes_is_caught() {
         let caught = (0..CONTROL_ROUNDS).find(|round| {
             let disk = Disk::make(home, DISK_MIB);
             let plan = Plan { cut: Cut::Copy, after: Duration::from_millis(300 + round * 50) };
-            let report = run_and_cut(&disk, &plan, Mode::Flushed);
+            let report = run_and_cut(&disk, &plan, Writing::Flushed);
             // A store that does not open, or holds half of a command, has lost something too.
             let data = disk.point().join("data");
             let lost = catch_unwind(AssertUnwindSafe(|| losses(&data, &report.heads).unwrap_or(u64::MAX)));

@@ -35,7 +35,7 @@ const FRAME: [u8; 8] = *b"\xffACKED\xff\n";
 
 /// How the child works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum Writing {
     /// As a server does.
     Careful,
     /// Control: acknowledges without any flush.
@@ -45,7 +45,7 @@ pub(super) enum Mode {
     Flushed,
 }
 
-impl Mode {
+impl Writing {
     const ALL: [Self; 3] = [Self::Careful, Self::Unflushed, Self::Flushed];
 
     const fn durability(self) -> Durability {
@@ -112,7 +112,7 @@ fn head(source: &impl Read, writer: u64) -> u64 {
 fn child() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let wanted = std::env::var(MODE).unwrap();
-    let mode = *Mode::ALL.iter().find(|mode| format!("{mode:?}") == wanted).unwrap();
+    let mode = *Writing::ALL.iter().find(|mode| format!("{mode:?}") == wanted).unwrap();
     let options = StoreOptions { durability: mode.durability() };
     let store = Store::open(&DataDir::new(directory), Clock::system(), options).unwrap();
     let writers = (0..WRITERS).map(|writer| {
@@ -163,7 +163,7 @@ pub(super) struct Report {
 }
 
 impl Writers {
-    pub(super) fn start(directory: &Path, mode: Mode) -> Self {
+    pub(super) fn start(directory: &Path, mode: Writing) -> Self {
         // A child must not outlive a test that was killed, and would if it stood still then.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(std::env::current_exe().unwrap());
