@@ -284,6 +284,8 @@ impl Drop for Server {
             .arg("--run-dir")
             .arg(self.home.path().join("run"))
             .output();
+        // A test may have put a disk there; the directory could not be removed below it.
+        let _ = Command::new("umount").args(["--lazy", "--quiet"]).arg(self.home.path().join("data")).output();
         match down {
             Ok(done) if done.status.success() => {}
             other if std::thread::panicking() => eprintln!("clean-up failed too: {other:?}"),
