@@ -58,12 +58,11 @@ pub struct Settings {
 }
 
 impl Deps {
-    /// The EC2 instance id of the task's container instance.
-    pub(crate) fn instance_of(&self, task: &Task) -> Option<String> {
+    /// The task's container instance, if it is known.
+    pub(crate) fn instance_of(&self, task: &Task) -> Option<Arc<ContainerInstance>> {
         let id = task.placement.container_instance.as_ref()?;
         let key = keys::container_instance(&task.tenant, &task.cluster, id);
-        let instance = self.store.read(|view| view.get::<ContainerInstance>(&key));
-        instance.map(|instance| instance.ec2_instance_id.clone())
+        self.store.read(|view| view.get::<ContainerInstance>(&key))
     }
 }
 

@@ -154,8 +154,11 @@ pub(crate) fn vanished(task: &mut Task, now: Timestamp) {
     }
 }
 
-/// The host went down under the task.
+/// The host went down under the task, or its instance is gone: nobody saw how its containers ended.
 pub(crate) fn host_lost(task: &mut Task, instance: Option<&str>, now: Timestamp) {
+    if task.desired.is_lost() {
+        decide_reason(task, None);
+    }
     if task.observed.stop_code.is_none() {
         task.observed.stop_code = Some(StopCode::TerminationNotice);
         task.observed.stopped_reason = Some(match instance {
@@ -198,7 +201,7 @@ fn decide_reason(task: &mut Task, failure: Option<&Failure>) {
         (container.seen.started_at.is_none()).then_some(reason)
     });
     let (code, reason) = match (&task.desired, failure, never_started) {
-        (Desired::Stopped(order), _, _) => (order.code, order.reason.clone()),
+        (Desired::Stopped(order) | Desired::Lost(order), _, _) => (order.code, order.reason.clone()),
         (Desired::Running, Some(failure), _) => (StopCode::TaskFailedToStart, failure.reason.clone()),
         (Desired::Running, None, Some(reason)) => (StopCode::TaskFailedToStart, reason),
         (Desired::Running, None, None) => (StopCode::EssentialContainerExited, ESSENTIAL_EXITED.to_owned()),
@@ -336,6 +339,24 @@ mod tests {
         stopped(&mut task, Timestamp(31));
         assert_eq!(task.observed.stop_code, Some(StopCode::TaskFailedToStart));
         assert_eq!(task.observed.stopped_reason.as_deref(), Some(VANISHED));
+    }
+
+    #[test]
+    fn a_lost_task_has_the_orders_reason_and_no_exit_codes_but_those_seen_before() {
+        let mut task = pair();
+        containers(&mut task, &said([running("main"), exited("side", 7, false)]), Timestamp(30));
+        let order = StopOrder {
+            code: StopCode::TerminationNotice,
+            reason: "Host EC2 (…) terminated.".into(),
+            at: Timestamp(31),
+        };
+        task.desired = Desired::Lost(order);
+        host_lost(&mut task, None, Timestamp(32));
+        stopped(&mut task, Timestamp(33));
+        assert_eq!(task.observed.stop_code, Some(StopCode::TerminationNotice));
+        assert_eq!(task.observed.stopped_reason.as_deref(), Some("Host EC2 (…) terminated."));
+        assert_eq!((task.containers[0].seen.exit_code, task.containers[1].seen.exit_code), (None, Some(7)));
+        assert_eq!(task.containers[0].seen.stopped_at, Some(Timestamp(32)));
     }
 
     #[test]

@@ -5,10 +5,11 @@
 //! ```text
 //! Connect ─▶ Prepare ─▶ Start ─▶ Record (RUNNING) ─▶ Rest ─▶ Record (an end) ─▶ Stop ─▶ Record ─▶ Release ─▶ Bury (STOPPED)
 //!                 └────────── failure, or a stop before the start ─────────────────────────────▶ Release ─▶ Bury
+//! lost: Connect ─▶ Kill ─▶ Rest ─▶ Release ─▶ Bury
 //! ```
 //!
 //! Holds: nothing is started for a task that should stop or has ended; a task is buried only when nothing of it is left
-//! in the kernel; every step can be taken twice.
+//! in the kernel; every step can be taken twice. Of a task whose instance is gone nothing is written but the last word.
 
 use cove_model::task::{Task, TaskStatus};
 
@@ -25,6 +26,8 @@ pub(crate) struct Facts {
     pub news: bool,
     /// Whether the shim was asked to stop everything.
     pub stop_sent: bool,
+    /// Whether everything of the task was killed, because its instance is gone.
+    pub kill_sent: bool,
     /// Whether network, cgroups or directories of the task may exist.
     pub residue: bool,
 }
@@ -68,6 +71,8 @@ pub(crate) enum Step {
     Record,
     /// Ask the shim to stop every container.
     Stop,
+    /// Kill everything at once.
+    Kill,
     /// Remove what is left in the kernel and on disk.
     Release,
     /// Write STOPPED.
@@ -89,6 +94,7 @@ pub(crate) fn next_step(task: &Task, facts: &Facts) -> Step {
         Shim::Absent if ending => leave(),
         Shim::Absent => Step::Prepare,
         Shim::Gone => leave(),
+        Shim::Alive if task.desired.is_lost() => lost(facts),
         Shim::Alive => with_shim(facts, ending),
     }
 }
@@ -103,6 +109,15 @@ fn with_shim(facts: &Facts, ending: bool) -> Step {
         Progress::Ending if !facts.stop_sent => Step::Stop,
         Progress::Waiting if !ending => Step::Start,
         Progress::Waiting | Progress::Running | Progress::Ending if facts.news => Step::Record,
+        Progress::Waiting | Progress::Running | Progress::Ending => Step::Rest,
+    }
+}
+
+/// The machine is gone: it asks nobody and reports nothing.
+fn lost(facts: &Facts) -> Step {
+    match facts.progress {
+        Progress::Ended => Step::Release,
+        Progress::Waiting | Progress::Running | Progress::Ending if !facts.kill_sent => Step::Kill,
         Progress::Waiting | Progress::Running | Progress::Ending => Step::Rest,
     }
 }
@@ -129,14 +144,14 @@ mod tests {
     /// Every task against every state of knowledge.
     fn every_pair(check: impl Fn(&Task, &Facts, Step)) {
         let order = StopOrder { code: StopCode::UserInitiated, reason: "r".into(), at: Timestamp(1) };
-        for (status, desired) in STATUSES
-            .iter()
-            .flat_map(|status| [Desired::Running, Desired::Stopped(order.clone())].map(|desired| (*status, desired)))
-        {
+        for (status, desired) in STATUSES.iter().flat_map(|status| {
+            let wishes = [Desired::Running, Desired::Stopped(order.clone()), Desired::Lost(order.clone())];
+            wishes.map(|desired| (*status, desired))
+        }) {
             let mut task = task();
             task.observed.status = status;
             task.desired = desired;
-            for bits in 0..32_u8 {
+            for bits in 0..64_u8 {
                 for shim in [Shim::Unknown, Shim::Absent, Shim::Alive, Shim::Gone] {
                     for progress in [Progress::Waiting, Progress::Running, Progress::Ending, Progress::Ended] {
                         let bit = |n: u8| bits & (1 << n) != 0;
@@ -148,6 +163,7 @@ mod tests {
                             news: bit(2),
                             stop_sent: bit(3),
                             residue: bit(4),
+                            kill_sent: bit(5),
                         };
                         check(&task, &facts, next_step(&task, &facts));
                     }
@@ -178,7 +194,8 @@ mod tests {
     #[test]
     fn what_was_seen_is_written_before_it_is_removed() {
         every_pair(|task, facts, step| {
-            if step == Step::Release && facts.shim == Shim::Alive && task.is_live() && !facts.rebooted {
+            let told = facts.shim == Shim::Alive && !task.desired.is_lost();
+            if step == Step::Release && told && task.is_live() && !facts.rebooted {
                 assert!(!facts.news && facts.progress == Progress::Ended, "{facts:?}");
             }
         });
@@ -187,9 +204,20 @@ mod tests {
     #[test]
     fn only_a_stopped_task_or_a_running_one_without_news_rests() {
         every_pair(|task, facts, step| {
-            if step == Step::Rest && task.is_live() {
+            if step == Step::Rest && task.is_live() && !task.desired.is_lost() {
                 let waits = facts.stop_sent || facts.progress == Progress::Running;
                 assert!(facts.shim == Shim::Alive && waits && !facts.news, "{facts:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn a_lost_task_is_killed_never_asked_and_never_recorded() {
+        every_pair(|task, facts, step| {
+            if task.desired.is_lost() && task.is_live() {
+                assert!(!matches!(step, Step::Start | Step::Prepare | Step::Stop | Step::Record), "{facts:?}");
+                let waits = facts.kill_sent && facts.progress != Progress::Ended;
+                assert!(step != Step::Rest || waits, "{facts:?}");
             }
         });
     }

@@ -1,4 +1,10 @@
 //! Container instances: places that tasks are put on. Several may share the machine.
+//!
+//! ```text
+//! ACTIVE ◀──▶ DRAINING ──▶ INACTIVE      drained and activated; deregistered, interrupted or failed
+//!   ▲ └──────────────────────▲  │
+//!   └───────── recovered ───────┘
+//! ```
 
 use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -23,6 +29,19 @@ pub struct ContainerInstance {
     pub registered_at: Timestamp,
     pub version: u64,
     pub tags: Vec<Tag>,
+    /// awsvpc tasks that it has network interfaces for; `None`: as many as there are addresses.
+    #[serde(default)]
+    pub task_interfaces_max: Option<u32>,
+    #[serde(default)]
+    pub origin: Origin,
+    #[serde(default)]
+    pub capacity: Capacity,
+    /// When a Spot interruption takes it away; the warning was given when this was written.
+    #[serde(default)]
+    pub leaves_at: Option<Timestamp>,
+    /// Since when it is INACTIVE.
+    #[serde(default)]
+    pub gone_at: Option<Timestamp>,
 }
 
 impl ContainerInstance {
@@ -31,6 +50,41 @@ impl ContainerInstance {
     pub fn arn(&self) -> String {
         container_instance_arn(&self.tenant, &self.cluster, &self.id)
     }
+
+    /// Whether it is registered: ACTIVE or DRAINING.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        self.status != ContainerInstanceStatus::Inactive
+    }
+
+    /// The value of one of its attributes.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        let found = self.attributes.iter().find(|attribute| attribute.name.as_deref() == Some(name))?;
+        Some(found.value.as_deref().unwrap_or_default())
+    }
+}
+
+/// Who wants the instance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Origin {
+    /// The machine that the node runs on: its limits are the machine's own. What older records are.
+    #[default]
+    Host,
+    /// The config file.
+    Declared,
+    /// Whoever added it at run time.
+    Added,
+}
+
+/// How the instance was bought.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capacity {
+    #[default]
+    OnDemand,
+    /// May be interrupted.
+    Spot,
 }
 
 /// The ARN of a container instance.
@@ -45,6 +99,20 @@ pub fn container_instance_arn(tenant: &Tenant, cluster: &str, id: &str) -> Strin
 pub enum ContainerInstanceStatus {
     Active,
     Draining,
+    /// Gone; it stays describable for a while.
+    Inactive,
+}
+
+impl ContainerInstanceStatus {
+    /// The name that clients see.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "ACTIVE",
+            Self::Draining => "DRAINING",
+            Self::Inactive => "INACTIVE",
+        }
+    }
 }
 
 /// What an instance has, or what is left of it.

@@ -7,6 +7,7 @@ pub mod arn;
 pub mod cluster;
 pub mod container_instance;
 pub mod image;
+pub mod instance_type;
 pub mod logs;
 pub mod network;
 pub mod registry;

@@ -1,7 +1,7 @@
 //! A task: one run of a task definition.
 //!
 //! ```text
-//! desired   RUNNING ──────────────────────────────▶ STOPPED        (API and scheduler)
+//! desired   RUNNING ─────────────▶ STOPPED ─────────────▶ lost     (API and scheduler)
 //! observed  PROVISIONING ▶ PENDING ▶ ACTIVATING ▶ RUNNING ▶ DEACTIVATING ▶ STOPPING ▶ DEPROVISIONING ▶ STOPPED   (agent)
 //! ```
 //!
@@ -175,13 +175,30 @@ pub struct TaskRole {
 pub enum Desired {
     Running,
     Stopped(StopOrder),
+    /// The instance under the task is gone: nothing is asked to stop any more, and nobody sees how it ends.
+    Lost(StopOrder),
 }
 
 impl Desired {
     /// Whether the task should stop.
     #[must_use]
     pub const fn is_stopped(&self) -> bool {
-        matches!(self, Self::Stopped(_))
+        self.order().is_some()
+    }
+
+    /// Whether the instance under it is gone.
+    #[must_use]
+    pub const fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_))
+    }
+
+    /// Who wanted the stop, and why.
+    #[must_use]
+    pub const fn order(&self) -> Option<&StopOrder> {
+        match self {
+            Self::Running => None,
+            Self::Stopped(order) | Self::Lost(order) => Some(order),
+        }
     }
 }
 

@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use cove_model::container_instance::Resources;
 use cove_model::task_definition::Attribute;
 
+use crate::fleet::Fleet;
+
 /// The machine that this node runs on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostFacts {
@@ -27,6 +29,7 @@ pub struct HostFacts {
     pub memory_overcommit: f64,
     /// Whether a container is kept to the permissions of its devices: cgroup v1 does, v2 would need a program of its own.
     pub enforces_device_permissions: bool,
+    pub fleet: Fleet,
 }
 
 impl HostFacts {

@@ -1,11 +1,14 @@
 //! Decides where tasks go, and gives each new tenant what AWS gives a new account.
 //!
-//! In: records from the store. Out: [`place::Placed`] values for the API's transaction, and default records.
+//! In: records from the store. Out: [`place::Placed`] values for the API's transaction, default records, and the fleet
+//! of container instances ([`fleet`]).
 //! Holds: [`place`] is pure: no clock, no store, no randomness of its own (the caller passes a seed).
 //! Why placement is called by the API inside its write transaction: AWS answers its failures in the RunTask reply, and
 //! on the one writer thread nobody else can take what was found free.
 
+pub mod fleet;
 pub mod host;
+mod names;
 pub mod place;
 pub mod tenant;
 

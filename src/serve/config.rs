@@ -13,7 +13,10 @@ use clap::{ArgAction, Args, Parser};
 use cove_api::http::settings::Network;
 use cove_base::paths::NodeName;
 use cove_model::network::Cidr;
+use cove_scheduler::fleet::{Machine, MachineWish};
 use serde::Deserialize;
+
+use super::fleet;
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:4566";
 const DATA_DIR_DEFAULT: &str = "/var/lib/cove";
@@ -66,6 +69,8 @@ pub(crate) struct Config {
     pub stopped_task: Duration,
     pub housekeeping: Duration,
     pub collect: Duration,
+    pub machines: Vec<Machine>,
+    pub spot_warning: Duration,
     /// Where the server user's Docker logins are.
     pub docker_config: Option<PathBuf>,
     /// The socket of the service manager that waits for our readiness.
@@ -175,6 +180,12 @@ struct Given {
     /// How often blobs and unpacked layers that nobody needs are looked for [default: 3600]
     #[arg(long, value_name = "SECS")]
     collect_secs: Option<u64>,
+    /// Between the warning of a Spot interruption and the end [default: 120, as AWS; 2 with --dev]
+    #[arg(long, value_name = "SECS")]
+    spot_warning_secs: Option<u64>,
+    /// The fleet: only in the file.
+    #[arg(skip)]
+    instance: Option<Vec<MachineWish>>,
     /// What is logged to stderr, as in `info` or `cove_agent=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -252,6 +263,7 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
             "STOPPED_TASK_SECS" => given.stopped_task_secs = Some(parsed("COVE_STOPPED_TASK_SECS", value)?),
             "HOUSEKEEPING_SECS" => given.housekeeping_secs = Some(parsed("COVE_HOUSEKEEPING_SECS", value)?),
             "COLLECT_SECS" => given.collect_secs = Some(parsed("COVE_COLLECT_SECS", value)?),
+            "SPOT_WARNING_SECS" => given.spot_warning_secs = Some(parsed("COVE_SPOT_WARNING_SECS", value)?),
             "LOG" => given.log = Some(value.clone()),
             _ => return Err(ConfigError::UnknownVariable { name: name.clone() }),
         }
@@ -296,6 +308,8 @@ impl Given {
             stopped_task_secs: self.stopped_task_secs.or(other.stopped_task_secs),
             housekeeping_secs: self.housekeeping_secs.or(other.housekeeping_secs),
             collect_secs: self.collect_secs.or(other.collect_secs),
+            spot_warning_secs: self.spot_warning_secs.or(other.spot_warning_secs),
+            instance: self.instance.or(other.instance),
             log: self.log.or(other.log),
         }
     }
@@ -358,6 +372,8 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         stopped_task: Duration::from_secs(given.stopped_task_secs.unwrap_or(STOPPED_TASK_SECS_DEFAULT)),
         housekeeping: interval("housekeeping_secs", given.housekeeping_secs.unwrap_or(HOUSEKEEPING_SECS_DEFAULT))?,
         collect: interval("collect_secs", given.collect_secs.unwrap_or(COLLECT_SECS_DEFAULT))?,
+        machines: fleet::machines(&given.instance.unwrap_or_default())?,
+        spot_warning: fleet::spot_warning(given.spot_warning_secs, dev),
         docker_config: None,
         notify_socket: None,
         log: given.log.unwrap_or_else(|| "info".to_owned()),
@@ -480,6 +496,22 @@ mod tests {
     fn an_ephemeral_server_does_not_share_the_lasting_ones_directories() {
         let config = check(flags(&["--ephemeral"]), false).unwrap();
         assert_eq!(config.data_dir, Path::new("/var/lib/cove-ephemeral-main"));
+    }
+
+    #[test]
+    fn a_fleet_is_declared_in_the_file_and_checked() {
+        let declared = "[[instance]]\ntype = \"m5.large\"\ncount = 2\nzone = \"b\"\ncapacity = \"spot\"\n\
+            attributes = { rack = \"r1\" }\n[[instance]]\ntype = \"host\"";
+        let config = check(file(declared).unwrap(), false).unwrap();
+        assert_eq!(config.machines.len(), 3);
+        assert_eq!(config.spot_warning, Duration::from_secs(120));
+        for bad in ["type = \"m5.huge\"", "type = \"m5.large\"\nzone = \"x\"", "type = \"host\"\ncount = 2"] {
+            let error = check(file(&format!("[[instance]]\n{bad}")).unwrap(), false).unwrap_err().to_string();
+            assert!(error.starts_with("instance.type = `") && !error.contains('\n'), "{error}");
+        }
+        assert!(check(file("[[instance]]\ntype = \"host\"\n[[instance]]\ntype = \"host\"").unwrap(), false).is_err());
+        assert!(file("[[instance]]\ntype = \"m5.large\"\nsize = 1").is_err());
+        assert!(file("[[instance]]\ncount = 1").is_err());
     }
 
     /// Its settings are comments that begin without a space.

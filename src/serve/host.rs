@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use cove_agent::HostLimits;
-use cove_base::paths::NodeName;
 use cove_runtime::cgroup::Layout;
 use cove_scheduler::HostFacts;
+use cove_scheduler::fleet::Fleet;
+
+use super::config::Config;
 
 /// The kernel's own default of `ip_local_port_range`.
 const EPHEMERAL_DEFAULT: RangeInclusive<u16> = 32768..=60999;
@@ -21,23 +23,32 @@ const ZONES: [&str; 3] = ["a", "b", "c"];
 const INSTANCE_TYPE: &str = "cove.host";
 
 /// What decisions need. `own_ports` are those that the server itself listens on.
-pub(crate) fn facts(node: &NodeName, memory_overcommit: f64, own_ports: &[u16]) -> HostFacts {
+pub(crate) fn facts(config: &Config, own_ports: &[u16]) -> HostFacts {
     let mut reserved: Vec<u16> = RESERVED_TCP.into_iter().chain(own_ports.iter().copied()).collect();
     reserved.sort_unstable();
     reserved.dedup();
     HostFacts {
-        node: node.to_string(),
+        node: config.node.to_string(),
         cpu: i64::from(cores()) * CPU_PER_CORE,
         memory_mib: memory_mib(),
-        zones: ZONES.map(str::to_owned).to_vec(),
+        zones: zones(),
         instance_type: INSTANCE_TYPE.to_owned(),
         ephemeral_ports: ephemeral_ports(),
         reserved_ports_tcp: reserved,
         reserved_ports_udp: Vec::new(),
         attributes: Vec::new(),
-        memory_overcommit,
         enforces_device_permissions: matches!(Layout::detect(), Ok(Layout::V1(_))),
+        memory_overcommit: config.memory_overcommit,
+        fleet: Fleet {
+            machines: config.machines.clone(),
+            spot_warning_millis: i64::try_from(config.spot_warning.as_millis()).unwrap_or(i64::MAX),
+        },
     }
+}
+
+/// Suffixes of zones.
+pub(crate) fn zones() -> Vec<String> {
+    ZONES.map(str::to_owned).to_vec()
 }
 
 /// What containers may get.

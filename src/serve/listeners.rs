@@ -9,6 +9,7 @@ use cove_api::http::settings::Settings;
 use cove_api::metadata::{DnsServer, Router, serve_dns};
 use cove_api::{ListenerKind, Server, ServerConfig};
 use cove_runtime::network::{NetworkId, RouterListeners};
+use cove_scheduler::HostFacts;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -66,7 +67,7 @@ impl Bound {
     }
 
     /// Ports that tasks on this host cannot have.
-    fn ports(&self) -> Vec<u16> {
+    pub(crate) fn ports(&self) -> Vec<u16> {
         self.addresses().map(|address| address.port()).collect()
     }
 
@@ -150,9 +151,9 @@ pub(crate) fn start(
     config: &Config,
     bound: Bound,
     parts: &Parts,
+    host: Arc<HostFacts>,
     ended: &Arc<Notify>,
 ) -> Result<Listening, ServeError> {
-    let facts = host::facts(&config.node, config.memory_overcommit, &bound.ports());
     let registry_host = bound.registry_host(config);
     let settings = Settings {
         node: config.node.to_string(),
@@ -163,13 +164,14 @@ pub(crate) fn start(
         registry_host: registry_host.clone(),
         host_names: config.names.clone(),
         keys: parts.keys.clone(),
-        host: Arc::new(facts),
+        host: Arc::clone(&host),
     };
     let port = NodePort {
         agent: Arc::clone(&parts.agent),
         network: network_config(config),
         data_dir: config.data_dir.clone(),
         registry_host,
+        host,
         cores: host::cores(),
         ended: Arc::clone(ended),
     };

@@ -1,7 +1,7 @@
 //! `cove serve`: wires the parts together, and owns the order in which they start and stop.
 //!
 //! ```text
-//! start  directories, locks ▸ store, kernel parts ▸ listeners ▸ agent ▸ "ready"
+//! start  directories, locks ▸ store, kernel parts, agent ▸ fleet ▸ listeners ▸ "ready"
 //! stop   listeners ▸ agent (containers go on) ▸ store
 //! ```
 //!
@@ -9,6 +9,7 @@
 
 mod config;
 mod directories;
+mod fleet;
 mod host;
 mod listeners;
 mod notify;
@@ -152,7 +153,9 @@ async fn work(config: &Config, bound: listeners::Bound) -> Result<(), ServeError
         cove_shim::binary::withdraw(&config.run_dir);
         return Ok(result.map(drop)?);
     }
-    let server = listeners::start(config, bound, &parts, &ended)?;
+    let host = Arc::new(host::facts(config, &bound.ports()));
+    let departures = parts.begin(&host).await?;
+    let server = listeners::start(config, bound, &parts, host, &ended)?;
     say_ready(&server.first)?;
     notify::tell(config.notify_socket.as_deref(), "READY=1");
     let down = tokio::select! {
@@ -163,6 +166,7 @@ async fn work(config: &Config, bound: listeners::Bound) -> Result<(), ServeError
     notify::tell(config.notify_socket.as_deref(), "STOPPING=1");
     let stopping = async {
         server.stop().await;
+        departures.abort();
         parts.close().await;
     };
     tokio::select! {

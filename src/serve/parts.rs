@@ -11,8 +11,10 @@ use cove_registry::{Registry, RegistryConfig};
 use cove_runtime::cgroup::NodeCgroups;
 use cove_runtime::network::{NetworkConfig, NetworkId, Networks, RouterListeners};
 use cove_runtime::rootfs::Snapshots;
-use cove_store::{Store, StoreOptions};
+use cove_scheduler::{HostFacts, fleet};
+use cove_store::{Store, StoreError, StoreOptions, Tx};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::config::Config;
 use super::listeners::Bound;
@@ -92,6 +94,18 @@ impl Parts {
             routers: routers_in,
         });
         Ok(Self { store, clock, registry, keys, agent: Arc::new(agent), routers: Mutex::new(Some(routers)) })
+    }
+
+    /// Brings the fleet in line with what is declared. Before anybody can ask, so that the answer is the declared one.
+    /// The task that comes back lets interrupted instances leave; whoever closes the store ends it.
+    pub(crate) async fn begin(&self, host: &Arc<HostFacts>) -> Result<JoinHandle<()>, ServeError> {
+        let host = Arc::clone(host);
+        let reconcile = move |tx: &mut Tx<'_>| {
+            fleet::reconcile(tx, &host);
+            Ok::<_, StoreError>(())
+        };
+        self.store.write(reconcile).await?;
+        Ok(tokio::spawn(fleet::watch_departures(self.store.clone(), self.clock.clone())))
     }
 
     /// Sockets of routers as they come up; there once.

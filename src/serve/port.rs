@@ -11,7 +11,8 @@ use cove_model::arn::Tenant;
 use cove_registry::build::{FileContent, ImageFile};
 use cove_registry::image_config::RunConfig;
 use cove_runtime::network::{self, NetworkConfig};
-use cove_store::StoreHealth;
+use cove_scheduler::{HostFacts, fleet};
+use cove_store::{Prefix, Read, StoreHealth};
 use tokio::sync::Notify;
 
 /// Where the binary lies in its own image.
@@ -23,6 +24,7 @@ pub(crate) struct NodePort {
     pub network: NetworkConfig,
     pub data_dir: PathBuf,
     pub registry_host: String,
+    pub host: Arc<HostFacts>,
     pub cores: u32,
     /// Told when everything is down and the server should end.
     pub ended: Arc<Notify>,
@@ -53,13 +55,17 @@ impl ExecPort for NodePort {
     }
 
     fn findings(&self) -> PortFuture<'_, Vec<Finding>> {
-        let (config, deps) = (self.network.clone(), Arc::clone(self.agent.deps()));
+        let (config, deps, host) = (self.network.clone(), Arc::clone(self.agent.deps()), Arc::clone(&self.host));
         Box::pin(async move {
             let look = tokio::task::spawn_blocking(move || {
                 let mut all: Vec<Finding> = network::doctor(&config).into_iter().map(of_network).collect();
                 if let Some(why) = deps.snapshots.doctor().no_overlay {
                     let text =
                         format!("root filesystems are copied, which is slow: {why}; put --data-dir on ext4 or xfs");
+                    all.push(Finding { level: Level::Note, text });
+                }
+                let instances = deps.store.read(|view| view.scan(&Prefix::all()));
+                if let Some(text) = fleet::beyond(&host, &instances) {
                     all.push(Finding { level: Level::Note, text });
                 }
                 match deps.store.health() {

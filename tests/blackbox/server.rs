@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 /// How long a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Beside the server's directories, when a test wants something.
+const CONFIG_FILE: &str = "cove.toml";
+
 /// A running `cove serve --dev`. Dropped: everything of its node is removed, also after a panic.
 pub(crate) struct Server {
     child: Child,
@@ -74,6 +77,11 @@ impl Server {
         Self::prepared(Keys::Any, &[], prepare)
     }
 
+    /// Starts a server with a config file.
+    pub(crate) fn start_configured(config: &str) -> Self {
+        Self::start_in(|home| std::fs::write(home.join(CONFIG_FILE), config).unwrap())
+    }
+
     fn start_with(keys: Keys, settings: &[&str]) -> Self {
         Self::prepared(keys, settings, |_| {})
     }
@@ -113,6 +121,12 @@ impl Server {
         self.child.wait().unwrap();
         work(&self.home.path().join("data"));
         self.child = spawn(&self.node, self.home.path(), self.port, self.keys, &self.settings);
+    }
+
+    /// SIGKILL, then a new start with another config file.
+    pub(crate) fn restart_configured(&mut self, config: &str) {
+        std::fs::write(self.home.path().join(CONFIG_FILE), config).unwrap();
+        self.kill_and_restart();
     }
 
     /// A directory of the test, beside the server's own.
@@ -298,10 +312,12 @@ fn spawn(node: &str, home: &Path, port: u16, keys: Keys, settings: &[String]) ->
     let log = std::fs::File::options().create(true).append(true).open(home.join("server.log")).unwrap();
     let is_variable = |setting: &&String| setting.starts_with(|first: char| first.is_ascii_uppercase());
     let (variables, flags): (Vec<&String>, Vec<&String>) = settings.iter().partition(is_variable);
+    let config = home.join(CONFIG_FILE);
     let mut child = Command::new(env!("CARGO_BIN_EXE_cove"))
         .envs(variables.into_iter().filter_map(|variable| variable.split_once('=')))
         .arg("serve")
         .args((keys == Keys::Any).then_some("--dev"))
+        .args(config.exists().then(|| format!("--config={}", config.display())))
         .args(["--node", node, "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(home.join("data"))
         .arg("--run-dir")

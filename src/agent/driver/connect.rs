@@ -44,6 +44,7 @@ impl Driver {
         self.residue = true;
         self.start_sent = false;
         self.stop_sent = false;
+        self.kill_sent = false;
     }
 
     async fn read_journal(&mut self, task: &Task) -> Result<(), StepError> {

@@ -24,7 +24,7 @@ use cove_store::{Key, Read, StoreError};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::deps::Deps;
+use crate::deps::{Deps, blocking};
 use crate::observe::{self, Failure, Said};
 use crate::step::{Facts, Shim, Step, next_step};
 
@@ -44,6 +44,7 @@ pub(crate) struct Driver {
     failure: Option<Failure>,
     stop_sent: bool,
     start_sent: bool,
+    kill_sent: bool,
     residue: bool,
     /// Seen here first, written with the next record.
     pull: PullTimes,
@@ -80,6 +81,7 @@ impl Driver {
             failure: None,
             stop_sent: false,
             start_sent: false,
+            kill_sent: false,
             residue: false,
             pull: PullTimes::default(),
             digests: Vec::new(),
@@ -123,6 +125,7 @@ impl Driver {
             failed: self.failure.is_some(),
             news: self.has_news(task),
             stop_sent: self.stop_sent,
+            kill_sent: self.kill_sent,
             residue: self.residue || rebooted && self.shim == Shim::Unknown,
         }
     }
@@ -143,6 +146,7 @@ impl Driver {
             Step::Start => self.start(task).await?,
             Step::Record => self.record().await?,
             Step::Stop => self.stop().await?,
+            Step::Kill => self.kill(task).await?,
             Step::Release => self.release(task).await?,
             Step::Bury => self.bury(task).await?,
         }
@@ -189,6 +193,7 @@ impl Driver {
         self.shim = Shim::Unknown;
         self.start_sent = false;
         self.stop_sent = false;
+        self.kill_sent = false;
     }
 
     async fn send(&mut self, request: Request) -> Result<(), StepError> {
@@ -221,6 +226,19 @@ impl Driver {
         Ok(())
     }
 
+    /// Everything at once, also what the shim does not know of; then the shim says when its containers are gone.
+    async fn kill(&mut self, task: &Task) -> Result<(), StepError> {
+        let (cgroups, id) = (Arc::clone(&self.deps.cgroups), task.id.clone());
+        blocking(move || cgroups.task(&id).kill()).await?;
+        for container in &task.containers {
+            // One that starts at this moment is not in the group yet.
+            self.send(Request::Kill { container: container.name.clone() }).await?;
+        }
+        self.stop().await?;
+        self.kill_sent = self.client.is_some();
+        Ok(())
+    }
+
     async fn record(&mut self) -> Result<(), StepError> {
         crash::at(Point::Recording);
         let said = self.said.clone();
@@ -231,13 +249,16 @@ impl Driver {
     async fn bury(&mut self, task: &Arc<Task>) -> Result<(), StepError> {
         let (said, failure, shim) = (self.said.clone(), self.failure.clone(), self.shim);
         let rebooted = self.facts(task).rebooted;
-        let instance = self.deps.instance_of(task);
+        let instance = self.deps.instance_of(task).map(|instance| instance.ec2_instance_id.clone());
         self.write(move |task, now| {
-            observe::containers(task, &said, now);
-            if rebooted {
+            let lost = task.desired.is_lost();
+            if !lost {
+                observe::containers(task, &said, now);
+            }
+            if rebooted || lost {
                 observe::host_lost(task, instance.as_deref(), now);
             }
-            if shim == Shim::Gone {
+            if shim == Shim::Gone && !lost {
                 observe::vanished(task, now);
             }
             observe::failed(task, failure.as_ref(), now);

@@ -149,7 +149,7 @@ pub(super) async fn delete(cx: &Context, input: DeleteClusterIn) -> Result<Clust
         .write(move |tx| {
             let mut cluster = (*active(tx, &tenant, &name)?).clone();
             let inside = Prefix::parent(&tenant, &name);
-            if tx.count::<ContainerInstance>(&inside) > 0 {
+            if registered_instances(tx, &inside) > 0 {
                 return Err(EcsError::ClusterContainsContainerInstances);
             }
             if tx.scan::<Task>(&inside).iter().any(|task| task.is_live()) {
@@ -197,7 +197,7 @@ fn show(store: &impl Read, cluster: &Cluster, include: &[ClusterField]) -> wire:
         cluster_name: cluster.name.clone(),
         configuration: cluster.configuration.clone().filter(|_| shown(ClusterField::Configurations)),
         status: cluster.status,
-        registered_container_instances_count: store.count::<ContainerInstance>(&inside),
+        registered_container_instances_count: registered_instances(store, &inside),
         running_tasks_count: counts.running_ec2 + counts.running_fargate,
         pending_tasks_count: counts.pending_ec2 + counts.pending_fargate,
         active_services_count: 0,
@@ -208,6 +208,11 @@ fn show(store: &impl Read, cluster: &Cluster, include: &[ClusterField]) -> wire:
         default_capacity_provider_strategy: cluster.default_capacity_provider_strategy.clone(),
         service_connect_defaults: cluster.service_connect_defaults.clone(),
     }
+}
+
+/// Those that are ACTIVE or DRAINING.
+fn registered_instances(store: &impl Read, inside: &Prefix) -> usize {
+    store.scan::<ContainerInstance>(inside).iter().filter(|instance| instance.is_registered()).count()
 }
 
 /// A cluster that nobody set anything for has AWS's default.

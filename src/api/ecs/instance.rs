@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cove_model::arn::Tenant;
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, Resources, container_instance_arn};
 use cove_model::task::Task;
+use cove_scheduler::fleet::{self, Refused, Verb};
 use cove_scheduler::place::remaining;
 use cove_store::{Prefix, Read, keys};
 
@@ -13,8 +14,9 @@ use super::error::EcsError;
 use super::page::{Direction, Listing, PAGE_MAX};
 use super::reference;
 use super::wire::{
-    self, ContainerInstancesOut, DescribeContainerInstancesIn, Failure, InstanceField, InstanceHealth, InstanceStatus,
-    ListContainerInstancesIn, ListContainerInstancesOut, Resource, UpdateContainerInstancesStateIn, VersionInfo,
+    self, ContainerInstancesOut, DeregisterContainerInstanceIn, DeregisterContainerInstanceOut,
+    DescribeContainerInstancesIn, Failure, InstanceField, InstanceHealth, InstanceStatus, ListContainerInstancesIn,
+    ListContainerInstancesOut, Resource, UpdateContainerInstancesStateIn, VersionInfo,
 };
 use crate::Context;
 
@@ -35,7 +37,8 @@ pub(super) fn list(cx: &Context, input: ListContainerInstancesIn) -> Result<List
         Ok::<_, EcsError>(view.scan::<ContainerInstance>(&Prefix::parent(tenant, &name)))
     })?;
     let wanted = |it: &ContainerInstance| match input.status {
-        None => true,
+        // AWS lists all but those that are gone.
+        None => it.is_registered(),
         Some(InstanceStatus::Active) => it.status == ContainerInstanceStatus::Active,
         Some(InstanceStatus::Draining) => it.status == ContainerInstanceStatus::Draining,
         // Instances are declared, so they never pass through these.
@@ -73,9 +76,9 @@ pub(super) async fn update_state(
     let tenant = cx.tenant.clone();
     let name = reference::cluster(&tenant, input.cluster.as_deref())?;
     let ids = ids(&tenant, &name, &input.container_instances, UPDATE_MAX)?;
-    let status = match input.status {
-        InstanceStatus::Active => ContainerInstanceStatus::Active,
-        InstanceStatus::Draining => ContainerInstanceStatus::Draining,
+    let verb = match input.status {
+        InstanceStatus::Active => Verb::Activate,
+        InstanceStatus::Draining => Verb::Drain,
         InstanceStatus::Registering | InstanceStatus::Deregistering | InstanceStatus::RegistrationFailed => {
             return Err(EcsError::parameter("Container instance status should be one of [ACTIVE,DRAINING]."));
         }
@@ -90,17 +93,40 @@ pub(super) async fn update_state(
                     out.failures.push(Failure::missing(container_instance_arn(&tenant, &name, id)));
                     continue;
                 };
-                let mut instance = (*found).clone();
-                if instance.status != status {
-                    instance.status = status;
-                    instance.version += 1;
-                    tx.put(instance.clone());
+                match fleet::apply(tx, &found, verb) {
+                    Ok(instance) => out.container_instances.push(show(&instance, &tasks, &[])),
+                    Err(Refused::Gone(_)) => out.failures.push(Failure::inactive(found.arn())),
+                    Err(refused) => return Err(EcsError::parameter(refused.to_string())),
                 }
-                out.container_instances.push(show(&instance, &tasks, &[]));
             }
             Ok(out)
         })
         .await
+}
+
+/// DeregisterContainerInstance. Tasks are in the way unless it is forced; then they are stopped.
+pub(super) async fn deregister(
+    cx: &Context,
+    input: DeregisterContainerInstanceIn,
+) -> Result<DeregisterContainerInstanceOut, EcsError> {
+    let tenant = cx.tenant.clone();
+    let name = reference::cluster(&tenant, input.cluster.as_deref())?;
+    let id = reference::container_instance(&tenant, &name, &input.container_instance)?;
+    let container_instance = cx
+        .store
+        .write(move |tx| {
+            cluster::active(tx, &tenant, &name)?;
+            let found = tx
+                .get::<ContainerInstance>(&keys::container_instance(&tenant, &name, &id))
+                .filter(|instance| instance.is_registered())
+                .ok_or_else(|| EcsError::parameter("The referenced container instance was not found."))?;
+            let gone = fleet::apply(tx, &found, Verb::Remove { force: input.force })
+                .map_err(|refused| EcsError::parameter(refused.to_string()))?;
+            let tasks = tx.scan::<Task>(&Prefix::parent(&tenant, &name));
+            Ok::<_, EcsError>(show(&gone, &tasks, &[]))
+        })
+        .await?;
+    Ok(DeregisterContainerInstanceOut { container_instance })
 }
 
 fn ids(tenant: &Tenant, cluster: &str, texts: &[String], max: usize) -> Result<Vec<String>, EcsError> {
@@ -129,11 +155,8 @@ fn show(it: &ContainerInstance, tasks: &[Arc<Task>], include: &[InstanceField]) 
         version_info: VersionInfo { agent_version: AGENT_VERSION },
         remaining_resources: show_resources(&remaining(it, here.iter().copied())),
         registered_resources: show_resources(&it.registered),
-        status: match it.status {
-            ContainerInstanceStatus::Active => "ACTIVE",
-            ContainerInstanceStatus::Draining => "DRAINING",
-        },
-        agent_connected: true,
+        status: it.status.as_str(),
+        agent_connected: it.is_registered(),
         running_tasks_count: count(Phase::Running),
         pending_tasks_count: count(Phase::Pending),
         attributes: it.attributes.clone(),

@@ -109,6 +109,11 @@ const OPS: &[Op] = &[
         "services, whose tasks a draining instance hands over",
         |cx, input| json(cx, input, instance::update_state),
     ),
+    Op::done(
+        "DeregisterContainerInstance",
+        "a_deregistered_instance_takes_its_tasks_along_only_by_force",
+        |cx, input| json(cx, input, instance::deregister),
+    ),
     Op::done("PutAttributes", "attributes_steer_placement_across_restarts", |cx, input| {
         json(cx, input, attribute::put)
     }),

@@ -43,6 +43,7 @@ impl Api {
             attributes: Vec::new(),
             memory_overcommit: 1.5,
             enforces_device_permissions: true,
+            fleet: cove_scheduler::fleet::Fleet::default(),
         };
         let settings = Settings {
             node: "cove".to_owned(),

@@ -36,6 +36,7 @@ fn host_facts() -> HostFacts {
         attributes: Vec::new(),
         memory_overcommit: 1.5,
         enforces_device_permissions: true,
+        fleet: cove_scheduler::fleet::Fleet::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use cove_model::container_instance::ContainerInstance;
-use cove_model::task_definition::Attribute;
+use cove_model::task_definition::{Attribute, NetworkMode};
 
 use super::address::Choice;
 use super::ledger::Ledger;
@@ -60,10 +60,13 @@ pub(super) fn fits(
     if request.memory_mib > free.memory_mib {
         return refuse(Reason::Memory, None);
     }
-    match static_ports(request, ledger) {
-        Ok(_) => Ok(()),
-        Err(detail) => refuse(Reason::Ports, Some(detail)),
+    if let Err(detail) = static_ports(request, ledger) {
+        return refuse(Reason::Ports, Some(detail));
     }
+    if request.network_mode == NetworkMode::Awsvpc && !ledger.has_interface(instance) {
+        return refuse(Reason::Eni, None);
+    }
+    Ok(())
 }
 
 fn has(instance: &ContainerInstance, wanted: &Attribute) -> bool {

@@ -22,6 +22,8 @@ pub(super) struct Ledger {
 /// One instance's account.
 struct Account {
     free: Resources,
+    /// awsvpc tasks, each with an interface of its own.
+    interfaces: usize,
     /// Live tasks by group.
     groups: HashMap<String, usize>,
 }
@@ -41,7 +43,8 @@ impl Ledger {
             for task in mine() {
                 *groups.entry(task.group.clone()).or_default() += 1;
             }
-            ledger.instances.insert(instance.id.clone(), Account { free: remaining(instance, mine()), groups });
+            let (free, interfaces) = (remaining(instance, mine()), interfaces(instance, mine()));
+            ledger.instances.insert(instance.id.clone(), Account { free, interfaces, groups });
         }
         for task in snapshot.tasks.iter().filter(|task| task.is_live()) {
             ledger.note(task);
@@ -76,6 +79,12 @@ impl Ledger {
             Resources { cpu: 0, memory_mib: 0, ports_tcp: Vec::new(), ports_udp: Vec::new(), gpus: Vec::new() };
         let account = self.instances.get(&instance.id);
         account.map_or((&NOTHING, 0), |account| (&account.free, account.groups.get(group).copied().unwrap_or(0)))
+    }
+
+    /// Whether one more awsvpc task can have an interface there.
+    pub(super) fn has_interface(&self, instance: &ContainerInstance) -> bool {
+        let taken = self.instances.get(&instance.id).map_or(0, |account| account.interfaces);
+        instance.task_interfaces_max.is_none_or(|most| taken < most as usize)
     }
 
     pub(super) const fn fargate_memory_mib(&self) -> i64 {
@@ -115,6 +124,7 @@ impl Ledger {
         if let Some(account) = self.instances.get_mut(&instance.id) {
             account.free.cpu -= request.cpu;
             account.free.memory_mib -= request.memory_mib;
+            account.interfaces += usize::from(request.network_mode == NetworkMode::Awsvpc);
             *account.groups.entry(request.group.clone()).or_default() += 1;
         }
     }
@@ -129,6 +139,12 @@ fn is_on(task: &Task, instance: &ContainerInstance) -> bool {
         && task.placement.container_instance.as_deref() == Some(&*instance.id)
         && task.cluster == instance.cluster
         && task.tenant == instance.tenant
+}
+
+/// How many interfaces the instance's tasks have. Tasks of other instances may be among `tasks`.
+pub fn interfaces<'a>(instance: &ContainerInstance, tasks: impl IntoIterator<Item = &'a Task>) -> usize {
+    let mine = tasks.into_iter().filter(|task| is_on(task, instance));
+    mine.filter(|task| task.network.mode() == NetworkMode::Awsvpc).count()
 }
 
 /// What is left of an instance: its `remainingResources`. Its ports are those that are not available: the reserved ones

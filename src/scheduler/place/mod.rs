@@ -3,7 +3,7 @@
 //! In: a [`Snapshot`] and a [`Request`]. Out: for each task a [`Placed`] or the reasons why not, one per instance that
 //! was looked at, in AWS's words. No clock, no store, no await; the same seed gives the same answer.
 //!
-//! Holds: an instance is never promised more CPU, memory or ports than it has; no host port and no address is given to
+//! Holds: an instance is never promised more CPU, memory, ports or interfaces than it has; no host port and no address is given to
 //! two live tasks; later tasks of one request see what the earlier ones took.
 //! Why a full scan: tens of instances at most, and the answer is easy to explain to a user.
 
@@ -15,7 +15,7 @@ mod port;
 mod seed;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use cove_store::{Prefix, Read};
 
 pub use address::BRIDGE_NETWORK;
 pub use expression::{BadExpression, Expression};
-pub use ledger::remaining;
+pub use ledger::{interfaces, remaining};
 
 use crate::host::HostFacts;
 use ledger::Ledger;
@@ -263,7 +263,9 @@ fn named<'a>(snapshot: &'a Snapshot<'_>, request: &Request, id: &str) -> Result<
     let instance = found.ok_or_else(|| Refusal { arn: arn(), reason: Reason::Missing, detail: None })?;
     match instance.status {
         ContainerInstanceStatus::Active => Ok(instance),
-        ContainerInstanceStatus::Draining => Err(Refusal { arn: arn(), reason: Reason::Inactive, detail: None }),
+        ContainerInstanceStatus::Draining | ContainerInstanceStatus::Inactive => {
+            Err(Refusal { arn: arn(), reason: Reason::Inactive, detail: None })
+        }
     }
 }
 

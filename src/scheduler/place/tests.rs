@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_model::arn::Tenant;
-use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, Resources};
+use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus, Origin, Resources};
 use cove_model::network::{Cidr, SecurityGroup, Subnet};
 use cove_model::task::{
     Container, ContainerSeen, Desired, LaunchType, NetworkBinding, Observed, Task, TaskNetwork, TaskStatus,
@@ -22,7 +22,7 @@ fn tenant() -> Tenant {
     Tenant::new("000000000000", "us-east-1")
 }
 
-fn host() -> HostFacts {
+pub(crate) fn host() -> HostFacts {
     HostFacts {
         node: "cove".into(),
         cpu: 2048,
@@ -35,6 +35,7 @@ fn host() -> HostFacts {
         attributes: vec![],
         memory_overcommit: 1.5,
         enforces_device_permissions: true,
+        fleet: crate::fleet::Fleet::default(),
     }
 }
 
@@ -55,6 +56,11 @@ fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerInstance> {
         registered_at: Timestamp(0),
         version: 1,
         tags: vec![],
+        task_interfaces_max: None,
+        origin: Origin::Declared,
+        capacity: Capacity::OnDemand,
+        leaves_at: None,
+        gone_at: None,
     })
 }
 
@@ -98,6 +104,13 @@ fn request(count: usize, network_mode: NetworkMode) -> Request {
 
 fn tcp(container_port: u16, host_port: Option<u16>) -> PortRequest {
     PortRequest { container_port, host_port, protocol: TransportProtocol::Tcp }
+}
+
+/// Some task that lives.
+pub(crate) fn any_task() -> Task {
+    let host = host();
+    let placed = place(&snapshot(&host, vec![instance("one", "a", 300)]), &request(1, NetworkMode::None)).unwrap();
+    Task::clone(&task(tenant(), placed[0].as_ref().unwrap()))
 }
 
 /// The task that comes of a placement.
@@ -159,6 +172,19 @@ fn a_task_that_does_not_fit_gets_one_reason_per_instance() {
     assert_eq!(outcome(&cpu), ["RESOURCE:CPU,RESOURCE:CPU"]);
     let arn = cpu[0].as_ref().unwrap_err()[0].arn.clone();
     assert_eq!(arn.unwrap(), "arn:aws:ecs:us-east-1:000000000000:container-instance/default/one");
+}
+
+#[test]
+fn awsvpc_tasks_take_interfaces_and_others_do_not() {
+    let host = host();
+    let small = ContainerInstance { task_interfaces_max: Some(2), ..(*instance("one", "a", 2000)).clone() };
+    let mut snapshot = snapshot(&host, vec![Arc::new(small)]);
+    let awsvpc = |count| Request { subnets: vec!["subnet-a".into()], ..request(count, NetworkMode::Awsvpc) };
+    let got = place(&snapshot, &awsvpc(3)).unwrap();
+    assert_eq!(outcome(&got), ["one", "one", "RESOURCE:ENI"]);
+    snapshot.tasks.push(task(tenant(), got[0].as_ref().unwrap()));
+    assert_eq!(outcome(&place(&snapshot, &awsvpc(2)).unwrap()), ["one", "RESOURCE:ENI"]);
+    assert_eq!(outcome(&place(&snapshot, &request(3, NetworkMode::Bridge)).unwrap()), ["one", "one", "one"]);
 }
 
 #[test]

@@ -88,3 +88,30 @@ fn unknown_instances_are_failures_and_bad_ids_are_refused() {
     let filter = json!({"filter": "agentConnected == true"});
     assert_refused(server.ecs("ListContainerInstances", &filter), "UnsupportedFeatureException", "filter");
 }
+
+#[test]
+fn a_deregistered_instance_takes_its_tasks_along_only_by_force() {
+    let mut server = Server::start();
+    let arn = instance(&server);
+    let task = server.run_task("held", json!({"image": server.busybox(), "command": ["sleep", "60"]}));
+    server.wait_task(&task, "RUNNING");
+    let deregister = |server: &Server, force: bool| {
+        server.ecs("DeregisterContainerInstance", &json!({"containerInstance": arn, "force": force}))
+    };
+    let code = "InvalidParameterException";
+    assert_refused(deregister(&server, false), code, "Found running tasks on the instance.");
+    let gone = deregister(&server, true).unwrap();
+    assert_eq!(gone["containerInstance"]["status"], "INACTIVE");
+    server.kill_and_restart();
+    let stopped = server.wait_task(&task, "STOPPED");
+    assert_eq!(stopped["stoppedReason"], "Container instance deregistration forced by user");
+    assert_eq!(describe(&server, &arn)["status"], "INACTIVE", "it stays describable");
+    let listed = server.ecs("ListContainerInstances", &json!({})).unwrap();
+    assert_eq!(listed["containerInstanceArns"], json!([]));
+    let clusters = server.ecs("DescribeClusters", &json!({})).unwrap();
+    assert_eq!(clusters["clusters"][0]["registeredContainerInstancesCount"], 0);
+    assert_refused(deregister(&server, true), code, "not found");
+    let update = json!({"containerInstances": [arn], "status": "ACTIVE"});
+    let update = server.ecs("UpdateContainerInstancesState", &update).unwrap();
+    assert_eq!(update["failures"][0]["reason"], "INACTIVE");
+}

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use cove_model::container_instance::container_instance_arn;
 use cove_model::task::{
-    Container, ContainerState, Desired, ElasticNetworkInterface, LaunchType, StopOrder, Task, TaskNetwork, TaskStatus,
+    Container, ContainerState, ElasticNetworkInterface, LaunchType, StopOrder, Task, TaskNetwork, TaskStatus,
 };
 use cove_model::task_definition::EphemeralStorage;
 use cove_model::task_override::ContainerOverride;
@@ -23,10 +23,7 @@ pub(crate) enum Tags {
 /// ECS shape `Task`.
 pub(crate) fn show(task: &Task, tags: Tags) -> wire::Task {
     let seen = &task.observed;
-    let order = match &task.desired {
-        Desired::Running => None,
-        Desired::Stopped(order) => Some(order),
-    };
+    let order = task.desired.order();
     let at = |moment: Option<cove_base::Timestamp>| moment.map(cove_base::Timestamp::epoch_seconds);
     let storage = task.ephemeral_storage_gib.and_then(|gib| i32::try_from(gib).ok());
     let storage = storage.map(|gib| EphemeralStorage { size_in_gi_b: Some(gib) });

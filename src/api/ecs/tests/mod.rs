@@ -126,6 +126,7 @@ fn host() -> HostFacts {
         attributes: Vec::new(),
         memory_overcommit: 1.5,
         enforces_device_permissions: true,
+        fleet: cove_scheduler::fleet::Fleet::default(),
     }
 }
 

@@ -58,6 +58,21 @@ pub(crate) struct UpdateContainerInstancesStateIn {
     pub(crate) status: InstanceStatus,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeregisterContainerInstanceIn {
+    pub(crate) cluster: Option<String>,
+    pub(crate) container_instance: String,
+    #[serde(default)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeregisterContainerInstanceOut {
+    pub(crate) container_instance: ContainerInstance,
+}
+
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ContainerInstancesOut {

@@ -36,6 +36,11 @@ impl Failure {
     pub(crate) fn missing(arn: String) -> Self {
         Self { arn: Some(arn), reason: "MISSING".to_owned(), detail: None }
     }
+
+    /// A container instance that is gone.
+    pub(crate) fn inactive(arn: String) -> Self {
+        Self { arn: Some(arn), reason: "INACTIVE".to_owned(), detail: None }
+    }
 }
 
 /// ECS shape `KeyValuePair` on the way out.

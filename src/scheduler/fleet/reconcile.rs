@@ -1,0 +1,113 @@
+//! Brings the registered instances in line with what is declared, when the server starts and for a new tenant.
+//!
+//! | known | declared | then |
+//! |---|---|---|
+//! | no | yes | it registers |
+//! | ACTIVE, DRAINING | yes | size and attributes as declared now; status and custom attributes stay |
+//! | ACTIVE, DRAINING | no | INACTIVE, its tasks stop |
+//! | INACTIVE by hand | yes | stays away |
+//! | INACTIVE because its declaration went | yes | it registers again |
+//! | added at run time | | not ours |
+
+use std::sync::Arc;
+
+use cove_model::account::TenantRecord;
+use cove_model::arn::Tenant;
+use cove_model::cluster::{Cluster, ClusterStatus};
+use cove_model::container_instance::{ContainerInstance, Origin};
+use cove_model::task_definition::Attribute;
+use cove_store::{Prefix, Read, Tx, keys};
+
+use super::record::Place;
+use super::verb::{End, end};
+use crate::host::HostFacts;
+use crate::tenant::new_cluster;
+
+/// What is to be done about one instance.
+#[derive(Debug, PartialEq)]
+pub(super) enum Change {
+    /// New, or with another size.
+    Put(ContainerInstance),
+    /// It is declared no more.
+    Retire(Arc<ContainerInstance>),
+}
+
+/// The fleets of all tenants; called once when the server starts. Writes nothing when nothing changed.
+pub fn reconcile(tx: &mut Tx<'_>, host: &HostFacts) {
+    for record in tx.scan::<TenantRecord>(&Prefix::all()) {
+        reconcile_tenant(tx, &record.tenant, host);
+    }
+}
+
+/// The fleet of one tenant.
+pub fn reconcile_tenant(tx: &mut Tx<'_>, tenant: &Tenant, host: &HostFacts) {
+    let known = tx.scan::<ContainerInstance>(&Prefix::tenant(tenant));
+    let declared = Place::of(tx, tenant, host, tx.now()).declared();
+    for change in plan(&known, declared) {
+        match change {
+            Change::Put(instance) => {
+                ensure_cluster(tx, tenant, &instance.cluster);
+                tx.put(instance);
+            }
+            Change::Retire(instance) => {
+                // It may be declared again, so it is as if it had been added and removed.
+                let retired = ContainerInstance { origin: Origin::Added, ..end(tx, &instance, End::Deregistered) };
+                tx.put(retired);
+            }
+        }
+    }
+}
+
+/// Compares what is known with what is declared.
+pub(super) fn plan(known: &[Arc<ContainerInstance>], declared: Vec<ContainerInstance>) -> Vec<Change> {
+    let same = |one: &ContainerInstance, other: &ContainerInstance| one.id == other.id && one.cluster == other.cluster;
+    let is_ours = |one: &ContainerInstance| match one.origin {
+        Origin::Host | Origin::Declared => true,
+        Origin::Added => false,
+    };
+    let mut changes = Vec::new();
+    for one in known.iter().filter(|one| is_ours(one) && !declared.iter().any(|wanted| same(wanted, one))) {
+        if one.is_registered() {
+            changes.push(Change::Retire(Arc::clone(one)));
+        } else {
+            changes.push(Change::Put(ContainerInstance { origin: Origin::Added, ..(**one).clone() }));
+        }
+    }
+    for fresh in declared {
+        match known.iter().find(|one| same(one, &fresh)) {
+            None => changes.push(Change::Put(fresh)),
+            Some(one) if one.is_registered() => changes.extend(refreshed(one, fresh).map(Change::Put)),
+            Some(one) if is_ours(one) => {}
+            Some(one) => changes.push(Change::Put(ContainerInstance { version: one.version + 1, ..fresh })),
+        }
+    }
+    changes
+}
+
+/// The instance as it is declared now, if that is another.
+fn refreshed(known: &ContainerInstance, fresh: ContainerInstance) -> Option<ContainerInstance> {
+    let mut attributes = fresh.attributes;
+    // What PutAttributes added stays.
+    let added = |own: &&Attribute| !attributes.iter().any(|one| one.name == own.name);
+    let added: Vec<Attribute> = known.attributes.iter().filter(added).cloned().collect();
+    attributes.extend(added);
+    let mut changed = known.clone();
+    changed.registered = fresh.registered;
+    changed.attributes = attributes;
+    changed.task_interfaces_max = fresh.task_interfaces_max;
+    changed.capacity = fresh.capacity;
+    changed.origin = fresh.origin;
+    if changed == *known {
+        return None;
+    }
+    changed.version += 1;
+    Some(changed)
+}
+
+/// A declaration may name a cluster that nobody made.
+fn ensure_cluster(tx: &mut Tx<'_>, tenant: &Tenant, name: &str) {
+    let known = tx.get::<Cluster>(&keys::cluster(tenant, name));
+    if known.is_none_or(|cluster| cluster.status == ClusterStatus::Inactive) {
+        tx.put(new_cluster(tenant, name, tx.now()));
+    }
+}

@@ -1,0 +1,308 @@
+//! The fleet's decisions: what a wish becomes, what a start changes, what a verb does to instances and tasks.
+
+use std::sync::Arc;
+
+use cove_base::paths::DataDir;
+use cove_base::{Clock, Timestamp};
+use cove_model::arn::Tenant;
+use cove_model::cluster::Cluster;
+use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus, Origin};
+use cove_model::task::{Desired, StopCode, StopOrder, Task};
+use cove_store::{Prefix, Read, Store, StoreError, StoreOptions, Tx};
+
+use super::reconcile::{Change, plan};
+use super::spot::next_departure;
+use super::verb::{End, check, ordered};
+use super::*;
+use crate::host::HostFacts;
+use crate::place::tests::{any_task, host};
+use crate::tenant::ensure_tenant;
+
+fn wish(instance_type: &str) -> MachineWish {
+    MachineWish { instance_type: instance_type.into(), ..MachineWish::default() }
+}
+
+fn machines(wish: &MachineWish) -> Result<Vec<Machine>, BadMachine> {
+    Machine::all_of(wish, &host().zones)
+}
+
+fn with_fleet(wishes: &[MachineWish]) -> HostFacts {
+    let machines = wishes.iter().flat_map(|wish| machines(wish).unwrap()).collect();
+    HostFacts { fleet: Fleet { machines, spot_warning_millis: 10 }, ..host() }
+}
+
+fn tenant() -> Tenant {
+    Tenant::new("000000000000", "us-east-1")
+}
+
+/// A store, and what stands in it after a start with these facts.
+struct World {
+    store: Store,
+    _home: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(&DataDir::new(home.path()), Clock::system(), StoreOptions::default()).unwrap();
+        Self { store, _home: home }
+    }
+
+    fn write<T: Send + 'static>(&self, work: impl FnOnce(&mut Tx<'_>) -> T + Send + 'static) -> T {
+        self.store.write_blocking(move |tx| Ok::<_, StoreError>(work(tx))).unwrap()
+    }
+
+    fn start(&self, facts: &HostFacts) -> Vec<Arc<ContainerInstance>> {
+        let facts = facts.clone();
+        self.write(move |tx| {
+            ensure_tenant(tx, &tenant(), &facts);
+            reconcile(tx, &facts);
+        });
+        self.instances()
+    }
+
+    fn instances(&self) -> Vec<Arc<ContainerInstance>> {
+        self.store.read(|view| view.scan::<ContainerInstance>(&Prefix::all()))
+    }
+
+    fn apply(&self, instance: &ContainerInstance, verb: Verb) -> Result<ContainerInstance, Refused> {
+        let instance = instance.clone();
+        self.write(move |tx| apply(tx, &instance, verb))
+    }
+
+    fn run_on(&self, instance: &ContainerInstance) {
+        let mut task = any_task();
+        task.placement.container_instance = Some(instance.id.clone());
+        self.write(move |tx| tx.put(task));
+    }
+
+    fn task(&self) -> Arc<Task> {
+        self.store.read(|view| view.scan::<Task>(&Prefix::all())).remove(0)
+    }
+}
+
+fn ids(instances: &[Arc<ContainerInstance>]) -> Vec<String> {
+    instances.iter().map(|one| one.id.clone()).collect()
+}
+
+fn count(instances: &[Arc<ContainerInstance>], status: ContainerInstanceStatus) -> usize {
+    instances.iter().filter(|one| one.status == status).count()
+}
+
+#[test]
+fn a_machine_has_its_types_size_unless_it_names_its_own() {
+    let large = machines(&wish("m5.large")).unwrap().remove(0).size.unwrap();
+    assert_eq!((large.cpu, large.memory_mib, large.tasks, large.trunk_tasks), (2048, 7865, 2, Some(10)));
+    let own = MachineWish { cpu: Some(512), memory_mib: Some(64), eni_limit: Some(5), ..wish("m5.large") };
+    let own = machines(&own).unwrap().remove(0).size.unwrap();
+    assert_eq!((own.cpu, own.memory_mib, own.tasks, own.trunk_tasks), (512, 64, 4, None));
+    assert_eq!(machines(&MachineWish { count: Some(3), ..wish("t3.micro") }).unwrap().len(), 3);
+}
+
+#[test]
+fn what_cannot_be_is_refused_in_one_line() {
+    let bad = [
+        (wish("m5.huge"), "m5.large"),
+        (MachineWish { zone: Some("z".into()), ..wish("m5.large") }, "zone `z`"),
+        (MachineWish { count: Some(0), ..wish("m5.large") }, "count"),
+        (MachineWish { memory_mib: Some(1 << 40), ..wish("m5.large") }, "memory_mib"),
+        (MachineWish { cpu: Some(0), ..wish("m5.large") }, "cpu"),
+        (MachineWish { eni_limit: Some(0), ..wish("m5.large") }, "eni_limit"),
+        (MachineWish { cluster: Some("a b".into()), ..wish("m5.large") }, "cluster"),
+        (MachineWish { attributes: [("ecs.x".into(), "y".into())].into(), ..wish("m5.large") }, "ecs.x"),
+        (MachineWish { cpu: Some(1), ..wish(HOST_TYPE) }, "host"),
+        (MachineWish { count: Some(2), ..wish(HOST_TYPE) }, "host"),
+    ];
+    for (wish, word) in bad {
+        let text = machines(&wish).unwrap_err().to_string();
+        assert!(text.contains(word) && !text.contains('\n'), "{text}");
+    }
+}
+
+#[test]
+fn a_declared_fleet_keeps_its_ids_whatever_else_is_declared() {
+    let world = World::new();
+    let pair = MachineWish { count: Some(2), ..wish("m5.large") };
+    let first = world.start(&with_fleet(std::slice::from_ref(&pair)));
+    assert_eq!(first.len(), 2);
+    let revision = world.store.read(cove_store::View::revision);
+    assert_eq!(world.start(&with_fleet(std::slice::from_ref(&pair))), first);
+    assert_eq!(world.store.read(cove_store::View::revision), revision, "nothing new, nothing written");
+    let bigger = MachineWish { memory_mib: Some(9000), ..pair };
+    let other = MachineWish { zone: Some("b".into()), cluster: Some("batch".into()), ..wish("c5.large") };
+    let then = world.start(&with_fleet(&[other, bigger]));
+    assert_eq!(then.len(), 3);
+    assert!(ids(&first).iter().all(|id| ids(&then).contains(id)));
+    let changed = then.iter().find(|one| one.id == first[0].id).unwrap();
+    assert_eq!((changed.registered.memory_mib, changed.version), (9000, 2));
+    let elsewhere = then.iter().find(|one| one.cluster == "batch").unwrap();
+    assert_eq!(elsewhere.availability_zone, "us-east-1b");
+    assert_eq!(world.store.read(|view| view.count::<Cluster>(&Prefix::all())), 2, "its cluster was made");
+}
+
+#[test]
+fn what_is_declared_no_more_goes_with_its_tasks_and_comes_back_when_it_is_declared_again() {
+    let world = World::new();
+    let of_host = world.start(&host()).remove(0);
+    assert_eq!((of_host.origin, of_host.task_interfaces_max), (Origin::Host, None));
+    world.run_on(&of_host);
+    let with = with_fleet(&[wish("m5.large")]);
+    let then = world.start(&with);
+    assert_eq!(count(&then, ContainerInstanceStatus::Active), 1);
+    let order = world.task().desired.order().cloned().unwrap();
+    assert_eq!(order.reason, "Container instance deregistration forced by user");
+    let back = world.start(&host());
+    let host_again = back.iter().find(|one| one.id == of_host.id).unwrap();
+    assert_eq!((host_again.status, host_again.origin), (ContainerInstanceStatus::Active, Origin::Host));
+    assert_eq!(count(&back, ContainerInstanceStatus::Active), 1);
+}
+
+#[test]
+fn what_was_ended_by_hand_stays_away_over_a_start_until_it_is_recovered() {
+    let world = World::new();
+    let facts = with_fleet(&[wish("m5.large")]);
+    let one = world.start(&facts).remove(0);
+    world.apply(&one, Verb::Fail).unwrap();
+    let dead = world.start(&facts).remove(0);
+    assert_eq!(dead.status, ContainerInstanceStatus::Inactive);
+    assert!(dead.gone_at.is_some());
+    world.apply(&dead, Verb::Recover).unwrap();
+    let again = world.start(&facts).remove(0);
+    assert_eq!((again.status, &again.id, again.gone_at), (ContainerInstanceStatus::Active, &one.id, None));
+}
+
+#[test]
+fn an_undeclared_dead_instance_is_forgotten_not_retired_twice() {
+    let mut dead = ContainerInstance::clone(&World::new().start(&with_fleet(&[wish("m5.large")])).remove(0));
+    dead.status = ContainerInstanceStatus::Inactive;
+    let changes = plan(&[Arc::new(dead.clone())], vec![]);
+    let forgotten = ContainerInstance { origin: Origin::Added, ..dead };
+    assert_eq!(changes, [Change::Put(forgotten.clone())]);
+    assert_eq!(plan(&[Arc::new(forgotten)], vec![]), []);
+}
+
+#[test]
+fn added_instances_are_not_the_declarations_business() {
+    let world = World::new();
+    world.start(&host());
+    let machine = machines(&wish("t3.small")).unwrap().remove(0);
+    let added = world.write(move |tx| add(tx, &tenant(), &host(), &machine));
+    assert_eq!(added.task_interfaces_max, Some(2));
+    assert!(world.start(&host()).contains(&Arc::new(added)));
+}
+
+#[test]
+fn removal_waits_for_tasks_unless_it_is_forced() {
+    let world = World::new();
+    let one = world.start(&with_fleet(&[wish("m5.large")])).remove(0);
+    world.run_on(&one);
+    assert_eq!(world.apply(&one, Verb::Remove { force: false }), Err(Refused::RunningTasks));
+    assert_eq!(world.instances(), [Arc::clone(&one)]);
+    let gone = world.apply(&one, Verb::Remove { force: true }).unwrap();
+    assert_eq!((gone.status, gone.version), (ContainerInstanceStatus::Inactive, one.version + 1));
+    assert!(matches!(world.task().desired, Desired::Stopped(_)));
+}
+
+#[test]
+fn a_failed_instance_loses_its_tasks_in_awss_words() {
+    let world = World::new();
+    let one = world.start(&with_fleet(&[wish("m5.large")])).remove(0);
+    world.run_on(&one);
+    world.apply(&one, Verb::Fail).unwrap();
+    let Desired::Lost(order) = world.task().desired.clone() else { panic!("not lost") };
+    assert_eq!(order.code, StopCode::TerminationNotice);
+    assert_eq!(order.reason, format!("Host EC2 (instance {}) terminated.", one.ec2_instance_id));
+}
+
+#[test]
+fn verbs_are_refused_in_states_that_they_are_not_for() {
+    let facts = with_fleet(&[MachineWish { capacity: Capacity::Spot, ..wish("m5.large") }, wish("c5.large")]);
+    let all = World::new().start(&facts);
+    let spot = all.iter().find(|one| one.capacity == Capacity::Spot).unwrap();
+    let on_demand = all.iter().find(|one| one.capacity == Capacity::OnDemand).unwrap();
+    let interrupt = Verb::Interrupt { warning_millis: 10 };
+    assert_eq!(check(spot, interrupt), Ok(()));
+    assert!(matches!(check(on_demand, interrupt), Err(Refused::OnDemand(_))));
+    assert!(matches!(check(spot, Verb::Recover), Err(Refused::Present(_))));
+    let leaving = ContainerInstance { leaves_at: Some(Timestamp(5)), ..(**spot).clone() };
+    assert!(matches!(check(&leaving, Verb::Activate), Err(Refused::Leaving(_))));
+    let gone = ContainerInstance { status: ContainerInstanceStatus::Inactive, ..leaving };
+    for verb in [Verb::Drain, Verb::Activate, Verb::Remove { force: true }, Verb::Fail, interrupt] {
+        assert!(matches!(check(&gone, verb), Err(Refused::Gone(_))), "{verb:?}");
+    }
+    assert_eq!(next_departure(&[Arc::new(gone)]), None, "who is gone does not leave");
+}
+
+/// Every end against every wish that a task can have.
+#[test]
+fn an_order_to_a_task_only_moves_forward() {
+    let instance = World::new().start(&with_fleet(&[wish("m5.large")])).remove(0);
+    let order = StopOrder { code: StopCode::UserInitiated, reason: "bye".into(), at: Timestamp(1) };
+    let ranks = |desired: &Desired| match desired {
+        Desired::Running => 0,
+        Desired::Stopped(_) => 1,
+        Desired::Lost(_) => 2,
+    };
+    for desired in [Desired::Running, Desired::Stopped(order.clone()), Desired::Lost(order)] {
+        for how in [End::Deregistered, End::SpotInterrupted, End::Failed] {
+            let mut task = any_task();
+            task.desired = desired.clone();
+            let Some(after) = ordered(&task, &instance, how, Timestamp(9)) else { continue };
+            assert!(ranks(&after.desired) > ranks(&desired), "{how:?} {desired:?}");
+            if let Some(before) = desired.order() {
+                assert_eq!(after.desired.order().map(|order| &order.reason), Some(&before.reason));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_spot_instance_drains_then_leaves_with_its_tasks() {
+    let world = World::new();
+    let facts = with_fleet(&[MachineWish { capacity: Capacity::Spot, ..wish("m5.large") }]);
+    let one = world.start(&facts).remove(0);
+    world.run_on(&one);
+    let warned = world.apply(&one, Verb::Interrupt { warning_millis: 0 }).unwrap();
+    assert_eq!(warned.status, ContainerInstanceStatus::Draining);
+    assert_eq!(world.task().desired, Desired::Running);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = world.store.clone();
+    runtime.block_on(async {
+        let mut changed = store.watch::<ContainerInstance>();
+        let leaving = async {
+            while store.read(|view| view.scan::<ContainerInstance>(&Prefix::all()))[0].is_registered() {
+                changed.changed().await.unwrap();
+            }
+        };
+        tokio::select! { () = watch_departures(store.clone(), Clock::system()) => {}, () = leaving => {} }
+    });
+    let order = world.task().desired.order().cloned().unwrap();
+    assert_eq!((order.code, order.reason.starts_with("Host EC2 (instance i-")), (StopCode::SpotInterruption, true));
+}
+
+#[test]
+fn instances_are_named_by_ids_their_beginnings_or_their_zone() {
+    let facts = with_fleet(&[wish("m5.large"), MachineWish { zone: Some("b".into()), ..wish("m5.large") }]);
+    let all = World::new().start(&facts);
+    let by = |names: &[&str], zone: Option<&str>| {
+        let instances = names.iter().map(|&name| name.to_owned()).collect();
+        select(&all, &Selection { instances, zone: zone.map(str::to_owned), force: false }, |_| true)
+    };
+    let one = &all[0];
+    for name in [one.arn().as_str(), &one.id, &one.id[..8], &one.ec2_instance_id, &one.ec2_instance_id[..12]] {
+        assert_eq!(by(&[name], None).unwrap(), [Arc::clone(one)], "{name}");
+    }
+    assert_eq!(by(&[], Some("b")).unwrap(), by(&[], Some("us-east-1b")).unwrap());
+    for (names, zone) in [(&["i-0"][..], None), (&["nope"], None), (&[], Some("c")), (&[], None), (&["x"], Some("a"))] {
+        assert!(by(names, zone).is_err(), "{names:?} {zone:?}");
+    }
+}
+
+#[test]
+fn a_fleet_larger_than_the_host_is_said_a_smaller_one_is_not() {
+    let world = World::new();
+    assert_eq!(beyond(&host(), &world.start(&host())), None, "the host promises itself");
+    let facts = with_fleet(&[MachineWish { count: Some(2), ..wish("m5.large") }]);
+    let text = beyond(&facts, &world.start(&facts)).unwrap();
+    assert!(text.contains("promises 4 vCPU and 15730 MiB, this host has 2 vCPU and 4096 MiB"), "{text}");
+}

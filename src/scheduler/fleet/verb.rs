@@ -1,0 +1,149 @@
+//! What can be done to a registered instance, and what that does to its tasks.
+//!
+//! | | instance | its tasks |
+//! |---|---|---|
+//! | drain, activate | DRAINING, ACTIVE | go on |
+//! | remove | INACTIVE | must be none, or are stopped when it is forced |
+//! | interrupt (Spot) | DRAINING now, INACTIVE after the warning | go on, then are stopped: SpotInterruption |
+//! | fail | INACTIVE | are lost at once: TerminationNotice, no exit codes |
+//! | recover | ACTIVE again, under its old id | |
+//!
+//! Holds: instance and tasks change in one transaction. A task that is lost was never asked to stop.
+
+use std::sync::Arc;
+
+use cove_base::Timestamp;
+use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus};
+use cove_model::task::{Desired, StopCode, StopOrder, Task};
+use cove_store::{Prefix, Read, Tx};
+
+/// ECS's words for tasks of an instance that was deregistered under them.
+const DEREGISTERED: &str = "Container instance deregistration forced by user";
+
+/// What somebody wants of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Drain,
+    Activate,
+    Remove {
+        /// Tasks on it are stopped instead of being in the way.
+        force: bool,
+    },
+    /// A Spot interruption.
+    Interrupt {
+        warning_millis: i64,
+    },
+    /// As if the machine had died.
+    Fail,
+    Recover,
+}
+
+/// Why it cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    #[error("Found running tasks on the instance.")]
+    RunningTasks,
+    #[error("instance {0} is INACTIVE: recover it first")]
+    Gone(String),
+    #[error("instance {0} is there: only what is INACTIVE is recovered")]
+    Present(String),
+    #[error("instance {0} is on-demand: only Spot capacity is interrupted")]
+    OnDemand(String),
+    #[error("instance {0} is being interrupted and leaves soon")]
+    Leaving(String),
+}
+
+/// How an instance ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Deregistered,
+    SpotInterrupted,
+    Failed,
+}
+
+/// Does it; the instance as it is then.
+///
+/// # Errors
+/// When the instance is not in a state for it. Nothing was written then.
+pub fn apply(tx: &mut Tx<'_>, instance: &ContainerInstance, verb: Verb) -> Result<ContainerInstance, Refused> {
+    check(instance, verb)?;
+    if verb == (Verb::Remove { force: false }) && tasks_on(tx, instance).next().is_some() {
+        return Err(Refused::RunningTasks);
+    }
+    let now = tx.now();
+    let mut changed = match verb {
+        Verb::Drain => with_status(instance, ContainerInstanceStatus::Draining),
+        Verb::Activate => with_status(instance, ContainerInstanceStatus::Active),
+        Verb::Remove { .. } => end(tx, instance, End::Deregistered),
+        Verb::Fail => end(tx, instance, End::Failed),
+        Verb::Interrupt { warning_millis } => ContainerInstance {
+            // A second interruption does not put the end off.
+            leaves_at: instance.leaves_at.or(Some(now.plus_millis(warning_millis))),
+            ..with_status(instance, ContainerInstanceStatus::Draining)
+        },
+        Verb::Recover => ContainerInstance {
+            registered_at: now,
+            leaves_at: None,
+            gone_at: None,
+            ..with_status(instance, ContainerInstanceStatus::Active)
+        },
+    };
+    if changed != *instance {
+        changed.version = instance.version + 1;
+        tx.put(changed.clone());
+    }
+    Ok(changed)
+}
+
+/// Whether the instance is in a state for it.
+pub(super) fn check(instance: &ContainerInstance, verb: Verb) -> Result<(), Refused> {
+    let id = || instance.ec2_instance_id.clone();
+    match (verb, instance.is_registered()) {
+        (Verb::Recover, true) => Err(Refused::Present(id())),
+        (Verb::Recover, false) => Ok(()),
+        (_, false) => Err(Refused::Gone(id())),
+        (Verb::Activate, true) if instance.leaves_at.is_some() => Err(Refused::Leaving(id())),
+        (Verb::Interrupt { .. }, true) if instance.capacity == Capacity::OnDemand => Err(Refused::OnDemand(id())),
+        (Verb::Drain | Verb::Activate | Verb::Remove { .. } | Verb::Interrupt { .. } | Verb::Fail, true) => Ok(()),
+    }
+}
+
+fn with_status(instance: &ContainerInstance, status: ContainerInstanceStatus) -> ContainerInstance {
+    ContainerInstance { status, ..instance.clone() }
+}
+
+/// Orders the instance's tasks to stop; the instance as it is after that, which the caller writes.
+pub(super) fn end(tx: &mut Tx<'_>, instance: &ContainerInstance, how: End) -> ContainerInstance {
+    let now = tx.now();
+    let tasks: Vec<Arc<Task>> = tasks_on(tx, instance).collect();
+    for task in tasks {
+        if let Some(task) = ordered(&task, instance, how, now) {
+            tx.put(task);
+        }
+    }
+    let (status, gone_at) = (ContainerInstanceStatus::Inactive, Some(now));
+    ContainerInstance { status, gone_at, leaves_at: None, version: instance.version + 1, ..instance.clone() }
+}
+
+/// The task with its order, if that is news: desired state only moves forward.
+pub(super) fn ordered(task: &Task, instance: &ContainerInstance, how: End, now: Timestamp) -> Option<Task> {
+    let terminated = || format!("Host EC2 (instance {}) terminated.", instance.ec2_instance_id);
+    let order = |code, reason| StopOrder { code, reason, at: now };
+    let desired = match (how, &task.desired) {
+        (End::Deregistered, Desired::Running) => {
+            Desired::Stopped(order(StopCode::UserInitiated, DEREGISTERED.to_owned()))
+        }
+        (End::SpotInterrupted, Desired::Running) => Desired::Stopped(order(StopCode::SpotInterruption, terminated())),
+        (End::Failed, Desired::Running) => Desired::Lost(order(StopCode::TerminationNotice, terminated())),
+        // Who wanted it first stays the reason.
+        (End::Failed, Desired::Stopped(before)) => Desired::Lost(before.clone()),
+        (End::Deregistered | End::SpotInterrupted, Desired::Stopped(_)) | (_, Desired::Lost(_)) => return None,
+    };
+    Some(Task { desired, version: task.version + 1, ..task.clone() })
+}
+
+fn tasks_on(source: &impl Read, instance: &ContainerInstance) -> impl Iterator<Item = Arc<Task>> {
+    let tasks = source.scan::<Task>(&Prefix::parent(&instance.tenant, &instance.cluster));
+    let id = instance.id.clone();
+    tasks.into_iter().filter(move |task| task.is_live() && task.placement.container_instance.as_ref() == Some(&id))
+}
