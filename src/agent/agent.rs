@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::deps::{Deps, blocking};
 use crate::driver::Driver;
 use crate::usage::Readings;
-use crate::{keep_house, routers};
+use crate::{keep_house, machines, routers};
 
 /// A driver that ended while its task lives panicked; its successor waits this long.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
@@ -25,8 +25,8 @@ const DOWN_TIMEOUT: Duration = Duration::from_secs(150);
 /// A running agent.
 pub struct AgentHandle {
     deps: Arc<Deps>,
-    stop: watch::Sender<bool>,
-    main: std::sync::Mutex<Option<JoinHandle<()>>>,
+    main: Loop,
+    groups: Loop,
     readings: Readings,
 }
 
@@ -34,9 +34,33 @@ pub struct AgentHandle {
 #[must_use]
 pub fn start(deps: Deps) -> AgentHandle {
     let deps = Arc::new(deps);
-    let (stop, stopped) = watch::channel(false);
-    let main = tokio::spawn(run(Arc::clone(&deps), stopped));
-    AgentHandle { deps, stop, main: std::sync::Mutex::new(Some(main)), readings: Readings::default() }
+    let main = Loop::spawn(|stopped| run(Arc::clone(&deps), stopped));
+    let groups = Loop::spawn(|stopped| machines::run(Arc::clone(&deps), stopped));
+    AgentHandle { deps, main, groups, readings: Readings::default() }
+}
+
+/// A loop of its own that ends when it is told to.
+struct Loop {
+    stop: watch::Sender<bool>,
+    join: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Loop {
+    fn spawn<F: Future<Output = ()> + Send + 'static>(run: impl FnOnce(watch::Receiver<bool>) -> F) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        Self { stop, join: std::sync::Mutex::new(Some(tokio::spawn(run(stopped)))) }
+    }
+
+    /// Returns when it has ended. A second call finds nothing to do.
+    async fn end(&self) {
+        // The receiver is gone only when the loop has ended already.
+        let _ = self.stop.send(true);
+        let join = self.join.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        if let Some(join) = join {
+            // A loop that panicked has ended as well.
+            let _ = join.await;
+        }
+    }
 }
 
 /// Something that could not be taken down.
@@ -63,13 +87,8 @@ impl AgentHandle {
 
     /// Ends the loop and its drivers; containers go on. A second call finds nothing to do.
     pub async fn stop(&self) {
-        // The receiver is gone only when the loop has ended already.
-        let _ = self.stop.send(true);
-        let main = self.main.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        if let Some(main) = main {
-            // A loop that panicked has ended as well.
-            let _ = main.await;
-        }
+        self.groups.end().await;
+        self.main.end().await;
     }
 
     /// Stops every task, each with its own timeout, then removes everything of this node from the kernel.
@@ -90,6 +109,8 @@ impl AgentHandle {
             return Err(DownError::StillRunning(live(&self.deps).count()));
         }
         keep_house::inventory(&self.deps, &HashSet::new()).await;
+        // It would make again what is removed now.
+        self.groups.end().await;
         let deps = Arc::clone(&self.deps);
         let failures = blocking(move || remove_all(&deps)).await.unwrap_or_else(|error| vec![error.to_string()]);
         if failures.is_empty() { Ok(count) } else { Err(DownError::Leftovers(failures)) }

@@ -1,14 +1,16 @@
-//! What a node forgets with time: stopped tasks, client tokens, deleted task definitions.
+//! What a node forgets with time: stopped tasks, client tokens, deleted task definitions, instances that are gone.
 //!
 //! In: the records, and when a task has been seen long enough. Out: the keys that go. No clock, store or await.
 //!
 //! Holds: a task that is not STOPPED stays; a definition goes only once it is DELETE_IN_PROGRESS and no task that is
-//! still visible refers to it. Nothing new can refer to it by then: RunTask refuses such definitions.
+//! still visible refers to it. Nothing new can refer to it by then: RunTask refuses such definitions. An instance that
+//! is declared is remembered as gone, or the next start would register it again.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use cove_base::Timestamp;
+use cove_model::container_instance::{ContainerInstance, Origin};
 use cove_model::task::{ClientToken, Task};
 use cove_model::task_definition::{TaskDefinition, TaskDefinitionStatus};
 use cove_store::{Key, Prefix, Read, Record, StoreError, Tx};
@@ -19,16 +21,19 @@ const TOKEN_KEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
 const STOPPED_MAX: usize = 5_000;
 
 /// The records that something may be forgotten of.
+#[derive(Default)]
 pub(crate) struct Records {
     pub tasks: Vec<Arc<Task>>,
     pub tokens: Vec<Arc<ClientToken>>,
     pub definitions: Vec<Arc<TaskDefinition>>,
+    pub instances: Vec<Arc<ContainerInstance>>,
 }
 
 impl Records {
     pub(crate) fn read(from: &impl Read) -> Self {
         let all = Prefix::all();
-        Self { tasks: from.scan(&all), tokens: from.scan(&all), definitions: from.scan(&all) }
+        let (tasks, tokens) = (from.scan(&all), from.scan(&all));
+        Self { tasks, tokens, definitions: from.scan(&all), instances: from.scan(&all) }
     }
 }
 
@@ -38,6 +43,7 @@ pub(crate) struct Forgotten {
     tasks: Vec<Key>,
     tokens: Vec<Key>,
     definitions: Vec<Key>,
+    instances: Vec<Key>,
 }
 
 /// Chooses. `keep_millis` is how long a stopped task stays visible.
@@ -65,16 +71,21 @@ pub(crate) fn forgotten(records: &Records, now: Timestamp, keep_millis: i64) -> 
     };
     let tokens = records.tokens.iter().filter(|token| token.at < token_before);
     let definitions = records.definitions.iter().filter(|definition| is_unused(definition));
+    let instances = records.instances.iter().filter(|one| match one.origin {
+        Origin::Host | Origin::Declared => false,
+        Origin::Added => one.gone_at.is_some_and(|at| at < stopped_before),
+    });
     Forgotten {
         tasks: gone.iter().map(|task| task.key()).collect(),
         tokens: tokens.map(|token| token.key()).collect(),
         definitions: definitions.map(|definition| definition.key()).collect(),
+        instances: instances.map(|instance| instance.key()).collect(),
     }
 }
 
 impl Forgotten {
     pub(crate) fn is_empty(&self) -> bool {
-        self.tasks.is_empty() && self.tokens.is_empty() && self.definitions.is_empty()
+        [&self.tasks, &self.tokens, &self.definitions, &self.instances].iter().all(|keys| keys.is_empty())
     }
 
     /// Deletes the records; doing it again is fine.
@@ -87,6 +98,9 @@ impl Forgotten {
         }
         for key in &self.definitions {
             tx.delete::<TaskDefinition>(key);
+        }
+        for key in &self.instances {
+            tx.delete::<ContainerInstance>(key);
         }
         Ok(())
     }
@@ -130,7 +144,7 @@ mod tests {
     }
 
     fn chosen(tasks: Vec<Arc<Task>>, definitions: Vec<Arc<TaskDefinition>>) -> Forgotten {
-        forgotten(&Records { tasks, tokens: Vec::new(), definitions }, NOW, HOUR)
+        forgotten(&Records { tasks, definitions, ..Records::default() }, NOW, HOUR)
     }
 
     #[test]
@@ -152,11 +166,8 @@ mod tests {
                 task_ids: Vec::new(),
             })
         };
-        let records = Records {
-            tasks: Vec::new(),
-            tokens: vec![token("young", 24 * HOUR), token("old", 24 * HOUR + 1)],
-            definitions: Vec::new(),
-        };
+        let tokens = vec![token("young", 24 * HOUR), token("old", 24 * HOUR + 1)];
+        let records = Records { tokens, ..Records::default() };
         let got = forgotten(&records, NOW, HOUR);
         assert_eq!(got.tokens, [keys::client_token(&task().tenant, "default", "old")]);
     }
@@ -175,5 +186,22 @@ mod tests {
         let key = |revision| keys::definition(&task().tenant, "web", revision);
         assert_eq!(chosen(vec![stopped("a", HOUR, 3)], all()).definitions, [key(4)]);
         assert_eq!(chosen(vec![stopped("a", HOUR + 1, 3)], all()).definitions, [key(3), key(4)]);
+    }
+
+    #[test]
+    fn an_instance_that_is_gone_is_forgotten_unless_it_is_declared() {
+        let gone = |id: &str, origin, millis_ago: Option<i64>| {
+            let gone_at = millis_ago.map(|ago| NOW.plus_millis(-ago));
+            Arc::new(ContainerInstance { id: id.into(), origin, gone_at, ..crate::machines::tests::instance() })
+        };
+        let instances = vec![
+            gone("there", Origin::Added, None),
+            gone("young", Origin::Added, Some(HOUR)),
+            gone("old", Origin::Added, Some(HOUR + 1)),
+            gone("declared", Origin::Declared, Some(HOUR + 1)),
+            gone("host", Origin::Host, Some(HOUR + 1)),
+        ];
+        let got = forgotten(&Records { instances, ..Records::default() }, NOW, HOUR);
+        assert_eq!(got.instances, [keys::container_instance(&task().tenant, "default", "old")]);
     }
 }

@@ -17,6 +17,7 @@ mod driver;
 mod exec;
 mod forget;
 mod keep_house;
+mod machines;
 mod observe;
 mod resolve;
 mod routers;

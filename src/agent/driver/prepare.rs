@@ -24,6 +24,7 @@ use cove_store::{Read, keys};
 
 use super::{Driver, StepError, release};
 use crate::deps::{Deps, blocking};
+use crate::machines;
 use crate::observe::{self, Failure};
 use crate::resolve::{self, ImageDefaults, Resolved, Surroundings};
 
@@ -353,6 +354,8 @@ fn build(
             .map_err(|error| cannot(cove_base::error::chain(&error)))?;
         containers.push(resolved.spec);
     }
+    let instance = machines::hold(deps, task)
+        .map_err(|error| whole(format!("CannotCreateContainerError: {}", cove_base::error::chain(&error))))?;
     let is_bridge = matches!(task.network, TaskNetwork::Bridge { .. });
     let held = if is_bridge { ports(task) } else { Vec::new() };
     Ok(TaskSpec {
@@ -360,7 +363,7 @@ fn build(
         node: deps.node.to_string(),
         task_id: task.id.clone(),
         exits: deps.data.exits().join(&task.id),
-        cgroup: deps.cgroups.task_path(&task.id),
+        cgroup: deps.cgroups.task_path(instance.as_deref(), &task.id),
         limits: resolve::task_limits(task, deps.host.cores),
         network,
         pid: resolve::pid_sharing(&definition.document),

@@ -1,8 +1,15 @@
 //! The groups of one node: `/cove-NODE/{shim,task}`.
+//!
+//! Holds: a task is found by its id wherever it lies: on an instance, or right below `task` (Fargate, the host's own
+//! instance, and whatever an older version started).
 
 use cove_base::paths::NodeName;
 
 use super::{CgroupError, Group, Layout, Usage};
+use crate::spec::TaskLimits;
+
+/// Begins the name of an instance's group, as it begins EC2's ids. Ids of tasks are hex digits.
+const INSTANCE_PREFIX: &str = "i-";
 
 /// Everything of one node. Cheap to clone; holds no descriptors.
 #[derive(Debug, Clone)]
@@ -38,16 +45,51 @@ impl NodeCgroups {
         self.top.child("task")
     }
 
-    /// The group of a task; see [`Group::container`] for those inside.
+    /// The group of a task that is there; see [`Group::container`] for those inside. One that is nowhere is right below
+    /// `task`.
     #[must_use]
     pub fn task(&self, task_id: &str) -> Group {
-        self.tasks().child(task_id)
+        let flat = self.tasks().child(task_id);
+        if flat.exists() {
+            return flat;
+        }
+        let mut on_instances =
+            self.instances().into_iter().map(|instance| self.tasks().child(&instance).child(task_id));
+        on_instances.find(Group::exists).unwrap_or(flat)
     }
 
-    /// As it goes into the shim's `TaskSpec::cgroup`.
+    /// Where a task is to be put, as it goes into the shim's `TaskSpec::cgroup`. `instance`: its EC2 id.
     #[must_use]
-    pub fn task_path(&self, task_id: &str) -> String {
-        self.task(task_id).path().to_owned()
+    pub fn task_path(&self, instance: Option<&str>, task_id: &str) -> String {
+        let parent = instance.map_or_else(|| self.tasks(), |instance| self.tasks().child(instance));
+        parent.child(task_id).path().to_owned()
+    }
+
+    /// Makes the group of an instance and sets its limits. Repeatable.
+    ///
+    /// # Errors
+    /// When the name is no EC2 instance id, or the kernel refuses.
+    pub fn ensure_instance(&self, instance: &str, limits: &TaskLimits) -> Result<(), CgroupError> {
+        if !instance.starts_with(INSTANCE_PREFIX) || instance.contains('/') {
+            return Err(CgroupError::BadPath(instance.to_owned()));
+        }
+        let group = self.tasks().child(instance);
+        group.create()?;
+        group.limit(limits)
+    }
+
+    /// Removes the group of an instance that has no task any more.
+    ///
+    /// # Errors
+    /// When a task is in it.
+    pub fn remove_instance(&self, instance: &str) -> Result<(), CgroupError> {
+        self.tasks().child(instance).remove()
+    }
+
+    /// EC2 ids of the instances that have a group.
+    #[must_use]
+    pub fn instances(&self) -> Vec<String> {
+        self.tasks().children().into_iter().filter(|name| name.starts_with(INSTANCE_PREFIX)).collect()
     }
 
     /// Kills what is left of a task and removes its groups. Repeatable; a task that is not there is fine.
@@ -66,7 +108,10 @@ impl NodeCgroups {
     /// Ids of all tasks that have a group.
     #[must_use]
     pub fn inventory(&self) -> Vec<String> {
-        self.tasks().children()
+        let (instances, mut tasks): (Vec<_>, Vec<_>) =
+            self.tasks().children().into_iter().partition(|name| name.starts_with(INSTANCE_PREFIX));
+        tasks.extend(instances.iter().flat_map(|instance| self.tasks().child(instance).children()));
+        tasks
     }
 
     /// What a task uses, or one of its containers.
@@ -137,6 +182,51 @@ mod tests {
         assert!(node.0.inventory().is_empty());
         node.0.remove_all().unwrap();
         assert!(!node.0.top.exists());
+    }
+
+    #[test]
+    fn a_task_on_an_instance_is_held_by_both_limits_found_and_removed() {
+        let node = node();
+        let limits = |percent, mib: u64| TaskLimits {
+            cpu_quota_percent: Some(percent),
+            cpu_shares: Some(512),
+            memory_bytes: Some(mib << 20),
+            pids: None,
+        };
+        node.0.ensure_instance("i-01", &limits(50, 64)).unwrap();
+        node.0.ensure_instance("i-01", &limits(50, 64)).unwrap();
+        let task = Group::new(Layout::detect().unwrap(), &node.0.task_path(Some("i-01"), "one")).unwrap();
+        task.create().unwrap();
+        task.limit(&limits(50, 512)).unwrap();
+        node.0.task("old").create().unwrap();
+        assert_eq!(node.0.instances(), ["i-01"]);
+        let mut found = node.0.inventory();
+        found.sort();
+        assert_eq!(found, ["old", "one"]);
+        assert_eq!(node.0.task("one").path(), task.path());
+        let instance = node.0.tasks().child("i-01");
+        assert_eq!(instance.usage().memory_limit_bytes, Some(64 << 20));
+
+        // More than the instance has, less than the task may: the kernel kills at the smaller of the two.
+        let eater = "import os\nx = bytearray(256 << 20)\n";
+        let inner = task.container("main");
+        inner.create().unwrap();
+        let join = inner.procs_files();
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", &format!("import sys\nsys.stdin.readline()\n{eater}")]).stdin(std::process::Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        for file in &join {
+            std::fs::write(file, child.id().to_string()).unwrap();
+        }
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"go\n").unwrap();
+        let ended = child.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&ended), Some(libc::SIGKILL), "{ended}");
+
+        node.0.remove_task("one").unwrap();
+        assert_eq!(node.0.inventory(), ["old"]);
+        node.0.remove_instance("i-01").unwrap();
+        assert!(node.0.instances().is_empty());
+        assert!(matches!(node.0.ensure_instance("one", &limits(1, 1)), Err(CgroupError::BadPath(_))));
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl World {
             task_id: self.task_id.clone(),
             directory: self.directory.path().join("tasks").join(&self.task_id),
             exits: self.directory.path().join("exits").join(&self.task_id),
-            cgroup: self.groups().task_path(&self.task_id),
+            cgroup: self.groups().task_path(None, &self.task_id),
             limits: TaskLimits::default(),
             network: NetworkNamespace::Host,
             pid: SharedNamespace::Private,
