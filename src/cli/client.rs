@@ -112,6 +112,11 @@ impl Client {
         let status = response.status();
         let body = self.collect(response).await?;
         if !status.is_success() {
+            if let Ok(answer) = serde_json::from_slice::<Value>(&body)
+                && !text(&answer, "message").is_empty()
+            {
+                return Err(CliError::Refused(text(&answer, "message").to_owned()));
+            }
             let body = String::from_utf8_lossy(&body).into_owned();
             return Err(CliError::Status { what: path.to_owned(), status: status.as_u16(), body });
         }

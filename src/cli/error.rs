@@ -27,6 +27,8 @@ pub(super) enum CliError {
     Answer { what: String },
     #[error("{operation}: {code}: {message}")]
     Aws { operation: String, code: String, message: String },
+    #[error("the server refused: {0}")]
+    Refused(String),
     #[error("{what} answered {status}: {body}")]
     Status { what: String, status: u16, body: String },
     #[error("cannot read {path}")]

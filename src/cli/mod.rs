@@ -15,6 +15,7 @@ mod down;
 mod env;
 mod error;
 mod exec;
+mod fleet;
 mod fsck;
 mod image;
 mod logs;
@@ -82,6 +83,8 @@ enum Verb {
     Logs(logs::LogsArgs),
     /// Run a command in a task's container
     Exec(exec::ExecArgs),
+    /// List container instances; add, drain, interrupt and fail them
+    Fleet(fleet::FleetArgs),
     /// Load, list and remove images
     #[command(subcommand)]
     Image(image::ImageVerb),
@@ -145,6 +148,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Ps(args) => block_on(async { ps::run(&args, &Client::new(&target)?).await }),
         Verb::Logs(args) => block_on(async { logs::run(&args, &Client::new(&target)?).await }),
         Verb::Exec(args) => block_on(async { exec::run(&args, &Client::new(&target)?).await }),
+        Verb::Fleet(args) => block_on(async { fleet::run(&args, &Client::new(&target)?).await }),
         Verb::Image(verb) => block_on(async { image::run(&verb, &Client::new(&target)?).await }),
     }
 }

@@ -7,6 +7,7 @@ mod server;
 mod sign;
 
 mod care;
+mod cove;
 mod disk;
 mod ecr;
 mod ecs;

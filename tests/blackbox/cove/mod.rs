@@ -1,0 +1,3 @@
+//! Cove's own endpoints and verbs, one file per noun.
+
+mod fleet;
