@@ -75,7 +75,7 @@ fn target(tx: &Tx<'_>, tenant: &Tenant, cluster: &str, given: &Attribute) -> Res
     let text = given.target_id.as_deref().unwrap_or_default();
     let id = reference::container_instance(tenant, cluster, text)?;
     let found = tx.get::<ContainerInstance>(&keys::container_instance(tenant, cluster, &id));
-    found.map(|instance| (*instance).clone()).ok_or_else(|| {
+    found.filter(|instance| instance.is_registered()).map(|instance| (*instance).clone()).ok_or_else(|| {
         let arn = container_instance_arn(tenant, cluster, &id);
         EcsError::TargetNotFound(format!("The specified target {arn} was not found."))
     })
@@ -122,7 +122,7 @@ pub(super) fn list(cx: &Context, input: ListAttributesIn) -> Result<AttributesOu
             && (input.attribute_value.is_none() || it.value == input.attribute_value)
     };
     let mut items = Vec::new();
-    for instance in &instances {
+    for instance in instances.iter().filter(|instance| instance.is_registered()) {
         for it in instance.attributes.iter().filter(|it| wanted(it)) {
             items.push((format!("{}\0{}", instance.id, it.name.as_deref().unwrap_or_default()), show(it, instance)));
         }

@@ -159,4 +159,4 @@ const OPS: &[Op] = &[
 ];
 
 /// Which settings change nothing yet.
-const SETTINGS: &str = "what settings other than containerInsights change";
+const SETTINGS: &str = "what settings other than containerInsights and awsvpcTrunking change";

@@ -27,7 +27,7 @@ use crate::tenant::new_cluster;
 #[derive(Debug, PartialEq)]
 pub(super) enum Change {
     /// New, or with another size.
-    Put(ContainerInstance),
+    Put(Arc<ContainerInstance>),
     /// It is declared no more.
     Retire(Arc<ContainerInstance>),
 }
@@ -47,7 +47,7 @@ pub fn reconcile_tenant(tx: &mut Tx<'_>, tenant: &Tenant, host: &HostFacts) {
         match change {
             Change::Put(instance) => {
                 ensure_cluster(tx, tenant, &instance.cluster);
-                tx.put(instance);
+                tx.put(Arc::unwrap_or_clone(instance));
             }
             Change::Retire(instance) => {
                 // It may be declared again, so it is as if it had been added and removed.
@@ -65,20 +65,21 @@ pub(super) fn plan(known: &[Arc<ContainerInstance>], declared: Vec<ContainerInst
         Origin::Host | Origin::Declared => true,
         Origin::Added => false,
     };
+    let put = |instance| Change::Put(Arc::new(instance));
     let mut changes = Vec::new();
     for one in known.iter().filter(|one| is_ours(one) && !declared.iter().any(|wanted| same(wanted, one))) {
         if one.is_registered() {
             changes.push(Change::Retire(Arc::clone(one)));
         } else {
-            changes.push(Change::Put(ContainerInstance { origin: Origin::Added, ..(**one).clone() }));
+            changes.push(put(ContainerInstance { origin: Origin::Added, ..(**one).clone() }));
         }
     }
     for fresh in declared {
         match known.iter().find(|one| same(one, &fresh)) {
-            None => changes.push(Change::Put(fresh)),
-            Some(one) if one.is_registered() => changes.extend(refreshed(one, fresh).map(Change::Put)),
+            None => changes.push(put(fresh)),
+            Some(one) if one.is_registered() => changes.extend(refreshed(one, fresh).map(put)),
             Some(one) if is_ours(one) => {}
-            Some(one) => changes.push(Change::Put(ContainerInstance { version: one.version + 1, ..fresh })),
+            Some(one) => changes.push(put(ContainerInstance { version: one.version + 1, ..fresh })),
         }
     }
     changes

@@ -23,8 +23,7 @@ pub async fn watch_departures(store: Store, clock: Clock) {
             None => None,
             Some(at) if at > clock.now() => Some(millis_until(at, clock.now())),
             Some(_) => {
-                let done: Result<(), StoreError> = store.write(|tx| Ok(depart(tx))).await;
-                if let Err(error) = done {
+                if let Err(error) = store.write(depart).await {
                     tracing::warn!(error = cove_base::error::chain(&error), "an interrupted instance cannot leave");
                     tokio::time::sleep(RETRY_DELAY).await;
                 }
@@ -54,7 +53,7 @@ pub(super) fn next_departure(instances: &[Arc<ContainerInstance>]) -> Option<Tim
     instances.iter().filter(|one| one.is_registered()).filter_map(|one| one.leaves_at).min()
 }
 
-fn depart(tx: &mut Tx<'_>) {
+fn depart(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let now = tx.now();
     for instance in tx.scan::<ContainerInstance>(&Prefix::all()) {
         if instance.is_registered() && instance.leaves_at.is_some_and(|at| at <= now) {
@@ -62,4 +61,5 @@ fn depart(tx: &mut Tx<'_>) {
             tx.put(gone);
         }
     }
+    Ok(())
 }

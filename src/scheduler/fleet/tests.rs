@@ -177,7 +177,7 @@ fn an_undeclared_dead_instance_is_forgotten_not_retired_twice() {
     dead.status = ContainerInstanceStatus::Inactive;
     let changes = plan(&[Arc::new(dead.clone())], vec![]);
     let forgotten = ContainerInstance { origin: Origin::Added, ..dead };
-    assert_eq!(changes, [Change::Put(forgotten.clone())]);
+    assert_eq!(changes, [Change::Put(Arc::new(forgotten.clone()))]);
     assert_eq!(plan(&[Arc::new(forgotten)], vec![]), []);
 }
 

@@ -107,6 +107,10 @@ fn a_declared_fleet_keeps_its_ids_over_a_restart_and_goes_with_its_declaration()
     let back = ids(&fleet(&server, &[]));
     assert!(ids(&first).iter().chain([&added]).all(|id| back.contains(id)), "{back:?}");
     fleet(&server, &["remove", &added]);
+    let giant = ids(&fleet(&server, &["add", "--type", "r5.24xlarge", "--count", "2"]));
+    let doctor = String::from_utf8(server.cove(&["doctor"]).stdout).unwrap();
+    assert!(doctor.contains("the fleet promises"), "{doctor}");
+    fleet(&server, &["remove", &giant[0], &giant[1]]);
     server.kill_and_restart();
     assert_eq!(ids(&fleet(&server, &[])), ids(&first));
 }
