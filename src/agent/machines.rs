@@ -74,7 +74,10 @@ fn reconcile(deps: &Deps) -> bool {
 /// if the task is to be below one.
 pub(crate) fn hold(deps: &Deps, task: &Task) -> Result<Option<String>, CgroupError> {
     let Some(instance) = deps.instance_of(task).filter(|instance| has_group(instance)) else { return Ok(None) };
-    ensure(deps, &instance)?;
+    // Once it is there the loop sees to its limits; a start of a task writes none.
+    if !deps.cgroups.has_instance(&instance.ec2_instance_id) {
+        ensure(deps, &instance)?;
+    }
     Ok(Some(instance.ec2_instance_id.clone()))
 }
 

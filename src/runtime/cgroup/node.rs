@@ -78,6 +78,12 @@ impl NodeCgroups {
         group.limit(limits)
     }
 
+    /// Whether the instance has a group.
+    #[must_use]
+    pub fn has_instance(&self, instance: &str) -> bool {
+        self.tasks().child(instance).exists()
+    }
+
     /// Removes the group of an instance that has no task any more.
     ///
     /// # Errors
