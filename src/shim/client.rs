@@ -17,11 +17,11 @@ use cove_base::crash::{self, Point};
 use cove_runtime::cgroup::{CgroupError, NodeCgroups};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
 use crate::frame::{self, FrameError};
+use crate::life::Life;
 use crate::protocol::{ContainerState, Event, Request, TaskSpec};
 
 /// The spec's name in the task directory.
@@ -66,6 +66,8 @@ pub enum ShimError {
 pub struct Shim {
     requests: Requests,
     arrived: Vec<u8>,
+    /// Known since the subscription. A process that the shim forked for a start holds the connection open a while longer.
+    life: Option<Life>,
 }
 
 /// The sending half: cheap to clone, usable from several tasks while another reads events.
@@ -89,7 +91,7 @@ pub struct State {
 /// # Errors
 /// With the shim's own words when it could not start.
 pub async fn spawn(binary: &Path, groups: &NodeCgroups, spec: &TaskSpec) -> Result<(Shim, State), ShimError> {
-    match answer(&spec.directory).await {
+    match take_over(&spec.directory).await {
         Err(ShimError::Gone { .. }) => {}
         there => return there,
     }
@@ -97,7 +99,7 @@ pub async fn spawn(binary: &Path, groups: &NodeCgroups, spec: &TaskSpec) -> Resu
     let started = tokio::task::spawn_blocking(move || start(&binary, &groups, &owned));
     let mut child = started.await.map_err(|_| ShimError::Silent)??;
     // The socket listens already, and ends with the shim: nothing is polled.
-    match answer(&spec.directory).await {
+    match take_over(&spec.directory).await {
         Ok(answer) => {
             // Somebody must reap it when it ends; the server may be long gone by then, which is fine too.
             drop(tokio::task::spawn(reap(child)));
@@ -117,7 +119,10 @@ pub async fn spawn(binary: &Path, groups: &NodeCgroups, spec: &TaskSpec) -> Resu
 }
 
 /// Connects and subscribes. A shim that is just being made answers when it is ready.
-async fn answer(task_dir: &Path) -> Result<(Shim, State), ShimError> {
+///
+/// # Errors
+/// [`ShimError::Gone`] when there is none. [`ShimError::Silent`] when only what it forked for a start holds its socket.
+pub async fn take_over(task_dir: &Path) -> Result<(Shim, State), ShimError> {
     let answered = tokio::time::timeout(START_DEADLINE, async {
         let mut shim = connect(task_dir).await?;
         let state = shim.subscribe().await?;
@@ -131,17 +136,9 @@ async fn reap(mut child: std::process::Child) {
     let _ = child.wait();
 }
 
-/// Waits for the shim's end without a thread: its pidfd becomes readable.
 async fn ended(child: &std::process::Child) {
-    let pid = i32::try_from(child.id()).unwrap_or(-1);
-    if let Ok(handle) = cove_runtime::process::PidFd::open(pid) {
-        use std::os::fd::AsFd;
-        let owned = handle.as_fd().try_clone_to_owned();
-        // SAFETY: the registration owns its copy of the descriptor and ends before it is closed.
-        let register = |fd| Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?);
-        if let Ok(ready) = owned.and_then(register) {
-            let _ = ready.readable().await;
-        }
+    if let Ok(life) = Life::of(i32::try_from(child.id()).unwrap_or(-1)) {
+        life.ended().await;
     }
 }
 
@@ -204,7 +201,7 @@ pub async fn connect(task_dir: &Path) -> Result<Shim, ShimError> {
     let path = task_dir.join(SOCKET_FILE);
     let stream = UnixStream::connect(&path).await.map_err(|source| ShimError::Gone { path, source })?;
     let requests = Requests { stream: Arc::new(stream), turn: Arc::new(Mutex::new(())) };
-    Ok(Shim { requests, arrived: Vec::new() })
+    Ok(Shim { requests, arrived: Vec::new(), life: None })
 }
 
 impl Shim {
@@ -215,7 +212,11 @@ impl Shim {
     pub async fn subscribe(&mut self) -> Result<State, ShimError> {
         self.send(&Request::Subscribe).await?;
         match self.next().await? {
-            Some(Event::State { version, shim_pid, containers }) => Ok(State { version, shim_pid, containers }),
+            Some(Event::State { version, shim_pid, containers }) => {
+                // One that died just now has closed the connection, or its cgroup is about to be killed.
+                self.life = Life::of(shim_pid).ok();
+                Ok(State { version, shim_pid, containers })
+            }
             Some(_) => Err(ShimError::NoState),
             None => Err(ShimError::Broken(ErrorKind::UnexpectedEof.into())),
         }
@@ -231,16 +232,37 @@ impl Shim {
                 return Ok(Some(event));
             }
             let stream = &self.requests.stream;
-            stream.readable().await.map_err(ShimError::Broken)?;
+            let died = async {
+                match &self.life {
+                    Some(life) => life.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                // What it said before it died comes first.
+                biased;
+                readable = stream.readable() => readable.map_err(ShimError::Broken)?,
+                () = died => {}
+            }
             let mut chunk = [0; 4096];
             match stream.try_read(&mut chunk) {
                 Ok(0) => return Ok(None),
                 Ok(count) => self.arrived.extend_from_slice(&chunk[..count]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if self.has_died() {
+                        return Ok(None);
+                    }
+                }
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(None),
                 Err(error) => return Err(ShimError::Broken(error)),
             }
         }
+    }
+
+    /// Whether the shim is known to be dead.
+    #[must_use]
+    pub fn has_died(&self) -> bool {
+        self.life.as_ref().is_some_and(Life::has_ended)
     }
 
     /// The sending half, to be kept elsewhere.

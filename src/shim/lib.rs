@@ -12,6 +12,7 @@ mod frame;
 pub mod host_port;
 mod init;
 pub mod journal;
+mod life;
 pub mod protocol;
 mod supervise;
 

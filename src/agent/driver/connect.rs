@@ -1,7 +1,7 @@
 //! Finds the shim of an earlier server, or what it left.
 
 use cove_model::task::Task;
-use cove_shim::client::{self, SPEC_FILE, Shim as ShimClient, State};
+use cove_shim::client::{self, SPEC_FILE, Shim as ShimClient, ShimError, State};
 use cove_shim::journal;
 use cove_shim::protocol::{ContainerState, ExitRecord, Phase};
 
@@ -19,21 +19,23 @@ impl Driver {
             return Ok(());
         }
         self.residue = true;
-        match client::connect(&directory).await {
-            Ok(mut client) => {
-                let state = client.subscribe().await?;
-                self.adopt(client, state);
-                Ok(())
-            }
-            Err(error) => {
+        if std::mem::take(&mut self.shim_died) {
+            return self.read_journal(task).await;
+        }
+        match client::take_over(&directory).await {
+            Ok((client, state)) => self.adopt(client, state),
+            // Silent: only what a dead shim forked for a start is left of it; that is killed with the rest.
+            Err(error @ (ShimError::Gone { .. } | ShimError::Silent)) => {
                 tracing::info!(
                     task = task.id,
                     error = cove_base::error::chain(&error),
                     "no shim answers for this task"
                 );
-                self.read_journal(task).await
+                self.read_journal(task).await?;
             }
+            Err(error) => return Err(error.into()),
         }
+        Ok(())
     }
 
     /// Takes over a shim that said in which state every container is.

@@ -40,6 +40,8 @@ pub(crate) struct Driver {
     pub(crate) wake: Arc<Notify>,
     shim: Shim,
     client: Option<ShimClient>,
+    /// Seen by its pidfd: nobody is to be asked.
+    shim_died: bool,
     said: Said,
     failure: Option<Failure>,
     stop_sent: bool,
@@ -77,6 +79,7 @@ impl Driver {
             wake,
             shim: Shim::Unknown,
             client: None,
+            shim_died: false,
             said: Said::default(),
             failure: None,
             stop_sent: false,
@@ -189,6 +192,7 @@ impl Driver {
 
     /// The connection is gone; whether the shim is, [`Driver::connect`] finds out.
     fn lost_shim(&mut self) {
+        self.shim_died = self.client.as_ref().is_some_and(ShimClient::has_died);
         self.client = None;
         self.shim = Shim::Unknown;
         self.start_sent = false;
