@@ -113,8 +113,9 @@ def held_ports(ports):
     return [f"port {port}" for port in ports if port in bound]
 
 
-# Directories whose files all belong to a task, an upload or an image.
-EMPTY = ("data/exits", "data/volumes", "data/uploads", "data/snapshots/w", "data/snapshots/trash", "run/tasks", "run/netns")
+# Directories whose files all belong to a task. An upload that its client gave up is kept until it expires, so that another
+# client may go on with it.
+EMPTY = ("data/exits", "data/volumes", "data/snapshots/w", "data/snapshots/trash", "run/tasks", "run/netns")
 
 
 def disk(home, blobs=False):

@@ -77,15 +77,20 @@ def check_long(world, arn, mark, reason, in_shim):
     return True
 
 
-def clean(world):
-    """The next start ends with nothing left; so does `down`."""
+def restart_clean(world):
+    """The next start ends with nothing left but what a server has that does nothing."""
     world.stop()
     world.start()
-    mine = lambda: [line for line in leaks.kernel(world.node, world.home)
-                    if " serve" not in line and "socket @cove-node" not in line and not re.match(rf"nft table \w+ cove-{world.node}$", line)
-                    and not re.search(rf"cgroup .*/cove-{world.node}$", line) and not re.search(r"mount .*/run/(netns|bin/[^/]+)$", line)]
-    left = lambda: mine() + leaks.disk(world.home) + leaks.held_ports(world.ports)
+    own = [r" serve", r"socket @cove-node", rf"nft table \w+ cove-{world.node}$", rf"cgroup .*/cove-{world.node}$", r"mount .*/run/(netns|bin/[^/]+)$"]
+    in_kernel = lambda: [line for line in leaks.kernel(world.node, world.home) if not any(re.search(one, line) for one in own)]
+    left = lambda: in_kernel() + leaks.disk(world.home) + leaks.held_ports(world.ports)
     until(lambda: not left(), lambda: f"left behind: {left()}", 15)
+    world.ports.clear()
+
+
+def clean(world):
+    """So it is, and nothing at all is left after `down`."""
+    restart_clean(world)
     world.down()
     left = leaks.kernel(world.node, world.home)
     assert not left, f"left behind by down: {left}"
