@@ -55,6 +55,7 @@ def main():
     subprocess.run(["ip", "route", "add", "default", "dev", "lo"], check=False)
     # crun, podman's default too, refuses hybrid hosts; this mount namespace is our own.
     subprocess.run(["umount", "/sys/fs/cgroup/unified"], check=False, capture_output=True)
+    figures.own_group()
     archive = WORK / "busybox.tar"
     subprocess.run([sys.executable, ROOT / "images/build.py", "busybox", archive], check=True)
     rootfs = WORK / "rootfs"
@@ -77,6 +78,7 @@ def main():
         peers.docker(rootfs, server, OWN_ADDRESS, options.n)
         peers.podman(rootfs, server, OWN_ADDRESS, options.n)
     figures.table()
+    figures.leave_group()
     shutil.rmtree(WORK, ignore_errors=True)
 
 
