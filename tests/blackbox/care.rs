@@ -68,7 +68,8 @@ fn a_backup_of_a_busy_server_becomes_a_server_that_runs_its_images() {
         scope.spawn(|| {
             let mut number = 0;
             while busy.load(Ordering::SeqCst) {
-                server.ecs("CreateCluster", &json!({"clusterName": format!("c{number}")})).unwrap();
+                // No more than one page of ListClusters shows.
+                server.ecs("CreateCluster", &json!({"clusterName": format!("c{}", number % 90)})).unwrap();
                 number += 1;
             }
         });
@@ -96,7 +97,7 @@ fn a_backup_of_a_busy_server_becomes_a_server_that_runs_its_images() {
     // One moment of a busy server: clusters without a gap.
     let clusters = other.ecs("ListClusters", &json!({})).unwrap()["clusterArns"].to_string();
     let count = (0..).take_while(|number| clusters.contains(&format!("cluster/c{number}\""))).count();
-    assert!(count > 5 && clusters.matches("cluster/c").count() == count, "{clusters}");
+    assert!(count >= 5 && clusters.matches("cluster/c").count() == count, "{clusters}");
     let image = image.replace(&format!(":{}/", server.port), &format!(":{}/", other.port));
     let task = other.run_task("again", json!({"image": image, "command": ["sh", "-c", "sleep 60"]}));
     other.wait_task(&task, "RUNNING");
