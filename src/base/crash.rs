@@ -136,7 +136,7 @@ struct Armed {
     left: AtomicU32,
 }
 
-static ARMED: OnceLock<Armed> = OnceLock::new();
+static ARMED: OnceLock<Vec<Armed>> = OnceLock::new();
 
 /// What cannot be armed.
 #[derive(Debug, thiserror::Error)]
@@ -147,7 +147,7 @@ pub enum ArmError {
     Unknown(String),
 }
 
-/// Arms `NAME`, or `NAME:N` for the N-th pass. Only the first call counts.
+/// Arms points, as in `NAME` or `NAME:N` for the N-th pass, several separated by commas. Only the first call counts.
 ///
 /// # Errors
 /// For a name that does not exist, and for any in a build without debug assertions.
@@ -155,17 +155,23 @@ pub fn arm(text: &str) -> Result<(), ArmError> {
     if !cfg!(debug_assertions) {
         return Err(ArmError::Release);
     }
+    let _ = ARMED.set(text.split(',').map(parse).collect::<Result<_, _>>()?);
+    Ok(())
+}
+
+fn parse(text: &str) -> Result<Armed, ArmError> {
     let (name, pass) = text.split_once(':').unwrap_or((text, "1"));
     let point = Point::ALL.iter().find(|point| point.name() == name);
-    let (Some(point), Ok(pass)) = (point, pass.parse::<u32>()) else { return Err(ArmError::Unknown(text.to_owned())) };
-    let _ = ARMED.set(Armed { point: *point, left: AtomicU32::new(pass.saturating_sub(1)) });
-    Ok(())
+    match (point, pass.parse::<u32>()) {
+        (Some(point), Ok(pass)) => Ok(Armed { point: *point, left: AtomicU32::new(pass.saturating_sub(1)) }),
+        _ => Err(ArmError::Unknown(text.to_owned())),
+    }
 }
 
 /// What a shim is to be armed with; one shim of this process, or no task would ever end well.
 #[must_use]
 pub fn for_shim() -> Option<&'static str> {
-    let armed = ARMED.get().filter(|armed| armed.point.name().starts_with("shim."))?;
+    let armed = ARMED.get()?.iter().find(|armed| armed.point.name().starts_with("shim."))?;
     let first = armed.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_add(1));
     (first == Ok(0)).then(|| armed.point.name())
 }
@@ -175,7 +181,7 @@ pub fn at(point: Point) {
     if !cfg!(debug_assertions) {
         return;
     }
-    let Some(armed) = ARMED.get().filter(|armed| armed.point == point) else { return };
+    let Some(armed) = ARMED.get().and_then(|all| all.iter().find(|armed| armed.point == point)) else { return };
     let passed = armed.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
     if passed.is_err() {
         // Runs nothing on the way out, as `kill -9` does.

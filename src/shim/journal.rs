@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::protocol::ExitRecord;
 
-/// In the task's run directory: its first container was about to start.
-pub(crate) const BEGUN_FILE: &str = "begun";
+/// The task's first container was about to start.
+const BEGUN_FILE: &str = "begun";
 /// Records above this size are not ours.
 const RECORD_MAX_BYTES: u64 = 64 << 10;
 
@@ -28,19 +28,20 @@ pub fn write(exits: &Path, record: &ExitRecord) -> io::Result<()> {
     cove_base::files::write_durably(&path(exits, &record.container, record.attempt), &body, 0o600)
 }
 
-/// Says that from here on something of the task may have run, for a server that finds the shim dead and no record. Gone
-/// with a reboot, as whatever ran is.
+/// Says that from here on something of the task may have run, for a server that finds the shim dead and no record. Beside
+/// the records, which stay until STOPPED is durable. Not synced: what loses it is a reboot, and the record of the task
+/// mostly knows that.
 ///
 /// # Errors
 /// Whatever the file system says.
-pub fn begin(task_dir: &Path) -> io::Result<()> {
-    fs::write(task_dir.join(BEGUN_FILE), "")
+pub fn begin(exits: &Path) -> io::Result<()> {
+    fs::write(exits.join(BEGUN_FILE), "")
 }
 
-/// Whether [`begin`] was called.
+/// Whether [`begin`] was called; so it was before any record was written.
 #[must_use]
-pub fn has_begun(task_dir: &Path) -> bool {
-    task_dir.join(BEGUN_FILE).exists()
+pub fn has_begun(exits: &Path) -> bool {
+    exits.join(BEGUN_FILE).exists()
 }
 
 /// All records of a task, by container and attempt. What cannot be read is left out: a half-written file does not

@@ -16,6 +16,10 @@ SHORT = f"echo x >> /f/$MARK; i=0; while [ $i -lt {LINES} ]; do echo line-$i; i=
 LONG = "echo x >> /f/$MARK; trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done"
 
 
+TOGETHER = ["shim.container.started,agent.released"]
+"""A shim that dies, and the server while it cleans up after it: what ran must not run again."""
+
+
 def all_points():
     source = pathlib.Path(__file__).resolve().parents[2] / "src/base/crash.rs"
     return re.findall(r'^    [A-Z]\w+ = "([a-z._]+)",', source.read_text(), re.M)
@@ -119,7 +123,7 @@ def one(point):
 
 
 def main(wanted, workers=2):
-    points = wanted or ["none", *all_points()]
+    points = wanted or ["none", *all_points(), *TOGETHER]
     began = time.monotonic()
     failed = 0
     with concurrent.futures.ProcessPoolExecutor(workers) as pool:

@@ -14,7 +14,9 @@ impl Driver {
     /// A live shim is taken over. Without one, exit records or a record of a start say that there was one.
     pub(super) async fn connect(&mut self, task: &Task) -> Result<(), StepError> {
         let directory = self.deps.run.task(&task.id);
-        if !directory.join(SPEC_FILE).exists() && task.observed.boot_id.is_none() {
+        // The run directory goes before STOPPED is written; what ran must be remembered in between.
+        let exits = self.deps.data.exits().join(&task.id);
+        if !directory.join(SPEC_FILE).exists() && task.observed.boot_id.is_none() && !journal::has_begun(&exits) {
             self.shim = Shim::Absent;
             return Ok(());
         }
@@ -50,8 +52,8 @@ impl Driver {
     }
 
     async fn read_journal(&mut self, task: &Task) -> Result<(), StepError> {
-        let (exits, directory) = (self.deps.data.exits().join(&task.id), self.deps.run.task(&task.id));
-        let (records, has_begun) = blocking(move || (journal::read(&exits), journal::has_begun(&directory))).await?;
+        let exits = self.deps.data.exits().join(&task.id);
+        let (records, has_begun) = blocking(move || (journal::read(&exits), journal::has_begun(&exits))).await?;
         let was_started = has_begun || task.containers.iter().any(|container| container.seen.started_at.is_some());
         // A task that nothing ever ran of starts again from the beginning; no other does, or a container would run twice.
         self.shim = if records.is_empty() && !was_started { Shim::Absent } else { Shim::Gone };

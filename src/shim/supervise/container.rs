@@ -40,6 +40,7 @@ pub(super) struct Container {
 /// What all containers of the task have in common.
 pub(super) struct Place<'a> {
     pub(super) directory: &'a Path,
+    pub(super) exits: &'a Path,
     pub(super) group: &'a Group,
     pub(super) network: &'a Namespace,
     pub(super) shared: &'a Shared,
@@ -114,7 +115,7 @@ impl Container {
         } else {
             (std::fs::File::open("/dev/null").map_err(prepare)?.into(), None)
         };
-        journal::begin(place.directory).map_err(prepare)?;
+        journal::begin(place.exits).map_err(prepare)?;
         self.pump = Some(Pump::new(stdout, stderr, self.spec.log.as_ref()));
         let streams = Streams { stdin, stdout: stdout_write, stderr: stderr_write };
         let running = container::start(&place.plan(&self.spec), streams)?;

@@ -262,6 +262,7 @@ impl Task {
         }
         let place = Place {
             directory: &self.spec.directory,
+            exits: &self.spec.exits,
             group: &self.group,
             network: &self.network,
             shared: &self.shared,
@@ -425,7 +426,7 @@ impl Task {
             let _ = nix::mount::umount2(shm, nix::mount::MntFlags::MNT_DETACH);
             let _ = fs::remove_dir(shm);
         }
-        for name in [client::SPEC_FILE, client::LOG_FILE, client::SOCKET_FILE, crate::journal::BEGUN_FILE] {
+        for name in [client::SPEC_FILE, client::LOG_FILE, client::SOCKET_FILE] {
             let _ = fs::remove_file(directory.join(name));
         }
         let _ = fs::remove_dir(directory);
