@@ -99,14 +99,14 @@ impl AgentHandle {
         let count = self.order_all_to_stop().await.map_err(DownError::Order)?;
         let mut tasks = self.deps.store.watch::<Task>();
         let all_stopped = async {
-            while live(&self.deps).next().is_some() {
+            while !live(&self.deps).is_empty() {
                 if tasks.changed().await.is_err() {
                     return;
                 }
             }
         };
         if tokio::time::timeout(DOWN_TIMEOUT, all_stopped).await.is_err() {
-            return Err(DownError::StillRunning(live(&self.deps).count()));
+            return Err(DownError::StillRunning(live(&self.deps).len()));
         }
         keep_house::inventory(&self.deps, &HashSet::new()).await;
         // It would make again what is removed now.
@@ -121,8 +121,7 @@ impl AgentHandle {
             .store
             .write(|tx| {
                 let order = StopOrder { code: StopCode::TerminationNotice, reason: "cove down".into(), at: tx.now() };
-                let running: Vec<Arc<Task>> = tx.scan::<Task>(&Prefix::all());
-                let running: Vec<_> = running.into_iter().filter(|task| task.is_live()).collect();
+                let running: Vec<Arc<Task>> = tx.live(&Prefix::all());
                 for task in running.iter().filter(|task| !task.desired.is_stopped()) {
                     let mut task = (**task).clone();
                     task.desired = Desired::Stopped(order.clone());
@@ -146,9 +145,8 @@ fn remove_all(deps: &Deps) -> Vec<String> {
     failures
 }
 
-fn live(deps: &Deps) -> impl Iterator<Item = Arc<Task>> {
-    let tasks = deps.store.read(|view| view.scan::<Task>(&Prefix::all()));
-    tasks.into_iter().filter(|task| task.is_live())
+pub(crate) fn live(deps: &Deps) -> Vec<Arc<Task>> {
+    deps.store.read(|view| view.live(&Prefix::all()))
 }
 
 /// A driver and the version of the record that it was last woken for.

@@ -134,8 +134,8 @@ fn check(deps: &Arc<Deps>, tenant: &Tenant, command: &ExecCommand) -> Result<(),
     if command.args.first().is_none_or(String::is_empty) {
         return Err(ExecError::NoCommand);
     }
-    let tasks = deps.store.read(|view| view.scan::<Task>(&Prefix::tenant(tenant)));
-    let task = tasks.iter().find(|task| task.id == command.task_id && task.is_live());
+    let tasks = deps.store.read(|view| view.live::<Task>(&Prefix::tenant(tenant)));
+    let task = tasks.iter().find(|task| task.id == command.task_id);
     let task = task.ok_or_else(|| ExecError::NoTask(command.task_id.clone()))?;
     let runs = |state: ContainerState| state == ContainerState::Running;
     let found = task.containers.iter().any(|one| one.name == command.container && runs(one.seen.state));

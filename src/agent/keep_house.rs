@@ -8,11 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cove_model::logs::{LogGroup, LogStream};
-use cove_model::task::Task;
 use cove_shim::client;
 use cove_shim::protocol::{Event, Request};
 use cove_store::{Prefix, Read};
 
+use crate::agent::live;
 use crate::deps::{Deps, blocking};
 use crate::driver::{remove, volumes};
 use crate::forget::{self, Records};
@@ -63,8 +63,7 @@ fn names_in(directory: &Path) -> Vec<String> {
 }
 
 fn live_ids(deps: &Deps) -> HashSet<String> {
-    let tasks = deps.store.read(|view| view.scan::<Task>(&Prefix::all()));
-    tasks.iter().filter(|task| task.is_live()).map(|task| task.id.clone()).collect()
+    live(deps).iter().map(|task| task.id.clone()).collect()
 }
 
 async fn remove_leftover(deps: &Arc<Deps>, id: &str) -> Result<(), String> {

@@ -44,7 +44,7 @@ pub(crate) async fn run(deps: Arc<Deps>, mut stopped: watch::Receiver<bool>) {
 /// Makes and removes groups; whether one that should go is still needed.
 fn reconcile(deps: &Deps) -> bool {
     let (instances, tasks) =
-        deps.store.read(|view| (view.scan::<ContainerInstance>(&Prefix::all()), view.scan::<Task>(&Prefix::all())));
+        deps.store.read(|view| (view.scan::<ContainerInstance>(&Prefix::all()), view.live::<Task>(&Prefix::all())));
     let mut wanted: HashSet<&str> = HashSet::new();
     for instance in instances.iter().filter(|one| one.is_registered() && has_group(one)) {
         wanted.insert(&instance.ec2_instance_id);
@@ -55,7 +55,6 @@ fn reconcile(deps: &Deps) -> bool {
     }
     let used: HashSet<String> = tasks
         .iter()
-        .filter(|task| task.is_live())
         .filter_map(|task| Some(deps.instance_of(task)?.ec2_instance_id.clone()))
         .collect();
     let mut waits = false;

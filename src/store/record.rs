@@ -23,6 +23,12 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
 
     /// Its key within the tree.
     fn key(&self) -> Key;
+
+    /// Whether it is among the few of its kind that loops look at all the time: [`crate::Read::live`] finds those
+    /// without walking over the others.
+    fn is_live(&self) -> bool {
+        false
+    }
 }
 
 /// A kind of record with its type erased, so that the writer can treat all trees alike.
@@ -84,13 +90,13 @@ impl<K: Record> AnyTable for Table<K> {
     fn load(&mut self, key: &str, envelope: &[u8]) -> Result<Header, serde_json::Error> {
         let Envelope { v, rev, data, doc } = serde_json::from_slice::<Envelope<K>>(envelope)?;
         if let Some(data) = data {
-            self.rows.insert(Key::from_stored(key), Arc::new(data));
+            self.insert(Key::from_stored(key), Arc::new(data));
         }
         Ok(Header { v, rev, doc })
     }
 
     fn load_document(&mut self, key: &str, json: &[u8]) -> Result<(), serde_json::Error> {
-        self.rows.insert(Key::from_stored(key), Arc::new(serde_json::from_slice(json)?));
+        self.insert(Key::from_stored(key), Arc::new(serde_json::from_slice(json)?));
         Ok(())
     }
 
@@ -99,11 +105,11 @@ impl<K: Record> AnyTable for Table<K> {
     }
 
     fn forget(&mut self, key: &str) {
-        self.rows.remove(key);
+        self.remove(key);
     }
 
     fn snapshot(&self) -> Box<dyn AnyTable> {
-        Box::new(Self { rows: self.rows.clone() })
+        Box::new(Self::snapshot(self))
     }
 
     fn export(&self, out: &mut Exported<'_>) -> io::Result<()> {
@@ -136,9 +142,9 @@ impl<K: Record> AnyChanges for Changes<K> {
         let table = table.as_any_mut().downcast_mut::<Table<K>>().expect("tables and changes share one numbering");
         for (key, change) in std::mem::take(&mut self.rows) {
             match change.record {
-                Some(record) => table.rows.insert(key, record),
-                None => table.rows.remove(&key),
-            };
+                Some(record) => table.insert(key, record),
+                None => table.remove(key.as_str()),
+            }
         }
     }
 

@@ -16,9 +16,9 @@ use crate::key::Key;
 use crate::keys;
 use crate::record::{Kind, Record};
 
-/// Gives each noun its number (the place in [`KINDS`]), its tree, its version and its key.
+/// Gives each noun its number (the place in [`KINDS`]), its tree, its version, its key, and what makes it live.
 macro_rules! kinds {
-    ($($number:literal $noun:ty, $tree:literal, $version:literal, $record:ident => $key:expr;)*) => {
+    ($($number:literal $noun:ty, $tree:literal, $version:literal, $record:ident => $key:expr $(, live if $live:expr)?;)*) => {
         $(impl Record for $noun {
             const TREE: &'static str = $tree;
             const VERSION: u32 = $version;
@@ -27,6 +27,10 @@ macro_rules! kinds {
                 let $record = self;
                 $key
             }
+            $(fn is_live(&self) -> bool {
+                let $record = self;
+                $live
+            })?
         })*
 
         /// All kinds, by number.
@@ -38,7 +42,7 @@ kinds! {
     0 Cluster, "clusters", 1, it => keys::cluster(&it.tenant, &it.name);
     1 TaskFamily, "task_families", 1, it => keys::family(&it.tenant, &it.family);
     2 TaskDefinition, "task_definitions", 1, it => keys::definition(&it.tenant, &it.family, it.revision);
-    3 Task, "tasks", 1, it => keys::task(&it.tenant, &it.cluster, &it.id);
+    3 Task, "tasks", 1, it => keys::task(&it.tenant, &it.cluster, &it.id), live if it.is_live();
     4 ClientToken, "client_tokens", 1, it => keys::client_token(&it.tenant, &it.cluster, &it.token);
     5 ContainerInstance, "container_instances", 1, it => keys::container_instance(&it.tenant, &it.cluster, &it.id);
     6 AccountSetting, "account_settings", 1,

@@ -9,13 +9,37 @@ use crate::record::{AnyTable, Record};
 use crate::schema::KINDS;
 
 /// All published records of a kind, in key order.
+///
+/// Holds: `live` has those rows that are live ([`Record::is_live`]) and no other.
 pub(crate) struct Table<K> {
     pub(crate) rows: BTreeMap<Key, Arc<K>>,
+    live: BTreeMap<Key, Arc<K>>,
 }
 
 impl<K> Default for Table<K> {
     fn default() -> Self {
-        Self { rows: BTreeMap::new() }
+        Self { rows: BTreeMap::new(), live: BTreeMap::new() }
+    }
+}
+
+impl<K: Record> Table<K> {
+    pub(crate) fn insert(&mut self, key: Key, record: Arc<K>) {
+        if record.is_live() {
+            self.live.insert(key.clone(), Arc::clone(&record));
+        } else {
+            self.live.remove(&key);
+        }
+        self.rows.insert(key, record);
+    }
+
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.live.remove(key);
+        self.rows.remove(key);
+    }
+
+    /// The same rows; they are shared, not copied.
+    pub(crate) fn snapshot(&self) -> Self {
+        Self { rows: self.rows.clone(), live: self.live.clone() }
     }
 }
 
@@ -44,6 +68,8 @@ pub trait Read {
     fn page<K: Record>(&self, prefix: &Prefix, after: Option<&Key>, limit: usize) -> Vec<Arc<K>>;
     /// How many records lie in a range.
     fn count<K: Record>(&self, prefix: &Prefix) -> usize;
+    /// Those records of a range that are live ([`Record::is_live`]), in key order; the others cost nothing.
+    fn live<K: Record>(&self, prefix: &Prefix) -> Vec<Arc<K>>;
     /// All records of a range, in key order.
     fn scan<K: Record>(&self, prefix: &Prefix) -> Vec<Arc<K>> {
         self.page(prefix, None, usize::MAX)
@@ -101,6 +127,10 @@ impl Read for View {
     fn count<K: Record>(&self, prefix: &Prefix) -> usize {
         range(&self.table::<K>().rows, prefix, None).count()
     }
+
+    fn live<K: Record>(&self, prefix: &Prefix) -> Vec<Arc<K>> {
+        range(&self.table::<K>().live, prefix, None).map(|(_, record)| Arc::clone(record)).collect()
+    }
 }
 
 /// The rows whose key begins with `prefix` and lies behind `after`.
@@ -117,13 +147,31 @@ pub(crate) fn range<'a, V>(
 }
 
 /// The rows of a range as they are under the changes.
-pub(crate) fn merged<'a, K>(
+pub(crate) fn merged<'a, K: Record>(
     table: &'a Table<K>,
     changes: &'a Changes<K>,
     prefix: &'a Prefix,
     after: Option<&Key>,
 ) -> impl Iterator<Item = &'a Arc<K>> {
-    let mut old = range(&table.rows, prefix, after).peekable();
+    laid_over(&table.rows, changes, prefix, after)
+}
+
+/// The same of the live rows.
+pub(crate) fn merged_live<'a, K: Record>(
+    table: &'a Table<K>,
+    changes: &'a Changes<K>,
+    prefix: &'a Prefix,
+) -> impl Iterator<Item = &'a Arc<K>> {
+    laid_over(&table.live, changes, prefix, None).filter(|record| record.is_live())
+}
+
+fn laid_over<'a, K>(
+    rows: &'a BTreeMap<Key, Arc<K>>,
+    changes: &'a Changes<K>,
+    prefix: &'a Prefix,
+    after: Option<&Key>,
+) -> impl Iterator<Item = &'a Arc<K>> {
+    let mut old = range(rows, prefix, after).peekable();
     let mut new = range(&changes.rows, prefix, after).peekable();
     std::iter::from_fn(move || {
         loop {

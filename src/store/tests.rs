@@ -8,6 +8,7 @@ use cove_base::{Clock, Timestamp};
 use cove_model::arn::Tenant;
 use cove_model::registry::{BlobLink, ImageTag, Upload};
 use cove_model::role::Role;
+use cove_model::task::{Desired, LaunchType, Observed, Placement, Task, TaskNetwork, TaskStatus};
 
 use crate::event::EVENTS_KEPT;
 use crate::{Prefix, Read, Record, Store, StoreError, StoreHealth, StoreOptions, keys};
@@ -32,6 +33,47 @@ pub(crate) fn role(name: &str, policy: &str) -> Role {
         tags: Vec::new(),
         created_at: Timestamp(1),
     }
+}
+
+fn task(id: &str, status: TaskStatus) -> Task {
+    Task {
+        tenant: tenant(),
+        cluster: "default".into(),
+        id: id.into(),
+        family: "web".into(),
+        revision: 1,
+        placement: Placement {
+            launch_type: LaunchType::Ec2,
+            container_instance: None,
+            capacity_provider: None,
+            availability_zone: "us-east-1a".into(),
+            platform_version: None,
+            platform_family: None,
+            cpu: 0,
+            memory_mib: 0,
+        },
+        group: "family:web".into(),
+        started_by: None,
+        overrides: Default::default(),
+        enable_execute_command: false,
+        tags: Vec::new(),
+        attributes: Vec::new(),
+        cpu: None,
+        memory: None,
+        ephemeral_storage_gib: None,
+        network: TaskNetwork::None,
+        task_role: None,
+        execution_role_arn: None,
+        created_at: Timestamp(0),
+        desired: Desired::Running,
+        observed: Observed::new(status),
+        containers: Vec::new(),
+        version: 1,
+    }
+}
+
+fn live(source: &impl Read) -> Vec<String> {
+    source.live::<Task>(&Prefix::all()).iter().map(|task| task.id.clone()).collect()
 }
 
 pub(crate) fn open(data: &DataDir) -> Result<Store, StoreError> {
@@ -116,6 +158,29 @@ async fn a_command_that_fails_or_panics_leaves_no_trace_and_hurts_nobody_else() 
     assert_eq!(kept.unwrap().digest, "2");
     assert_eq!(store.read(|view| names(view, "app")).len(), 11);
     assert_eq!(store.health(), StoreHealth::Writable);
+}
+
+#[tokio::test]
+async fn live_records_are_found_under_changes_after_a_restart_and_not_once_they_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = DataDir::new(directory.path());
+    let store = open(&data).unwrap();
+    for one in [task("a", TaskStatus::Running), task("b", TaskStatus::Stopped), task("c", TaskStatus::Pending)] {
+        put(&store, one).await.unwrap();
+    }
+    let seen = store
+        .write(move |tx| {
+            let before = live(tx);
+            tx.put(task("c", TaskStatus::Stopped));
+            tx.put(task("0", TaskStatus::Pending));
+            tx.delete::<Task>(&task("a", TaskStatus::Running).key());
+            Ok::<_, StoreError>([before, live(tx)])
+        })
+        .await;
+    assert_eq!(seen.unwrap(), [["a", "c"].as_slice(), ["0"].as_slice()]);
+    assert_eq!(store.read(live), ["0"]);
+    store.close().await;
+    assert_eq!(open(&data).unwrap().read(live), ["0"]);
 }
 
 #[tokio::test]

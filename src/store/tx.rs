@@ -8,7 +8,7 @@ use crate::event::Change;
 use crate::key::{Key, Prefix};
 use crate::record::{AnyChanges, Record};
 use crate::schema::KINDS;
-use crate::table::{Changed, Changes, Read, View, merged};
+use crate::table::{Changed, Changes, Read, View, merged, merged_live};
 
 /// One command's access to the state: published records, what earlier commands of the batch did, its own writes.
 ///
@@ -118,5 +118,9 @@ impl Read for Tx<'_> {
 
     fn count<K: Record>(&self, prefix: &Prefix) -> usize {
         merged(self.view.table::<K>(), self.batch.of::<K>(), prefix, None).count()
+    }
+
+    fn live<K: Record>(&self, prefix: &Prefix) -> Vec<Arc<K>> {
+        merged_live(self.view.table::<K>(), self.batch.of::<K>(), prefix).cloned().collect()
     }
 }

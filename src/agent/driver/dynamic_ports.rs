@@ -51,7 +51,7 @@ impl Driver {
             .store
             .write(move |tx| {
                 let Some(before) = tx.get::<Task>(&key) else { return Ok(None) };
-                let others = tx.scan::<Task>(&Prefix::all());
+                let others = tx.live::<Task>(&Prefix::all());
                 let after = exchanged(&before, &others, &offers);
                 tx.put(after);
                 Ok(tx.get::<Task>(&key))

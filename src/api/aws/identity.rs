@@ -110,7 +110,9 @@ fn checked(shared: &Shared, parts: &Parts, body: &[u8], claim: &Claim<'_>) -> Re
 fn of_role(shared: &Shared, claim: &Claim<'_>) -> Result<Identity, Refused> {
     let id = &*claim.access_key_id;
     let has_key = |task: &Arc<Task>| task.task_role.as_ref().is_some_and(|role| role.access_key_id == id);
-    let task = shared.store.read(|view| view.scan::<Task>(&Prefix::all()).into_iter().find(has_key));
+    // Live ones first: only expired credentials are worth a walk over the stopped.
+    let live = shared.store.read(|view| view.live::<Task>(&Prefix::all()).into_iter().find(has_key));
+    let task = live.or_else(|| shared.store.read(|view| view.scan::<Task>(&Prefix::all()).into_iter().find(has_key)));
     let task = task.ok_or(Refused::UnknownKey)?;
     let role = task.task_role.as_ref().ok_or(Refused::UnknownKey)?;
     let token = session_token_of(&shared.settings.keys.node_secret, id, &role.role_arn);

@@ -34,7 +34,7 @@ pub(super) fn list(cx: &RawContext) -> Response {
     let Some(identity) = &cx.identity else { return cx.not_found() };
     let prefix = Prefix::tenant(&identity.tenant);
     let (instances, tasks) =
-        cx.store().read(|view| (view.scan::<ContainerInstance>(&prefix), view.scan::<Task>(&prefix)));
+        cx.store().read(|view| (view.scan::<ContainerInstance>(&prefix), view.live::<Task>(&prefix)));
     good(&shown(instances.iter().map(Arc::as_ref), &tasks))
 }
 
@@ -111,7 +111,7 @@ async fn change(cx: &RawContext, tenant: Tenant, selection: Selection, verb: Ver
         for instance in &selected {
             changed.push(fleet::apply(tx, instance, verb)?);
         }
-        Ok::<_, FleetError>(shown(changed.iter(), &tx.scan::<Task>(&prefix)))
+        Ok::<_, FleetError>(shown(changed.iter(), &tx.live::<Task>(&prefix)))
     };
     cx.store().write(apply).await
 }

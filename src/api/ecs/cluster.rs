@@ -152,7 +152,7 @@ pub(super) async fn delete(cx: &Context, input: DeleteClusterIn) -> Result<Clust
             if registered_instances(tx, &inside) > 0 {
                 return Err(EcsError::ClusterContainsContainerInstances);
             }
-            if tx.scan::<Task>(&inside).iter().any(|task| task.is_live()) {
+            if !tx.live::<Task>(&inside).is_empty() {
                 return Err(EcsError::ClusterContainsTasks);
             }
             cluster.status = ClusterStatus::Inactive;
@@ -190,7 +190,7 @@ const ALL_FIELDS: [ClusterField; 3] = [ClusterField::Configurations, ClusterFiel
 /// ECS shape `Cluster`, with the members that were asked for. Counts are taken now.
 fn show(store: &impl Read, cluster: &Cluster, include: &[ClusterField]) -> wire::Cluster {
     let inside = Prefix::parent(&cluster.tenant, &cluster.name);
-    let counts = Counts::of(&store.scan::<Task>(&inside));
+    let counts = Counts::of(&store.live::<Task>(&inside));
     let shown = |field: ClusterField| include.contains(&field);
     wire::Cluster {
         cluster_arn: cluster.arn(),

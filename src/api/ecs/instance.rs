@@ -56,7 +56,7 @@ pub(super) fn describe(cx: &Context, input: DescribeContainerInstancesIn) -> Res
     let ids = ids(tenant, &name, &input.container_instances, PAGE_MAX)?;
     cx.store.read(|view| {
         cluster::active(view, tenant, &name)?;
-        let tasks = view.scan::<Task>(&Prefix::parent(tenant, &name));
+        let tasks = view.live::<Task>(&Prefix::parent(tenant, &name));
         let mut out = ContainerInstancesOut { container_instances: Vec::new(), failures: Vec::new() };
         for id in &ids {
             match view.get::<ContainerInstance>(&keys::container_instance(tenant, &name, id)) {
@@ -86,7 +86,7 @@ pub(super) async fn update_state(
     cx.store
         .write(move |tx| {
             cluster::active(tx, &tenant, &name)?;
-            let tasks = tx.scan::<Task>(&Prefix::parent(&tenant, &name));
+            let tasks = tx.live::<Task>(&Prefix::parent(&tenant, &name));
             let mut out = ContainerInstancesOut { container_instances: Vec::new(), failures: Vec::new() };
             for id in &ids {
                 let Some(found) = tx.get::<ContainerInstance>(&keys::container_instance(&tenant, &name, id)) else {
@@ -122,7 +122,7 @@ pub(super) async fn deregister(
                 .ok_or_else(|| EcsError::parameter("The referenced container instance was not found."))?;
             let gone = fleet::apply(tx, &found, Verb::Remove { force: input.force })
                 .map_err(|refused| EcsError::parameter(refused.to_string()))?;
-            let tasks = tx.scan::<Task>(&Prefix::parent(&tenant, &name));
+            let tasks = tx.live::<Task>(&Prefix::parent(&tenant, &name));
             Ok::<_, EcsError>(show(&gone, &tasks, &[]))
         })
         .await?;

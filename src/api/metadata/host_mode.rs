@@ -77,7 +77,7 @@ impl Metadata {
     }
 
     fn host_mode_task(&self, id: &str) -> Option<Arc<Task>> {
-        let tasks = self.store.read(|view| view.scan::<Task>(&Prefix::all()));
-        tasks.into_iter().find(|task| task.id == id && task.is_live() && task.network == TaskNetwork::Host)
+        let tasks = self.store.read(|view| view.live::<Task>(&Prefix::all()));
+        tasks.into_iter().find(|task| task.id == id && task.network == TaskNetwork::Host)
     }
 }

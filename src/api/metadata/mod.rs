@@ -118,10 +118,9 @@ impl Metadata {
 
     /// The live task with that address in that network.
     fn caller(&self, router: &Router, peer: Ipv4Addr) -> Option<Arc<Task>> {
-        let tasks = self.store.read(|view| view.scan::<Task>(&Prefix::all()));
+        let tasks = self.store.read(|view| view.live::<Task>(&Prefix::all()));
         tasks.into_iter().find(|task| {
-            task.is_live()
-                && match (&task.network, router) {
+            match (&task.network, router) {
                     (TaskNetwork::Bridge { address }, Router::Bridge) => *address == peer,
                     (TaskNetwork::Awsvpc(eni), Router::Vpc(vpc)) => eni.vpc_id == *vpc && eni.address == peer,
                     (TaskNetwork::Bridge { .. }, Router::Vpc(_))

@@ -143,7 +143,7 @@ pub(super) fn ordered(task: &Task, instance: &ContainerInstance, how: End, now: 
 }
 
 fn tasks_on(source: &impl Read, instance: &ContainerInstance) -> impl Iterator<Item = Arc<Task>> {
-    let tasks = source.scan::<Task>(&Prefix::parent(&instance.tenant, &instance.cluster));
+    let tasks = source.live::<Task>(&Prefix::parent(&instance.tenant, &instance.cluster));
     let id = instance.id.clone();
-    tasks.into_iter().filter(move |task| task.is_live() && task.placement.container_instance.as_ref() == Some(&id))
+    tasks.into_iter().filter(move |task| task.placement.container_instance.as_ref() == Some(&id))
 }

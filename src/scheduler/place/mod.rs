@@ -56,12 +56,10 @@ impl<'a> Snapshot<'a> {
     /// Reads it from the store, inside a transaction or outside.
     #[must_use]
     pub fn read(source: &impl Read, host: &'a HostFacts, tenant: &Tenant, cluster: &str) -> Self {
-        let mut tasks = source.scan::<Task>(&Prefix::all());
-        tasks.retain(|task| task.is_live());
         Self {
             host,
             instances: source.scan(&Prefix::parent(tenant, cluster)),
-            tasks,
+            tasks: source.live(&Prefix::all()),
             subnets: source.scan(&Prefix::tenant(tenant)),
             security_groups: source.scan(&Prefix::tenant(tenant)),
         }
