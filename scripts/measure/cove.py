@@ -22,7 +22,8 @@ REGION = "us-east-1"
 
 
 class Cove:
-    def __init__(self):
+    def __init__(self, node="bench"):
+        self.node = node
         self.home = WORK / "cove"
         self.local = threading.local()
         with socket.socket() as probe:
@@ -35,7 +36,7 @@ class Cove:
         """`--dev` checks no signature, so that Python's signing is not what is measured; it also checks every reply
         against the model, so rates are taken without it."""
         began = time.monotonic()
-        self.process = subprocess.Popen([BINARY, "serve", *options, "--node", "bench", "--listen", f"127.0.0.1:{self.port}", "--data-dir",
+        self.process = subprocess.Popen([BINARY, "serve", *options, "--node", self.node, "--listen", f"127.0.0.1:{self.port}", "--data-dir",
                                          self.home / "data", "--run-dir", self.home / "run"], stdout=subprocess.PIPE, stderr=open(WORK / "cove.log", "ab"))
         assert self.process.stdout.readline().startswith(b"cove: ready"), (WORK / "cove.log").read_text()[-2000:]
         self.local = threading.local()
@@ -48,7 +49,7 @@ class Cove:
     def down(self):
         if self.process and self.process.poll() is None:
             self.stop()
-        subprocess.run([BINARY, "serve", "--down", "--node", "bench", "--data-dir", self.home / "data", "--run-dir", self.home / "run"],
+        subprocess.run([BINARY, "serve", "--down", "--node", self.node, "--data-dir", self.home / "data", "--run-dir", self.home / "run"],
                        stderr=open(WORK / "cove.log", "ab"))
 
     def call(self, service, operation, body):
