@@ -201,6 +201,8 @@ async fn keep(deps: Arc<Deps>, driven: HashSet<String>) {
     keep_house::inventory(&deps, &driven).await;
     keep_house::forget(&deps).await;
     keep_house::logs(&deps).await;
+    // Whatever was busy since the last time has left free memory behind. Nobody waits for this.
+    let _ = blocking(cove_runtime::memory::trim).await;
 }
 
 fn reconcile(deps: &Arc<Deps>, drivers: &mut HashMap<String, Entry>, ended: &mpsc::UnboundedSender<()>) {

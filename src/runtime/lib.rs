@@ -4,6 +4,7 @@ pub mod capability;
 pub mod cgroup;
 pub mod container;
 pub mod exec;
+pub mod memory;
 pub mod network;
 pub mod process;
 pub mod program;

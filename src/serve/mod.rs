@@ -108,6 +108,7 @@ fn serve(mut config: Config) -> Result<(), ServeError> {
     if !host::is_root() {
         return Err(ServeError::NotRoot);
     }
+    cove_runtime::memory::share_heaps();
     let directories = Directories::take(&config.data_dir, &config.run_dir)?;
     // Mounts and pins are compared with what the kernel shows, so paths must be absolute and free of links.
     config.data_dir = canonical(&config.data_dir);

@@ -13,6 +13,7 @@ use cove_logs::Source;
 use cove_runtime::cgroup::Group;
 use cove_runtime::container::{self, Namespace};
 use cove_runtime::exec::{self, Executed};
+use cove_runtime::memory;
 use cove_runtime::program::{self, Program};
 use cove_runtime::spec::SharedNamespace;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -131,7 +132,7 @@ impl Task {
     }
 
     pub(super) fn run(mut self) -> Result<(), SuperviseError> {
-        trim_memory();
+        memory::trim();
         while !self.finished {
             for ready in self.wait()? {
                 self.handle(ready);
@@ -269,7 +270,8 @@ impl Task {
             program: &self.program,
         };
         container.start(attempt, &place, &self.clock);
-        trim_memory();
+        // It is idle almost always from here on.
+        memory::trim();
         if self.containers[index].is_running() {
             self.tell_state(index);
         }
@@ -322,7 +324,7 @@ impl Task {
             }
             Err(why) => self.refuse(at, &request.exec_id, &why),
         }
-        trim_memory();
+        memory::trim();
     }
 
     fn try_exec(&self, request: &ExecRequest, streams: [OwnedFd; 3]) -> Result<Executed, String> {
@@ -464,12 +466,3 @@ pub(super) fn wait(handle: RawFd) -> Option<i32> {
 
 /// As a shell says for a command that it could not follow.
 const UNKNOWN_EXIT: i32 = 255;
-
-/// Gives back what a start allocated: a shim is idle almost always.
-fn trim_memory() {
-    // SAFETY: takes no pointers.
-    #[cfg(target_env = "gnu")]
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
