@@ -10,6 +10,12 @@ use std::path::{Path, PathBuf};
 
 /// Marks a data directory whose content goes with its server.
 const EPHEMERAL_MARK: &str = "ephemeral";
+/// In the run directory: the number of the form in which tasks' specs, sockets and network records lie there.
+const FORMAT_FILE: &str = "format";
+/// What this build writes and reads; see `src/shim/protocol.rs` for when it grows. No file means 1.
+const FORMAT: u32 = 1;
+/// Below the run directory: what living tasks have there.
+const OF_TASKS: [&str; 2] = ["tasks", "network/tasks"];
 /// Beside the store's own lock, because this one covers the run directory and the kernel as well.
 const LOCK_FILE: &str = "server.lock";
 
@@ -22,6 +28,8 @@ pub(crate) enum DirectoryError {
     Taken { path: PathBuf, pid: String },
     #[error("{path} holds the state of a lasting server; an --ephemeral one would remove it: give another --data-dir")]
     Lasting { path: PathBuf },
+    #[error("{path} has tasks of a newer version (format {found}, this one knows {FORMAT}): they go on, start that version")]
+    Newer { path: PathBuf, found: String },
 }
 
 /// Both directories, locked as long as this lives.
@@ -36,6 +44,31 @@ impl Directories {
     pub(crate) fn take(data: &Path, run: &Path) -> Result<Self, DirectoryError> {
         let locks = [take(data)?, take(run)?];
         Ok(Self { data: data.to_owned(), run: run.to_owned(), _locks: locks })
+    }
+
+    /// Refuses what living tasks of a newer version have here; to be called before anything is touched.
+    pub(crate) fn refuse_newer(&self) -> Result<(), DirectoryError> {
+        let Ok(found) = fs::read_to_string(self.run.join(FORMAT_FILE)) else { return Ok(()) };
+        let found = found.trim().to_owned();
+        let is_used = |name: &&str| fs::read_dir(self.run.join(name)).is_ok_and(|mut entries| entries.next().is_some());
+        if found.parse().is_ok_and(|found: u32| found <= FORMAT) || !OF_TASKS.iter().any(|name| is_used(&name)) {
+            return Ok(());
+        }
+        Err(DirectoryError::Newer { path: self.run.clone(), found })
+    }
+
+    /// Says in which form this build writes.
+    pub(crate) fn mark_format(&self) -> Result<(), DirectoryError> {
+        let path = self.run.join(FORMAT_FILE);
+        let text = FORMAT.to_string();
+        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        // Another name first: half a number would be another one.
+        let part = self.run.join(".format.new");
+        fs::write(&part, text)
+            .and_then(|()| fs::rename(&part, &path))
+            .map_err(|source| DirectoryError::Prepare { path, source })
     }
 
     /// Whether an ephemeral server died here.
@@ -126,6 +159,26 @@ mod tests {
         assert!(second.to_string().contains(&std::process::id().to_string()), "{second}");
         drop(first);
         assert!(Directories::take(&data, &run).is_ok());
+    }
+
+    #[test]
+    fn tasks_of_a_newer_version_are_left_alone_and_an_empty_directory_is_taken() {
+        let home = tempfile::tempdir().unwrap();
+        let (data, run) = (home.path().join("d"), home.path().join("r"));
+        let taken = Directories::take(&data, &run).unwrap();
+        taken.refuse_newer().unwrap();
+        taken.mark_format().unwrap();
+        fs::create_dir_all(run.join("tasks/1")).unwrap();
+        taken.refuse_newer().unwrap();
+        for newer in ["2", "what is this"] {
+            fs::write(run.join(FORMAT_FILE), newer).unwrap();
+            let refused = taken.refuse_newer().unwrap_err().to_string();
+            assert!(refused.contains(newer) && refused.lines().count() == 1, "{refused}");
+        }
+        fs::remove_dir(run.join("tasks/1")).unwrap();
+        taken.refuse_newer().unwrap();
+        taken.mark_format().unwrap();
+        assert_eq!(fs::read_to_string(run.join(FORMAT_FILE)).unwrap(), "1");
     }
 
     #[test]

@@ -110,6 +110,7 @@ fn serve(mut config: Config) -> Result<(), ServeError> {
     }
     cove_runtime::memory::share_heaps();
     let directories = Directories::take(&config.data_dir, &config.run_dir)?;
+    directories.refuse_newer()?;
     // Mounts and pins are compared with what the kernel shows, so paths must be absolute and free of links.
     config.data_dir = canonical(&config.data_dir);
     config.run_dir = canonical(&config.run_dir);
@@ -120,6 +121,7 @@ fn serve(mut config: Config) -> Result<(), ServeError> {
     if config.ephemeral {
         directories.mark_ephemeral()?;
     }
+    directories.mark_format()?;
     let bound = if config.down { listeners::Bound::default() } else { listeners::bind(&config)? };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)

@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 
 use crate::frame::{self, FrameError};
 use crate::life::Life;
-use crate::protocol::{ContainerState, Event, Request, TaskSpec};
+use crate::protocol::{ContainerState, Event, OLDEST, Request, TaskSpec, VERSION};
 
 /// The spec's name in the task directory.
 pub const SPEC_FILE: &str = "spec.json";
@@ -59,6 +59,9 @@ pub enum ShimError {
     Frame(#[from] FrameError),
     #[error("the shim answered with something else than its state")]
     NoState,
+    /// It goes on with its containers; whoever made it can drive it.
+    #[error("the shim is of version {0}, this server speaks with {OLDEST} to {VERSION}: start the version that made it")]
+    Version(u32),
 }
 
 /// A connection to a live shim.
@@ -212,6 +215,9 @@ impl Shim {
     pub async fn subscribe(&mut self) -> Result<State, ShimError> {
         self.send(&Request::Subscribe).await?;
         match self.next().await? {
+            Some(Event::State { version, .. }) if !(OLDEST..=VERSION).contains(&version) => {
+                Err(ShimError::Version(version))
+            }
             Some(Event::State { version, shim_pid, containers }) => {
                 // One that died just now has closed the connection, or its cgroup is about to be killed.
                 self.life = Life::of(shim_pid).ok();

@@ -14,6 +14,8 @@ mod init;
 pub mod journal;
 mod life;
 pub mod protocol;
+#[cfg(test)]
+mod recorded;
 mod supervise;
 
 pub use init::init_main;

@@ -1,5 +1,19 @@
-//! What the server and a shim say to each other. Two releases back stay readable: fields are only added, with a
-//! default, and [`VERSION`] grows when that is not enough.
+//! What the server and a shim say to each other. Tasks outlive an upgrade with the shim that they have, so a server speaks
+//! with shims of every version from [`OLDEST`] to its own.
+//!
+//! How to change it:
+//! - A field is added with `#[serde(default)]` and a default that means what its absence meant; the other side, if it is
+//!   older, ignores it. [`VERSION`] stays, and so do the recordings.
+//! - Anything else raises [`VERSION`]: a new request or event, a field that must not be ignored, another meaning. What
+//!   the server then says to an older shim depends on the version that the shim's [`Event::State`] names. The build that
+//!   raises it records it (`recorded/`), which every later build is tested against; the files are never changed.
+//! - [`OLDEST`] follows two releases behind. A task of a shim below it has to be stopped before the upgrade, and the
+//!   release notes say so.
+//! - Other things that outlive a server have the same rule: `TaskSpec` and what is in it, exit records, the records of the
+//!   network (`cove_runtime::network`). A change that an older server would misread raises the number of the run
+//!   directory (`src/serve/directories.rs`), which a server looks at before it touches anything.
+//!
+//! A newer shim, or a newer run directory, is what a downgrade meets: the server refuses, and leaves the tasks alone.
 //!
 //! Framing: a little-endian `u32` length, then that many bytes of JSON, both ways, over a unix stream socket. File
 //! descriptors of an exec travel beside its request frame (SCM_RIGHTS). Any number of servers may connect one after
@@ -14,6 +28,9 @@ use serde::{Deserialize, Serialize};
 
 /// The version that this build speaks.
 pub const VERSION: u32 = 1;
+
+/// The oldest version of a shim that this build can still drive.
+pub const OLDEST: u32 = 1;
 
 /// The longest frame that either side accepts, in bytes.
 pub const FRAME_MAX: usize = 4 << 20;

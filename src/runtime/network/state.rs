@@ -2,7 +2,8 @@
 //!
 //! Holds: a file is there before the first kernel object it speaks of and goes after the last one. Files are whole or
 //! absent after `kill -9`; after a power cut they may be anything, but then the kernel's side is gone as well, and
-//! what cannot be read is removed.
+//! what cannot be read is removed. A record of an older release is read: how records may change is said in
+//! `src/shim/protocol.rs`.
 
 use std::fs;
 use std::io;
@@ -147,5 +148,43 @@ fn remove(path: &Path) -> Result<(), NetworkError> {
             Err(NetworkError::File { attempt: "remove", path: path.to_owned(), source })
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// What the first release wrote. Tasks outlive an upgrade, so these stay readable; how they may change is said in
+    /// `src/shim/protocol.rs`.
+    const FIRST: [&str; 5] = [
+        r#"{"network":{"Vpc":"vpc-0abc"},"cidr":"172.31.0.0/16","slot":3,"transit_range":"198.19.0.0/16","mtu":1500}"#,
+        r#"{"network":"Bridge","cidr":"172.17.0.0/16","slot":0,"transit_range":"198.19.0.0/16","mtu":1500}"#,
+        r#"{"task_id":"0af1","attachment":{"task_id":"0af1","network":"Bridge","cidr":"172.17.0.0/16","address":"172.17.0.5",
+            "mac":[2,192,172,17,0,5],"security_groups":["sg-1"],"ports":[{"udp":true,"host_port":32768,"container_port":53}]},
+            "link":7,"router":"198.19.0.1","ports_mapped":true,"host_route":true,"whole":true}"#,
+        r#"{"task_id":"0af2","attachment":null,"link":null,"router":null,"ports_mapped":false,"host_route":false,"whole":true}"#,
+        r#"{"forwarding_was_off":true}"#,
+    ];
+
+    #[test]
+    fn records_of_the_first_release_are_read_and_written_as_they_were() {
+        fn again<T: DeserializeOwned + Serialize>(text: &str) -> Value {
+            let read: T = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            serde_json::to_value(read).unwrap()
+        }
+        for (number, text) in FIRST.iter().enumerate() {
+            let now = match number {
+                0 | 1 => again::<RouterRecord>(text),
+                2 | 3 => again::<TaskRecord>(text),
+                _ => again::<HostRecord>(text),
+            };
+            let was: Value = serde_json::from_str(text).unwrap();
+            for (name, value) in was.as_object().unwrap() {
+                assert_eq!(&now[name], value, "{name} of {text}");
+            }
+        }
     }
 }
