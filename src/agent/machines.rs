@@ -53,10 +53,8 @@ fn reconcile(deps: &Deps) -> bool {
             tracing::warn!(error, instance, "the limits of an instance could not be set");
         }
     }
-    let used: HashSet<String> = tasks
-        .iter()
-        .filter_map(|task| Some(deps.instance_of(task)?.ec2_instance_id.clone()))
-        .collect();
+    let used: HashSet<String> =
+        tasks.iter().filter_map(|task| Some(deps.instance_of(task)?.ec2_instance_id.clone())).collect();
     let mut waits = false;
     for name in deps.cgroups.instances().into_iter().filter(|name| !wanted.contains(name.as_str())) {
         if used.contains(&name) {

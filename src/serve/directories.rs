@@ -28,7 +28,9 @@ pub(crate) enum DirectoryError {
     Taken { path: PathBuf, pid: String },
     #[error("{path} holds the state of a lasting server; an --ephemeral one would remove it: give another --data-dir")]
     Lasting { path: PathBuf },
-    #[error("{path} has tasks of a newer version (format {found}, this one knows {FORMAT}): they go on, start that version")]
+    #[error(
+        "{path} has tasks of a newer version (format {found}, this one knows {FORMAT}): they go on, start that version"
+    )]
     Newer { path: PathBuf, found: String },
 }
 

@@ -60,7 +60,9 @@ pub enum ShimError {
     #[error("the shim answered with something else than its state")]
     NoState,
     /// It goes on with its containers; whoever made it can drive it.
-    #[error("the shim is of version {0}, this server speaks with {OLDEST} to {VERSION}: start the version that made it")]
+    #[error(
+        "the shim is of version {0}, this server speaks with {OLDEST} to {VERSION}: start the version that made it"
+    )]
     Version(u32),
 }
 

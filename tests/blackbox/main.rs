@@ -20,3 +20,4 @@ mod oci;
 mod service;
 mod smoke;
 mod sts;
+mod upgrade;

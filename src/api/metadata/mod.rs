@@ -119,14 +119,12 @@ impl Metadata {
     /// The live task with that address in that network.
     fn caller(&self, router: &Router, peer: Ipv4Addr) -> Option<Arc<Task>> {
         let tasks = self.store.read(|view| view.live::<Task>(&Prefix::all()));
-        tasks.into_iter().find(|task| {
-            match (&task.network, router) {
-                    (TaskNetwork::Bridge { address }, Router::Bridge) => *address == peer,
-                    (TaskNetwork::Awsvpc(eni), Router::Vpc(vpc)) => eni.vpc_id == *vpc && eni.address == peer,
-                    (TaskNetwork::Bridge { .. }, Router::Vpc(_))
-                    | (TaskNetwork::Awsvpc(_), Router::Bridge)
-                    | (TaskNetwork::None | TaskNetwork::Host, _) => false,
-                }
+        tasks.into_iter().find(|task| match (&task.network, router) {
+            (TaskNetwork::Bridge { address }, Router::Bridge) => *address == peer,
+            (TaskNetwork::Awsvpc(eni), Router::Vpc(vpc)) => eni.vpc_id == *vpc && eni.address == peer,
+            (TaskNetwork::Bridge { .. }, Router::Vpc(_))
+            | (TaskNetwork::Awsvpc(_), Router::Bridge)
+            | (TaskNetwork::None | TaskNetwork::Host, _) => false,
         })
     }
 

@@ -16,9 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::protocol::{
-    ContainerState, Event, ExitRecord, HeldPort, OLDEST, Phase, Request, TaskSpec, VERSION,
-};
+use crate::protocol::{ContainerState, Event, ExitRecord, HeldPort, OLDEST, Phase, Request, TaskSpec, VERSION};
 
 /// One version: a message or document per line, each file of one kind.
 struct Recording {
@@ -155,11 +153,8 @@ fn requests() -> Vec<Request> {
 
 fn events() -> Vec<Event> {
     let state = |phase: Phase| ContainerState { name: "main".into(), attempt: 0, phase, recording: false };
-    let phases = [
-        Phase::Waiting,
-        Phase::Running { pid: 42, started_at: Timestamp(1_700_000_000_000) },
-        Phase::Exited(ended()),
-    ];
+    let phases =
+        [Phase::Waiting, Phase::Running { pid: 42, started_at: Timestamp(1_700_000_000_000) }, Phase::Exited(ended())];
     let mut all = vec![Event::State {
         version: VERSION,
         shim_pid: 41,
