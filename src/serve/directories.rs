@@ -53,7 +53,7 @@ impl Directories {
         let Ok(found) = fs::read_to_string(self.run.join(FORMAT_FILE)) else { return Ok(()) };
         let found = found.trim().to_owned();
         let is_used = |name: &&str| fs::read_dir(self.run.join(name)).is_ok_and(|mut entries| entries.next().is_some());
-        if found.parse().is_ok_and(|found: u32| found <= FORMAT) || !OF_TASKS.iter().any(|name| is_used(&name)) {
+        if found.parse().is_ok_and(|found: u32| found <= FORMAT) || !OF_TASKS.iter().any(is_used) {
             return Ok(());
         }
         Err(DirectoryError::Newer { path: self.run.clone(), found })

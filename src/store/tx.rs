@@ -6,7 +6,7 @@ use cove_base::Timestamp;
 
 use crate::event::Change;
 use crate::key::{Key, Prefix};
-use crate::record::{AnyChanges, Record};
+use crate::record::{AnyChanges, Record, kept};
 use crate::schema::KINDS;
 use crate::table::{Changed, Changes, Read, View, merged, merged_live};
 
@@ -60,7 +60,7 @@ impl<'a> Tx<'a> {
     /// Adds the record or replaces the one of the same key.
     pub fn put<K: Record>(&mut self, record: K) {
         let key = record.key();
-        self.change(key, Some(Arc::new(record)));
+        self.change(key, Some(kept(&record)));
     }
 
     /// Removes a record; whether there was one.
