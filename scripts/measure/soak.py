@@ -260,13 +260,20 @@ class Churn:
 
     def look(self, open_, on_running):
         """One look at all tasks; those that have stopped are counted and forgotten."""
-        for task in self.server.tasks(list(open_)):
+        before = list(open_)
+        for task in self.server.tasks(before):
+            before.remove(task["taskArn"])
             arn, status = task["taskArn"], task["lastStatus"]
             if status == "STOPPED":
                 self.check(open_.pop(arn), task)
                 self.samples.done += 1
             elif status == "RUNNING":
                 on_running(arn, open_[arn])
+        for arn in before:
+            # Stopped and forgotten between two looks.
+            del open_[arn]
+            self.ended["unseen"] += 1
+            self.samples.done += 1
         self.samples.live = len(open_)
 
     def check(self, name, task):
@@ -317,7 +324,10 @@ class Churn:
             self.look(open_, lambda arn, _: running.add(arn))
             assert time.monotonic() < deadline, [task for task in self.server.tasks(list(open_)) if task["taskArn"] not in running][:1]
             time.sleep(0.2)
-        list(self.pool.map(lambda arn: self.guarded(self.finish, arn, "stop"), list(open_)))
+        arns = list(open_)
+        for at in range(0, len(arns), 40):
+            list(self.pool.map(lambda arn: self.guarded(self.finish, arn, "stop"), arns[at:at + 40]))
+            self.look(open_, lambda *_: None)
         while open_:
             self.look(open_, lambda *_: None)
             assert time.monotonic() < deadline, open_
