@@ -453,9 +453,12 @@ def draw(rows, verdicts, path):
 
 
 def fill_event_log(server, count):
+    """With entries as large as those of tasks: a long name makes a long key."""
+    cluster = server.ecs("CreateCluster", clusterName="f" * 200)["cluster"]["clusterArn"]
+
     def some(number):
-        for _ in range(count // 16):
-            server.ecs("PutAccountSetting", name="containerInsights", value=("enabled", "disabled")[number % 2])
+        for turn in range(count // 16):
+            server.ecs("TagResource", resourceArn=cluster, tags=[{"key": "turn", "value": f"{number} {turn}"}])
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         list(pool.map(some, range(16)))
 
