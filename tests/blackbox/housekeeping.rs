@@ -37,12 +37,12 @@ fn unpacked_layers_go_with_the_last_image_and_task_that_need_them() {
         let new = unpacked(&server).into_iter().find(|link| !links.contains(link));
         links.push(new.expect("a layer of its own"));
     }
+    let directory = links[2].parent().unwrap().with_file_name("l").join(std::fs::read_link(&links[2]).unwrap());
     for name in ["running", "unused"] {
         assert!(server.cove(&["image", "rm", &format!("{name}:latest")]).status.success());
     }
     stop(&server, &tasks[0]);
     stop(&server, &tasks[2]);
-    let directory = links[2].parent().unwrap().with_file_name("l").join(std::fs::read_link(&links[2]).unwrap());
     until("the layer that nobody needs is gone", || (!directory.exists()).then_some(()));
     let mut kept = links[..2].to_vec();
     kept.sort();
