@@ -10,7 +10,7 @@ use std::sync::mpsc::Receiver;
 use super::error::{Result, RootfsError};
 
 const BLOCK: usize = 512;
-/// PAX headers and long names: far above PATH_MAX and the 64 KiB of an xattr.
+/// PAX headers and long names of one entry, together: far above PATH_MAX and the 64 KiB of an xattr.
 const META_BYTES_MAX: u64 = 1 << 20;
 /// Pieces of one sparse file.
 const SPARSE_PIECES_MAX: usize = 65_536;
@@ -55,6 +55,9 @@ pub(super) struct Archive {
     /// Content of the present entry not read yet, and the filling after it.
     left: u64,
     filling: u64,
+    /// Bytes that may still come, over the whole archive.
+    budget: u64,
+    bytes_max: u64,
 }
 
 /// What PAX or GNU headers say about the entry that follows.
@@ -67,11 +70,14 @@ struct Extra {
     gid: Option<u64>,
     mtime: Option<(i64, u32)>,
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Bytes of such headers so far: an entry may have many, and all of their attributes are kept.
+    meta_bytes: u64,
 }
 
 impl Archive {
-    pub(super) fn new(chunks: Receiver<std::io::Result<Vec<u8>>>) -> Self {
-        Self { chunks, chunk: Vec::new(), used: 0, left: 0, filling: 0 }
+    /// An archive of at most `bytes_max` bytes, whatever stands between and behind its entries.
+    pub(super) fn new(chunks: Receiver<std::io::Result<Vec<u8>>>, bytes_max: u64) -> Self {
+        Self { chunks, chunk: Vec::new(), used: 0, left: 0, filling: 0, budget: bytes_max, bytes_max }
     }
 
     /// The next entry; `None` at the end. What was not read of the last one is skipped.
@@ -87,8 +93,8 @@ impl Archive {
             let size = number(&block[124..136])?;
             match block[156] {
                 b'x' => self.pax(size, &mut extra)?,
-                b'L' => extra.name = Some(self.text(size)?),
-                b'K' => extra.link = Some(self.text(size)?),
+                b'L' => extra.name = Some(self.text(size, &mut extra.meta_bytes)?),
+                b'K' => extra.link = Some(self.text(size, &mut extra.meta_bytes)?),
                 b'g' => self.begin_content(size),
                 kind => return self.entry(&block, kind, size, extra).map(Some),
             }
@@ -181,7 +187,7 @@ impl Archive {
     }
 
     fn pax(&mut self, size: u64, extra: &mut Extra) -> Result<()> {
-        let bytes = self.meta(size)?;
+        let bytes = self.meta(size, &mut extra.meta_bytes)?;
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
             let bad = || damaged("a PAX record is malformed");
@@ -198,14 +204,15 @@ impl Archive {
         Ok(())
     }
 
-    fn text(&mut self, size: u64) -> Result<Vec<u8>> {
-        let bytes = self.meta(size)?;
+    fn text(&mut self, size: u64, meta_bytes: &mut u64) -> Result<Vec<u8>> {
+        let bytes = self.meta(size, meta_bytes)?;
         Ok(until_nul(&bytes).to_vec())
     }
 
-    fn meta(&mut self, size: u64) -> Result<Vec<u8>> {
-        if size > META_BYTES_MAX {
-            return Err(RootfsError::Limit { limit: "bytes of one header", value: META_BYTES_MAX });
+    fn meta(&mut self, size: u64, meta_bytes: &mut u64) -> Result<Vec<u8>> {
+        *meta_bytes = meta_bytes.saturating_add(size);
+        if *meta_bytes > META_BYTES_MAX {
+            return Err(RootfsError::Limit { limit: "bytes of one entry's headers", value: META_BYTES_MAX });
         }
         self.begin_content(size);
         let mut bytes = Vec::with_capacity(size as usize);
@@ -249,7 +256,12 @@ impl Archive {
     fn fill(&mut self) -> Result<bool> {
         while self.used == self.chunk.len() {
             match self.chunks.recv() {
-                Ok(Ok(chunk)) => (self.chunk, self.used) = (chunk, 0),
+                Ok(Ok(chunk)) => {
+                    let left = self.budget.checked_sub(chunk.len() as u64);
+                    self.budget =
+                        left.ok_or(RootfsError::Limit { limit: "archive's unpacked bytes", value: self.bytes_max })?;
+                    (self.chunk, self.used) = (chunk, 0);
+                }
                 Ok(Err(error)) => return Err(RootfsError::Blob(error)),
                 Err(_) => return Ok(false),
             }
@@ -340,4 +352,41 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
 
 fn damaged(why: &'static str) -> RootfsError {
     RootfsError::Damaged { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use cove_fuzz::tar::{entry, record};
+
+    use super::*;
+
+    fn read(archive: &[u8], bytes_max: u64) -> Result<Vec<Entry>> {
+        let (sender, chunks) = std::sync::mpsc::channel();
+        archive.chunks(4096).for_each(|chunk| sender.send(Ok(chunk.to_vec())).unwrap());
+        drop(sender);
+        let mut archive = Archive::new(chunks, bytes_max);
+        let mut entries = Vec::new();
+        while let Some(entry) = archive.next()? {
+            entries.push(entry);
+        }
+        archive.drain()?;
+        Ok(entries)
+    }
+
+    #[test]
+    fn attributes_of_many_headers_before_one_entry_are_bounded_together() {
+        let header = entry(b'x', "pax", "", &record("SCHILY.xattr.user.a", &"v".repeat(60_000)));
+        let file = entry(b'0', "file", "", b"");
+        let few = [header.repeat(10), file.clone()].concat();
+        assert_eq!(read(&few, u64::MAX).unwrap()[0].xattrs.len(), 10);
+        let many = [header.repeat(20), file].concat();
+        assert!(matches!(read(&many, u64::MAX), Err(RootfsError::Limit { value: META_BYTES_MAX, .. })));
+    }
+
+    #[test]
+    fn what_stands_behind_the_last_entry_is_bounded_too() {
+        let archive = [entry(b'0', "file", "", b"x"), vec![0; 1 << 20]].concat();
+        assert_eq!(read(&archive, 2 << 20).unwrap().len(), 1);
+        assert!(matches!(read(&archive, 1 << 20), Err(RootfsError::Limit { .. })));
+    }
 }

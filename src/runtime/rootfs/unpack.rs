@@ -34,6 +34,16 @@ pub struct Limits {
     pub bytes: u64,
 }
 
+/// What an entry may have beside its content, on average: header, filling, long names.
+const BESIDE_CONTENT: u64 = 4096;
+
+impl Limits {
+    /// The whole archive: what fills it between and behind the entries costs time, if nothing else.
+    pub(super) fn archive_bytes(&self) -> u64 {
+        self.bytes.saturating_add(self.entries.saturating_mul(BESIDE_CONTENT))
+    }
+}
+
 impl Default for Limits {
     /// Above any honest image seen: the largest machine-learning images have half a million files and 40 GiB.
     fn default() -> Self {
@@ -80,7 +90,7 @@ pub(super) fn unpack(
 }
 
 fn write(chunks: Receiver<io::Result<Vec<u8>>>, target: &OwnedFd, trash: &OwnedFd, limits: Limits) -> Result<Unpacked> {
-    let mut archive = Archive::new(chunks);
+    let mut archive = Archive::new(chunks, limits.archive_bytes());
     let mut tree = Tree::new(target.as_fd(), trash.as_fd(), limits);
     while let Some(entry) = archive.next()? {
         tree.add(&entry, &mut archive)?;
