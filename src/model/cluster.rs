@@ -50,7 +50,9 @@ pub enum ClusterStatus {
 /// ECS shape `ClusterSetting`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterSetting {
+    #[serde(default)]
     pub name: String,
+    #[serde(default)]
     pub value: String,
 }
 

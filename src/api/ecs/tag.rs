@@ -41,6 +41,9 @@ pub(super) fn check(tags: &[Tag]) -> Result<(), EcsError> {
 
 /// Keys beginning with `aws:` are AWS's own.
 fn check_key(key: &str) -> Result<(), EcsError> {
+    if key.is_empty() {
+        return Err(EcsError::parameter("Tag key must not be null or empty."));
+    }
     if reserved(key) {
         return Err(EcsError::parameter("Tag keys beginning with 'aws:' are reserved."));
     }

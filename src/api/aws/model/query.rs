@@ -11,6 +11,8 @@ use crate::aws::fault::Fault;
 
 /// How deep names may nest; the deepest input of the query services needs 8.
 const DEPTH_MAX: usize = 32;
+/// Parts of all names together. Each may cost a map of half a kilobyte; the largest honest request has a few thousand.
+const PARTS_MAX: usize = 20_000;
 
 /// A field's value and the fields below it.
 #[derive(Default)]
@@ -23,8 +25,11 @@ struct Node<'a> {
 pub(crate) fn decode(model: &Model, input: Option<ShapeId>, fields: &[(String, String)]) -> Result<Value, Fault> {
     let Some(shape) = input else { return Ok(Value::Object(Map::new())) };
     let mut root = Node::default();
+    let mut parts = 0;
     for (name, text) in fields {
-        if name.bytes().filter(|byte| *byte == b'.').count() > DEPTH_MAX {
+        let depth = name.bytes().filter(|byte| *byte == b'.').count();
+        parts += depth + 1;
+        if depth > DEPTH_MAX || parts > PARTS_MAX {
             return Err(Fault::client("MalformedInput", "Unexpected nesting of parameters"));
         }
         let node = name.split('.').fold(&mut root, |node, part| node.below.entry(part).or_default());
@@ -91,4 +96,20 @@ fn numbered<'a, 'n>(node: &'n Node<'a>) -> Vec<&'n Node<'a>> {
         node.below.iter().filter_map(|(name, node)| Some((name.parse().ok()?, node))).collect();
     nodes.sort_by_key(|(number, _)| *number);
     nodes.into_iter().map(|(_, node)| node).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_whose_parts_would_fill_the_memory_are_refused() {
+        let model = crate::iam::SERVICE.model();
+        let input = model.operation("CreateRole").unwrap().input;
+        let deep = |count: usize| -> Vec<(String, String)> {
+            (0..count).map(|number| (format!("{number}{}", ".a".repeat(DEPTH_MAX)), "x".to_owned())).collect()
+        };
+        assert!(decode(model, input, &deep(PARTS_MAX / (DEPTH_MAX + 1))).is_ok());
+        assert!(decode(model, input, &deep(PARTS_MAX / (DEPTH_MAX + 1) + 1)).is_err());
+    }
 }

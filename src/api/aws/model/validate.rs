@@ -1,8 +1,9 @@
 //! Checks a request against its model, with AWS's texts.
 //!
-//! In: the input as JSON. Out: the same without nulls, or the fault that AWS answers.
+//! In: the input as JSON. Out: the same without nulls and unknown members, or the fault that AWS answers.
 //!
-//! Holds: what passes can be read into a struct with the model's types. Unknown members are left alone, as AWS does.
+//! Holds: what passes can be read into a struct with the model's types. Unknown members are ignored, as AWS does: they go,
+//! so that a document that is stored as it came can be shown as the model has it.
 //! A wrong type is found first and answered alone; breached constraints are collected and answered together.
 
 use serde_json::Value;
@@ -101,7 +102,7 @@ impl Breach {
     }
 }
 
-/// Checks the input and takes its nulls out.
+/// Checks the input and takes its nulls and unknown members out.
 pub(crate) fn validate(model: &Model, input: Option<ShapeId>, value: &mut Value, policy: Policy) -> Result<(), Fault> {
     if value.is_null() {
         *value = Value::Object(serde_json::Map::new());
@@ -149,7 +150,7 @@ impl<'a> Walk<'a> {
             Value::Object(object) => object,
             other => return Err(misplaced(other, "structure")),
         };
-        object.retain(|_, value| !value.is_null());
+        object.retain(|name, value| !value.is_null() && members.iter().any(|member| member.name == *name));
         for member in members {
             self.path.push(Step::Member(&member.name));
             match object.get_mut(&member.name) {
