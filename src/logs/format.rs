@@ -5,6 +5,8 @@ pub const EVENT_BYTES_MAX: usize = 262_144 - 26;
 
 /// Bytes of a segment's header.
 pub(crate) const HEADER: u64 = 48;
+/// The largest count that is believed: sums of it and a segment's own cannot overflow.
+const COUNT_MAX: u64 = 1 << 62;
 const MAGIC: [u8; 8] = *b"COVELOG\x01";
 /// Times in the segment never go back, so a reader may stop at the first event past its range.
 const FLAG_ORDERED: u32 = 1;
@@ -58,9 +60,9 @@ impl SegmentHeader {
     /// `None` for anything that this crate did not write whole.
     pub(crate) fn decode(bytes: &[u8; HEADER as usize]) -> Option<Self> {
         (bytes[..8] == MAGIC).then(|| Self {
-            events_before: u64_at(bytes, 8),
-            bytes_before: u64_at(bytes, 16),
-            latest_before: u64_at(bytes, 24).cast_signed(),
+            events_before: u64_at(bytes, 8).min(COUNT_MAX),
+            bytes_before: u64_at(bytes, 16).min(COUNT_MAX),
+            latest_before: time_at(bytes, 24),
             ordered: u64_at(bytes, 32) & u64::from(FLAG_ORDERED) != 0,
         })
     }
@@ -121,6 +123,7 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(eight)
 }
 
-pub(crate) fn i64_at(bytes: &[u8], at: usize) -> i64 {
-    u64_at(bytes, at).cast_signed()
+/// A time, before the end of every range, which is exclusive: a damaged one must not hide what comes after it.
+pub(crate) fn time_at(bytes: &[u8], at: usize) -> i64 {
+    u64_at(bytes, at).cast_signed().min(i64::MAX - 1)
 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::LogError;
-use crate::format::{Event, HEADER, Position, SegmentHeader, Word, i64_at};
+use crate::format::{Event, HEADER, Position, SegmentHeader, Word, time_at};
 
 /// Bytes read at once: a few hundred lines, small beside the server's idle memory.
 const WINDOW: u64 = 64 << 10;
@@ -105,7 +105,7 @@ impl Segment {
     pub(crate) fn record_at(&mut self, at: u64) -> Result<Option<Record>, LogError> {
         let Some(lead) = self.bytes(at, 12, Toward::Later)? else { return Ok(None) };
         let Some(word) = word_at(lead, 0) else { return Ok(None) };
-        let time_ms = i64_at(lead, 4);
+        let time_ms = time_at(lead, 4);
         let record = Record { at, word, time_ms };
         let closing = self.bytes(record.end() - 4, 4, Toward::Later)?.and_then(|edge| word_at(edge, 0));
         Ok((closing == Some(word)).then_some(record))
@@ -119,7 +119,7 @@ impl Segment {
         };
         let Some(at) = end.checked_sub(word.total()).filter(|at| *at >= HEADER) else { return Ok(None) };
         let Some(lead) = self.bytes(at, 12, Toward::Earlier)? else { return Ok(None) };
-        Ok((word_at(lead, 0) == Some(word)).then(|| Record { at, word, time_ms: i64_at(lead, 4) }))
+        Ok((word_at(lead, 0) == Some(word)).then(|| Record { at, word, time_ms: time_at(lead, 4) }))
     }
 
     /// The whole event of a record found before.
@@ -127,7 +127,7 @@ impl Segment {
         let position = Position { segment: self.number, offset: record.at };
         let (lead, total) = (record.word.lead() as usize, record.word.total());
         let Some(bytes) = self.bytes(record.at, total, Toward::Later)? else { return Ok(None) };
-        let ingested_ms = if record.word.ingested { i64_at(bytes, 12) } else { record.time_ms };
+        let ingested_ms = if record.word.ingested { time_at(bytes, 12) } else { record.time_ms };
         let message = bytes[lead..lead + record.word.message as usize].to_vec();
         Ok(Some(Event { time_ms: record.time_ms, ingested_ms, message, position }))
     }
