@@ -33,4 +33,6 @@ pub use reader::{Direction, Follower, Page, Query, Start, StreamStats, read, sta
 pub use writer::{Source, StreamWriter};
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

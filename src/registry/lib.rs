@@ -39,4 +39,6 @@ pub use tags::{Page, TAGS_PAGE, TAGS_PAGE_MAX, TaggedImage};
 pub use uploads::ContentRange;
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

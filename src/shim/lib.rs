@@ -9,6 +9,8 @@
 pub mod binary;
 pub mod client;
 mod frame;
+#[cfg(test)]
+mod fuzz;
 pub mod host_port;
 mod init;
 pub mod journal;

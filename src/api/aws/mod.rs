@@ -5,6 +5,8 @@ pub mod coverage;
 pub mod credentials;
 mod dispatch;
 pub mod fault;
+#[cfg(test)]
+mod fuzz;
 mod identity;
 mod model;
 pub mod service;

@@ -7,6 +7,8 @@
 mod error;
 mod event;
 mod filter;
+#[cfg(test)]
+mod fuzz;
 mod group;
 mod pattern;
 mod put;

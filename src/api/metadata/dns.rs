@@ -76,17 +76,33 @@ impl DnsServer {
 
     /// The answer to one message; `None` when it deserves none.
     async fn answer(&self, question: &[u8], over: Transport) -> Option<Vec<u8>> {
-        if question.len() < HEADER_BYTES || question[2] & 0x80 != 0 {
-            return None;
+        match judge(question) {
+            Judgement::Drop => None,
+            Judgement::Refuse => Some(refusal(question, ResponseCode::FormErr)),
+            Judgement::Forward => match self.forward(question, over).await {
+                Some(answer) => Some(answer),
+                None => Some(refusal(question, ResponseCode::ServFail)),
+            },
         }
-        let Ok(message) = Message::from_vec(question) else { return Some(refusal(question, ResponseCode::FormErr)) };
-        if message.queries.len() != 1 {
-            return Some(refusal(question, ResponseCode::FormErr));
-        }
-        match self.forward(question, over).await {
-            Some(answer) => Some(answer),
-            None => Some(refusal(question, ResponseCode::ServFail)),
-        }
+    }
+}
+
+/// What a message deserves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judgement {
+    Drop,
+    Refuse,
+    Forward,
+}
+
+/// Only one well-formed question goes on.
+fn judge(message: &[u8]) -> Judgement {
+    if message.len() < HEADER_BYTES || message[2] & 0x80 != 0 {
+        return Judgement::Drop;
+    }
+    match Message::from_vec(message) {
+        Ok(read) if read.queries.len() == 1 => Judgement::Forward,
+        Ok(_) | Err(_) => Judgement::Refuse,
     }
 }
 
@@ -268,5 +284,18 @@ mod tests {
         let found = DnsServer::new(path).upstreams();
         assert_eq!(found, ["10.0.0.2:53".parse().unwrap(), "[::1]:53".parse().unwrap()]);
         assert_eq!(DnsServer::new("/nonexistent".into()).upstreams(), ["127.0.0.1:53".parse().unwrap()]);
+    }
+
+    #[test]
+    fn fuzz_dns() {
+        let tokens: [&[u8]; 5] = [&[0xc0, 12], &[0, 1, 0, 1], &[63], b"\x07example", &[0, 0, 41, 16, 0]];
+        cove_fuzz::Fuzz::new("dns").tokens(&tokens).run(|input| {
+            let judgement = judge(input);
+            if judgement != Judgement::Drop {
+                assert_eq!(refusal(input, ResponseCode::FormErr).len(), HEADER_BYTES);
+                assert_eq!(with_id(input, [7, 8])[..2], [7, 8]);
+            }
+            format!("{judgement:?}")
+        });
     }
 }

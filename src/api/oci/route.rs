@@ -78,4 +78,16 @@ mod tests {
             assert!(Route::parse(path).is_err(), "{path}");
         }
     }
+
+    #[test]
+    fn fuzz_oci_path() {
+        let tokens: [&[u8]; 8] =
+            [b"/v2/", b"/blobs/uploads/", b"/manifests/", b"/tags/list", b"%2f", b"%00", b"..", b"sha256:"];
+        cove_fuzz::Fuzz::new("oci-path").tokens(&tokens).run(|input| {
+            match Route::parse(&String::from_utf8_lossy(input)) {
+                Ok(route) => format!("{route:?}").chars().take(5).collect(),
+                Err(error) => format!("{error:?}").chars().take(5).collect(),
+            }
+        });
+    }
 }

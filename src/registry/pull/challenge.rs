@@ -64,4 +64,11 @@ mod tests {
         assert_eq!(parse("Negotiate"), None);
         assert_eq!(parse("Bearer ==,\"\"="), None);
     }
+
+    #[test]
+    fn fuzz_challenge() {
+        let tokens: [&[u8]; 7] = [b"Bearer ", b"Basic ", b"realm=\"", b"\",", b"\\\"", b"service=", b"scope="];
+        let target = cove_fuzz::Fuzz::new("challenge").tokens(&tokens);
+        target.run(|input| format!("{}", parse(&String::from_utf8_lossy(input)).is_some()));
+    }
 }

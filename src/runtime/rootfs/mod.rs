@@ -37,4 +37,6 @@ pub use unpack::Limits;
 pub use user::{User, lookup_user};
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -43,7 +43,7 @@ struct Account<'a> {
     home: &'a str,
 }
 
-fn resolve(passwd: &str, group: &str, user: &str) -> Result<User> {
+pub(super) fn resolve(passwd: &str, group: &str, user: &str) -> Result<User> {
     let (name, group_name) = match user.split_once(':') {
         Some((name, group)) => (name, Some(group).filter(|group| !group.is_empty())),
         None => (user, None),

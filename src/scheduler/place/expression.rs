@@ -174,4 +174,29 @@ mod tests {
             assert!(matches!(Expression::parse(text), Err(BadExpression::Syntax(_))), "{text}");
         }
     }
+
+    #[test]
+    fn fuzz_expression() {
+        let tokens: [&[u8]; 12] = [
+            b"attribute:",
+            b" == ",
+            b" in [",
+            b"]",
+            b",",
+            b"\"",
+            b" and ",
+            b" exists",
+            b"!in",
+            b"(",
+            b" not ",
+            "\u{3000}".as_bytes(),
+        ];
+        cove_fuzz::Fuzz::new("expression").tokens(&tokens).run(|input| {
+            match Expression::parse(&String::from_utf8_lossy(input)) {
+                Ok(expression) => format!("{} {}", expression.clauses.len().min(3), expression.matches(&attributes())),
+                Err(BadExpression::Syntax(_)) => "syntax".to_owned(),
+                Err(BadExpression::Unsupported(part)) => format!("unsupported {}", part.len().min(3)),
+            }
+        });
+    }
 }

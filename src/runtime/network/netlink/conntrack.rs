@@ -74,7 +74,7 @@ fn count(channel: &mut Channel) -> Result<Option<u32>, Refused> {
     Ok(entries)
 }
 
-fn read(attributes: &[u8]) -> Option<Flow> {
+pub(super) fn read(attributes: &[u8]) -> Option<Flow> {
     Some(Flow { original: tuple(find(attributes, TUPLE_ORIGINAL)?)?, reply: tuple(find(attributes, TUPLE_REPLY)?)? })
 }
 

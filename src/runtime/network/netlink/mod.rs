@@ -9,6 +9,8 @@ pub(super) mod conntrack;
 mod decode;
 mod encode;
 pub(super) mod expression;
+#[cfg(test)]
+mod fuzz;
 pub(super) mod nft;
 pub(super) mod route;
 mod socket;

@@ -180,7 +180,7 @@ pub(in super::super) struct Link {
     pub(in super::super) mtu: u32,
 }
 
-fn read_link(reply: &Reply<'_>) -> Option<Link> {
+pub(super) fn read_link(reply: &Reply<'_>) -> Option<Link> {
     let (header, rest) = reply.split(16)?;
     let mut link = Link { index: number(&header[4..8])?.cast_signed(), name: String::new(), group: 0, mtu: 0 };
     for (kind, payload) in attributes(rest) {
@@ -220,7 +220,7 @@ pub(in super::super) struct Destination {
     pub(in super::super) index: i32,
 }
 
-fn read_route(reply: &Reply<'_>) -> Option<Destination> {
+pub(super) fn read_route(reply: &Reply<'_>) -> Option<Destination> {
     let (header, rest) = reply.split(12)?;
     (reply.kind == NEWROUTE && header[0] == libc::AF_INET as u8).then_some(())?;
     Some(Destination {

@@ -269,7 +269,7 @@ enum Completeness {
 }
 
 /// `None` for an acknowledgement, else the kernel's error and words.
-fn verdict(reply: &Reply<'_>) -> Option<(Option<String>, io::Error)> {
+pub(super) fn verdict(reply: &Reply<'_>) -> Option<(Option<String>, io::Error)> {
     let Some((code, rest)) = reply.body.split_first_chunk::<4>() else {
         return Some((None, io::ErrorKind::InvalidData.into()));
     };
