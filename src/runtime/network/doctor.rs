@@ -23,7 +23,7 @@ pub fn doctor(config: &NetworkConfig) -> Vec<Finding> {
             findings.push(features(config));
             findings.extend(transit_range(&host, config));
             findings.extend(
-                firewalls(&host, config).unwrap_or_else(|error| vec![failure(cove_base::error::chain(&error))]),
+                firewalls(&host).unwrap_or_else(|error| vec![failure(cove_base::error::chain(&error))]),
             );
         }
     }
@@ -93,29 +93,49 @@ fn routed_over(one: &route::Destination, config: &NetworkConfig) -> bool {
     u32::from(one.address) & mask == u32::from(config.transit_range.address) & mask
 }
 
-fn firewalls(host: &Namespace, config: &NetworkConfig) -> Result<Vec<Finding>, NetworkError> {
+fn firewalls(host: &Namespace) -> Result<Vec<Finding>, NetworkError> {
     let mut findings = Vec::new();
     let mut channel = Channel::new(host, Protocol::Netfilter);
     let (_, others) = nft::tables(&mut channel).map_err(missing_nft)?;
     if others.iter().any(|table| table == "firewalld") {
-        findings.push(warning(
-            "firewalld is active: its forward rules may drop what goes to and from tasks; add the interfaces `cvr+` to its trusted zone",
-        ));
+        findings.push(firewalld(&trusted_zone()));
     }
-    if nft::chain_drops(&mut channel, "filter", "FORWARD")? == Some(true) {
-        let ours = nft::rules_with_comment(&mut channel, "filter", "FORWARD", &Names::of(&config.node).table())?;
-        findings.push(if ours.is_empty() {
-            warning("the FORWARD chain drops by default (Docker or ufw did that); Cove inserts two accept rules for its own links when it starts its first network")
+    for chain in nft::dropping_forward(&mut channel)? {
+        let name = chain.name();
+        let is_let_through = chain.mentions(&mut channel, ANY_TRANSIT)?;
+        findings.push(if is_let_through {
+            good(format!("chain `{name}` drops by default and names Cove's links"))
+        } else if name == "ip filter FORWARD" {
+            warning(
+                "the FORWARD chain drops by default (Docker or ufw did that); Cove inserts two accept rules for its own links when it starts its first network",
+            )
         } else {
-            good("the FORWARD chain drops by default and Cove's links are let through")
+            warning(format!(
+                "chain `{name}` drops by default, and tasks reach nothing outside: `nft insert rule {name} iifname \"{ANY_TRANSIT}*\" accept` and the same with oifname, also where your ruleset is kept (/etc/nftables.conf)"
+            ))
         });
     }
     if fs::read_to_string("/proc/net/ip_tables_names").is_ok_and(|names| names.contains("filter")) {
         findings.push(warning(
-            "legacy iptables rules are loaded: if their FORWARD chain drops, accept `-i cvr+` and `-o cvr+` there",
+            "legacy iptables rules are loaded, which Cove does not look at: if their FORWARD chain drops, `iptables-legacy -I FORWARD -i cvr+ -j ACCEPT` and the same with -o",
         ));
     }
     Ok(findings)
+}
+
+/// Zone files of the operator and of the distribution.
+fn trusted_zone() -> String {
+    let read = |directory: &str| fs::read_to_string(format!("{directory}/firewalld/zones/trusted.xml")).ok();
+    read("/etc").or_else(|| read("/usr/lib")).unwrap_or_default()
+}
+
+fn firewalld(trusted_zone: &str) -> Finding {
+    if trusted_zone.contains(&format!("<interface name=\"{ANY_TRANSIT}+\"")) {
+        return good("firewalld is active and trusts Cove's links");
+    }
+    warning(format!(
+        "firewalld is active and may drop what tasks send out: `firewall-cmd --permanent --zone=trusted --add-interface={ANY_TRANSIT}+` and `firewall-cmd --reload`"
+    ))
 }
 
 fn forwarding() -> Option<Finding> {

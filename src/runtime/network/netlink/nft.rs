@@ -22,6 +22,8 @@ const NEWELEMENT: u16 = SUBSYSTEM | 12;
 const DELELEMENT: u16 = SUBSYSTEM | 14;
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
+/// Tables that see IPv4 and IPv6.
+const FAMILY_INET: u8 = 1;
 const FAMILY_IP: u8 = 2;
 const VERDICT_TYPE: u32 = 0xffff_ff00;
 const SET_MAP: u32 = 8;
@@ -227,6 +229,54 @@ pub(in super::super) fn chain_drops(channel: &mut Channel, table: &str, chain: &
     match asked {
         Err(refused) if refused.errno() == libc::ENOENT => Ok(None),
         outcome => outcome.map(|()| found),
+    }
+}
+
+/// A chain that sees forwarded packets and drops what none of its rules decides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in super::super) struct Dropping {
+    /// As the nft program writes it: family, table, chain.
+    pub(in super::super) table: String,
+    pub(in super::super) chain: String,
+    family: u8,
+}
+
+/// Every such chain of the IPv4 and the common tables, whoever made it.
+pub(in super::super) fn dropping_forward(channel: &mut Channel) -> Result<Vec<Dropping>, Refused> {
+    let mut found = Vec::new();
+    let message = Message::new(GETCHAIN, DUMP, &[0; 4], &Attributes::new());
+    channel.ask("list the nf_tables chains", &message, |reply| {
+        let Some((header, rest)) = reply.split(4) else { return };
+        let hook = find(rest, 4).and_then(|hook| find(hook, 1));
+        let named = |kind| find(rest, kind).map(text).unwrap_or_default();
+        let of_ours = [FAMILY_IP, FAMILY_INET].contains(&header[0]);
+        if of_ours && hook == Some(&Hook::FORWARD.number.to_be_bytes()) && find(rest, 5) == Some(&[0, 0, 0, 0]) {
+            found.push(Dropping { table: named(1), chain: named(3), family: header[0] });
+        }
+    })?;
+    Ok(found)
+}
+
+impl Dropping {
+    /// As commands of the nft program name it.
+    pub(in super::super) fn name(&self) -> String {
+        let family = if self.family == FAMILY_IP { "ip" } else { "inet" };
+        format!("{family} {} {}", self.table, self.chain)
+    }
+
+    /// Whether a rule of the chain looks at links whose names begin like this. What it does with them is its maker's
+    /// business.
+    pub(in super::super) fn mentions(&self, channel: &mut Channel, prefix: &str) -> Result<bool, Refused> {
+        let mut found = false;
+        let of_chain = Attributes::new().text(1, &self.table).text(2, &self.chain);
+        let message = Message::new(GETRULE, DUMP, &[self.family, 0, 0, 0], &of_chain);
+        channel.ask("list the rules of a chain", &message, |reply| {
+            let Some((_, rest)) = reply.split(4) else { return };
+            let here = find(rest, 2).map(text).as_deref() == Some(&self.chain);
+            let expressions = find(rest, 4).unwrap_or_default();
+            found |= here && expressions.windows(prefix.len()).any(|bytes| bytes == prefix.as_bytes());
+        })?;
+        Ok(found)
     }
 }
 

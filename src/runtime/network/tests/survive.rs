@@ -204,6 +204,27 @@ fn a_forward_chain_that_drops_is_opened_for_our_links_alone() {
 }
 
 #[test]
+fn what_doctor_says_of_a_chain_that_drops_opens_it() {
+    on_a_host(|lab| {
+        lab.tool("nft", &["add table inet filter"]);
+        lab.tool("nft", &["add chain inet filter forward { type filter hook forward priority filter; policy drop; }"]);
+        let node = lab.node("strict");
+        let one = inside(&node.attach(&published("one", 10, 8080)).unwrap());
+        let (_inner, _outer) = (Server::tcp(&one, 80), Server::tcp(&lab.lan, 80));
+        let said =
+            || doctor(&lab.config("strict")).into_iter().find(|found| found.text.contains("inet filter forward"));
+        assert!(ask(&one, NEIGHBOUR, 80).is_err() && ask(&lab.lan, HOST_ON_LAN, 8080).is_err());
+        let advice = said().unwrap();
+        assert_eq!(advice.level, Level::Warning);
+        let command = advice.text.split('`').find_map(|part| part.strip_prefix("nft ")).unwrap().to_owned();
+        lab.tool("nft", &[&command]);
+        lab.tool("nft", &[&command.replace("iifname", "oifname")]);
+        assert!(ask(&one, NEIGHBOUR, 80).is_ok() && ask(&lab.lan, HOST_ON_LAN, 8080).is_ok());
+        assert_eq!(said().unwrap().level, Level::Good);
+    });
+}
+
+#[test]
 fn a_flushed_ruleset_is_made_anew() {
     on_a_host(|lab| {
         let node = lab.node("flushed");
