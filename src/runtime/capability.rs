@@ -92,6 +92,30 @@ impl Capabilities {
     }
 }
 
+/// What the kernel must let us do for a task to start: mounts and namespaces, links and tables, files of any owner,
+/// other users' processes and devices.
+const NEEDED: [&str; 12] = [
+    "SYS_ADMIN",
+    "NET_ADMIN",
+    "SYS_CHROOT",
+    "SETUID",
+    "SETGID",
+    "SETPCAP",
+    "SETFCAP",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "KILL",
+    "MKNOD",
+];
+
+/// Names of what this process would need to run containers and does not hold.
+#[must_use]
+pub fn missing() -> Vec<&'static str> {
+    let held = permitted();
+    NEEDED.into_iter().filter(|name| number(name).is_none_or(|number| !held.has(number))).collect()
+}
+
 /// The number of a capability, with or without `CAP_` in front.
 #[must_use]
 pub fn number(name: &str) -> Option<u8> {

@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 
 /// A process held by descriptor. Readable (in the sense of poll) once the process has ended.
 #[derive(Debug)]
@@ -54,12 +55,20 @@ impl AsFd for PidFd {
     }
 }
 
-/// The kernel's identity of this boot: when it differs from a remembered one, every process of then is gone.
+/// The kernel's inode number of the first pid namespace (`PROC_PID_INIT_INO`).
+const FIRST_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// The identity of this boot: when it differs from a remembered one, every process of then is gone. The kernel's; in a
+/// container, whose processes all die with its first one, also that one's start.
 ///
 /// # Errors
 /// When `/proc` is not there.
 pub fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    let kernel = fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+    if fs::metadata("/proc/self/ns/pid")?.ino() == FIRST_PID_NAMESPACE {
+        return Ok(kernel);
+    }
+    Ok(format!("{kernel}-{}", start_ticks(1)?))
 }
 
 /// When a process began, in clock ticks since boot: with the number it names a process for this boot.
@@ -93,6 +102,7 @@ mod tests {
     fn this_process_has_a_start_time_and_this_boot_an_id() {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(start_ticks(own).unwrap() > 0);
-        assert_eq!(boot_id().unwrap().len(), 36);
+        let boot = boot_id().unwrap();
+        assert!(boot.len() >= 36 && boot == boot_id().unwrap(), "{boot}");
     }
 }

@@ -17,6 +17,12 @@ const CPU_PERIOD_MICROS: u64 = 100_000;
 /// The kernel's smallest CPU quota, in microseconds.
 const CPU_QUOTA_MIN_MICROS: u64 = 1000;
 
+/// Where processes go that stand in the way at the root: the name that Docker's own image uses.
+const LEFT_FOR: &str = "init";
+
+/// Processes that are moved may start others meanwhile.
+const LEAVE_ROUNDS: usize = 8;
+
 /// A control group by its absolute path. It need not exist.
 #[derive(Debug, Clone)]
 pub struct Group {
@@ -346,11 +352,44 @@ fn delegate_controllers(directory: &Path) {
     let present = fs::read_to_string(&file).unwrap_or_default();
     for controller in ["cpuset", "cpu", "io", "memory", "pids"] {
         if !present.split_whitespace().any(|one| one == controller)
-            && let Err(error) = fs::write(&file, format!("+{controller}"))
+            && let Err(error) = switch_on(directory, &file, controller)
         {
             tracing::debug!(%error, controller, path = %file.display(), "controller not switched on");
         }
     }
+}
+
+/// What a container or LXC sees as the root is to the kernel a group like any other: with processes in it, nothing can be
+/// limited below.
+fn switch_on(directory: &Path, file: &Path, controller: &str) -> io::Result<()> {
+    let wish = format!("+{controller}");
+    match fs::write(file, &wish) {
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => {
+            leave(directory)?;
+            fs::write(file, &wish)
+        }
+        done => done,
+    }
+}
+
+/// Moves every process of this very group one down, ourselves among them, as container images that run containers do.
+fn leave(directory: &Path) -> io::Result<()> {
+    let below = directory.join(LEFT_FOR);
+    fs::create_dir_all(&below)?;
+    for _ in 0..LEAVE_ROUNDS {
+        let processes = fs::read_to_string(directory.join("cgroup.procs"))?;
+        // Those of other pid namespaces are shown as 0, and cannot be moved from here.
+        let all: Vec<&str> = processes.split_whitespace().filter(|pid| *pid != "0").collect();
+        if all.is_empty() {
+            break;
+        }
+        for pid in all {
+            // One may have ended meanwhile.
+            let _ = fs::write(below.join("cgroup.procs"), pid);
+        }
+    }
+    tracing::info!(group = %below.display(), "processes were moved out of the root of the control groups, so that tasks can be limited");
+    Ok(())
 }
 
 fn write(path: &Path, value: &str) -> Result<(), CgroupError> {
