@@ -8,19 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cove_model::task::{Desired, StopCode, StopOrder, Task};
-use cove_store::{Prefix, Read, Record, StoreError};
+use cove_store::{Prefix, Read, Record, StoreError, Tx};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::deps::{Deps, blocking};
+use crate::deps::{Deps, blocking, instance_in};
 use crate::driver::Driver;
 use crate::usage::Readings;
-use crate::{keep_house, machines, routers};
+use crate::{keep_house, machines, observe, routers};
 
 /// A driver that ended while its task lives panicked; its successor waits this long.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 /// Beyond the longest stop timeout that ECS allows on EC2 nothing is waited for.
 const DOWN_TIMEOUT: Duration = Duration::from_secs(150);
+/// Less than the unit's `TimeoutStopSec`: a machine that goes down does not wait for ever.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(100);
 
 /// A running agent.
 pub struct AgentHandle {
@@ -96,18 +98,7 @@ impl AgentHandle {
     /// # Errors
     /// When the store cannot be written, tasks do not stop, or something is left.
     pub async fn down(&self) -> Result<usize, DownError> {
-        let count = self.order_all_to_stop().await.map_err(DownError::Order)?;
-        let mut tasks = self.deps.store.watch::<Task>();
-        let all_stopped = async {
-            while !live(&self.deps).is_empty() {
-                if tasks.changed().await.is_err() {
-                    return;
-                }
-            }
-        };
-        if tokio::time::timeout(DOWN_TIMEOUT, all_stopped).await.is_err() {
-            return Err(DownError::StillRunning(live(&self.deps).len()));
-        }
+        let count = self.stop_all(|_, _| "cove down".to_owned(), DOWN_TIMEOUT).await?;
         keep_house::inventory(&self.deps, &HashSet::new()).await;
         // It would make again what is removed now.
         self.groups.end().await;
@@ -116,15 +107,53 @@ impl AgentHandle {
         if failures.is_empty() { Ok(count) } else { Err(DownError::Leftovers(failures)) }
     }
 
-    async fn order_all_to_stop(&self) -> Result<usize, StoreError> {
+    /// The machine goes down: stops every task, each with its own timeout. Afterwards they are like tasks that a reboot
+    /// found running, only that their containers could end well.
+    ///
+    /// # Errors
+    /// When the store cannot be written or tasks do not stop; the kernel then ends them, and the next start says so.
+    pub async fn leave_host(&self) -> Result<usize, DownError> {
+        let reason = |tx: &Tx<'_>, task: &Task| {
+            let instance = instance_in(tx, task);
+            observe::host_stopped(instance.as_ref().map(|instance| instance.ec2_instance_id.as_str()))
+        };
+        self.stop_all(reason, LEAVE_TIMEOUT).await
+    }
+
+    /// Waits until no task lives any more.
+    async fn stop_all(
+        &self,
+        reason: impl Fn(&Tx<'_>, &Task) -> String + Send + 'static,
+        patience: Duration,
+    ) -> Result<usize, DownError> {
+        let count = self.order_all_to_stop(reason).await.map_err(DownError::Order)?;
+        let mut tasks = self.deps.store.watch::<Task>();
+        let all_stopped = async {
+            while !live(&self.deps).is_empty() {
+                if tasks.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        match tokio::time::timeout(patience, all_stopped).await {
+            Ok(()) => Ok(count),
+            Err(_) => Err(DownError::StillRunning(live(&self.deps).len())),
+        }
+    }
+
+    async fn order_all_to_stop(
+        &self,
+        reason: impl Fn(&Tx<'_>, &Task) -> String + Send + 'static,
+    ) -> Result<usize, StoreError> {
         self.deps
             .store
-            .write(|tx| {
-                let order = StopOrder { code: StopCode::TerminationNotice, reason: "cove down".into(), at: tx.now() };
+            .write(move |tx| {
                 let running: Vec<Arc<Task>> = tx.live(&Prefix::all());
                 for task in running.iter().filter(|task| !task.desired.is_stopped()) {
+                    let code = StopCode::TerminationNotice;
+                    let order = StopOrder { code, reason: reason(tx, task), at: tx.now() };
                     let mut task = (**task).clone();
-                    task.desired = Desired::Stopped(order.clone());
+                    task.desired = Desired::Stopped(order);
                     task.version += 1;
                     tx.put(task);
                 }

@@ -60,10 +60,14 @@ pub struct Settings {
 impl Deps {
     /// The task's container instance, if it is known.
     pub(crate) fn instance_of(&self, task: &Task) -> Option<Arc<ContainerInstance>> {
-        let id = task.placement.container_instance.as_ref()?;
-        let key = keys::container_instance(&task.tenant, &task.cluster, id);
-        self.store.read(|view| view.get::<ContainerInstance>(&key))
+        self.store.read(|view| instance_in(view, task))
     }
+}
+
+/// The same, as a transaction sees it.
+pub(crate) fn instance_in(state: &impl Read, task: &Task) -> Option<Arc<ContainerInstance>> {
+    let id = task.placement.container_instance.as_ref()?;
+    state.get::<ContainerInstance>(&keys::container_instance(&task.tenant, &task.cluster, id))
 }
 
 /// Runs work that blocks on a thread that may block. A panic there is an error here.

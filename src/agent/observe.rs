@@ -154,17 +154,23 @@ pub(crate) fn vanished(task: &mut Task, now: Timestamp) {
     }
 }
 
-/// The host went down under the task, or its instance is gone: nobody saw how its containers ended.
+/// ECS's words for a task whose machine goes down. `instance`: its EC2 id.
+pub(crate) fn host_stopped(instance: Option<&str>) -> String {
+    match instance {
+        Some(instance) => format!("Host EC2 (instance {instance}) stopped/terminated."),
+        None => "Host stopped/terminated.".to_owned(),
+    }
+}
+
+/// The host went down under the task, or its instance is gone: nobody saw how its containers ended, but for those that
+/// left a record. What somebody ordered before stays the reason.
 pub(crate) fn host_lost(task: &mut Task, instance: Option<&str>, now: Timestamp) {
-    if task.desired.is_lost() {
+    if task.desired.is_stopped() {
         decide_reason(task, None);
     }
     if task.observed.stop_code.is_none() {
         task.observed.stop_code = Some(StopCode::TerminationNotice);
-        task.observed.stopped_reason = Some(match instance {
-            Some(instance) => format!("Host EC2 (instance {instance}) stopped/terminated."),
-            None => "Host stopped/terminated.".to_owned(),
-        });
+        task.observed.stopped_reason = Some(host_stopped(instance));
     }
     for container in &mut task.containers {
         container.seen.state = ContainerState::Stopped;

@@ -5,7 +5,7 @@
 //! ```text
 //! Connect ─▶ Prepare ─▶ Start ─▶ Record (RUNNING) ─▶ Rest ─▶ Record (an end) ─▶ Stop ─▶ Record ─▶ Release ─▶ Bury (STOPPED)
 //!                 └────────── failure, or a stop before the start ─────────────────────────────▶ Release ─▶ Bury
-//! lost: Connect ─▶ Kill ─▶ Rest ─▶ Release ─▶ Bury
+//! lost: Connect ─▶ Kill ─▶ Rest ─▶ Release ─▶ Bury        after a boot: Connect ─▶ Release ─▶ Bury
 //! ```
 //!
 //! Holds: nothing is started for a task that should stop or has ended; a task is buried only when nothing of it is left
@@ -86,7 +86,8 @@ pub(crate) fn next_step(task: &Task, facts: &Facts) -> Step {
         return if facts.residue { Step::Release } else { Step::Rest };
     }
     if facts.rebooted {
-        return leave();
+        // Nothing runs any more, but what ended before has its record on disk.
+        return if facts.shim == Shim::Unknown { Step::Connect } else { leave() };
     }
     let ending = facts.failed || task.desired.is_stopped() || task.observed.status >= TaskStatus::Deactivating;
     match facts.shim {
@@ -197,6 +198,17 @@ mod tests {
             let told = facts.shim == Shim::Alive && !task.desired.is_lost();
             if step == Step::Release && told && task.is_live() && !facts.rebooted {
                 assert!(!facts.news && facts.progress == Progress::Ended, "{facts:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn after_a_boot_exit_records_are_read_before_anything_is_removed() {
+        every_pair(|task, facts, step| {
+            if facts.rebooted && task.is_live() {
+                let wanted =
+                    if facts.shim == Shim::Unknown { &[Step::Connect][..] } else { &[Step::Release, Step::Bury] };
+                assert!(wanted.contains(&step), "{facts:?}");
             }
         });
     }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use cove_scheduler::fleet::{Machine, MachineWish};
 use serde::Deserialize;
 
 use super::fleet;
+use super::log::Sink;
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:4566";
 const DATA_DIR_DEFAULT: &str = "/var/lib/cove";
@@ -77,6 +79,8 @@ pub(crate) struct Config {
     pub notify_socket: Option<std::ffi::OsString>,
     /// What is logged, in the form of `RUST_LOG`.
     pub log: String,
+    /// What reads the log.
+    pub sink: Sink,
 }
 
 /// A configuration that cannot be used.
@@ -213,12 +217,20 @@ pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Config, ConfigE
     };
     let mut config = check(flags.given.or(variables).or(file), flags.down)?;
     config.notify_socket = std::env::var_os("NOTIFY_SOCKET");
+    config.sink = sink(environment.get("JOURNAL_STREAM").map(String::as_str));
     let home = environment.get("HOME").map(PathBuf::from);
     config.docker_config = match environment.get("DOCKER_CONFIG") {
         Some(directory) => Some(Path::new(directory).join("config.json")),
         None => home.map(|home| home.join(".docker/config.json")),
     };
     Ok(config)
+}
+
+/// The journal names the stream that it reads by device and inode. A redirected stderr is another one.
+fn sink(journal_stream: Option<&str>) -> Sink {
+    let stderr = nix::sys::stat::fstat(std::io::stderr().as_raw_fd());
+    let is_journal = stderr.is_ok_and(|stat| journal_stream == Some(&format!("{}:{}", stat.st_dev, stat.st_ino)));
+    if is_journal { Sink::Journal } else { Sink::Plain }
 }
 
 fn from_file(path: &Path) -> Result<Given, ConfigError> {
@@ -377,6 +389,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         docker_config: None,
         notify_socket: None,
         log: given.log.unwrap_or_else(|| "info".to_owned()),
+        sink: Sink::Plain,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start  directories, locks ▸ store, kernel parts, agent ▸ fleet ▸ listeners ▸ "ready"
-//! stop   listeners ▸ agent (containers go on) ▸ store
+//! stop   listeners ▸ agent (containers go on, unless the machine goes down) ▸ store
 //! ```
 //!
 //! Holds: "ready" is printed when every listener answers. SIGTERM leaves containers running; `--ephemeral` leaves nothing.
@@ -12,9 +12,10 @@ mod directories;
 mod fleet;
 mod host;
 mod listeners;
-mod notify;
+mod log;
 mod parts;
 mod port;
+mod service_manager;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -43,6 +44,10 @@ const BLOCKING_THREADS_MAX: usize = 64;
 pub(crate) enum ServeError {
     #[error("the server makes containers and networks, so it must run as root: try `sudo cove serve`")]
     NotRoot,
+    #[error(
+        "root without CAP_{0} cannot make containers and networks: run Cove on the host, or in a container with --privileged"
+    )]
+    Capabilities(String),
     #[error(transparent)]
     Directory(#[from] DirectoryError),
     #[error("listen on {address}")]
@@ -92,7 +97,7 @@ pub(crate) fn run(args: impl Iterator<Item = String>) -> ExitCode {
         Ok(filter) => filter,
         Err(error) => return give_up(&format!("log = `{}`: {error}", config.log), EXIT_CONFIG),
     };
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    log::start(filter, config.sink);
     match serve(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => give_up(&chain(&error), 1),
@@ -107,6 +112,10 @@ fn give_up(why: &str, code: u8) -> ExitCode {
 fn serve(mut config: Config) -> Result<(), ServeError> {
     if !host::is_root() {
         return Err(ServeError::NotRoot);
+    }
+    let missing = cove_runtime::capability::missing();
+    if !missing.is_empty() {
+        return Err(ServeError::Capabilities(missing.join(", CAP_")));
     }
     cove_runtime::memory::share_heaps();
     let directories = Directories::take(&config.data_dir, &config.run_dir)?;
@@ -160,16 +169,19 @@ async fn work(config: &Config, bound: listeners::Bound) -> Result<(), ServeError
     let departures = parts.begin(&host).await?;
     let server = listeners::start(config, bound, &parts, host, &ended)?;
     say_ready(&server.first)?;
-    notify::tell(config.notify_socket.as_deref(), "READY=1");
+    service_manager::tell(config.notify_socket.as_deref(), "READY=1");
     let down = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
         () = ended.notified() => true,
     };
-    notify::tell(config.notify_socket.as_deref(), "STOPPING=1");
+    service_manager::tell(config.notify_socket.as_deref(), "STOPPING=1");
     let stopping = async {
         server.stop().await;
         departures.abort();
+        if !down && service_manager::is_shutting_down(config.notify_socket.as_deref()).await {
+            leave_host(&parts).await;
+        }
         parts.close().await;
     };
     tokio::select! {
@@ -182,6 +194,14 @@ async fn work(config: &Config, bound: listeners::Bound) -> Result<(), ServeError
         cove_shim::binary::withdraw(&config.run_dir);
     }
     Ok(())
+}
+
+/// Tasks would die with the machine; their containers get the time that they ask for. Nobody can start one meanwhile.
+async fn leave_host(parts: &Parts) {
+    match parts.agent.leave_host().await {
+        Ok(count) => tracing::info!(count, "the machine goes down: tasks are stopped"),
+        Err(error) => tracing::warn!(error = chain(&error), "the machine goes down under its tasks"),
+    }
 }
 
 /// The line that scripts and tests wait for.

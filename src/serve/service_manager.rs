@@ -1,9 +1,11 @@
-//! Tells systemd (`Type=notify`) how far we are: one datagram to its socket, no library.
+//! What systemd and the server say to each other: how far we are (`Type=notify`, one datagram, no library), and whether
+//! the machine goes down.
 
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::process::{Command, Stdio};
 
 /// Sends one state, such as `READY=1`. Without a service manager nothing happens.
 pub(crate) fn tell(socket: Option<&OsStr>, state: &str) {
@@ -22,6 +24,23 @@ pub(crate) fn tell(socket: Option<&OsStr>, state: &str) {
     if let Err(error) = sent {
         tracing::warn!(%error, state, "the service manager could not be told");
     }
+}
+
+/// The first process of a container takes all others with it.
+const FIRST_PROCESS: u32 = 1;
+
+/// Whether a stop that we were asked for is part of the machine's. Asked of systemd's own program, since a signal says
+/// nothing of its reason; it talks to process 1 without D-Bus's daemon, which may be gone by then.
+pub(crate) async fn is_shutting_down(socket: Option<&OsStr>) -> bool {
+    if std::process::id() == FIRST_PROCESS {
+        return true;
+    }
+    if socket.is_none() {
+        return false;
+    }
+    let ask = || Command::new("systemctl").arg("is-system-running").stdin(Stdio::null()).stderr(Stdio::null()).output();
+    let asked = tokio::task::spawn_blocking(ask).await;
+    matches!(asked, Ok(Ok(answer)) if answer.stdout.trim_ascii() == b"stopping")
 }
 
 #[cfg(test)]
