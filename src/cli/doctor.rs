@@ -47,6 +47,7 @@ impl Level {
 /// Fails when something is missing that tasks cannot do without.
 pub(super) async fn run(args: &DoctorArgs, target: &Target) -> Result<ExitCode, CliError> {
     let mut findings = vec![kernel(), root(), cgroups(), overlay(), netfilter(), security_labels()];
+    findings.extend(writable());
     findings.extend(ask_server(target).await);
     if args.json {
         let list: Vec<Value> =
@@ -90,9 +91,32 @@ fn root() -> Finding {
     let effective =
         status.lines().find_map(|line| line.strip_prefix("Uid:")).and_then(|uids| uids.split_whitespace().nth(1));
     match effective {
-        Some("0") => good("running as root"),
+        Some("0") => match cove_runtime::capability::missing() {
+            missing if missing.is_empty() => good("running as root"),
+            missing => bad(format!(
+                "root without CAP_{}: `cove serve` needs them; a container that Cove runs in needs --privileged",
+                missing.join(", CAP_")
+            )),
+        },
         _ => note("not root: `cove serve` needs root; some checks here see less"),
     }
+}
+
+/// Containers that are not privileged see these without the right to write.
+fn writable() -> Option<Finding> {
+    let memory = "/sys/fs/cgroup/memory";
+    let groups = if Path::new(memory).exists() { memory } else { "/sys/fs/cgroup" };
+    let places = [("/proc/sys/net", "networks of tasks cannot be made"), (groups, "tasks cannot be limited")];
+    let read_only = |path: &str| {
+        nix::sys::statvfs::statvfs(path).is_ok_and(|stat| stat.flags().contains(nix::sys::statvfs::FsFlags::ST_RDONLY))
+    };
+    let found: Vec<String> = places
+        .iter()
+        .filter(|(path, _)| read_only(path))
+        .map(|(path, why)| format!("{path} is read-only, so {why}"))
+        .collect();
+    let advice = "a container that Cove runs in needs --privileged";
+    (!found.is_empty()).then(|| bad(format!("{}: {advice}", found.join("; "))))
 }
 
 fn cgroups() -> Finding {

@@ -18,6 +18,7 @@ mod exec;
 mod fleet;
 mod fsck;
 mod image;
+mod install;
 mod logs;
 mod ops;
 mod ps;
@@ -75,6 +76,8 @@ enum Verb {
     Env(env::EnvArgs),
     /// Run a sample web application and show how to go on
     Demo(demo::DemoArgs),
+    /// Install the binary as a systemd service, or upgrade it
+    Install(install::InstallArgs),
     /// Say what this host lacks
     Doctor(doctor::DoctorArgs),
     /// List tasks
@@ -139,6 +142,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::DemoApp(args) => demo_app::run(&args),
         Verb::Ops(args) => ops::run(&args),
         Verb::Backup(args) => block_on(backup::run(&args, &target)),
+        Verb::Install(args) => install::run(&args),
         Verb::Fsck(args) => fsck::run(&args, &target),
         Verb::Restore(args) => restore::run(&args, &target),
         Verb::Doctor(args) => block_on(doctor::run(&args, &target)),
