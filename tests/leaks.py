@@ -5,6 +5,7 @@
 import json
 import os
 import pathlib
+import socket
 import subprocess
 
 
@@ -51,6 +52,11 @@ def tables(node):
     for line in out("nft", "list", "tables").splitlines():
         if is_of(node, line.split()[-1]):
             yield f"nft {line}"
+    if node:
+        listed = json.loads(out("nft", "-j", "list", "table", "ip", f"cove-{node}") or '{"nftables": []}')["nftables"]
+        for maps in (item["map"] for item in listed if "map" in item):
+            for element in maps.get("elem", []):
+                yield f"nft element of {maps['name']}: {element}"
     # Rules of ours in other people's chains carry the table's name as a comment.
     rules = out("nft", "list", "chain", "ip", "filter", "FORWARD")
     for line in rules.splitlines():
@@ -96,21 +102,22 @@ def kernel(node=None, home=None):
 
 
 def held_ports(ports):
-    """Published ports that somebody still listens at or holds bound."""
-    bound = set()
+    """Published ports that a shim still holds: bound, but in none of the tables that list listeners and connections, where
+    those of the host's other programs are."""
+    listed = set()
     for table in ("tcp", "tcp6", "udp", "udp6"):
         for line in pathlib.Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            bound.add(int(line.split()[1].rsplit(":", 1)[1], 16))
-    # Bound without listening is in no table: only trying tells.
-    import socket
-    for port in ports:
-        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-            with socket.socket(socket.AF_INET, kind) as probe:
-                try:
-                    probe.bind(("0.0.0.0", port))
-                except OSError:
-                    bound.add(port)
-    return [f"port {port}" for port in ports if port in bound]
+            listed.add(int(line.split()[1].rsplit(":", 1)[1], 16))
+    return [f"port {port}" for port in ports if port not in listed and not all(map(bindable, (port, port), (socket.SOCK_STREAM, socket.SOCK_DGRAM)))]
+
+
+def bindable(port, kind):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        try:
+            probe.bind(("0.0.0.0", port))
+            return True
+        except OSError:
+            return False
 
 
 # Directories whose files all belong to a task. An upload that its client gave up is kept until it expires, so that another

@@ -54,6 +54,14 @@ class Planted(unittest.TestCase):
         self.addCleanup(run, "nft", "delete", "table", "ip", f"cove-{self.node}")
         self.found("nft")
 
+    def test_an_element_of_a_table(self):
+        table = ["ip", f"cove-{self.node}"]
+        run("nft", "add", "table", *table)
+        self.addCleanup(run, "nft", "delete", "table", *table)
+        run("nft", "add", "map", *table, "ports", "{ type inet_proto . inet_service : ipv4_addr ; }")
+        run("nft", "add", "element", *table, "ports", "{ tcp . 8080 : 198.19.0.1 }")
+        self.assertTrue(any(line.startswith("nft element of ports") for line in leaks.kernel(self.node, self.home)))
+
     def test_a_namespace_that_is_pinned_is_a_mount(self):
         pin = self.home / "run/netns/1"
         pin.touch()

@@ -22,9 +22,7 @@ pub fn doctor(config: &NetworkConfig) -> Vec<Finding> {
         Ok(host) => {
             findings.push(features(config));
             findings.extend(transit_range(&host, config));
-            findings.extend(
-                firewalls(&host).unwrap_or_else(|error| vec![failure(cove_base::error::chain(&error))]),
-            );
+            findings.extend(firewalls(&host).unwrap_or_else(|error| vec![failure(cove_base::error::chain(&error))]));
         }
     }
     findings.extend(forwarding());
