@@ -429,6 +429,10 @@ fn remove_tree(directory: &Path) -> Result<(), CgroupError> {
     remove_directory(directory)
 }
 
+/// A cache above this size is worth more than what the group costs, to the task that comes next; memory pressure takes
+/// both.
+const CACHE_MAX_BYTES: u64 = 16 << 20;
+
 /// Above this much unwritten data the group is left to memory pressure: giving it back would wait for the disk.
 const UNWRITTEN_MAX_BYTES: u64 = 1 << 20;
 
@@ -450,7 +454,7 @@ fn empty_cache(directory: &Path) {
     } else {
         (bytes("file"), bytes("file_dirty") + bytes("file_writeback"))
     };
-    if cached == 0 || unwritten > UNWRITTEN_MAX_BYTES {
+    if cached == 0 || cached > CACHE_MAX_BYTES || unwritten > UNWRITTEN_MAX_BYTES {
         return;
     }
     // What cannot be given back keeps nobody from removing the group.
