@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Makes a test image as a docker archive: `build.py busybox|python OUT.tar`. Standard library only.
+"""Makes an image as a docker archive: `build.py busybox|python|cove OUT.tar`. Standard library only.
 
 The same recipe gives the same bytes on the same host, so that a second push has nothing to send.
 """
 import hashlib
 import io
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -77,6 +78,17 @@ def python(layer):
         add(layer, "usr/bin/python3", link="python3.11")
 
 
+def cove(layer):
+    """The server itself ($COVE) and the authorities of registries; /var/lib/cove is a volume, where overlayfs works."""
+    for name in ("etc", "etc/ssl", "etc/ssl/certs", "root", "run", "tmp", "var", "var/lib", "var/lib/cove"):
+        add(layer, name, mode=0o1777 if name == "tmp" else 0o755)
+    add(layer, "etc/passwd", PASSWD.encode())
+    add(layer, "etc/group", GROUP.encode())
+    authorities = "etc/ssl/certs/ca-certificates.crt"
+    add(layer, authorities, pathlib.Path("/", authorities).read_bytes())
+    add(layer, "cove", pathlib.Path(os.environ["COVE"]).read_bytes(), 0o755)
+
+
 def plain(entry):
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
@@ -84,12 +96,14 @@ def plain(entry):
     return entry
 
 
-RECIPES = {"busybox": (busybox, ["/bin/sh"]), "python": (python, ["/usr/bin/python3"])}
+SERVER = {"Entrypoint": ["/cove"], "Cmd": ["serve", "--listen", "0.0.0.0:4566"], "ExposedPorts": {"4566/tcp": {}}, "Volumes": {"/var/lib/cove": {}},
+          "Env": ["PATH=/"]}
+RECIPES = {"busybox": (busybox, {"Cmd": ["/bin/sh"]}), "python": (python, {"Cmd": ["/usr/bin/python3"]}), "cove": (cove, SERVER)}
 
 
 def main():
     recipe, out = sys.argv[1:]
-    fill, command = RECIPES[recipe]
+    fill, settings = RECIPES[recipe]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as layer:
         fill(layer)
@@ -97,7 +111,7 @@ def main():
     diff_id = hashlib.sha256(layer).hexdigest()
     config = json.dumps({
         "architecture": "amd64", "os": "linux", "created": "1970-01-01T00:00:00Z",
-        "config": {"Cmd": command, "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]},
+        "config": {"Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], **settings},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{diff_id}"]},
         "history": [{"created": "1970-01-01T00:00:00Z", "created_by": f"images/build.py {recipe}"}],
     }).encode()
