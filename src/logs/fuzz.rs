@@ -16,10 +16,10 @@ fn records(rng: &mut Rng, bytes: &mut Vec<u8>) {
         0 => bytes.truncate(bytes.len() - rng.below(bytes.len().min(32) + 1)),
         1 => {
             let message = vec![b'x'; rng.below(3000)];
-            let ingested = (rng.below(2) == 0).then(|| rng.next().cast_signed());
-            push_record(bytes, rng.next().cast_signed() >> rng.below(60), ingested, &message);
+            let ingested = (rng.below(2) == 0).then(|| rng.number().cast_signed());
+            push_record(bytes, rng.number().cast_signed() >> rng.below(60), ingested, &message);
         }
-        _ => bytes.extend(std::iter::repeat_n(rng.next() as u8, rng.below(40))),
+        _ => bytes.extend(std::iter::repeat_n(rng.number() as u8, rng.below(40))),
     }
 }
 

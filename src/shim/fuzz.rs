@@ -7,6 +7,7 @@ use crate::journal;
 use crate::protocol::{Event, ExitRecord, FRAME_MAX, Request, TaskSpec};
 
 /// Makes the length of the first frame good.
+#[allow(clippy::ptr_arg, reason = "what the fuzzer calls")]
 fn length(rng: &mut Rng, bytes: &mut Vec<u8>) {
     if bytes.len() >= 4 {
         let whole = bytes.len() - 4;

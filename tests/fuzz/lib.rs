@@ -46,12 +46,15 @@ const INPUT_BYTES_MAX: usize = 64 << 10;
 const MEMORY_DEFAULT: u64 = 32 << 20;
 const SEED_DEFAULT: u64 = 0x00C0_FFEE;
 
+/// A change that knows the target's format.
+type Shape<'a> = &'a dyn Fn(&mut Rng, &mut Vec<u8>);
+
 /// One target.
 pub struct Fuzz<'a> {
     name: &'static str,
     tokens: &'a [&'a [u8]],
     memory: u64,
-    shape: Option<&'a dyn Fn(&mut Rng, &mut Vec<u8>)>,
+    shape: Option<Shape<'a>>,
     json: Json,
     seeds: Vec<Vec<u8>>,
 }
@@ -79,7 +82,7 @@ impl<'a> Fuzz<'a> {
 
     /// Changes that know the format: lengths and checksums made good, records moved.
     #[must_use]
-    pub fn shape(mut self, shape: &'a dyn Fn(&mut Rng, &mut Vec<u8>)) -> Self {
+    pub fn shape(mut self, shape: Shape<'a>) -> Self {
         self.shape = Some(shape);
         self
     }

@@ -48,7 +48,7 @@ pub(crate) fn once(rng: &mut Rng, input: &mut Vec<u8>, other: &[u8], tokens: &[&
             }
         }
         1 => {
-            let (at, byte) = (rng.below(input.len()), rng.next() as u8);
+            let (at, byte) = (rng.below(input.len()), rng.number() as u8);
             if let Some(place) = input.get_mut(at) {
                 *place = byte;
             }
@@ -93,7 +93,7 @@ pub(crate) fn once(rng: &mut Rng, input: &mut Vec<u8>, other: &[u8], tokens: &[&
             }
         }
         _ => {
-            let (at, byte) = (rng.below(input.len() + 1), rng.next() as u8);
+            let (at, byte) = (rng.below(input.len() + 1), rng.number() as u8);
             input.insert(at, byte);
         }
     }
@@ -212,6 +212,6 @@ fn change_node(node: &mut Value, rng: &mut Rng) {
                 *other = Value::Array(vec![other.take()]);
             }
         }
-        (_, other) => *other = Value::from(rng.next() as f64 / 1e3),
+        (_, other) => *other = Value::from(rng.number() as f64 / 1e3),
     }
 }

@@ -4,7 +4,7 @@ use crate::rng::Rng;
 
 const BLOCK: usize = 512;
 /// Types that readers know, and one that they do not.
-const KINDS: &[u8] = b"\0001234567LKxgSA";
+const KINDS: &[u8] = b"\x0001234567LKxgSA";
 const NAME: std::ops::Range<usize> = 0..100;
 const MODE: std::ops::Range<usize> = 100..108;
 const UID: std::ops::Range<usize> = 108..116;
@@ -90,7 +90,7 @@ fn put(field: &mut [u8], value: &[u8]) {
 }
 
 fn number(rng: &mut Rng, header: &mut [u8], field: std::ops::Range<usize>) {
-    let (digits, value) = (field.len() - 1, rng.next() >> rng.below(64));
+    let (digits, value) = (field.len() - 1, rng.number() >> rng.below(64));
     if rng.below(4) == 0 {
         let mut wide = vec![0; field.len() - 8];
         wide.extend_from_slice(&value.to_be_bytes());

@@ -9,15 +9,18 @@ use crate::{INPUT_TIME_MAX, failure};
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// What is being tried, since when.
+type Present = Mutex<Option<(Instant, Vec<u8>)>>;
+
 /// Ends with the target.
 pub(crate) struct Watch {
-    present: Arc<Mutex<Option<(Instant, Vec<u8>)>>>,
+    present: Arc<Present>,
     _ends: SyncSender<()>,
 }
 
 impl Watch {
     pub(crate) fn start(target: &'static str) -> Self {
-        let present: Arc<Mutex<Option<(Instant, Vec<u8>)>>> = Arc::default();
+        let present: Arc<Present> = Arc::default();
         let (sender, ended) = sync_channel::<()>(0);
         let seen = Arc::clone(&present);
         std::thread::spawn(move || {

@@ -73,7 +73,7 @@ fn services(protocol: Protocol) -> impl Iterator<Item = &'static Service> {
     crate::SERVICES.iter().copied().filter(move |service| service.protocol == protocol)
 }
 
-/// The same form fields for every operation of the query services.
+/// The same form fields for every operation that the query services have.
 #[test]
 fn fuzz_query() {
     let tokens: [&[u8]; 9] =
@@ -83,7 +83,7 @@ fn fuzz_query() {
         let mut outcome = String::new();
         for service in services(Protocol::Query) {
             let model = service.model();
-            for operation in model.operations() {
+            for operation in model.operations().iter().filter(|operation| operation.handler.is_some()) {
                 let read = query::decode(model, operation.input, &fields).and_then(|mut value| {
                     validate::validate(model, operation.input, &mut value, service.policy).map(|()| value)
                 });
