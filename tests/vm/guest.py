@@ -265,6 +265,8 @@ def legacy_iptables(web):
 def firewalld(web):
     run("systemctl", "unmask", "firewalld")
     run("systemctl", "start", "firewalld")
+    # Its name is on the bus before its rules are in place.
+    until(lambda: run("firewall-cmd", "--state", check=False).strip() == "running" and "firewalld" in run("nft", "list", "tables"), "firewalld's rules")
     before = to_lan(web) == "neighbour"
     for command in told("firewalld"):
         run(*command.split())
@@ -416,7 +418,7 @@ def main():
         (first, second, third)[boot - 1]()
     except Exception:
         traceback.print_exc(file=sys.stdout)
-        for words in ("journalctl -u cove -n 60 --no-pager", "cove ps --all", "cove doctor", "ip -s addr", "nft list ruleset"):
+        for words in ("journalctl -u cove -n 60 --no-pager", "journalctl -u firewalld -u docker -n 30 --no-pager", "cove ps --all", "cove doctor", "ip -s addr", "nft list ruleset"):
             done = subprocess.run(words.split(), capture_output=True, text=True)
             print(f"== {words}\n{done.stdout[-6000:]}{done.stderr[-2000:]}", flush=True)
         say("COVE-VM-FAILED")
