@@ -68,6 +68,7 @@ impl ImageReference {
         };
         let (host, path) = split_host(name);
         if !is_repository(path)
+            || host.is_some_and(|host| !is_host(host))
             || tag.is_some_and(|tag| !is_tag(tag))
             || digest.is_some_and(|digest| !is_digest(digest))
         {
@@ -107,6 +108,20 @@ fn split_host(name: &str) -> (Option<&str>, &str) {
         Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (Some(first), rest),
         _ => (None, name),
     }
+}
+
+/// The distribution spec's grammar of registries: a name or an address, and a port.
+fn is_host(host: &str) -> bool {
+    let (name, port) = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        Some(_) | None => (host, None),
+    };
+    let inner = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let letters = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let is_part = |part: &str| !part.is_empty() && letters(part) && !part.starts_with('-') && !part.ends_with('-');
+    let is_name =
+        name.split('.').all(is_part) || inner.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok());
+    is_name && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
 /// The tenant of `ACCOUNT.dkr.ecr.REGION.amazonaws.com`.
@@ -194,6 +209,16 @@ mod tests {
     fn names_outside_the_grammar_are_refused() {
         for text in ["", "Upper", "a//b", "a:", "-a", "a_-b", "a@sha256:12", "a:tag with space", "quay.io/"] {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_registry_is_a_name_or_an_address_with_a_port() {
+        for good in ["a.b/c", "localhost/c", "127.0.0.1:5000/c", "[::1]:5000/c", "A-b.example:443/c"] {
+            assert!(parse(good).is_some(), "{good}");
+        }
+        for bad in ["../2", "a..b/c", ".a/c", "-a.b/c", "a.b:99999/c", "a.b:/c", "[::1/c", "a@b.c/d", "a.b?x/c"] {
+            assert!(parse(bad).is_none(), "{bad}");
         }
     }
 }
