@@ -31,9 +31,9 @@ class Planted(unittest.TestCase):
             self.assertTrue(any(line.startswith(word) for line in lines), f"{word} not in {lines}")
 
     def test_a_process(self):
-        # Python takes the second word for the script to run.
-        (self.home / "shim").write_text("import sys; sys.stdin.read()")
-        child = subprocess.Popen(["cove", "shim", f"{self.home}/run/tasks/1"], executable=sys.executable, cwd=self.home, stdin=subprocess.PIPE)
+        # A shell takes the second word for the script to run.
+        (self.home / "shim").write_text("read line")
+        child = subprocess.Popen(["cove", "shim", f"{self.home}/run/tasks/1"], executable="/bin/sh", cwd=self.home, stdin=subprocess.PIPE)
         try:
             self.found("process")
         finally:
