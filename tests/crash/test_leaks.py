@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
@@ -34,6 +35,10 @@ class Planted(unittest.TestCase):
         # A shell takes the second word for the script to run.
         (self.home / "shim").write_text("read line")
         child = subprocess.Popen(["cove", "shim", f"{self.home}/run/tasks/1"], executable="/bin/sh", cwd=self.home, stdin=subprocess.PIPE)
+        # The call returns a moment before the kernel shows the new program's words.
+        deadline = time.monotonic() + 10
+        while b"shim" not in pathlib.Path(f"/proc/{child.pid}/cmdline").read_bytes() and time.monotonic() < deadline:
+            pass
         try:
             self.found("process")
         finally:
