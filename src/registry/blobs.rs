@@ -19,6 +19,7 @@ use cove_base::crash::{self, Point};
 use cove_base::files::sync_directory;
 
 use crate::digest::{Algorithm, Digest};
+use crate::room::Room;
 
 /// The blob directory.
 #[derive(Debug, Clone)]
@@ -26,6 +27,7 @@ pub struct BlobFiles {
     root: PathBuf,
     temporary: PathBuf,
     pins: Arc<Mutex<HashMap<Digest, usize>>>,
+    pub(crate) room: Arc<Room>,
 }
 
 /// Keeps one blob from being swept while it lives.
@@ -45,7 +47,8 @@ impl BlobFiles {
             fs::create_dir_all(root.join(algorithm.name()))?;
         }
         fs::create_dir_all(&temporary)?;
-        Ok(Self { root, temporary, pins: Arc::default() })
+        let room = Arc::new(Room::new(vec![root.clone(), temporary.clone()]));
+        Ok(Self { root, temporary, pins: Arc::default(), room })
     }
 
     /// Where the blob lies, or would lie.

@@ -66,6 +66,16 @@ impl Registry {
         Ok(collected)
     }
 
+    /// Collects when nothing fits any more: what nobody needs must not keep out what somebody brings.
+    pub(crate) async fn make_room(&self) {
+        let room = std::sync::Arc::clone(&self.blobs.room);
+        if blocking(move || room.is_full()).await
+            && let Err(error) = self.collect().await
+        {
+            tracing::warn!(error = cove_base::error::chain(&error), "a full image store could not be collected");
+        }
+    }
+
     fn sweep(&self, now: Timestamp) -> (u64, u64) {
         let now = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.millis()).unwrap_or(0));
         self.remove_stale_uploads(now);

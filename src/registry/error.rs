@@ -4,6 +4,8 @@ use std::io;
 
 use cove_store::StoreError;
 
+use crate::room::StoreFull;
+
 /// A refusal or a failure of the registry.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -51,6 +53,9 @@ pub enum RegistryError {
     DigestMismatch { promised: String, got: String },
     #[error("no space is left on the device of the data directory")]
     DiskFull,
+    /// The operator's cap, not the disk's.
+    #[error("the image store is full: its blobs may take {max_mib} MiB (image_store_max_mib)")]
+    StoreFull { max_mib: u64 },
     #[error("{doing}")]
     Io {
         doing: String,
@@ -81,9 +86,15 @@ pub enum ManifestFault {
 impl RegistryError {
     /// Wraps an I/O failure with what was being done; a full disk gets its own variant so that clients are told.
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        move |source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
-            _ => Self::Io { doing: doing.into(), source },
+        move |source| match (store_full(&source), source.kind()) {
+            (Some(full), _) => Self::StoreFull { max_mib: full.max_mib },
+            (None, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => Self::DiskFull,
+            (None, _) => Self::Io { doing: doing.into(), source },
         }
     }
+}
+
+/// The operator's cap as the cause of an I/O error.
+pub(crate) fn store_full(error: &io::Error) -> Option<&StoreFull> {
+    error.get_ref()?.downcast_ref()
 }

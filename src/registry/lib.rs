@@ -22,6 +22,7 @@ mod referrers;
 mod registry;
 mod repositories;
 mod resolve;
+mod room;
 mod tags;
 mod uploads;
 mod writer;

@@ -37,6 +37,8 @@ pub struct RegistryConfig {
     pub extra_ca: Vec<PathBuf>,
     /// The server user's Docker config with `auths`, usually `~/.docker/config.json`.
     pub docker_config: Option<PathBuf>,
+    /// What blobs and uploads may take together.
+    pub store_max_bytes: u64,
     pub collect_grace_millis: i64,
     pub upload_expiry_millis: i64,
     pub pulled_keep_millis: i64,
@@ -50,6 +52,7 @@ impl Default for RegistryConfig {
             insecure_hosts: Vec::new(),
             extra_ca: Vec::new(),
             docker_config: None,
+            store_max_bytes: u64::MAX,
             collect_grace_millis: COLLECT_GRACE_MILLIS,
             upload_expiry_millis: UPLOAD_EXPIRY_MILLIS,
             pulled_keep_millis: PULLED_KEEP_MILLIS,
@@ -78,6 +81,7 @@ impl Registry {
     pub fn open(dir: &DataDir, store: Store, clock: Clock, config: RegistryConfig) -> Result<Self, RegistryError> {
         let blobs =
             BlobFiles::open(dir.blobs(), dir.uploads()).map_err(RegistryError::io("open the blob directory"))?;
+        blobs.room.set_max(config.store_max_bytes);
         let config = Arc::new(config);
         let puller = Arc::new(Puller::new(Arc::clone(&config)));
         Ok(Self { store, clock, blobs, sessions: Arc::default(), puller, downloads: Downloads::default(), config })

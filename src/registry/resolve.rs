@@ -263,6 +263,7 @@ impl Registry {
         tokio::spawn(async move {
             let _pin = registry.blobs.pin(&digest);
             let advance = |done| told(PullProgress::Bytes { digest: digest.to_string(), done, total: size });
+            registry.make_room().await;
             let done = registry.puller.blob(&source, &digest, size, &registry.blobs, advance).await;
             registry.downloads.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             // Nobody may wait any more.

@@ -87,9 +87,11 @@ impl Registry {
     ) -> Result<String, RegistryError> {
         let id = cove_base::ids::uuid();
         let (path, made_id, sessions) = (self.blobs.temporary(&id), id.clone(), Arc::clone(&self.sessions));
+        let room = Arc::clone(&self.blobs.room);
         self.repository(tenant, repository)?;
+        self.make_room().await;
         blocking(move || {
-            Writer::create(&path, algorithm)?;
+            Writer::create(&path, algorithm, room)?;
             sessions.keep(&made_id, Hasher::new(algorithm), 0);
             Ok(())
         })
@@ -205,9 +207,10 @@ impl Registry {
         B::Error: std::fmt::Display,
     {
         self.repository(tenant, repository)?;
+        self.make_room().await;
         let id = cove_base::ids::uuid();
-        let (path, algorithm) = (self.blobs.temporary(&id), digest.algorithm());
-        let created = blocking(move || Writer::create(&path, algorithm)).await;
+        let (path, algorithm, room) = (self.blobs.temporary(&id), digest.algorithm(), Arc::clone(&self.blobs.room));
+        let created = blocking(move || Writer::create(&path, algorithm, room)).await;
         let writer = created.map_err(RegistryError::io("open an upload"))?;
         let checkout = Checkout { id: id.clone(), writer: Some(writer), sessions: Arc::clone(&self.sessions) };
         // If this request is dropped, the file is found by its age and removed by the collection.
@@ -289,7 +292,8 @@ impl Registry {
         let mut checkout = Checkout { id: id.to_owned(), writer: None, sessions: Arc::clone(&self.sessions) };
         let algorithm = wanted.or(known.as_ref().map(|(hasher, _)| hasher.algorithm())).unwrap_or(Algorithm::Sha256);
         let unknown = RegistryError::UploadUnknown(id.to_owned());
-        blocking(move || match Writer::resume(&path, algorithm, known) {
+        let room = Arc::clone(&self.blobs.room);
+        blocking(move || match Writer::resume(&path, algorithm, known, room) {
             Ok(writer) => {
                 checkout.writer = Some(writer);
                 Ok(checkout)

@@ -6,6 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -13,6 +14,7 @@ use hyper::body::Body;
 
 use crate::digest::{Algorithm, Hasher};
 use crate::registry::blocking;
+use crate::room::Room;
 
 /// Written and hashed in one go: large enough to keep the disk busy, small enough for hundreds of clients.
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -27,6 +29,7 @@ pub(crate) struct Writer {
     pub(crate) length: u64,
     /// A write failed: file and hash may differ.
     pub(crate) broken: bool,
+    room: Arc<Room>,
 }
 
 /// Why pouring stopped.
@@ -42,13 +45,18 @@ pub(crate) enum PourError {
 
 impl Writer {
     /// A new, empty file.
-    pub(crate) fn create(path: &Path, algorithm: Algorithm) -> io::Result<Self> {
+    pub(crate) fn create(path: &Path, algorithm: Algorithm, room: Arc<Room>) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        Ok(Self { file, hasher: Hasher::new(algorithm), length: 0, broken: false })
+        Ok(Self { file, hasher: Hasher::new(algorithm), length: 0, broken: false, room })
     }
 
     /// A file that has something already, with the hash state that belongs to it when it is known, else read again.
-    pub(crate) fn resume(path: &Path, algorithm: Algorithm, known: Option<(Hasher, u64)>) -> io::Result<Self> {
+    pub(crate) fn resume(
+        path: &Path,
+        algorithm: Algorithm,
+        known: Option<(Hasher, u64)>,
+        room: Arc<Room>,
+    ) -> io::Result<Self> {
         let mut file = OpenOptions::new().read(true).write(true).open(path)?;
         let length = file.metadata()?.len();
         let hasher = match known {
@@ -56,11 +64,12 @@ impl Writer {
             Some(_) | None => hash_of(&mut file, algorithm)?,
         };
         file.seek(SeekFrom::Start(length))?;
-        Ok(Self { file, hasher, length, broken: false })
+        Ok(Self { file, hasher, length, broken: false, room })
     }
 
-    /// Appends.
+    /// Appends, if there is room for all of it.
     pub(crate) fn write(&mut self, batch: &[Bytes]) -> io::Result<()> {
+        self.room.take(batch.iter().map(|bytes| bytes.len() as u64).sum())?;
         for bytes in batch {
             if let Err(error) = self.file.write_all(bytes) {
                 self.broken = true;

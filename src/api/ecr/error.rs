@@ -135,7 +135,7 @@ pub(super) fn of(tenant: &Tenant, repository: &str) -> impl Fn(RegistryError) ->
             | R::UploadBusy(_)
             | R::BodyCut
             | R::SizeInvalid { .. }) => EcrError::InvalidParameter(format!("Invalid parameter: {refused}")),
-            broken @ (R::DiskFull | R::Io { .. } | R::Store(_)) => EcrError::Server(broken),
+            broken @ (R::DiskFull | R::StoreFull { .. } | R::Io { .. } | R::Store(_)) => EcrError::Server(broken),
         }
     }
 }
@@ -143,7 +143,7 @@ pub(super) fn of(tenant: &Tenant, repository: &str) -> impl Fn(RegistryError) ->
 fn broken(error: &RegistryError) -> String {
     match error {
         RegistryError::Store(error) => crate::aws::fault::of_store(error),
-        full @ RegistryError::DiskFull => full.to_string(),
+        full @ (RegistryError::DiskFull | RegistryError::StoreFull { .. }) => full.to_string(),
         _ => "the registry could not keep or read its data; the server's log says more".to_owned(),
     }
 }

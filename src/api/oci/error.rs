@@ -151,7 +151,7 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str, String, Valu
             (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", text, Value::Null)
         }
         E::RepositoryExists { .. } | E::ImageExists { .. } => (StatusCode::CONFLICT, "DENIED", text, Value::Null),
-        E::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "DENIED", text, Value::Null),
+        E::DiskFull | E::StoreFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "DENIED", text, Value::Null),
         E::Store(read_only @ StoreError::ReadOnly(_)) => {
             let message = crate::aws::fault::of_store(read_only);
             (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, Value::Null)

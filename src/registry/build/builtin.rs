@@ -87,7 +87,7 @@ impl Registry {
         let (blobs, digest) = (self.blobs.clone(), facts.digest.clone());
         let kept = blocking(move || {
             let path = blobs.temporary(&format!("{}.layer", cove_base::ids::random_hex(8)));
-            let mut writer = Writer::create(&path, Algorithm::Sha256)?;
+            let mut writer = Writer::create(&path, Algorithm::Sha256, std::sync::Arc::clone(&blobs.room))?;
             let kept =
                 write_layer(&files, &mut writer, &digest).and_then(|()| blobs.adopt(&writer.file, &path, &digest));
             if kept.is_err() {

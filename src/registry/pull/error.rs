@@ -26,6 +26,10 @@ pub enum PullError {
     DigestMismatch { digest: String },
     #[error("failed to register layer: write: no space left on device")]
     DiskFull,
+    #[error(
+        "failed to register layer: the image store is full: its blobs may take {max_mib} MiB (image_store_max_mib)"
+    )]
+    StoreFull { max_mib: u64 },
     #[error("failed to keep the image: {cause}")]
     Keep { cause: String },
 }
@@ -43,14 +47,18 @@ impl PullError {
             | Self::Invalid { .. }
             | Self::DigestMismatch { .. }
             | Self::DiskFull
+            | Self::StoreFull { .. }
             | Self::Keep { .. } => false,
         }
     }
 
     /// Failure to write what was fetched.
     pub(crate) fn keep(error: &(dyn std::error::Error + 'static)) -> Self {
-        let full = error
-            .downcast_ref::<std::io::Error>()
+        let io = error.downcast_ref::<std::io::Error>();
+        if let Some(full) = io.and_then(crate::error::store_full) {
+            return Self::StoreFull { max_mib: full.max_mib };
+        }
+        let full = io
             .is_some_and(|io| matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded));
         if full { Self::DiskFull } else { Self::Keep { cause: cove_base::error::chain(error) } }
     }

@@ -23,6 +23,7 @@ use crate::blobs::BlobFiles;
 use crate::digest::{Digest, Hasher};
 use crate::manifest::{MANIFEST_MAX_BYTES, MEDIA_TYPES};
 use crate::registry::{RegistryConfig, blocking};
+use crate::room::Room;
 use crate::writer::{PourError, Writer, pour};
 
 /// Blobs fetched at once by the whole server; Docker takes three per pull.
@@ -136,7 +137,7 @@ impl Puller {
     ) -> Result<(), PullError> {
         let _slot = self.slots.acquire().await.map_err(|error| PullError::keep(&error))?;
         let path = files.temporary(&format!("{}.pull", cove_base::ids::random_hex(8)));
-        let fetched = self.fetch(source, digest, size, &path, told).await;
+        let fetched = self.fetch(source, digest, size, (&path, Arc::clone(&files.room)), told).await;
         let kept = match fetched {
             Ok(writer) => {
                 let (files, digest, path) = (files.clone(), digest.clone(), path.clone());
@@ -156,11 +157,11 @@ impl Puller {
         source: &Source,
         digest: &Digest,
         size: u64,
-        path: &Path,
+        (path, room): (&Path, Arc<Room>),
         told: impl Fn(u64) + Send + Sync,
     ) -> Result<Writer, PullError> {
         let algorithm = digest.algorithm();
-        let mut writer = Writer::create(path, algorithm).map_err(|error| PullError::keep(&error))?;
+        let mut writer = Writer::create(path, algorithm, room).map_err(|error| PullError::keep(&error))?;
         let (mut pause, mut wrong) = (FIRST_PAUSE, 0);
         let mut last = PullError::DigestMismatch { digest: digest.to_string() };
         for attempt in 0..BLOB_TRIES_MAX {
