@@ -1,6 +1,7 @@
 //! One AWS request from its body to its answer: service and operation, caller, input, handler, reply.
 
 use bytes::Bytes;
+use hyper::body::Body as _;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::fault::Fault;
 use super::identity::{self, Identity, Refused};
-use super::model::{Operation, query, reply, validate, xml};
+use super::model::{Operation, query, reply, validate, values, xml};
 use super::service::{Input, Op, Protocol, Service};
 use super::sigv4;
 use crate::http::{Body, BodyError, collect};
@@ -16,8 +17,6 @@ use crate::{RawContext, Request, Response};
 
 /// The largest body of an AWS call: PutLogEvents takes a megabyte of events, and JSON may double that.
 const BODY_BYTES_MAX: usize = 4 << 20;
-/// How long a body may take.
-const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(60);
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
@@ -35,10 +34,13 @@ type Fields<'a> = &'a [(String, String)];
 /// Answers a request of an AWS client, and says which operation it was.
 pub(crate) async fn handle(cx: RawContext, request: Request) -> (Response, (&'static str, &'static str)) {
     let (parts, body) = request.into_parts();
-    let body = match tokio::time::timeout(BODY_TIME, collect(body, BODY_BYTES_MAX))
-        .await
-        .unwrap_or(Err(BodyError::TooSlow))
-    {
+    // Without a length it may be as long as is allowed.
+    let length = body.size_hint().exact().and_then(|length| usize::try_from(length).ok()).unwrap_or(BODY_BYTES_MAX);
+    let Some(_share) = cx.shared.buffered.share(length.min(BODY_BYTES_MAX)).await else {
+        let busy = Fault::new(503, "ServiceUnavailable", "too many large requests at once; please try again");
+        return (refuse(protocol_of(&parts), "", &busy, &cx), UNKNOWN);
+    };
+    let body = match collect(body, BODY_BYTES_MAX).await {
         Ok(body) => body,
         Err(error) => {
             let status = if matches!(error, BodyError::TooLarge { .. }) { 413 } else { 400 };
@@ -173,6 +175,10 @@ async fn run(cx: &RawContext, call: &Call<'_>, identity: Identity, body: &[u8]) 
     let model = call.service.model();
     let mut input = match call.service.protocol {
         Protocol::Json if body.is_empty() => json!({}),
+        Protocol::Json if values::too_many(body) => {
+            let text = format!("the request has more than {} values", values::VALUES_MAX);
+            return Err(Fault::client("SerializationException", text));
+        }
         Protocol::Json => serde_json::from_slice(body).map_err(|_| unreadable())?,
         Protocol::Query => query::decode(model, call.operation.input, call.fields)?,
     };

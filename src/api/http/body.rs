@@ -3,10 +3,16 @@
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+
+/// How long a client may send nothing in the middle of a body.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// How long a body that is collected may take in all, however often its sender says a byte.
+const COLLECT_TIME: Duration = Duration::from_secs(60);
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +32,8 @@ pub struct Body(Kind);
 
 enum Kind {
     Full(Option<Bytes>),
-    Incoming(Incoming),
+    /// With the end of the sender's present silence.
+    Incoming(Incoming, Option<Pin<Box<tokio::time::Sleep>>>),
     /// The mutex is never contended: it lets a request be shared by reference, which needs no access to the stream.
     Stream(Mutex<Pin<Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Send>>>),
 }
@@ -52,7 +59,7 @@ impl Body {
 
 impl From<Incoming> for Body {
     fn from(body: Incoming) -> Self {
-        Self(Kind::Incoming(body))
+        Self(Kind::Incoming(body, None))
     }
 }
 
@@ -63,7 +70,16 @@ impl HttpBody for Body {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match &mut self.0 {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(BodyError::Connection),
+            Kind::Incoming(body, silence) => match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(frame) => {
+                    *silence = None;
+                    Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Connection)))
+                }
+                Poll::Pending => {
+                    let silence = silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE_MAX)));
+                    silence.as_mut().poll(cx).map(|()| Some(Err(BodyError::TooSlow)))
+                }
+            },
             Kind::Stream(body) => body.get_mut().unwrap_or_else(PoisonError::into_inner).as_mut().poll_frame(cx),
         }
     }
@@ -71,7 +87,7 @@ impl HttpBody for Body {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Full(bytes) => bytes.is_none(),
-            Kind::Incoming(body) => body.is_end_stream(),
+            Kind::Incoming(body, _) => body.is_end_stream(),
             Kind::Stream(_) => false,
         }
     }
@@ -79,17 +95,21 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Incoming(body) => body.size_hint(),
+            Kind::Incoming(body, _) => body.size_hint(),
             Kind::Stream(body) => body.lock().map(|body| body.size_hint()).unwrap_or_default(),
         }
     }
 }
 
-/// Reads the whole body, which must not be larger than the limit.
+/// Reads the whole body, which must not be larger than the limit nor take longer than [`COLLECT_TIME`].
 ///
 /// # Errors
-/// When it is larger, or the connection breaks.
+/// When it is larger or slower, or the connection breaks.
 pub async fn collect(body: Body, limit_bytes: usize) -> Result<Bytes, BodyError> {
+    tokio::time::timeout(COLLECT_TIME, gather(body, limit_bytes)).await.unwrap_or(Err(BodyError::TooSlow))
+}
+
+async fn gather(body: Body, limit_bytes: usize) -> Result<Bytes, BodyError> {
     let too_large = || BodyError::TooLarge { limit_bytes };
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > limit_bytes {
@@ -118,4 +138,30 @@ pub async fn collect(body: Body, limit_bytes: usize) -> Result<Bytes, BodyError>
     all.extend_from_slice(&first);
     all.extend_from_slice(&rest);
     Ok(all.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says a byte every 20 seconds.
+    struct Trickle(Pin<Box<tokio::time::Sleep>>);
+
+    impl HttpBody for Trickle {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            std::task::ready!(self.0.as_mut().poll(cx));
+            self.0 = Box::pin(tokio::time::sleep(Duration::from_secs(20)));
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_that_only_trickles_is_not_waited_for() {
+        let trickle = Trickle(Box::pin(tokio::time::sleep(Duration::from_secs(20))));
+        let got = collect(Body::stream(trickle), 1 << 20).await;
+        assert!(matches!(got, Err(BodyError::TooSlow)), "{got:?}");
+    }
 }

@@ -6,11 +6,13 @@
 //! bounded; a request with a foreign `Host` or `Origin` reaches no handler; stopping waits for requests in flight.
 
 mod body;
+mod buffered;
 mod connection;
 mod guard;
 mod health;
 mod metrics;
 mod opening;
+mod peers;
 mod raw;
 mod route;
 pub mod server;

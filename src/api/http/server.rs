@@ -15,9 +15,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
+use super::buffered::Buffered;
 use super::connection;
 use super::guard::Guard;
 use super::metrics::Metrics;
+use super::peers::Peers;
 use super::settings::Settings;
 use crate::aws::{SigningKeys, Tenants};
 use crate::cove::ExecPort;
@@ -25,6 +27,8 @@ use crate::metadata::{Metadata, Router};
 
 /// Connections over all listeners; more wait in the kernel's queue. Each costs about 20 KiB.
 pub const CONNECTIONS_MAX: usize = 4096;
+/// Connections of the tasks of one network, apart from those above: tasks must not keep clients out.
+const TASK_CONNECTIONS_MAX: usize = 512;
 /// How long requests in flight may take when the server stops.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 /// The wait after the system had no file descriptor or memory for a connection.
@@ -72,6 +76,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) signing_keys: SigningKeys,
     pub(crate) metadata: Metadata,
+    pub(crate) buffered: Buffered,
     connections: Arc<Semaphore>,
 }
 
@@ -105,6 +110,7 @@ impl Server {
             metrics: Metrics::default(),
             signing_keys: SigningKeys::default(),
             metadata,
+            buffered: Buffered::default(),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         };
         Self { shared: Arc::new(shared), stopping: Arc::new(watch::Sender::new(false)) }
@@ -113,10 +119,14 @@ impl Server {
     /// Accepts connections until the server stops; then waits for those of this listener.
     pub async fn serve(&self, listener: TcpListener, kind: ListenerKind) {
         let mut stopping = self.stopping.subscribe();
+        let (slots, peers) = match &kind {
+            ListenerKind::Public { .. } => (Arc::clone(&self.shared.connections), None),
+            ListenerKind::Task { .. } => (Arc::new(Semaphore::new(TASK_CONNECTIONS_MAX)), Some(Peers::default())),
+        };
         let kind = Arc::new(kind);
         let mut open = tokio::task::JoinSet::new();
         loop {
-            let permit = Arc::clone(&self.shared.connections).acquire_owned();
+            let permit = Arc::clone(&slots).acquire_owned();
             let accepted = tokio::select! {
                 biased;
                 () = connection::stopped(&mut stopping) => break,
@@ -127,11 +137,18 @@ impl Server {
             let (Ok(permit), accepted) = accepted else { break };
             match accepted {
                 Ok((stream, peer)) => {
+                    let counted = peers.as_ref().map(|peers| peers.admit(peer.ip()));
+                    if matches!(counted, Some(None)) {
+                        // A reset says more than silence.
+                        let _ = stream.set_zero_linger();
+                        tracing::debug!(%peer, "a task has too many connections; one more was turned away");
+                        continue;
+                    }
                     let (shared, kind) = (Arc::clone(&self.shared), Arc::clone(&kind));
                     let stopping = self.stopping.subscribe();
                     open.spawn(async move {
                         connection::serve(shared, stream, peer, kind, stopping).await;
-                        drop(permit);
+                        drop((permit, counted));
                     });
                 }
                 // The listener was shut down from outside: its network is gone.

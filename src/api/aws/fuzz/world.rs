@@ -108,6 +108,7 @@ fn host() -> HostFacts {
         reserved_ports_tcp: vec![22],
         reserved_ports_udp: Vec::new(),
         attributes: Vec::new(),
+        tasks_max: 2000,
         memory_overcommit: 1.5,
         enforces_device_permissions: true,
         fleet: cove_scheduler::fleet::Fleet::default(),

@@ -8,6 +8,7 @@ pub(crate) mod query;
 pub(crate) mod reply;
 mod shape;
 pub(crate) mod validate;
+pub(crate) mod values;
 pub(crate) mod xml;
 
 use std::collections::HashMap;
