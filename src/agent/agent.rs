@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::deps::{Deps, blocking, instance_in};
 use crate::driver::Driver;
 use crate::usage::Readings;
-use crate::{keep_house, machines, observe, routers};
+use crate::{keep_house, machines, observe, routers, storage};
 
 /// A driver that ended while its task lives panicked; its successor waits this long.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
@@ -29,6 +29,7 @@ pub struct AgentHandle {
     deps: Arc<Deps>,
     main: Loop,
     groups: Loop,
+    storage: Loop,
     readings: Readings,
 }
 
@@ -38,7 +39,8 @@ pub fn start(deps: Deps) -> AgentHandle {
     let deps = Arc::new(deps);
     let main = Loop::spawn(|stopped| run(Arc::clone(&deps), stopped));
     let groups = Loop::spawn(|stopped| machines::run(Arc::clone(&deps), stopped));
-    AgentHandle { deps, main, groups, readings: Readings::default() }
+    let storage = Loop::spawn(|stopped| storage::run(Arc::clone(&deps), stopped));
+    AgentHandle { deps, main, groups, storage, readings: Readings::default() }
 }
 
 /// A loop of its own that ends when it is told to.
@@ -89,6 +91,7 @@ impl AgentHandle {
 
     /// Ends the loop and its drivers; containers go on. A second call finds nothing to do.
     pub async fn stop(&self) {
+        self.storage.end().await;
         self.groups.end().await;
         self.main.end().await;
     }

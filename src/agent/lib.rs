@@ -22,6 +22,7 @@ mod observe;
 mod resolve;
 mod routers;
 mod step;
+mod storage;
 mod usage;
 
 pub use agent::{AgentHandle, DownError, start};

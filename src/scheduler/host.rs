@@ -27,6 +27,8 @@ pub struct HostFacts {
     pub attributes: Vec<Attribute>,
     /// How much of the host's memory Fargate tasks may be promised together, as a factor.
     pub memory_overcommit: f64,
+    /// Tasks that may live at once, over all tenants.
+    pub tasks_max: usize,
     /// Whether a container is kept to the permissions of its devices: cgroup v1 does, v2 would need a program of its own.
     pub enforces_device_permissions: bool,
     pub fleet: Fleet,

@@ -129,6 +129,7 @@ mod tests {
             reserved_ports_tcp: vec![22],
             reserved_ports_udp: vec![],
             attributes: vec![],
+            tasks_max: 2000,
             memory_overcommit: 1.5,
             enforces_device_permissions: true,
             fleet: crate::fleet::Fleet::default(),

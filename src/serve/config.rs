@@ -30,6 +30,12 @@ const REGION_DEFAULT: &str = "us-east-1";
 const LOG_STREAM_MAX_MIB_DEFAULT: u64 = 1024;
 /// Of all streams together.
 const LOG_NODE_MAX_MIB_DEFAULT: u64 = 20 * 1024;
+/// What Fargate gives a task without being asked.
+const TASK_STORAGE_GIB_DEFAULT: u32 = 20;
+/// Blobs of the registry, pulled ones too, before unpacking: a few hundred images.
+const IMAGE_STORE_MAX_MIB_DEFAULT: u64 = 100 * 1024;
+/// Each costs a process of under a megabyte and some records: below what a host of 4 GiB carries.
+const TASKS_MAX_DEFAULT: usize = 2000;
 /// AWS shows stopped tasks for about an hour.
 const STOPPED_TASK_SECS_DEFAULT: u64 = 60 * 60;
 /// Leftovers are rare, and looking for them costs a few milliseconds.
@@ -66,6 +72,10 @@ pub(crate) struct Config {
     pub transit_range: Cidr,
     pub log_stream_max_bytes: u64,
     pub log_node_max_bytes: u64,
+    /// 0 is no limit.
+    pub task_storage_gib: u32,
+    pub image_store_max_bytes: u64,
+    pub tasks_max: usize,
     pub memory_overcommit: f64,
     pub inject_endpoint: bool,
     pub stopped_task: Duration,
@@ -169,6 +179,15 @@ struct Given {
     /// Cap of all logs together [default: 20480]
     #[arg(long, value_name = "MIB")]
     log_node_max_mib: Option<u64>,
+    /// What a task may write that asks for no storage of its own; 0 is no cap [default: 20]
+    #[arg(long, value_name = "GIB")]
+    task_storage_gib: Option<u32>,
+    /// Cap of the registry's blobs together [default: 102400]
+    #[arg(long, value_name = "MIB")]
+    image_store_max_mib: Option<u64>,
+    /// Tasks that may live at once on this node [default: 2000]
+    #[arg(long, value_name = "COUNT")]
+    tasks_max: Option<usize>,
     /// Fargate memory in multiples of the host's [default: 1.5]
     #[arg(long, value_name = "FACTOR")]
     memory_overcommit: Option<f64>,
@@ -271,6 +290,9 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
             "LOG_STREAM_MAX_MIB" => given.log_stream_max_mib = Some(parsed("COVE_LOG_STREAM_MAX_MIB", value)?),
             "LOG_NODE_MAX_MIB" => given.log_node_max_mib = Some(parsed("COVE_LOG_NODE_MAX_MIB", value)?),
             "MEMORY_OVERCOMMIT" => given.memory_overcommit = Some(parsed("COVE_MEMORY_OVERCOMMIT", value)?),
+            "TASK_STORAGE_GIB" => given.task_storage_gib = Some(parsed("COVE_TASK_STORAGE_GIB", value)?),
+            "IMAGE_STORE_MAX_MIB" => given.image_store_max_mib = Some(parsed("COVE_IMAGE_STORE_MAX_MIB", value)?),
+            "TASKS_MAX" => given.tasks_max = Some(parsed("COVE_TASKS_MAX", value)?),
             "INJECT_ENDPOINT" => given.inject_endpoint = Some(parsed("COVE_INJECT_ENDPOINT", value)?),
             "STOPPED_TASK_SECS" => given.stopped_task_secs = Some(parsed("COVE_STOPPED_TASK_SECS", value)?),
             "HOUSEKEEPING_SECS" => given.housekeeping_secs = Some(parsed("COVE_HOUSEKEEPING_SECS", value)?),
@@ -316,6 +338,9 @@ impl Given {
             log_stream_max_mib: self.log_stream_max_mib.or(other.log_stream_max_mib),
             log_node_max_mib: self.log_node_max_mib.or(other.log_node_max_mib),
             memory_overcommit: self.memory_overcommit.or(other.memory_overcommit),
+            task_storage_gib: self.task_storage_gib.or(other.task_storage_gib),
+            image_store_max_mib: self.image_store_max_mib.or(other.image_store_max_mib),
+            tasks_max: self.tasks_max.or(other.tasks_max),
             inject_endpoint: self.inject_endpoint.or(other.inject_endpoint),
             stopped_task_secs: self.stopped_task_secs.or(other.stopped_task_secs),
             housekeeping_secs: self.housekeeping_secs.or(other.housekeeping_secs),
@@ -379,6 +404,12 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
             given.log_stream_max_mib.unwrap_or(LOG_STREAM_MAX_MIB_DEFAULT),
         )?,
         log_node_max_bytes: mib("log_node_max_mib", given.log_node_max_mib.unwrap_or(LOG_NODE_MAX_MIB_DEFAULT))?,
+        task_storage_gib: given.task_storage_gib.unwrap_or(TASK_STORAGE_GIB_DEFAULT),
+        image_store_max_bytes: mib(
+            "image_store_max_mib",
+            given.image_store_max_mib.unwrap_or(IMAGE_STORE_MAX_MIB_DEFAULT),
+        )?,
+        tasks_max: given.tasks_max.unwrap_or(TASKS_MAX_DEFAULT),
         memory_overcommit: overcommit,
         inject_endpoint: given.inject_endpoint.unwrap_or(true),
         stopped_task: Duration::from_secs(given.stopped_task_secs.unwrap_or(STOPPED_TASK_SECS_DEFAULT)),

@@ -19,6 +19,8 @@ const CPU_PER_CORE: i64 = 1024;
 const RESERVED_TCP: [u16; 5] = [22, 2375, 2376, 51678, 51679];
 /// Suffixes of the zones that every region here has.
 const ZONES: [&str; 3] = ["a", "b", "c"];
+/// Descriptors of the server: twice its connections and what they open. Kernels allow a thousand times more by default.
+const DESCRIPTORS_MAX: u64 = 65_536;
 /// Shown as `ecs.instance-type`: this is no machine that AWS rents out.
 const INSTANCE_TYPE: &str = "cove.host";
 
@@ -38,6 +40,7 @@ pub(crate) fn facts(config: &Config, own_ports: &[u16]) -> HostFacts {
         reserved_ports_udp: Vec::new(),
         attributes: Vec::new(),
         enforces_device_permissions: matches!(Layout::detect(), Ok(Layout::V1(_))),
+        tasks_max: config.tasks_max,
         memory_overcommit: config.memory_overcommit,
         fleet: Fleet {
             machines: config.machines.clone(),
@@ -100,6 +103,17 @@ fn ephemeral_ports() -> RangeInclusive<u16> {
     match (numbers.next(), numbers.next()) {
         (Some(first), Some(last)) if first <= last => first..=last,
         _ => EPHEMERAL_DEFAULT,
+    }
+}
+
+/// Takes as many descriptors as we may have: a connection, a pull and a shim's socket cost one each, and the usual soft
+/// limit of 1024 is made for programs that call select.
+pub(crate) fn raise_descriptors() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard.min(DESCRIPTORS_MAX), hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
     }
 }
 

@@ -118,6 +118,7 @@ fn serve(mut config: Config) -> Result<(), ServeError> {
         return Err(ServeError::Capabilities(missing.join(", CAP_")));
     }
     cove_runtime::memory::share_heaps();
+    host::raise_descriptors();
     let directories = Directories::take(&config.data_dir, &config.run_dir)?;
     directories.refuse_newer()?;
     // Mounts and pins are compared with what the kernel shows, so paths must be absolute and free of links.

@@ -87,6 +87,7 @@ impl Parts {
             settings: Settings {
                 log_stream_max_bytes: config.log_stream_max_bytes,
                 log_node_max_bytes: config.log_node_max_bytes,
+                task_storage_gib: config.task_storage_gib,
                 stopped_keep_millis: i64::try_from(config.stopped_task.as_millis()).unwrap_or(i64::MAX),
                 housekeeping_interval: config.housekeeping,
                 collect_interval: config.collect,
@@ -135,6 +136,7 @@ fn registry_config(config: &Config, bound: &Bound) -> RegistryConfig {
         insecure_hosts: config.registry_insecure.clone(),
         extra_ca: config.registry_extra_ca.clone(),
         docker_config: config.docker_config.clone(),
+        store_max_bytes: config.image_store_max_bytes,
         ..RegistryConfig::default()
     }
 }

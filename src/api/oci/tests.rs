@@ -34,6 +34,7 @@ fn host_facts() -> HostFacts {
         reserved_ports_tcp: Vec::new(),
         reserved_ports_udp: Vec::new(),
         attributes: Vec::new(),
+        tasks_max: 2000,
         memory_overcommit: 1.5,
         enforces_device_permissions: true,
         fleet: cove_scheduler::fleet::Fleet::default(),

@@ -26,6 +26,7 @@ mod tar;
 mod tree;
 mod unpack;
 mod unused;
+mod usage;
 mod user;
 
 pub use error::RootfsError;
@@ -34,6 +35,7 @@ pub use mount::mount;
 pub use names::{read_in_root, write_in_root};
 pub use snapshots::{Doctor, Layer, Snapshots, Stack};
 pub use unpack::Limits;
+pub use usage::Used;
 pub use user::{User, lookup_user};
 
 #[cfg(test)]

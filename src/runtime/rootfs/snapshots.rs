@@ -499,7 +499,7 @@ pub(super) fn chain_ids<'a>(diff_ids: impl Iterator<Item = &'a str>) -> Result<V
 }
 
 /// A name that can stand in a path and in overlay's options.
-fn path_part(name: &str) -> Result<&str> {
+pub(super) fn path_part(name: &str) -> Result<&str> {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     let good = !name.is_empty() && name.len() < NAME_BYTES_MAX && !name.starts_with('.') && name.bytes().all(legal);
     if good { Ok(name) } else { Err(RootfsError::BadName(name.to_owned())) }

@@ -163,8 +163,13 @@ fn place_all(
     let group = order.group.clone().unwrap_or_else(|| format!("family:{}", plan.definition.family));
     let request = request(tenant, order, plan, group.clone(), seed);
     let snapshot = Snapshot::read(tx, host, tenant, &order.cluster);
-    let placed = place::place(&snapshot, &request).map_err(bad_request)?;
+    let mut placed = place::place(&snapshot, &request).map_err(bad_request)?;
+    let room = host.tasks_max.saturating_sub(snapshot.tasks.len());
     drop(snapshot);
+    let mut out = TasksOut { tasks: Vec::new(), failures: Vec::new() };
+    for _ in placed.drain(room.min(placed.len())..) {
+        out.failures.push(at_the_limit(host.tasks_max));
+    }
     let common = Common {
         cluster: &order.cluster,
         definition: &plan.definition,
@@ -178,7 +183,6 @@ fn place_all(
         task_role: plan.task_role.clone(),
         execution_role: plan.execution_role.clone(),
     };
-    let mut out = TasksOut { tasks: Vec::new(), failures: Vec::new() };
     let mut task_ids = Vec::new();
     for (index, placed) in placed.into_iter().enumerate() {
         match placed {
@@ -251,6 +255,12 @@ fn tags(order: &Order, definition: &TaskDefinition) -> Result<Vec<Tag>, EcsError
 
 fn failure(refusal: Refusal) -> Failure {
     Failure { arn: refusal.arn, reason: refusal.reason.as_str().to_owned(), detail: refusal.detail }
+}
+
+/// In Fargate's words for its own quota.
+fn at_the_limit(tasks_max: usize) -> Failure {
+    let reason = "You've reached the limit on the number of tasks you can run concurrently".to_owned();
+    Failure { arn: None, reason, detail: Some(format!("this node runs at most {tasks_max} tasks (tasks_max)")) }
 }
 
 fn bad_request(error: BadRequest) -> EcsError {

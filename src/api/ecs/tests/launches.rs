@@ -156,3 +156,19 @@ fn start_task_goes_to_the_named_instance() {
     let refused: Value = api.done("StartTask", json!({"taskDefinition": "app", "containerInstances": [arn]}));
     assert_eq!(refused["failures"][0]["reason"], "INACTIVE");
 }
+
+#[test]
+fn no_more_tasks_live_than_the_node_may_have() {
+    let api = Api::new();
+    api.bridge("small", 6);
+    let run = json!({"taskDefinition": "small", "count": 10});
+    for _ in 0..super::TASKS_MAX / 10 {
+        assert_eq!(api.done("RunTask", run.clone())["failures"], json!([]));
+    }
+    let refused = api.done("RunTask", run);
+    assert_eq!(refused["tasks"], json!([]));
+    assert_eq!(refused["failures"].as_array().map(Vec::len), Some(10));
+    let reason = "You've reached the limit on the number of tasks you can run concurrently";
+    assert_eq!(refused["failures"][0]["reason"], reason);
+    assert_eq!(refused["failures"][0]["detail"], "this node runs at most 20 tasks (tasks_max)");
+}

@@ -18,6 +18,9 @@ use serde_json::{Value, json};
 use super::SERVICE;
 use crate::{Caller, CallerKind, Context, Input, Keys, Origin, Settings};
 
+/// Few, so that a test reaches it.
+const TASKS_MAX: usize = 20;
+
 /// A tenant with its defaults on a host of 2 cores and 4 GiB, in a directory that goes with it.
 struct Api {
     cx: Context,
@@ -124,6 +127,7 @@ fn host() -> HostFacts {
         reserved_ports_tcp: vec![22],
         reserved_ports_udp: Vec::new(),
         attributes: Vec::new(),
+        tasks_max: TASKS_MAX,
         memory_overcommit: 1.5,
         enforces_device_permissions: true,
         fleet: cove_scheduler::fleet::Fleet::default(),

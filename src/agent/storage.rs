@@ -1,0 +1,125 @@
+//! The cap of what a task writes: its writable layers and volumes of its own.
+//!
+//! In: live tasks, and what each has on disk. Out: an order to stop for those beyond their ephemeral storage.
+//!
+//! Holds: measuring takes at most a twentieth of one core, however much there is; a task is stopped by the same order as
+//! by StopTask, so nothing of it is lost that a stop would keep.
+//! Why a stop, where Fargate's disk is just full: a shared file system has no such edge without project quotas, and one
+//! task must not fill the disk of all others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cove_model::task::{Desired, StopCode, StopOrder, Task};
+use cove_runtime::rootfs::Used;
+use cove_store::{Prefix, Read, Record, StoreError};
+use tokio::sync::watch;
+
+use crate::deps::{Deps, blocking};
+use crate::driver::volumes;
+
+/// Between two rounds: a disk of 500 MB/s takes five gigabytes in it.
+const ROUND: Duration = Duration::from_secs(10);
+/// The pause is this often the round's own time: a twentieth of a core at most.
+const PAUSE_FACTOR: u32 = 20;
+const GIB: u64 = 1 << 30;
+
+/// Measures until it is told to stop.
+pub(crate) async fn run(deps: Arc<Deps>, mut stopped: watch::Receiver<bool>) {
+    let mut pause = ROUND;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopped.changed() => return,
+        }
+        let began = std::time::Instant::now();
+        tokio::select! {
+            () = round(&deps) => {}
+            // What is being measured is left alone.
+            _ = stopped.changed() => return,
+        }
+        pause = ROUND.max(began.elapsed() * PAUSE_FACTOR);
+    }
+}
+
+async fn round(deps: &Arc<Deps>) {
+    let tasks = deps.store.read(|view| view.scan::<Task>(&Prefix::all()));
+    for task in tasks.into_iter().filter(|task| task.is_live() && !task.desired.is_stopped()) {
+        let (of, id) = (Arc::clone(deps), task.id.clone());
+        let measured = blocking(move || of.snapshots.usage(&id, &[volumes(&of).join(&id)])).await;
+        let used = match measured {
+            Ok(Ok(used)) => used,
+            Ok(Err(error)) => {
+                tracing::debug!(task = task.id, error = cove_base::error::chain(&error), "disk use cannot be measured");
+                continue;
+            }
+            Err(error) => {
+                tracing::warn!(task = task.id, %error, "disk use cannot be measured");
+                continue;
+            }
+        };
+        if let Some(reason) = over(used, limit_gib(&task, deps.settings.task_storage_gib)) {
+            tracing::warn!(task = task.id, reason, "stopping a task for what it wrote");
+            if let Err(error) = order_stop(deps, &task, reason).await {
+                tracing::warn!(task = task.id, error = cove_base::error::chain(&error), "it could not be stopped");
+            }
+        }
+    }
+}
+
+/// What the task asked for, else what the operator gives; 0 is no limit.
+fn limit_gib(task: &Task, usual: u32) -> u32 {
+    task.ephemeral_storage_gib.unwrap_or(usual)
+}
+
+/// Why the task must stop, if it must.
+fn over(used: Used, limit_gib: u32) -> Option<String> {
+    if limit_gib == 0 {
+        return None;
+    }
+    let what = match used {
+        Used::Bytes(bytes) if bytes <= u64::from(limit_gib) * GIB => return None,
+        Used::Bytes(bytes) => format!("the task has written {}.{} GiB", bytes / GIB, bytes % GIB * 10 / GIB),
+        Used::Unmeasurable => "the task has directories too deep or too many to be measured".to_owned(),
+    };
+    Some(format!("EphemeralStorageExceeded: {what} and may have {limit_gib} GiB in its containers and volumes"))
+}
+
+async fn order_stop(deps: &Deps, task: &Task, reason: String) -> Result<(), StoreError> {
+    let key = task.key();
+    let stop = move |tx: &mut cove_store::Tx<'_>| {
+        let Some(found) = tx.get::<Task>(&key).filter(|task| task.is_live() && !task.desired.is_stopped()) else {
+            return Ok(());
+        };
+        let mut task = (*found).clone();
+        task.desired = Desired::Stopped(StopOrder { code: StopCode::TerminationNotice, reason, at: tx.now() });
+        task.version += 1;
+        tx.put(task);
+        Ok(())
+    };
+    deps.store.write(stop).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_stops_only_beyond_its_limit_and_says_how_much_it_wrote() {
+        assert_eq!(over(Used::Bytes(20 * GIB), 20), None);
+        let reason = over(Used::Bytes(20 * GIB + GIB / 2), 20).unwrap();
+        assert!(reason.contains("20.5 GiB") && reason.contains("may have 20 GiB"), "{reason}");
+        assert!(over(Used::Unmeasurable, 20).is_some());
+        assert_eq!(over(Used::Bytes(u64::MAX), 0), None);
+        assert_eq!(over(Used::Unmeasurable, 0), None);
+    }
+
+    #[test]
+    fn what_the_task_asked_for_beats_what_is_usual() {
+        let mut task = crate::resolve::tests::task();
+        task.ephemeral_storage_gib = None;
+        assert_eq!(limit_gib(&task, 7), 7);
+        task.ephemeral_storage_gib = Some(100);
+        assert_eq!(limit_gib(&task, 7), 100);
+    }
+}
