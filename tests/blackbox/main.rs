@@ -15,6 +15,7 @@ mod housekeeping;
 mod http;
 mod iam;
 mod image;
+mod limits;
 mod logs;
 mod oci;
 mod service;

@@ -108,6 +108,11 @@ impl Server {
         self.child.wait().unwrap().code()
     }
 
+    /// Its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, then a new start on the same state.
     pub(crate) fn kill_and_restart(&mut self) {
         self.child.kill().unwrap();

@@ -1,0 +1,167 @@
+//! Tasks and clients that take more than they may: each is told, and nobody else notices.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::server::{Server, texts, until};
+
+/// While somebody floods, another client's call takes at most this long; alone it takes a millisecond.
+const STILL_QUICK: Duration = Duration::from_secs(2);
+
+fn assert_quick(server: &Server) {
+    let began = Instant::now();
+    server.ecs("ListTasks", &json!({})).unwrap();
+    assert!(began.elapsed() < STILL_QUICK, "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_task_that_writes_more_than_it_may_is_stopped_and_says_why() {
+    let server = Server::start_set(&["--task-storage-gib", "1"]);
+    let image = server.busybox();
+    let writes = |mib: u32| {
+        let script = format!("dd if=/dev/zero of=/big bs=1M count={mib}; sleep 600");
+        json!({"image": image, "memory": 256, "command": ["sh", "-c", script]})
+    };
+    let modest = server.run_task("modest", writes(1));
+    let greedy = server.run_task("greedy", writes(1100));
+    let stopped = server.wait_task(&greedy, "STOPPED");
+    let reason = stopped["stoppedReason"].as_str().unwrap();
+    assert!(reason.starts_with("EphemeralStorageExceeded: the task has written 1."), "{reason}");
+    assert_eq!(stopped["stopCode"], "TerminationNotice");
+    assert_eq!(server.describe_task(&modest)["lastStatus"], "RUNNING");
+}
+
+#[test]
+fn an_image_store_that_is_full_takes_no_more_and_reads_go_on() {
+    let server = Server::start_set(&["--image-store-max-mib", "4"]);
+    server.ecr("CreateRepository", &json!({"repositoryName": "app"})).unwrap();
+    let push = |content: &[u8]| {
+        let digest = format!("sha256:{}", hex::encode(Sha256::digest(content)));
+        let answer = server.exchange("POST", &format!("/v2/app/blobs/uploads/?digest={digest}"), &[], content);
+        (answer.status, answer.text(), format!("/v2/app/blobs/{digest}"))
+    };
+    let (status, _, small) = push(&vec![1; 2 << 20]);
+    assert_eq!(status, 201);
+    let (status, text, _) = push(&vec![2; 3 << 20]);
+    assert_eq!(status, 507, "{text}");
+    let error: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(error["errors"][0]["code"], "DENIED");
+    assert!(text.contains("its blobs may take 4 MiB (image_store_max_mib)"), "{text}");
+    assert_eq!(server.exchange("GET", &small, &[], b"").body.len(), 2 << 20);
+    // What the refused push had written is gone.
+    assert_eq!(push(&vec![3; 1 << 20]).0, 201);
+}
+
+#[test]
+fn a_node_runs_no_more_tasks_than_it_may() {
+    let server = Server::start_set(&["COVE_TASKS_MAX=1"]);
+    let image = server.busybox();
+    server.run_task("one", json!({"image": image, "command": ["sleep", "600"]}));
+    let second = server.ecs("RunTask", &json!({"taskDefinition": "one"})).unwrap();
+    assert_eq!(second["tasks"], json!([]));
+    let reason = second["failures"][0]["reason"].as_str().unwrap();
+    assert_eq!(reason, "You've reached the limit on the number of tasks you can run concurrently");
+}
+
+#[test]
+fn the_server_may_open_more_files_than_a_shell() {
+    let server = Server::start();
+    let node = server.ecs("ListTasks", &json!({})).unwrap();
+    assert!(texts(&node["taskArns"]).is_empty());
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", server.process())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(numbers[0], numbers[1].min(65_536), "{line}");
+}
+
+#[test]
+fn a_task_that_opens_connections_without_end_keeps_nobody_out() {
+    let server = Server::start();
+    let image = server.busybox();
+    let idle = json!({"image": image, "memory": 128, "command": ["sleep", "600"]});
+    let (greedy, other) = (server.run_task("greedy", idle.clone()), server.run_task("other", idle));
+    for task in [&greedy, &other] {
+        server.wait_task(task, "RUNNING");
+    }
+    let flood = "for i in $(seq 200); do (sleep 60 | nc 169.254.170.2 80 >/dev/null 2>&1) & done";
+    server.inside(&greedy, flood);
+    let open = || -> usize { server.inside(&greedy, "grep -c ' 01 ' /proc/net/tcp || true").trim().parse().unwrap() };
+    until("the task to have all connections that it may", || Some(open()).filter(|count| *count == 64));
+    assert_quick(&server);
+    let own = server.inside(&other, "wget -q -O - $ECS_CONTAINER_METADATA_URI_V4");
+    assert!(own.contains("DockerId"), "{own}");
+}
+
+#[test]
+fn a_task_that_logs_without_end_stays_within_its_cap() {
+    let server = Server::start_set(&["--log-stream-max-mib", "2"]);
+    let image = server.busybox();
+    let script = "yes 'a line of some length that says nothing at all' & sleep 600";
+    server.logs("CreateLogGroup", &json!({"logGroupName": "g"})).unwrap();
+    let log = json!({"logDriver": "awslogs", "options": {
+        "awslogs-group": "g", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "x"}});
+    let loud = json!({"image": image, "cpu": 10, "command": ["sh", "-c", script], "logConfiguration": log});
+    let task = server.run_task("loud", loud);
+    server.wait_task(&task, "RUNNING");
+    let logs = server.home().join("data/logs");
+    let bytes = || -> u64 {
+        let streams = std::fs::read_dir(&logs).into_iter().flatten().flatten();
+        let files = streams.flat_map(|stream| std::fs::read_dir(stream.path()).into_iter().flatten().flatten());
+        files.filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum()
+    };
+    let dropped = || -> bool {
+        let streams = std::fs::read_dir(&logs).into_iter().flatten().flatten();
+        streams.into_iter().any(|stream| !stream.path().join(format!("{:020}.log", 1)).exists())
+    };
+    until("the oldest segment to go", || dropped().then_some(()));
+    for _ in 0..20 {
+        assert!(bytes() <= 4 << 20, "{} bytes", bytes());
+        assert_quick(&server);
+    }
+}
+
+#[test]
+fn silent_and_half_spoken_clients_do_not_disturb_others() {
+    let server = Server::start();
+    let open = |text: &[u8]| {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        stream.write_all(text).unwrap();
+        stream
+    };
+    let body = b"POST / HTTP/1.1\r\nhost: localhost\r\nx-amz-target: AmazonEC2ContainerServiceV20141113.ListTasks\r\n\
+                 content-length: 100000\r\n\r\n{";
+    let mut held: Vec<TcpStream> = (0..300).map(|_| open(b"")).collect();
+    held.extend((0..300).map(|_| open(b"GET / HTTP/1.1\r\nhost: local")));
+    held.extend((0..300).map(|_| open(body)));
+    // Asks for much and reads none of it.
+    held.extend((0..100).map(|_| open(&b"GET /_cove/metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(200))));
+    assert_quick(&server);
+    // More than all bodies may take together: who declares too much for now is told to come again.
+    let large = b"POST / HTTP/1.1\r\nhost: localhost\r\nx-amz-target: AmazonEC2ContainerServiceV20141113.ListTasks\r\n\
+                  content-length: 4194304\r\n\r\n{";
+    let greedy: Vec<TcpStream> = (0..24).map(|_| open(large)).collect();
+    let told = |stream: &&TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        let mut first = [0; 12];
+        stream.peek(&mut first).is_ok() && &first == b"HTTP/1.1 503"
+    };
+    // Sixteen of that size fit, and which ones is chance.
+    until("those beyond it to be told", || (greedy.iter().filter(told).count() >= 8).then_some(()));
+    drop(held);
+    drop(greedy);
+    assert_quick(&server);
+}
+
+#[test]
+fn a_request_of_countless_values_is_refused_before_it_is_built() {
+    let server = Server::start();
+    let target = [("x-amz-target", "AmazonEC2ContainerServiceV20141113.ListTasks")];
+    let many = format!("{{\"a\":[{}0]}}", "{\"\":0},".repeat(400_000));
+    let (status, body) = server.request("POST", "/", &target, many.as_bytes());
+    assert_eq!(status, 400);
+    assert!(String::from_utf8_lossy(&body).contains("SerializationException"));
+}
