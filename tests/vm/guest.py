@@ -162,14 +162,18 @@ def tasks_and_limits():
     return web, deaf, task
 
 
-def networks():
-    """udev looks at every link of ours and must leave its address alone."""
+def lan():
+    """A neighbour on a network of the host's."""
     run("ip", "netns", "add", "lan")
     run("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "eth0", "netns", "lan")
     run("ip", "addr", "add", "10.9.0.1/24", "dev", "lan0")
     run("ip", "link", "set", "lan0", "up")
     run("ip", "-n", "lan", "addr", "add", "10.9.0.2/24", "dev", "eth0")
     run("ip", "-n", "lan", "link", "set", "eth0", "up")
+
+
+def networks():
+    """udev looks at every link of ours and must leave its address alone."""
     run("udevadm", "settle")
     (link,) = [path for path in pathlib.Path("/sys/class/net").iterdir() if path.name.startswith("cvr")]
     about = run("udevadm", "info", link)
@@ -266,7 +270,8 @@ def firewalld(web):
     run("systemctl", "unmask", "firewalld")
     run("systemctl", "start", "firewalld")
     # Its name is on the bus before its rules are in place.
-    until(lambda: run("firewall-cmd", "--state", check=False).strip() == "running" and "firewalld" in run("nft", "list", "tables"), "firewalld's rules")
+    up = lambda: run("firewall-cmd", "--state", check=False).strip() == "running" and "firewalld" in run("nft", "list", "tables")
+    until(up, "firewalld's rules", 120)
     before = to_lan(web) == "neighbour"
     for command in told("firewalld"):
         run(*command.split())
@@ -341,10 +346,10 @@ def first():
     install()
     say("installed")
     web, deaf, task = tasks_and_limits()
+    lan()
     networks()
     say("udev left addresses alone, ports are reached from everywhere")
     restarts(web, deaf, task)
-    foreign_firewalls(web)
     remember(web=web, deaf=deaf)
     say("COVE-VM-LEAVING")
     run("systemctl", "--no-block", "reboot")
@@ -379,6 +384,8 @@ def third():
     again = start("web")
     reach(again, "RUNNING")
     until(lambda: page("127.0.0.1") == "hello", "its port is free again")
+    lan()
+    foreign_firewalls(again)
     run("cove", "demo")
     said = run("cove", "down")
     assert said.startswith("stopped 3 tasks"), said
