@@ -3,6 +3,7 @@ import concurrent.futures
 import http.client
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -189,7 +190,10 @@ def docker(rootfs, server, own_address, n):
 
 def podman(rootfs, server, own_address, n):
     (WORK / "podman").mkdir()
-    (WORK / "containers.conf").write_text('[containers]\ndefault_ulimits = ["nofile=1024:1024"]\n[engine]\nruntime = "crun"\n')
+    # Its own default for processes may lie above what this host lets anybody have.
+    processes = min(65536, resource.getrlimit(resource.RLIMIT_NPROC)[1] % (1 << 63))
+    ulimits = f'default_ulimits = ["nofile=1024:1024", "nproc={processes}:{processes}"]'
+    (WORK / "containers.conf").write_text(f'[containers]\n{ulimits}\n[engine]\nruntime = "crun"\n')
     base = ["podman", "--root", str(WORK / "podman/root"), "--runroot", str(WORK / "podman/run"), "--cgroup-manager", "cgroupfs"]
     environment = {**os.environ, "CONTAINERS_CONF": str(WORK / "containers.conf")}
 

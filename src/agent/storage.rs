@@ -2,7 +2,7 @@
 //!
 //! In: live tasks, and what each has on disk. Out: an order to stop for those beyond their ephemeral storage.
 //!
-//! Holds: measuring takes at most a twentieth of one core, however much there is; a task is stopped by the same order as
+//! Holds: measuring takes at most a twentieth of one core, however much there is, and nothing while nobody writes; a task is stopped by the same order as
 //! by StopTask, so nothing of it is lost that a stop would keep.
 //! Why a stop, where Fargate's disk is just full: a shared file system has no such edge without project quotas, and one
 //! task must not fill the disk of all others.
@@ -23,14 +23,22 @@ const ROUND: Duration = Duration::from_secs(10);
 /// The pause is this often the round's own time: a twentieth of a core at most.
 const PAUSE_FACTOR: u32 = 20;
 const GIB: u64 = 1 << 30;
+/// What the file system may take in before tasks are measured again: little beside the smallest limit.
+const GROWTH_BYTES: u64 = 64 << 20;
+/// Somebody else may free what a task takes: after so many rounds tasks are measured all the same.
+const ROUNDS_SKIPPED_MAX: u32 = 30;
 
 /// Measures until it is told to stop.
 pub(crate) async fn run(deps: Arc<Deps>, mut stopped: watch::Receiver<bool>) {
     let mut pause = ROUND;
+    let mut quiet = Quiet::default();
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             _ = stopped.changed() => return,
+        }
+        if quiet.goes_on(used_bytes(&deps)) {
+            continue;
         }
         let began = std::time::Instant::now();
         tokio::select! {
@@ -42,9 +50,39 @@ pub(crate) async fn run(deps: Arc<Deps>, mut stopped: watch::Receiver<bool>) {
     }
 }
 
+/// What the file system of the data directory holds; `None` when it does not say.
+fn used_bytes(deps: &Deps) -> Option<u64> {
+    let stat = nix::sys::statvfs::statvfs(deps.data.root()).ok()?;
+    Some((stat.blocks() - stat.blocks_free()) * stat.fragment_size())
+}
+
+/// Whether so little was written since tasks were measured that measuring would find nothing.
+#[derive(Default)]
+struct Quiet {
+    measured_at: Option<u64>,
+    skipped: u32,
+}
+
+impl Quiet {
+    fn goes_on(&mut self, used: Option<u64>) -> bool {
+        let grown = match (self.measured_at, used) {
+            (Some(before), Some(now)) => now > before.saturating_add(GROWTH_BYTES),
+            (None, _) | (_, None) => true,
+        };
+        if grown || self.skipped == ROUNDS_SKIPPED_MAX {
+            *self = Self { measured_at: used, skipped: 0 };
+            return false;
+        }
+        // What was freed by others must not hide what is written from now on.
+        self.measured_at = self.measured_at.min(used);
+        self.skipped += 1;
+        true
+    }
+}
+
 async fn round(deps: &Arc<Deps>) {
-    let tasks = deps.store.read(|view| view.scan::<Task>(&Prefix::all()));
-    for task in tasks.into_iter().filter(|task| task.is_live() && !task.desired.is_stopped()) {
+    let tasks = deps.store.read(|view| view.live::<Task>(&Prefix::all()));
+    for task in tasks.into_iter().filter(|task| !task.desired.is_stopped()) {
         let (of, id) = (Arc::clone(deps), task.id.clone());
         let measured = blocking(move || of.snapshots.usage(&id, &[volumes(&of).join(&id)])).await;
         let used = match measured {
@@ -112,6 +150,20 @@ mod tests {
         assert!(over(Used::Unmeasurable, 20).is_some());
         assert_eq!(over(Used::Bytes(u64::MAX), 0), None);
         assert_eq!(over(Used::Unmeasurable, 0), None);
+    }
+
+    #[test]
+    fn tasks_are_measured_once_something_was_written_and_from_time_to_time() {
+        let mut quiet = Quiet::default();
+        assert!(!quiet.goes_on(Some(GIB)), "nothing is known at first");
+        assert!(quiet.goes_on(Some(GIB + GROWTH_BYTES)));
+        assert!(!quiet.goes_on(Some(GIB + GROWTH_BYTES + 1)));
+        assert!(quiet.goes_on(Some(GIB)), "others have freed something");
+        assert!(!quiet.goes_on(Some(GIB + GROWTH_BYTES + 1)), "which is written again");
+        assert!(!quiet.goes_on(None));
+        assert!(!quiet.goes_on(Some(GIB)));
+        assert!((0..ROUNDS_SKIPPED_MAX).all(|_| quiet.goes_on(Some(GIB))));
+        assert!(!quiet.goes_on(Some(GIB)));
     }
 
     #[test]

@@ -14,6 +14,12 @@ pub fn random_bytes(count: usize) -> Vec<u8> {
     buffer
 }
 
+/// A random number, as a seed for decisions that need one.
+#[must_use]
+pub fn random_u64() -> u64 {
+    u64::from_le_bytes(*random_bytes(8).first_chunk().expect("eight bytes were asked for"))
+}
+
 /// A version 4 UUID, as in request ids and attachment ids.
 #[must_use]
 pub fn uuid() -> String {

@@ -31,6 +31,9 @@ pub struct Task {
     pub placement: Placement,
     pub group: String,
     pub started_by: Option<String>,
+    /// Who keeps it running; `None` for tasks of RunTask and StartTask.
+    #[serde(default)]
+    pub keeper: Option<Keeper>,
     pub overrides: TaskOverride,
     pub enable_execute_command: bool,
     pub tags: Vec<Tag>,
@@ -76,11 +79,27 @@ impl Task {
         self.observed.status != TaskStatus::Stopped
     }
 
+    /// The service that keeps it.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        match &self.keeper {
+            Some(Keeper::Service(name)) => Some(name),
+            None => None,
+        }
+    }
+
     /// The ARN of one of its containers.
     #[must_use]
     pub fn container_arn(&self, container: &Container) -> String {
         self.tenant.arn("ecs", format_args!("container/{}/{}/{}", self.cluster, self.id, container.id))
     }
+}
+
+/// Who replaces the task when it ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Keeper {
+    /// A service of the task's cluster, by name; `started_by` is its deployment.
+    Service(String),
 }
 
 /// Where the task was put. Fixed in the transaction that made the task.

@@ -56,6 +56,14 @@ pub struct TaskOverride {
     pub ephemeral_storage: Option<EphemeralStorage>,
 }
 
+impl TaskOverride {
+    /// The override of a container.
+    #[must_use]
+    pub fn of_container(&self, name: Option<&str>) -> Option<&ContainerOverride> {
+        self.container_overrides.iter().find(|given| given.name.as_deref() == name)
+    }
+}
+
 /// ECS shape `AssignPublicIp`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum AssignPublicIp {

@@ -8,6 +8,7 @@
 
 pub mod fleet;
 pub mod host;
+pub mod launch;
 mod names;
 pub mod place;
 pub mod tenant;

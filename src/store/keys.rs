@@ -141,3 +141,39 @@ pub fn referrer_parent(repository: &str, subject: &str) -> String {
 pub fn pulled_image(tenant: &Tenant, name: &str, reference: &str) -> Key {
     Key::new(tenant, name, reference)
 }
+
+/// A service by name.
+#[must_use]
+pub fn service(tenant: &Tenant, cluster: &str, name: &str) -> Key {
+    Key::new(tenant, cluster, name)
+}
+
+/// The parent under which what belongs to a service stands; `/` is in no name of a cluster or service.
+#[must_use]
+pub fn service_parent(cluster: &str, service: &str) -> String {
+    format!("{cluster}/{service}")
+}
+
+/// A revision of a service.
+#[must_use]
+pub fn service_revision(tenant: &Tenant, cluster: &str, service: &str, id: &str) -> Key {
+    Key::new(tenant, &service_parent(cluster, service), id)
+}
+
+/// A service deployment.
+#[must_use]
+pub fn service_deployment(tenant: &Tenant, cluster: &str, service: &str, id: &str) -> Key {
+    Key::new(tenant, &service_parent(cluster, service), id)
+}
+
+/// An event of a service; twelve digits keep events in order.
+#[must_use]
+pub fn service_event(tenant: &Tenant, cluster: &str, service: &str, number: u64) -> Key {
+    Key::new(tenant, &service_parent(cluster, service), &format!("{number:012}"))
+}
+
+/// A task of a service that has stopped.
+#[must_use]
+pub fn departed(tenant: &Tenant, cluster: &str, service: &str, task_id: &str) -> Key {
+    Key::new(tenant, &service_parent(cluster, service), task_id)
+}

@@ -9,6 +9,7 @@ use cove_model::logs::{LogGroup, LogStream};
 use cove_model::network::{SecurityGroup, Subnet, Vpc};
 use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Repository, Upload};
 use cove_model::role::Role;
+use cove_model::service::{Departed, Service, ServiceDeployment, ServiceEvent, ServiceRevision, ServiceStatus};
 use cove_model::task::{ClientToken, Task};
 use cove_model::task_definition::{TaskDefinition, TaskFamily};
 
@@ -61,6 +62,14 @@ kinds! {
     18 Upload, "uploads", 1, it => keys::upload(&it.tenant, &it.repository, &it.id);
     19 Referrer, "referrers", 1, it => keys::referrer(&it.tenant, &it.repository, &it.subject, &it.digest);
     20 PulledImage, "pulled_images", 1, it => keys::pulled_image(&it.tenant, &it.name, &it.reference);
+    21 Service, "services", 1, it => keys::service(&it.tenant, &it.cluster, &it.name),
+        live if it.status != ServiceStatus::Inactive;
+    22 ServiceRevision, "service_revisions", 1,
+        it => keys::service_revision(&it.tenant, &it.cluster, &it.service, &it.id);
+    23 ServiceDeployment, "service_deployments", 1,
+        it => keys::service_deployment(&it.tenant, &it.cluster, &it.service, &it.id), live if it.is_open();
+    24 ServiceEvent, "service_events", 1, it => keys::service_event(&it.tenant, &it.cluster, &it.service, it.number);
+    25 Departed, "departed", 1, it => keys::departed(&it.tenant, &it.cluster, &it.service, &it.task_id);
 }
 
 #[cfg(test)]

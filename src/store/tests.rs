@@ -54,6 +54,7 @@ fn task(id: &str, status: TaskStatus) -> Task {
         },
         group: "family:web".into(),
         started_by: None,
+        keeper: None,
         overrides: Default::default(),
         enable_execute_command: false,
         tags: Vec::new(),

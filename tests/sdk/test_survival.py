@@ -1,6 +1,7 @@
 """The server may die at any time: containers go on, logs stay whole, nothing is started twice."""
 import os
 import pathlib
+import re
 import unittest
 
 from harness import Case, Server, until
@@ -42,10 +43,12 @@ class Survival(Case):
         self.assertEqual(pids(self.server.node), set())
 
     def shells(self):
+        """The processes 1 of the containers: what a shell forks has the shell's command line until it executes."""
         found = {}
         for pid in pids(self.server.node):
             try:
-                if b"echo n-" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                names = re.search(r"^NSpid:(.*)$", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M)[1].split()
+                if names[-1] == "1" and b"echo n-" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
                     stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
                     found[pid] = stat.rsplit(")", 1)[1].split()[19]
             except FileNotFoundError:

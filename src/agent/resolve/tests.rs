@@ -27,6 +27,7 @@ pub(crate) fn task() -> Task {
         },
         group: "family:web".into(),
         started_by: None,
+        keeper: None,
         overrides: Default::default(),
         enable_execute_command: false,
         tags: Vec::new(),

@@ -29,6 +29,7 @@ fn task(id: &str, network: TaskNetwork, credentials: &str) -> Task {
         },
         group: "family:web".into(),
         started_by: None,
+        keeper: None,
         overrides: Default::default(),
         enable_execute_command: false,
         tags: Vec::new(),

@@ -104,6 +104,17 @@ pub enum Target {
     Instances(Vec<String>),
 }
 
+impl Target {
+    /// How many tasks are asked for.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        match self {
+            Self::Count(count) => *count,
+            Self::Instances(ids) => ids.len(),
+        }
+    }
+}
+
 /// A port that a container wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PortRequest {
@@ -176,6 +187,8 @@ pub enum Reason {
     Memory,
     Ports,
     Eni,
+    /// The node runs as many tasks as it may.
+    TaskLimit,
 }
 
 impl Reason {
@@ -192,6 +205,8 @@ impl Reason {
             Self::Memory => "RESOURCE:MEMORY",
             Self::Ports => "RESOURCE:PORTS",
             Self::Eni => "RESOURCE:ENI",
+            // In Fargate's words for its own quota.
+            Self::TaskLimit => "You've reached the limit on the number of tasks you can run concurrently",
         }
     }
 }
@@ -220,11 +235,9 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
     let mut ledger = Ledger::of(snapshot);
     let network = address::Choice::of(snapshot, request)?;
     if request.launch_type == LaunchType::Fargate {
-        let count = match &request.target {
-            Target::Count(count) => *count,
-            Target::Instances(ids) => ids.len(),
-        };
-        return Ok((0..count).map(|_| fargate(snapshot, request, &network, &mut ledger, &mut seed)).collect());
+        return Ok((0..request.target.count())
+            .map(|_| fargate(snapshot, request, &network, &mut ledger, &mut seed))
+            .collect());
     }
     match &request.target {
         Target::Count(count) => {

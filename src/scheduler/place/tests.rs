@@ -137,6 +137,7 @@ fn task(tenant: Tenant, placed: &Placed) -> Arc<Task> {
         placement: placed.placement.clone(),
         group: "family:web".into(),
         started_by: None,
+        keeper: None,
         overrides: TaskOverride::default(),
         enable_execute_command: false,
         tags: vec![],

@@ -1,7 +1,7 @@
 //! Tasks: RunTask and StartTask (`run`, and what it calls), looking at tasks, stopping them.
 
+mod ask;
 mod describe;
-mod launch;
 mod network;
 mod order;
 mod provider;
@@ -11,6 +11,7 @@ mod run;
 mod show;
 mod size;
 mod stop;
+mod template;
 
 pub(super) use describe::{describe, list};
 pub(super) use run::{run, start};

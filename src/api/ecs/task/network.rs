@@ -5,6 +5,7 @@ use cove_model::network::{SecurityGroup, Subnet};
 use cove_model::task::LaunchType;
 use cove_model::task_definition::NetworkMode;
 use cove_model::task_override::{AssignPublicIp, AwsVpcConfiguration, NetworkConfiguration};
+use cove_model::task_template::InterfaceWish;
 use cove_store::{Prefix, Read, keys};
 
 use crate::ecs::error::EcsError;
@@ -12,15 +13,6 @@ use crate::ecs::error::EcsError;
 /// ECS's quotas of an awsvpc configuration.
 const SUBNETS_MAX: usize = 16;
 const SECURITY_GROUPS_MAX: usize = 5;
-
-/// Where the interface of an awsvpc task may be made.
-#[derive(Debug, Clone)]
-pub(crate) struct InterfaceWish {
-    /// All of one VPC.
-    pub(crate) subnets: Vec<Subnet>,
-    pub(crate) security_groups: Vec<String>,
-    pub(crate) assign_public_ip: bool,
-}
 
 /// Checks the configuration against the network mode and finds what it names; `None` outside awsvpc.
 pub(crate) fn resolve(
@@ -68,6 +60,7 @@ fn interface(
         return Err(EcsError::parameter("The specified subnets do not all belong to the same VPC."));
     }
     let security_groups = security_groups(store, tenant, &vpc_id, &given.security_groups)?;
+    let subnets = subnets.into_iter().map(|subnet| subnet.id).collect();
     Ok(InterfaceWish { subnets, security_groups, assign_public_ip })
 }
 

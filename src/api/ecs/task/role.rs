@@ -2,7 +2,6 @@
 
 use cove_model::arn::{Arn, Tenant};
 use cove_model::role::Role;
-use cove_model::task::TaskRole;
 use cove_store::{Read, keys};
 use serde_json::Value;
 
@@ -10,7 +9,6 @@ use crate::ecs::error::EcsError;
 
 /// Who assumes the role of a task.
 const TASKS_PRINCIPAL: &str = "ecs-tasks.amazonaws.com";
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// The role's ARN, if ECS could assume it for a task of the tenant. `text` is an ARN or a name.
 pub(crate) fn assumable(store: &impl Read, tenant: &Tenant, text: &str) -> Result<String, EcsError> {
@@ -70,13 +68,6 @@ fn one_or_many(value: Option<&Value>) -> Vec<&Value> {
     }
 }
 
-/// Fresh credentials ids for a task's role.
-pub(crate) fn credentials(role_arn: String) -> TaskRole {
-    let letters = cove_base::ids::random_bytes(16);
-    let suffix: String = letters.iter().map(|byte| char::from(BASE32[usize::from(byte & 31)])).collect();
-    TaskRole { role_arn, credentials_id: cove_base::ids::uuid(), access_key_id: format!("ASIA{suffix}") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,13 +86,5 @@ mod tests {
         assert!(!policy(json!({"Service": "ec2.amazonaws.com"}), json!("sts:AssumeRole")));
         assert!(!policy(json!({"Service": "ecs-tasks.amazonaws.com"}), json!("sts:TagSession")));
         assert!(!trusts_tasks("not json"));
-    }
-
-    #[test]
-    fn access_key_ids_look_like_those_of_a_session() {
-        let role = credentials("arn".to_owned());
-        assert_eq!(role.access_key_id.len(), 20);
-        assert!(role.access_key_id.starts_with("ASIA"));
-        assert!(role.access_key_id[4..].bytes().all(|byte| BASE32.contains(&byte)));
     }
 }

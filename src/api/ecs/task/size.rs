@@ -1,9 +1,10 @@
 //! What a task takes, with the request's overrides laid over its definition.
 //!
-//! In: document and overrides. Out: a [`Size`], or the refusal. No store.
+//! In: document and overrides. Out: a [`TaskSize`], or the refusal. No store.
 
 use cove_model::task_definition::{ContainerDefinition, TaskDefinitionDocument};
 use cove_model::task_override::{ContainerOverride, TaskOverride};
+use cove_model::task_template::TaskSize;
 
 use crate::ecs::definition;
 use crate::ecs::error::EcsError;
@@ -13,18 +14,6 @@ const OVERRIDES_MAX_BYTES: usize = 8192;
 /// What Fargate gives without being asked.
 const FARGATE_STORAGE_GIB: u32 = 20;
 const FARGATE_STORAGE_MAX_GIB: u32 = 200;
-
-/// The size of one task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Size {
-    /// Task-level members, as numbers in text; absent when neither definition nor override has them.
-    pub(crate) task_cpu: Option<String>,
-    pub(crate) task_memory: Option<String>,
-    /// What placement reserves: the task's own size, else the sum of its containers.
-    pub(crate) cpu: i64,
-    pub(crate) memory_mib: i64,
-    pub(crate) ephemeral_storage_gib: Option<u32>,
-}
 
 /// Whether the task gets a size of Fargate's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +27,7 @@ pub(crate) fn size(
     document: &TaskDefinitionDocument,
     overrides: &TaskOverride,
     sized_by: SizedBy,
-) -> Result<Size, EcsError> {
+) -> Result<TaskSize, EcsError> {
     let cpu = overrides.cpu.as_deref().or(document.cpu.as_deref()).map(definition::parse_cpu).transpose();
     let cpu = cpu.map_err(|_| EcsError::parameter("Invalid 'cpu' setting for task."))?;
     let memory = overrides.memory.as_deref().or(document.memory.as_deref()).map(definition::parse_memory).transpose();
@@ -48,7 +37,7 @@ pub(crate) fn size(
     }
     let (mut cpu_sum, mut memory_sum) = (0, 0);
     for container in &document.container_definitions {
-        let given = of_container(overrides, container.name.as_deref());
+        let given = overrides.of_container(container.name.as_deref());
         cpu_sum += i64::from(given.and_then(|it| it.cpu).or(container.cpu).unwrap_or(0));
         memory_sum += i64::from(container_memory(container, given)?);
     }
@@ -62,7 +51,7 @@ pub(crate) fn size(
             "The sum of all container 'memory' values cannot be greater than the value of the task 'memory'.",
         ));
     }
-    Ok(Size {
+    Ok(TaskSize {
         task_cpu: cpu.map(|units| units.to_string()),
         task_memory: memory.map(|mib| mib.to_string()),
         cpu: cpu.unwrap_or(cpu_sum),
@@ -100,11 +89,6 @@ fn storage(
         return Ok(Some(gib));
     }
     Err(EcsError::client("Ephemeral storage size must be between 21 and 200 GiB."))
-}
-
-/// The override of a container.
-pub(crate) fn of_container<'a>(overrides: &'a TaskOverride, name: Option<&str>) -> Option<&'a ContainerOverride> {
-    overrides.container_overrides.iter().find(|given| given.name.as_deref() == name)
 }
 
 /// Checks what a request overrides.

@@ -4,6 +4,7 @@ use cove_model::cluster::CapacityProviderStrategyItem;
 use cove_model::tag::Tag;
 use cove_model::task::LaunchType;
 use cove_model::task_override::{NetworkConfiguration, TaskOverride};
+use cove_model::task_template::{PlacementConstraint, PlacementStrategy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -61,35 +62,6 @@ pub(crate) enum PropagateTags {
     TaskDefinition,
     Service,
     None,
-}
-
-#[derive(Debug, Clone, Deserialize, Serialize)]
-pub(crate) struct PlacementConstraint {
-    #[serde(rename = "type")]
-    pub(crate) kind: Option<PlacementConstraintType>,
-    pub(crate) expression: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum PlacementConstraintType {
-    DistinctInstance,
-    MemberOf,
-}
-
-#[derive(Debug, Clone, Deserialize, Serialize)]
-pub(crate) struct PlacementStrategy {
-    #[serde(rename = "type")]
-    pub(crate) kind: Option<PlacementStrategyType>,
-    pub(crate) field: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum PlacementStrategyType {
-    Random,
-    Spread,
-    Binpack,
 }
 
 /// RunTask, StartTask and DescribeTasks answer alike.

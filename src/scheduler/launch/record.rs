@@ -1,79 +1,67 @@
 //! Makes the record of a task that has its place, with everything that its containers need to be started.
 //!
-//! In: definition, what the request said, the place. Out: a [`Task`] for the same transaction, and its log streams.
+//! In: template, definition, the place. Out: a [`Task`] for the same transaction, and its log streams.
 
 use cove_base::Timestamp;
 use cove_base::ids::{random_hex, uuid};
 use cove_model::arn::Tenant;
 use cove_model::logs::{LogGroup, LogStream};
-use cove_model::tag::Tag;
 use cove_model::task::{
     Container, ContainerLog, ContainerSeen, Desired, NetworkBinding, Observed, Task, TaskNetwork, TaskStatus,
 };
 use cove_model::task_definition::{Attribute, ContainerDefinition, LogConfiguration, LogDriver, TaskDefinition};
-use cove_model::task_override::TaskOverride;
-use cove_scheduler::place::Placed;
+use cove_model::task_template::TaskTemplate;
 use cove_store::{Read, Tx, keys};
 
-use super::size::{Size, of_container};
-
-/// What all tasks of one request have in common.
-pub(super) struct Common<'a> {
-    pub(super) cluster: &'a str,
-    pub(super) definition: &'a TaskDefinition,
-    pub(super) overrides: &'a TaskOverride,
-    pub(super) size: &'a Size,
-    pub(super) group: String,
-    pub(super) started_by: Option<String>,
-    pub(super) tags: Vec<Tag>,
-    pub(super) enable_execute_command: bool,
-    /// Fargate's, when the request named one.
-    pub(super) platform_version: Option<String>,
-    /// ARNs.
-    pub(super) task_role: Option<String>,
-    pub(super) execution_role: Option<String>,
-}
+use super::credentials;
+use crate::place::Placed;
 
 /// Puts the task and its log streams into the transaction.
-pub(super) fn launch(tx: &mut Tx<'_>, common: &Common<'_>, provider: Option<String>, placed: Placed) -> Task {
-    let definition = common.definition;
+pub(super) fn record(
+    tx: &mut Tx<'_>,
+    template: &TaskTemplate,
+    definition: &TaskDefinition,
+    provider: Option<String>,
+    placed: Placed,
+) -> Task {
     let id = random_hex(16);
     let now = tx.now();
     let mut containers = Vec::new();
     for (document, ports) in definition.document.container_definitions.iter().zip(placed.ports) {
-        let mut container = container(common, document, ports);
+        let mut container = container(template, document, ports);
         container.log = document
             .log_configuration
             .as_ref()
             .filter(|log| log.log_driver == Some(LogDriver::Awslogs))
-            .map(|log| log_stream(tx, &definition.tenant, log, &container, &id));
+            .map(|log| log_stream(tx, &template.tenant, log, &container, &id));
         containers.push(container);
     }
     let mut placement = placed.placement;
     placement.capacity_provider = provider;
     if placement.platform_version.is_some() {
-        placement.platform_version = common.platform_version.clone().or(placement.platform_version);
+        placement.platform_version = template.placing.platform_version.clone().or(placement.platform_version);
     }
     let task = Task {
-        tenant: definition.tenant.clone(),
-        cluster: common.cluster.to_owned(),
+        tenant: template.tenant.clone(),
+        cluster: template.cluster.clone(),
         id,
-        family: definition.family.clone(),
-        revision: definition.revision,
+        family: template.family.clone(),
+        revision: template.revision,
         placement,
-        group: common.group.clone(),
-        started_by: common.started_by.clone(),
-        overrides: common.overrides.clone(),
-        enable_execute_command: common.enable_execute_command,
-        tags: common.tags.clone(),
+        group: template.group.clone(),
+        started_by: template.started_by.clone(),
+        keeper: template.keeper.clone(),
+        overrides: template.overrides.clone(),
+        enable_execute_command: template.enable_execute_command,
+        tags: template.tags.clone(),
         attributes: vec![architecture()],
-        cpu: common.size.task_cpu.clone(),
-        memory: common.size.task_memory.clone(),
-        ephemeral_storage_gib: common.size.ephemeral_storage_gib,
+        cpu: template.size.task_cpu.clone(),
+        memory: template.size.task_memory.clone(),
+        ephemeral_storage_gib: template.size.ephemeral_storage_gib,
         observed: first_seen(&placed.network),
         network: placed.network,
-        task_role: common.task_role.clone().map(super::role::credentials),
-        execution_role_arn: common.execution_role.clone(),
+        task_role: template.task_role.clone().map(credentials::of_role),
+        execution_role_arn: template.execution_role.clone(),
         created_at: now,
         desired: Desired::Running,
         containers,
@@ -96,8 +84,8 @@ fn architecture() -> Attribute {
     Attribute { name: Some("ecs.cpu-architecture".to_owned()), value: Some(value.to_owned()), ..Attribute::default() }
 }
 
-fn container(common: &Common<'_>, document: &ContainerDefinition, ports: Vec<NetworkBinding>) -> Container {
-    let given = of_container(common.overrides, document.name.as_deref());
+fn container(template: &TaskTemplate, document: &ContainerDefinition, ports: Vec<NetworkBinding>) -> Container {
+    let given = template.overrides.of_container(document.name.as_deref());
     let text = |value: Option<i32>| value.map(|number| number.to_string());
     Container {
         name: document.name.clone().unwrap_or_default(),

@@ -1,0 +1,157 @@
+//! Starts tasks from a template: place, record, log streams, in the caller's transaction.
+//!
+//! In: a [`TaskTemplate`], how many or where. Out: the tasks that have a place, and a refusal for each that has none.
+//!
+//! Holds: a task is in the store only with its place, its ports and its address; of what was refused nothing is left.
+//! Why here and not in the API: RunTask, the service scheduler, daemons and scheduled tasks all start tasks this way.
+
+mod credentials;
+mod provider;
+mod record;
+
+use std::sync::Arc;
+
+use cove_model::task::Task;
+use cove_model::task_definition::{ContainerDefinition, PortMapping, TaskDefinition, TransportProtocol};
+use cove_model::task_template::{
+    PlacementConstraint, PlacementConstraintType, PlacementStrategy, PlacementStrategyType, TaskTemplate,
+};
+use cove_store::{Read, Tx, keys};
+
+use crate::host::HostFacts;
+use crate::place::{
+    self, BadExpression, BadRequest, Constraint, Expression, PortRequest, Reason, Refusal, Request, Snapshot, Strategy,
+    Target,
+};
+
+pub use provider::Shares;
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Launched {
+    pub tasks: Vec<Task>,
+    pub refusals: Vec<Refusal>,
+}
+
+/// A template that nothing can be started from.
+#[derive(Debug, thiserror::Error)]
+pub enum LaunchError {
+    /// Of the request, as it stands in this cluster.
+    #[error(transparent)]
+    Place(#[from] BadRequest),
+    #[error("The task definition {0} does not exist")]
+    NoDefinition(String),
+    #[error("Invalid expression: {0}")]
+    Expression(#[from] BadExpression),
+    #[error("Invalid field '{field}' for placement strategy '{kind}'.")]
+    Strategy { kind: &'static str, field: String },
+}
+
+/// Starts tasks. `shares` says what each capacity provider has of the same template already.
+///
+/// # Errors
+/// When the template makes no sense here; nothing was written then.
+pub fn launch(
+    tx: &mut Tx<'_>,
+    host: &HostFacts,
+    template: &TaskTemplate,
+    target: Target,
+    shares: &Shares,
+    seed: u64,
+) -> Result<Launched, LaunchError> {
+    let definition = definition(tx, template)?;
+    let count = target.count();
+    let request = request(template, &definition, target, seed)?;
+    let snapshot = Snapshot::read(tx, host, &template.tenant, &template.cluster);
+    let mut placed = place::place(&snapshot, &request)?;
+    let room = host.tasks_max.saturating_sub(snapshot.tasks.len());
+    drop(snapshot);
+    let mut launched = Launched::default();
+    for _ in placed.drain(room.min(placed.len())..) {
+        launched.refusals.push(at_the_limit(host.tasks_max));
+    }
+    let mut providers = provider::divide(&template.placing.strategy, shares, count).into_iter();
+    for placed in placed {
+        let provider = providers.next();
+        match placed {
+            Ok(placed) => launched.tasks.push(record::record(tx, template, &definition, provider, placed)),
+            Err(refusals) => launched.refusals.extend(refusals),
+        }
+    }
+    Ok(launched)
+}
+
+fn definition(tx: &Tx<'_>, template: &TaskTemplate) -> Result<Arc<TaskDefinition>, LaunchError> {
+    let key = keys::definition(&template.tenant, &template.family, template.revision);
+    tx.get::<TaskDefinition>(&key).ok_or_else(|| LaunchError::NoDefinition(template.definition_arn()))
+}
+
+/// What placement is asked.
+fn request(
+    template: &TaskTemplate,
+    definition: &TaskDefinition,
+    target: Target,
+    seed: u64,
+) -> Result<Request, LaunchError> {
+    let interface = template.interface.as_ref();
+    Ok(Request {
+        tenant: template.tenant.clone(),
+        cluster: template.cluster.clone(),
+        target,
+        launch_type: template.placing.launch_type,
+        network_mode: template.network_mode,
+        cpu: template.size.cpu,
+        memory_mib: template.size.memory_mib,
+        ports: definition.document.container_definitions.iter().map(ports).collect(),
+        group: template.group.clone(),
+        constraints: template.constraints.iter().map(constraint).collect::<Result<_, _>>()?,
+        strategies: template.strategies.iter().map(strategy).collect::<Result<_, _>>()?,
+        required_attributes: definition.requires_attributes.clone(),
+        subnets: interface.map(|it| it.subnets.clone()).unwrap_or_default(),
+        security_groups: interface.map(|it| it.security_groups.clone()).unwrap_or_default(),
+        assign_public_ip: interface.is_some_and(|it| it.assign_public_ip),
+        seed,
+    })
+}
+
+/// Reads a constraint; one without a type holds nothing back.
+///
+/// # Errors
+/// When the expression of a `memberOf` makes no sense.
+pub fn constraint(given: &PlacementConstraint) -> Result<Constraint, LaunchError> {
+    match given.kind {
+        Some(PlacementConstraintType::DistinctInstance) => Ok(Constraint::DistinctInstance),
+        Some(PlacementConstraintType::MemberOf) | None => {
+            Ok(Constraint::MemberOf(Expression::parse(given.expression.as_deref().unwrap_or_default())?))
+        }
+    }
+}
+
+/// Reads a strategy.
+///
+/// # Errors
+/// When AWS has no such strategy.
+pub fn strategy(given: &PlacementStrategy) -> Result<Strategy, LaunchError> {
+    let kind = given.kind.map_or("null", PlacementStrategyType::as_str);
+    let field = given.field.as_deref();
+    let unknown = || LaunchError::Strategy { kind, field: field.unwrap_or("null").to_owned() };
+    Strategy::parse(kind, field).ok_or_else(unknown)
+}
+
+/// What the container publishes; registration has checked the numbers.
+fn ports(document: &ContainerDefinition) -> Vec<PortRequest> {
+    let port = |value: Option<i32>| value.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0);
+    let read = |mapping: &PortMapping| {
+        Some(PortRequest {
+            container_port: port(mapping.container_port)?,
+            host_port: port(mapping.host_port),
+            protocol: mapping.protocol.unwrap_or(TransportProtocol::Tcp),
+        })
+    };
+    document.port_mappings.iter().filter_map(read).collect()
+}
+
+fn at_the_limit(tasks_max: usize) -> Refusal {
+    let detail = format!("this node runs at most {tasks_max} tasks (tasks_max)");
+    Refusal { arn: None, reason: Reason::TaskLimit, detail: Some(detail) }
+}
