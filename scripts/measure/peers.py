@@ -3,7 +3,6 @@ import concurrent.futures
 import http.client
 import json
 import os
-import resource
 import shutil
 import signal
 import socket
@@ -190,10 +189,9 @@ def docker(rootfs, server, own_address, n):
 
 def podman(rootfs, server, own_address, n):
     (WORK / "podman").mkdir()
-    # Its own default for processes may lie above what this host lets anybody have.
-    processes = min(65536, resource.getrlimit(resource.RLIMIT_NPROC)[1] % (1 << 63))
-    ulimits = f'default_ulimits = ["nofile=1024:1024", "nproc={processes}:{processes}"]'
-    (WORK / "containers.conf").write_text(f'[containers]\n{ulimits}\n[engine]\nruntime = "crun"\n')
+    (WORK / "containers.conf").write_text('[engine]\nruntime = "crun"\n')
+    # Its own defaults may lie above what this host lets anybody have.
+    start = ["run", "-d", "--ulimit", "nproc=1024:1024", "--ulimit", "nofile=1024:1024"]
     base = ["podman", "--root", str(WORK / "podman/root"), "--runroot", str(WORK / "podman/run"), "--cgroup-manager", "cgroupfs"]
     environment = {**os.environ, "CONTAINERS_CONF": str(WORK / "containers.conf")}
 
@@ -201,10 +199,10 @@ def podman(rootfs, server, own_address, n):
         return subprocess.run([*base, *map(str, words)], env=environment, check=True, capture_output=True, **options).stdout
 
     def run(directory, *command):
-        return call("run", "-d", "-v", f"{directory}:/f", "bb", *command)
+        return call(*start, "-v", f"{directory}:/f", "bb", *command)
     call("import", "-q", "-", "bb", input=subprocess.run(["tar", "-C", rootfs, "-c", "."], check=True, capture_output=True).stdout)
     try:
-        figures.latencies("podman", n, lambda directory: subprocess.Popen([*base, "run", "-d", "-v", f"{directory}:/f", "bb", "sh", "-c", figures.ACT],
+        figures.latencies("podman", n, lambda directory: subprocess.Popen([*base, *start, "-v", f"{directory}:/f", "bb", "sh", "-c", figures.ACT],
                                                                          env=environment, stdout=subprocess.DEVNULL))
         call("rm", "-fa", "-t", "0")
         began = time.monotonic()
@@ -214,7 +212,7 @@ def podman(rootfs, server, own_address, n):
         emit("PSS per task", "podman", [figures.pss_mib(figures.processes("conmon")) / 50], "MiB")
         call("rm", "-fa", "-t", "0")
         figures.log_throughput("podman", 3, lambda directory, command: run(directory, "sh", "-c", command))
-        call("run", "-d", "-v", f"{server.parent}:/f", "-p", "8083:8080", "bb", "/f/server", "8080")
+        call(*start, "-v", f"{server.parent}:/f", "-p", "8083:8080", "bb", "/f/server", "8080")
         time.sleep(0.5)
         for kind, address in (("own address", own_address), ("127.0.0.1", "127.0.0.1")):
             emit(f"published port, {kind}", "podman", [wrk(f"http://{address}:8083/") for _ in range(3)], "1/s")
