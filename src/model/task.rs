@@ -88,6 +88,14 @@ impl Task {
         }
     }
 
+    /// ECS's `healthStatus` of the task: that of its essential containers with a check, the worst of them; UNKNOWN when
+    /// there are none.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let essential = self.containers.iter().filter(|container| container.essential);
+        essential.filter_map(|container| container.seen.health).max().unwrap_or(Health::Unknown)
+    }
+
     /// The ARN of one of its containers.
     #[must_use]
     pub fn container_arn(&self, container: &Container) -> String {
@@ -349,6 +357,34 @@ pub struct ContainerSeen {
     pub reason: Option<String>,
     pub started_at: Option<Timestamp>,
     pub stopped_at: Option<Timestamp>,
+    /// What its health check says; `None` where it has none. Records from before there were checks lack it.
+    #[serde(default)]
+    pub health: Option<Health>,
+    /// Since when it says so.
+    #[serde(default)]
+    pub health_since: Option<Timestamp>,
+}
+
+/// ECS's `healthStatus`, the better first: of several the last one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Health {
+    Healthy,
+    /// Not known yet, or not any more.
+    Unknown,
+    Unhealthy,
+}
+
+impl Health {
+    /// The name that clients see.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "HEALTHY",
+            Self::Unknown => "UNKNOWN",
+            Self::Unhealthy => "UNHEALTHY",
+        }
+    }
 }
 
 /// Where a container is, in order.
@@ -391,4 +427,97 @@ pub struct ClientToken {
     pub request_digest: String,
     pub task_ids: Vec<String>,
     pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(essential: bool, health: Option<Health>) -> Container {
+        let seen = ContainerSeen { health, ..ContainerSeen::default() };
+        Container {
+            name: "c".into(),
+            id: "i".into(),
+            image: "busybox".into(),
+            essential,
+            log: None,
+            cpu: None,
+            memory: None,
+            memory_reservation: None,
+            ports: Vec::new(),
+            seen,
+        }
+    }
+
+    fn task(containers: Vec<Container>) -> Task {
+        Task {
+            tenant: Tenant::new("000000000000", "us-east-1"),
+            cluster: "default".into(),
+            id: "0af1".into(),
+            family: "web".into(),
+            revision: 1,
+            placement: Placement {
+                launch_type: LaunchType::Ec2,
+                container_instance: None,
+                capacity_provider: None,
+                availability_zone: "us-east-1a".into(),
+                platform_version: None,
+                platform_family: None,
+                cpu: 0,
+                memory_mib: 0,
+            },
+            group: "family:web".into(),
+            started_by: None,
+            keeper: None,
+            overrides: TaskOverride::default(),
+            enable_execute_command: false,
+            tags: Vec::new(),
+            attributes: Vec::new(),
+            cpu: None,
+            memory: None,
+            ephemeral_storage_gib: None,
+            network: TaskNetwork::None,
+            task_role: None,
+            execution_role_arn: None,
+            created_at: Timestamp(0),
+            desired: Desired::Running,
+            observed: Observed::new(TaskStatus::Pending),
+            containers,
+            version: 1,
+        }
+    }
+
+    #[test]
+    fn a_task_is_as_healthy_as_the_worst_of_its_essential_containers_with_a_check() {
+        use Health::{Healthy as H, Unhealthy as U, Unknown as N};
+        let of = |essential: &[Health], side: Option<Health>| {
+            let mut containers = vec![container(true, None), container(false, side)];
+            containers.extend(essential.iter().map(|health| container(true, Some(*health))));
+            task(containers).health()
+        };
+        for side in [None, Some(H), Some(N), Some(U)] {
+            assert_eq!(of(&[], side), N, "nothing to go by");
+            for (checks, wanted) in [
+                (&[H][..], H),
+                (&[N], N),
+                (&[U], U),
+                (&[H, H], H),
+                (&[H, N], N),
+                (&[N, U], U),
+                (&[H, U], U),
+                (&[H, N, U], U),
+                (&[H, N, H], N),
+            ] {
+                assert_eq!(of(checks, side), wanted, "{checks:?} {side:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_from_before_there_were_checks_can_be_read() {
+        let old = r#"{"state":"Running","attempt":0,"runtime_id":"r","image_digest":null,"exit_code":null,
+            "reason":null,"started_at":5,"stopped_at":null}"#;
+        let seen: ContainerSeen = serde_json::from_str(old).unwrap();
+        assert_eq!((seen.state, seen.health), (ContainerState::Running, None));
+    }
 }

@@ -1,7 +1,7 @@
 //! A container as the metadata endpoint shows it.
 
 use cove_model::network::Subnet;
-use cove_model::task::{Container, ContainerState, Task, TaskNetwork};
+use cove_model::task::{Container, ContainerSeen, ContainerState, Task, TaskNetwork};
 use cove_model::task_definition::{ContainerDefinition, TaskDefinition, TransportProtocol};
 use cove_store::{Read, Store, keys};
 use serde_json::{Map, Value, json};
@@ -45,6 +45,7 @@ pub(super) fn document(store: &Store, task: &Task, container: &Container, versio
     put("StartedAt", seen.started_at.map(cove_base::Timestamp::rfc3339).into());
     put("FinishedAt", seen.stopped_at.map(cove_base::Timestamp::rfc3339).into());
     put("Type", "NORMAL".into());
+    put("Health", health(seen));
     if let Some(log) = given.and_then(|given| given.log_configuration.as_ref()) {
         put("LogDriver", serde_json::to_value(log.log_driver).unwrap_or_default());
         put("LogOptions", serde_json::to_value(&log.options).unwrap_or_default());
@@ -102,6 +103,16 @@ fn known_status(state: ContainerState) -> &'static str {
         ContainerState::Running => "RUNNING",
         ContainerState::Stopped => "STOPPED",
     }
+}
+
+/// Only of a container with a check.
+fn health(seen: &ContainerSeen) -> Value {
+    let Some(health) = seen.health else { return Value::Null };
+    let mut shown = json!({"status": health.as_str()});
+    if let Some(since) = seen.health_since {
+        shown["statusSince"] = since.rfc3339().into();
+    }
+    shown
 }
 
 fn limits(container: &Container) -> Value {

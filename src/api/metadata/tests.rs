@@ -2,7 +2,7 @@ use cove_base::Clock;
 use cove_base::paths::DataDir;
 use cove_model::arn::Tenant;
 use cove_model::task::{
-    ContainerSeen, Desired, ElasticNetworkInterface, LaunchType, Observed, Placement, TaskRole, TaskStatus,
+    ContainerSeen, Desired, ElasticNetworkInterface, Health, LaunchType, Observed, Placement, TaskRole, TaskStatus,
 };
 use cove_store::{StoreError, StoreOptions};
 
@@ -122,6 +122,19 @@ fn metadata_is_of_the_task_that_asks() {
     let got = ask(&metadata, "vpc-1", &format!("/v4/{CONTAINER}"));
     assert_eq!(got.body["Labels"]["com.amazonaws.ecs.task-definition-version"], "3");
     assert_eq!(ask(&metadata, "vpc-1", &format!("/v4/{CONTAINER}/stats")).body, Value::Null);
+}
+
+#[test]
+fn health_is_told_of_a_container_with_a_check_only() {
+    let home = tempfile::tempdir().unwrap();
+    let metadata = metadata(home.path());
+    assert_eq!(ask(&metadata, "vpc-1", &format!("/v4/{CONTAINER}")).body["Health"], Value::Null);
+    let mut checked = task("one", eni("vpc-1"), "cred-one");
+    (checked.containers[0].seen.health, checked.containers[0].seen.health_since) =
+        (Some(Health::Healthy), Some(Timestamp(1000)));
+    metadata.store.write_blocking(|tx| Ok::<_, StoreError>(tx.put(checked))).unwrap();
+    let told = ask(&metadata, "vpc-1", &format!("/v4/{CONTAINER}")).body["Health"].clone();
+    assert_eq!(told, json!({"status": "HEALTHY", "statusSince": "1970-01-01T00:00:01.000Z"}));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use cove_base::ids::{random_hex, uuid};
 use cove_model::arn::Tenant;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::task::{
-    Container, ContainerLog, ContainerSeen, Desired, NetworkBinding, Observed, Task, TaskNetwork, TaskStatus,
+    Container, ContainerLog, ContainerSeen, Desired, Health, NetworkBinding, Observed, Task, TaskNetwork, TaskStatus,
 };
 use cove_model::task_definition::{Attribute, ContainerDefinition, LogConfiguration, LogDriver, TaskDefinition};
 use cove_model::task_template::TaskTemplate;
@@ -97,8 +97,13 @@ fn container(template: &TaskTemplate, document: &ContainerDefinition, ports: Vec
         memory: text(given.and_then(|it| it.memory).or(document.memory)),
         memory_reservation: text(given.and_then(|it| it.memory_reservation).or(document.memory_reservation)),
         ports,
-        seen: ContainerSeen::default(),
+        seen: ContainerSeen { health: is_checked(document).then_some(Health::Unknown), ..ContainerSeen::default() },
     }
+}
+
+/// Whether the definition gives the container a health check. An image's own is never run.
+fn is_checked(document: &ContainerDefinition) -> bool {
+    document.health_check.as_ref().and_then(|check| check.command.first()).is_some_and(|kind| kind != "NONE")
 }
 
 /// The container's log stream. Its record is made only when the group exists or may be created: the agent looks for

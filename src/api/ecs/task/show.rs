@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use cove_model::container_instance::container_instance_arn;
 use cove_model::task::{
-    Container, ContainerState, ElasticNetworkInterface, LaunchType, StopOrder, Task, TaskNetwork, TaskStatus,
+    Container, ContainerState, ElasticNetworkInterface, Health, LaunchType, StopOrder, Task, TaskNetwork, TaskStatus,
 };
 use cove_model::task_definition::EphemeralStorage;
 use cove_model::task_override::ContainerOverride;
@@ -47,7 +47,7 @@ pub(crate) fn show(task: &Task, tags: Tags) -> wire::Task {
         enable_execute_command: task.enable_execute_command,
         execution_stopped_at: at(seen.execution_stopped_at),
         group: task.group.clone(),
-        health_status: "UNKNOWN",
+        health_status: task.health().as_str(),
         last_status: seen.status.as_str(),
         launch_type: placement.launch_type,
         memory: task.memory.clone().or_else(|| Some(placement.memory_mib.to_string())),
@@ -133,7 +133,7 @@ fn show_container(task: &Task, container: &Container) -> wire::Container {
         reason: seen.reason.clone(),
         network_bindings: bindings(task, container),
         network_interfaces: interfaces,
-        health_status: "UNKNOWN",
+        health_status: seen.health.unwrap_or(Health::Unknown).as_str(),
         cpu: container.cpu.clone(),
         memory: container.memory.clone(),
         memory_reservation: container.memory_reservation.clone(),
