@@ -48,6 +48,9 @@ pub struct Task {
     pub execution_role_arn: Option<String>,
     pub created_at: Timestamp,
     pub desired: Desired,
+    /// Until then neither scaling in nor a deployment stops it.
+    #[serde(default)]
+    pub protected_until: Option<Timestamp>,
     pub observed: Observed,
     /// In the order of the task definition.
     pub containers: Vec<Container>,
@@ -481,6 +484,7 @@ mod tests {
             execution_role_arn: None,
             created_at: Timestamp(0),
             desired: Desired::Running,
+            protected_until: None,
             observed: Observed::new(TaskStatus::Pending),
             containers,
             version: 1,

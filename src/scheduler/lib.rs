@@ -6,11 +6,13 @@
 //! Why placement is called by the API inside its write transaction: AWS answers its failures in the RunTask reply, and
 //! on the one writer thread nobody else can take what was found free.
 
+pub mod deploy;
 pub mod fleet;
 pub mod host;
 pub mod launch;
 mod names;
 pub mod place;
+pub mod services;
 pub mod tenant;
 
 pub use host::HostFacts;

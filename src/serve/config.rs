@@ -83,6 +83,8 @@ pub(crate) struct Config {
     pub collect: Duration,
     pub machines: Vec<Machine>,
     pub spot_warning: Duration,
+    /// How long a task without a health check must have run before a service counts it as healthy.
+    pub task_settle: Duration,
     /// Where the server user's Docker logins are.
     pub docker_config: Option<PathBuf>,
     /// The socket of the service manager that waits for our readiness.
@@ -206,6 +208,9 @@ struct Given {
     /// Between the warning of a Spot interruption and the end [default: 120, as AWS; 2 with --dev]
     #[arg(long, value_name = "SECS")]
     spot_warning_secs: Option<u64>,
+    /// How long a task without a health check must have run to count as healthy [default: 40000, as AWS; 500 with --dev]
+    #[arg(long, value_name = "MILLIS")]
+    task_settle_millis: Option<u64>,
     /// The fleet: only in the file.
     #[arg(skip)]
     instance: Option<Vec<MachineWish>>,
@@ -297,6 +302,7 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
             "STOPPED_TASK_SECS" => given.stopped_task_secs = Some(parsed("COVE_STOPPED_TASK_SECS", value)?),
             "HOUSEKEEPING_SECS" => given.housekeeping_secs = Some(parsed("COVE_HOUSEKEEPING_SECS", value)?),
             "COLLECT_SECS" => given.collect_secs = Some(parsed("COVE_COLLECT_SECS", value)?),
+            "TASK_SETTLE_MILLIS" => given.task_settle_millis = Some(parsed("COVE_TASK_SETTLE_MILLIS", value)?),
             "SPOT_WARNING_SECS" => given.spot_warning_secs = Some(parsed("COVE_SPOT_WARNING_SECS", value)?),
             "LOG" => given.log = Some(value.clone()),
             _ => return Err(ConfigError::UnknownVariable { name: name.clone() }),
@@ -346,6 +352,7 @@ impl Given {
             housekeeping_secs: self.housekeeping_secs.or(other.housekeeping_secs),
             collect_secs: self.collect_secs.or(other.collect_secs),
             spot_warning_secs: self.spot_warning_secs.or(other.spot_warning_secs),
+            task_settle_millis: self.task_settle_millis.or(other.task_settle_millis),
             instance: self.instance.or(other.instance),
             log: self.log.or(other.log),
         }
@@ -417,6 +424,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         collect: interval("collect_secs", given.collect_secs.unwrap_or(COLLECT_SECS_DEFAULT))?,
         machines: fleet::machines(&given.instance.unwrap_or_default())?,
         spot_warning: fleet::spot_warning(given.spot_warning_secs, dev),
+        task_settle: task_settle(given.task_settle_millis, dev),
         docker_config: None,
         notify_socket: None,
         log: given.log.unwrap_or_else(|| "info".to_owned()),
@@ -491,6 +499,15 @@ fn mirrors(texts: Vec<String>) -> Result<BTreeMap<String, Vec<String>>, ConfigEr
     Ok(all)
 }
 
+/// AWS's 40 seconds; with `--dev` as long as a container needs to fall over.
+const TASK_SETTLE: Duration = Duration::from_secs(40);
+const TASK_SETTLE_DEV: Duration = Duration::from_millis(500);
+
+fn task_settle(given_millis: Option<u64>, dev: bool) -> Duration {
+    let usual = if dev { TASK_SETTLE_DEV } else { TASK_SETTLE };
+    given_millis.map_or(usual, Duration::from_millis)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -549,6 +566,7 @@ mod tests {
         let config = check(file(declared).unwrap(), false).unwrap();
         assert_eq!(config.machines.len(), 3);
         assert_eq!(config.spot_warning, Duration::from_secs(120));
+        assert_eq!(config.task_settle, Duration::from_secs(40));
         for bad in ["type = \"m5.huge\"", "type = \"m5.large\"\nzone = \"x\"", "type = \"host\"\ncount = 2"] {
             let error = check(file(&format!("[[instance]]\n{bad}")).unwrap(), false).unwrap_err().to_string();
             assert!(error.starts_with("instance.type = `") && !error.contains('\n'), "{error}");

@@ -173,6 +173,7 @@ pub(crate) fn start(
         registry_host,
         host,
         cores: host::cores(),
+        services_turn: Arc::clone(&parts.services_turn),
         ended: Arc::clone(ended),
     };
     let deps = Deps {

@@ -11,6 +11,8 @@ use cove_registry::{Registry, RegistryConfig};
 use cove_runtime::cgroup::NodeCgroups;
 use cove_runtime::network::{NetworkConfig, NetworkId, Networks, RouterListeners};
 use cove_runtime::rootfs::Snapshots;
+use cove_scheduler::deploy::Timing;
+use cove_scheduler::services::{ServiceScheduler, Turn};
 use cove_scheduler::{HostFacts, fleet};
 use cove_store::{Store, StoreError, StoreOptions, Tx};
 use tokio::sync::mpsc;
@@ -27,6 +29,8 @@ pub(crate) struct Parts {
     pub registry: Registry,
     pub keys: Keys,
     pub agent: Arc<AgentHandle>,
+    /// Whoever holds it keeps services from starting tasks.
+    pub services_turn: Turn,
     routers: Mutex<Option<Routers>>,
 }
 
@@ -94,19 +98,35 @@ impl Parts {
             },
             routers: routers_in,
         });
-        Ok(Self { store, clock, registry, keys, agent: Arc::new(agent), routers: Mutex::new(Some(routers)) })
+        Ok(Self {
+            store,
+            clock,
+            registry,
+            keys,
+            agent: Arc::new(agent),
+            services_turn: Turn::default(),
+            routers: Mutex::new(Some(routers)),
+        })
     }
 
     /// Brings the fleet in line with what is declared. Before anybody can ask, so that the answer is the declared one.
-    /// The task that comes back lets interrupted instances leave; whoever closes the store ends it.
-    pub(crate) async fn begin(&self, host: &Arc<HostFacts>) -> Result<JoinHandle<()>, ServeError> {
-        let host = Arc::clone(host);
+    /// The tasks that come back let interrupted instances leave and keep services; whoever closes the store ends them.
+    pub(crate) async fn begin(&self, host: &Arc<HostFacts>, timing: Timing) -> Result<[JoinHandle<()>; 2], ServeError> {
+        let of_host = Arc::clone(host);
         let reconcile = move |tx: &mut Tx<'_>| {
-            fleet::reconcile(tx, &host);
+            fleet::reconcile(tx, &of_host);
             Ok::<_, StoreError>(())
         };
         self.store.write(reconcile).await?;
-        Ok(tokio::spawn(fleet::watch_departures(self.store.clone(), self.clock.clone())))
+        let services = ServiceScheduler {
+            store: self.store.clone(),
+            host: Arc::clone(host),
+            timing,
+            clock: self.clock.clone(),
+            turn: Arc::clone(&self.services_turn),
+        };
+        let departures = fleet::watch_departures(self.store.clone(), self.clock.clone());
+        Ok([tokio::spawn(departures), tokio::spawn(services.run())])
     }
 
     /// Sockets of routers as they come up; there once.

@@ -11,6 +11,7 @@ use cove_model::arn::Tenant;
 use cove_registry::build::{FileContent, ImageFile};
 use cove_registry::image_config::RunConfig;
 use cove_runtime::network::{self, NetworkConfig};
+use cove_scheduler::services::Turn;
 use cove_scheduler::{HostFacts, fleet};
 use cove_store::{Prefix, Read, StoreHealth};
 use tokio::sync::Notify;
@@ -26,6 +27,7 @@ pub(crate) struct NodePort {
     pub registry_host: String,
     pub host: Arc<HostFacts>,
     pub cores: u32,
+    pub services_turn: Turn,
     /// Told when everything is down and the server should end.
     pub ended: Arc<Notify>,
 }
@@ -48,8 +50,11 @@ impl ExecPort for NodePort {
 
     fn down(&self) -> PortFuture<'_, Result<usize, String>> {
         Box::pin(async move {
+            // For good, if it succeeds: the server ends.
+            let turn = self.services_turn.lock().await;
             let tasks = self.agent.down().await.map_err(|error| chain(&error))?;
             self.ended.notify_one();
+            std::mem::forget(turn);
             Ok(tasks)
         })
     }

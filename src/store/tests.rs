@@ -67,6 +67,7 @@ fn task(id: &str, status: TaskStatus) -> Task {
         execution_role_arn: None,
         created_at: Timestamp(0),
         desired: Desired::Running,
+        protected_until: None,
         observed: Observed::new(status),
         containers: Vec::new(),
         version: 1,

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use cove_base::Timestamp;
 use cove_base::crash::{self, Point};
+use cove_model::service::Departed;
 use cove_model::task::{Task, TaskStatus};
 use cove_shim::client::Shim as ShimClient;
 use cove_shim::protocol::{Event, Request};
@@ -289,6 +290,10 @@ impl Driver {
                 change(&mut task, tx.now());
                 if task != *before {
                     task.version += 1;
+                    if !task.is_live() && before.is_live() {
+                        // Whoever keeps it counts its end once.
+                        Departed::of(&task).into_iter().for_each(|ended| tx.put(ended));
+                    }
                     tx.put(task);
                 }
                 Ok(())

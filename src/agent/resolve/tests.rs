@@ -40,6 +40,7 @@ pub(crate) fn task() -> Task {
         execution_role_arn: None,
         created_at: Timestamp(0),
         desired: Desired::Running,
+        protected_until: None,
         observed: Observed::new(TaskStatus::Pending),
         containers: vec![app("app", true)],
         version: 1,

@@ -3,6 +3,7 @@
 use cove_model::arn::Tenant;
 use cove_model::cluster::{CapacityProviderStrategyItem, Cluster, ClusterSetting, ClusterStatus, cluster_arn};
 use cove_model::container_instance::ContainerInstance;
+use cove_model::service::{Service, ServiceStatus};
 use cove_model::task::{LaunchType, Task, TaskStatus};
 use cove_store::{Prefix, Read, keys};
 
@@ -13,7 +14,7 @@ use super::wire::{
     ClusterField, ClusterOut, CreateClusterIn, DeleteClusterIn, DescribeClustersIn, DescribeClustersOut, Failure,
     ListClustersIn, ListClustersOut, Pair, UpdateClusterIn,
 };
-use super::{reference, setting, tag, wire};
+use super::{reference, service, setting, tag, wire};
 use crate::Context;
 
 /// ECS's quota of providers in a strategy.
@@ -152,6 +153,9 @@ pub(super) async fn delete(cx: &Context, input: DeleteClusterIn) -> Result<Clust
             if registered_instances(tx, &inside) > 0 {
                 return Err(EcsError::ClusterContainsContainerInstances);
             }
+            if service::count(tx, &tenant, &name) > 0 {
+                return Err(EcsError::ClusterContainsServices);
+            }
             if !tx.live::<Task>(&inside).is_empty() {
                 return Err(EcsError::ClusterContainsTasks);
             }
@@ -200,7 +204,7 @@ fn show(store: &impl Read, cluster: &Cluster, include: &[ClusterField]) -> wire:
         registered_container_instances_count: registered_instances(store, &inside),
         running_tasks_count: counts.running_ec2 + counts.running_fargate,
         pending_tasks_count: counts.pending_ec2 + counts.pending_fargate,
-        active_services_count: 0,
+        active_services_count: active_services(store, &inside),
         statistics: if shown(ClusterField::Statistics) { counts.statistics() } else { Vec::new() },
         tags: if shown(ClusterField::Tags) { cluster.tags.clone() } else { Vec::new() },
         settings: if shown(ClusterField::Settings) { show_settings(cluster) } else { Vec::new() },
@@ -208,6 +212,10 @@ fn show(store: &impl Read, cluster: &Cluster, include: &[ClusterField]) -> wire:
         default_capacity_provider_strategy: cluster.default_capacity_provider_strategy.clone(),
         service_connect_defaults: cluster.service_connect_defaults.clone(),
     }
+}
+
+fn active_services(store: &impl Read, inside: &Prefix) -> usize {
+    store.live::<Service>(inside).iter().filter(|service| service.status == ServiceStatus::Active).count()
 }
 
 /// Those that are ACTIVE or DRAINING.

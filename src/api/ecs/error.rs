@@ -20,8 +20,16 @@ pub(crate) enum EcsError {
     ClusterContainsTasks,
     #[error("The Cluster cannot be deleted while Container Instances are active or draining.")]
     ClusterContainsContainerInstances,
+    #[error("The Cluster cannot be deleted while Services are active.")]
+    ClusterContainsServices,
     #[error("Service not found.")]
     ServiceNotFound,
+    #[error("Service was not ACTIVE.")]
+    ServiceNotActive,
+    #[error("The service deployment was not found.")]
+    ServiceDeploymentNotFound,
+    #[error("The namespace {0} was not found.")]
+    NamespaceNotFound(String),
     #[error("{0}")]
     TargetNotFound(String),
     #[error("You can apply up to {0} custom attributes for each resource.")]
@@ -56,7 +64,11 @@ impl EcsError {
             Self::ClusterNotFound => "ClusterNotFoundException",
             Self::ClusterContainsTasks => "ClusterContainsTasksException",
             Self::ClusterContainsContainerInstances => "ClusterContainsContainerInstancesException",
+            Self::ClusterContainsServices => "ClusterContainsServicesException",
             Self::ServiceNotFound => "ServiceNotFoundException",
+            Self::ServiceNotActive => "ServiceNotActiveException",
+            Self::ServiceDeploymentNotFound => "ServiceDeploymentNotFoundException",
+            Self::NamespaceNotFound(_) => "NamespaceNotFoundException",
             Self::TargetNotFound(_) => "TargetNotFoundException",
             Self::AttributeLimitExceeded(_) => "AttributeLimitExceededException",
             Self::PlatformUnknown => "PlatformUnknownException",

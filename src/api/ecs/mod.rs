@@ -18,6 +18,7 @@ mod error;
 mod instance;
 mod page;
 mod reference;
+mod service;
 mod setting;
 mod tag;
 mod task;
@@ -37,6 +38,8 @@ pub static SERVICE: Service =
 
 /// What memberOf expressions and ListContainerInstances' filter lack.
 const QUERY_LANGUAGE: &str = "the rest of the cluster query language";
+/// What services lack.
+const SERVICES: &str = "load balancers, service discovery, Service Connect, volumes, EXTERNAL and CODE_DEPLOY";
 /// What clusters lack.
 const PROVIDERS: &str = "capacity providers other than Fargate's, service connect";
 
@@ -91,8 +94,42 @@ const OPS: &[Op] = &[
     ),
     Op::done("StopTask", "a_task_lives_and_dies_across_restarts", |cx, input| json(cx, input, task::stop)),
     Op::done("DescribeTasks", "a_task_lives_and_dies_across_restarts", |cx, input| read(cx, input, task::describe)),
-    Op::partial("ListTasks", "tasks_are_listed_by_what_they_are_and_in_pages", "services and daemons", |cx, input| {
+    Op::partial("ListTasks", "tasks_are_listed_by_what_they_are_and_in_pages", "daemons", |cx, input| {
         read(cx, input, task::list)
+    }),
+    Op::partial("CreateService", "a_service_keeps_its_tasks_across_restarts", SERVICES, |cx, input| {
+        json(cx, input, service::create)
+    }),
+    Op::partial("UpdateService", "a_new_definition_replaces_the_tasks_of_a_service", SERVICES, |cx, input| {
+        json(cx, input, service::update)
+    }),
+    Op::done("DeleteService", "a_deleted_service_drains_and_stays_describable", |cx, input| {
+        json(cx, input, service::delete)
+    }),
+    Op::done("DescribeServices", "a_service_keeps_its_tasks_across_restarts", |cx, input| {
+        read(cx, input, service::describe)
+    }),
+    Op::done("ListServices", "services_are_listed_by_what_they_are", |cx, input| read(cx, input, service::list)),
+    Op::partial(
+        "ListServicesByNamespace",
+        "services_are_listed_by_what_they_are",
+        "namespaces of Service Connect",
+        |cx, input| read(cx, input, service::list_by_namespace),
+    ),
+    Op::done("ListServiceDeployments", "a_deployment_leaves_its_history", |cx, input| {
+        read(cx, input, service::list_deployments)
+    }),
+    Op::done("DescribeServiceDeployments", "a_deployment_leaves_its_history", |cx, input| {
+        read(cx, input, service::describe_deployments)
+    }),
+    Op::done("DescribeServiceRevisions", "a_deployment_leaves_its_history", |cx, input| {
+        read(cx, input, service::describe_revisions)
+    }),
+    Op::done("StopServiceDeployment", "a_stopped_deployment_rolls_back", |cx, input| {
+        json(cx, input, service::stop_deployment)
+    }),
+    Op::done("ContinueServiceDeployment", "a_paused_deployment_goes_on_when_told", |cx, input| {
+        json(cx, input, service::continue_deployment)
     }),
     Op::partial(
         "ListContainerInstances",
@@ -126,19 +163,19 @@ const OPS: &[Op] = &[
     Op::partial(
         "TagResource",
         "tags_of_every_kind_of_resource_survive_a_restart",
-        "services and capacity providers",
+        "capacity providers",
         |cx, input| json(cx, input, tag::tag),
     ),
     Op::partial(
         "UntagResource",
         "tags_of_every_kind_of_resource_survive_a_restart",
-        "services and capacity providers",
+        "capacity providers",
         |cx, input| json(cx, input, tag::untag),
     ),
     Op::partial(
         "ListTagsForResource",
         "tags_of_every_kind_of_resource_survive_a_restart",
-        "services and capacity providers",
+        "capacity providers",
         |cx, input| read(cx, input, tag::list),
     ),
     Op::partial("ListAccountSettings", "account_settings_are_layered_and_survive_a_restart", SETTINGS, |cx, input| {

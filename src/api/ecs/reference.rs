@@ -65,6 +65,22 @@ pub(crate) fn container_instance(tenant: &Tenant, cluster: &str, text: &str) -> 
     check_id("containerInstanceId", id)
 }
 
+/// A service's name, from a name or an ARN (long: with the cluster; short: without).
+pub(crate) fn service(tenant: &Tenant, cluster: &str, text: &str) -> Result<String, EcsError> {
+    let name = within_cluster(tenant, cluster, "service/", text)?;
+    if name.is_empty() {
+        return Err(EcsError::parameter("Service name can not be blank."));
+    }
+    Ok(name.to_owned())
+}
+
+/// What follows the kind in an ARN of that kind.
+pub(crate) fn of_kind<'a>(tenant: &Tenant, kind: &str, text: &'a str) -> Result<&'a str, EcsError> {
+    let resource = own_resource(tenant, text)?;
+    let path = resource.strip_prefix(kind).and_then(|rest| rest.strip_prefix('/'));
+    path.ok_or_else(|| unexpected(resource))
+}
+
 fn within_cluster<'a>(tenant: &Tenant, cluster: &str, kind: &str, text: &'a str) -> Result<&'a str, EcsError> {
     if !is_arn(text) {
         return Ok(text);
@@ -128,6 +144,7 @@ pub(crate) enum Taggable {
     TaskDefinition { family: String, revision: u32 },
     Task { cluster: String, id: String },
     ContainerInstance { cluster: String, id: String },
+    Service { cluster: String, name: String },
 }
 
 /// Tags need the long ARN, the one with the cluster in it.
@@ -150,6 +167,7 @@ pub(crate) fn taggable(tenant: &Tenant, text: &str) -> Result<Taggable, EcsError
         },
         "task" => long().map(|(cluster, id)| Taggable::Task { cluster, id }),
         "container-instance" => long().map(|(cluster, id)| Taggable::ContainerInstance { cluster, id }),
+        "service" => long().map(|(cluster, name)| Taggable::Service { cluster, name }),
         _ => Err(unexpected(resource)),
     }
 }

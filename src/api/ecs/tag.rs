@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use cove_model::arn::Tenant;
 use cove_model::cluster::Cluster;
 use cove_model::container_instance::ContainerInstance;
+use cove_model::service::Service;
 use cove_model::tag::Tag;
 use cove_model::task::Task;
 use cove_model::task_definition::TaskDefinition;
 use cove_store::{Read, Tx, keys};
 
-use super::cluster;
 use super::error::EcsError;
 use super::reference::{self, Taggable};
 use super::wire::{ListTagsForResourceIn, Nothing, TagResourceIn, TagsOut, UntagResourceIn};
+use super::{cluster, service};
 use crate::Context;
 
 /// ECS's quota of tags per resource.
@@ -99,6 +100,7 @@ enum Tagged {
     TaskDefinition(Box<TaskDefinition>),
     Task(Box<Task>),
     ContainerInstance(ContainerInstance),
+    Service(Box<Service>),
 }
 
 impl Tagged {
@@ -108,6 +110,7 @@ impl Tagged {
             Self::TaskDefinition(it) => &it.tags,
             Self::Task(it) => &it.tags,
             Self::ContainerInstance(it) => &it.tags,
+            Self::Service(it) => &it.tags,
         }
     }
 
@@ -117,6 +120,7 @@ impl Tagged {
             Self::TaskDefinition(it) => tx.put(TaskDefinition { tags, ..*it }),
             Self::Task(it) => tx.put(Task { tags, ..*it }),
             Self::ContainerInstance(it) => tx.put(ContainerInstance { tags, ..it }),
+            Self::Service(it) => tx.put(Service { tags, ..*it }),
         }
     }
 }
@@ -137,6 +141,9 @@ fn find(store: &impl Read, tenant: &Tenant, resource: &Taggable) -> Result<Tagge
             .get::<ContainerInstance>(&keys::container_instance(tenant, cluster, id))
             .map(|it| Tagged::ContainerInstance((*it).clone()))
             .ok_or_else(not_found),
+        Taggable::Service { cluster, name } => service::active(store, tenant, cluster, name)
+            .map(|it| Tagged::Service(Box::new((*it).clone())))
+            .map_err(|_| not_found()),
     }
 }
 

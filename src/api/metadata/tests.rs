@@ -46,6 +46,7 @@ fn task(id: &str, network: TaskNetwork, credentials: &str) -> Task {
         execution_role_arn: None,
         created_at: Timestamp(0),
         desired: Desired::Running,
+        protected_until: None,
         observed: Observed::new(TaskStatus::Running),
         containers: vec![Container {
             name: "app".into(),

@@ -4,7 +4,7 @@ use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::arn::Tenant;
-use crate::task::StopCode;
+use crate::task::{Keeper, StopCode, Task};
 
 /// ECS shows the newest hundred.
 pub const EVENTS_MAX: u64 = 100;
@@ -40,4 +40,37 @@ pub struct Departed {
     pub was_ordered: bool,
     pub stop_code: Option<StopCode>,
     pub reason: Option<String>,
+}
+
+impl Departed {
+    /// What the scheduler needs to know of a task that has stopped; `None` for one that no service keeps.
+    #[must_use]
+    pub fn of(task: &Task) -> Option<Self> {
+        let Keeper::Service(service) = task.keeper.as_ref()?;
+        Some(Self {
+            tenant: task.tenant.clone(),
+            cluster: task.cluster.clone(),
+            service: service.clone(),
+            task_id: task.id.clone(),
+            deployment: task.started_by.clone().unwrap_or_default(),
+            started_at: task.observed.started_at,
+            stopped_at: task.observed.stopped_at.unwrap_or_default(),
+            was_ordered: was_ordered(task.observed.stop_code),
+            stop_code: task.observed.stop_code,
+            reason: task.observed.stopped_reason.clone(),
+        })
+    }
+}
+
+/// Whether somebody wanted the task to stop: its desired status says so of every task that has ended.
+const fn was_ordered(code: Option<StopCode>) -> bool {
+    match code {
+        None | Some(StopCode::TaskFailedToStart | StopCode::EssentialContainerExited) => false,
+        Some(
+            StopCode::UserInitiated
+            | StopCode::ServiceSchedulerInitiated
+            | StopCode::SpotInterruption
+            | StopCode::TerminationNotice,
+        ) => true,
+    }
 }

@@ -59,6 +59,10 @@ pub struct Service {
     /// PRIMARY first; the others are on their way out.
     pub deployments: Vec<Deployment>,
     pub pacing: Pacing,
+    /// Set while a task that is wanted has no place.
+    pub trouble: Option<Trouble>,
+    /// What runs when a deployment is rolled back.
+    pub completed_revision: Option<String>,
     /// Whether the last thing said about it was that it has reached a steady state.
     pub is_steady: bool,
     /// The number of its next event.
@@ -142,6 +146,14 @@ pub enum PropagateTags {
     TaskDefinition,
     Service,
     None,
+}
+
+/// Why a task that is wanted is not there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    pub since: Timestamp,
+    /// In the words of the service's event.
+    pub reason: String,
 }
 
 /// How fast tasks are started again that keep failing.

@@ -11,6 +11,7 @@ mod record;
 
 use std::sync::Arc;
 
+use cove_model::container_instance::ContainerInstance;
 use cove_model::task::Task;
 use cove_model::task_definition::{ContainerDefinition, PortMapping, TaskDefinition, TransportProtocol};
 use cove_model::task_template::{
@@ -112,6 +113,13 @@ fn request(
         assign_public_ip: interface.is_some_and(|it| it.assign_public_ip),
         seed,
     })
+}
+
+/// Whether the instance is what the template asks for, however much is left of it.
+#[must_use]
+pub fn is_suitable(template: &TaskTemplate, definition: &TaskDefinition, instance: &ContainerInstance) -> bool {
+    let request = request(template, definition, Target::Count(1), 0);
+    request.is_ok_and(|request| place::is_suitable(instance, &request))
 }
 
 /// Reads a constraint; one without a type holds nothing back.

@@ -64,6 +64,7 @@ pub(super) fn record(
         execution_role_arn: template.execution_role.clone(),
         created_at: now,
         desired: Desired::Running,
+        protected_until: None,
         containers,
         version: 1,
     };

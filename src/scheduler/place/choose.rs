@@ -69,6 +69,17 @@ pub(super) fn fits(
     Ok(())
 }
 
+/// Whether the instance is what the request asks for, whatever is left of it: attributes and `memberOf`.
+#[must_use]
+pub fn is_suitable(instance: &ContainerInstance, request: &Request) -> bool {
+    let member = |constraint: &Constraint| match constraint {
+        Constraint::DistinctInstance => true,
+        Constraint::MemberOf(expression) => expression.matches(&instance.attributes),
+    };
+    request.required_attributes.iter().all(|attribute| has(instance, attribute))
+        && request.constraints.iter().all(member)
+}
+
 fn has(instance: &ContainerInstance, wanted: &Attribute) -> bool {
     let same = |own: &&Attribute| own.name == wanted.name && (wanted.value.is_none() || own.value == wanted.value);
     instance.attributes.iter().any(|own| same(&own))

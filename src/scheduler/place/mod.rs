@@ -27,6 +27,7 @@ use cove_model::task_definition::{Attribute, NetworkMode, TransportProtocol};
 use cove_store::{Prefix, Read};
 
 pub use address::BRIDGE_NETWORK;
+pub use choose::is_suitable;
 pub use expression::{BadExpression, Expression};
 pub use ledger::{interfaces, remaining};
 

@@ -150,6 +150,7 @@ fn task(tenant: Tenant, placed: &Placed) -> Arc<Task> {
         execution_role_arn: None,
         created_at: Timestamp(0),
         desired: Desired::Running,
+        protected_until: None,
         observed: Observed::new(TaskStatus::Pending),
         containers: placed.ports.iter().map(container).collect(),
         version: 1,

@@ -9,6 +9,7 @@ mod inside;
 mod network;
 mod placement;
 mod refusal;
+mod service;
 mod stop;
 mod tag;
 mod task;

@@ -8,7 +8,7 @@ use crate::Context;
 use crate::ecs::error::EcsError;
 use crate::ecs::page::{Direction, Listing, PAGE_MAX};
 use crate::ecs::wire::{DescribeTasksIn, DesiredStatus, Failure, ListTasksIn, ListTasksOut, TagsField, TasksOut};
-use crate::ecs::{cluster, reference};
+use crate::ecs::{cluster, reference, service};
 
 /// DescribeTasks. Unknown ids are among the failures.
 pub(in crate::ecs) fn describe(cx: &Context, input: DescribeTasksIn) -> Result<TasksOut, EcsError> {
@@ -50,8 +50,10 @@ pub(in crate::ecs) fn list(cx: &Context, input: ListTasksIn) -> Result<ListTasks
         // ECS never wishes a task to be PENDING.
         Some(DesiredStatus::Pending) => None,
     };
+    let service = input.service_name.as_deref().map(|text| reference::service(tenant, &cluster, text)).transpose()?;
     let wanted = |task: &Task| {
         stopped == Some(is_stopping(task))
+            && service.as_ref().is_none_or(|name| task.service() == Some(name))
             && instance.as_ref().is_none_or(|id| task.placement.container_instance.as_ref() == Some(id))
             && input.family.as_ref().is_none_or(|family| task.family == *family)
             && input.started_by.as_ref().is_none_or(|by| task.started_by.as_ref() == Some(by))
@@ -59,6 +61,9 @@ pub(in crate::ecs) fn list(cx: &Context, input: ListTasksIn) -> Result<ListTasks
     };
     let tasks = cx.store.read(|view| {
         cluster::active(view, tenant, &cluster)?;
+        if let Some(name) = &service {
+            service::known(view, tenant, &cluster, name)?;
+        }
         Ok::<_, EcsError>(view.scan::<Task>(&Prefix::parent(tenant, &cluster)))
     })?;
     let items = tasks.iter().filter(|task| wanted(task)).map(|task| (task.id.clone(), task.arn())).collect();
@@ -67,10 +72,6 @@ pub(in crate::ecs) fn list(cx: &Context, input: ListTasksIn) -> Result<ListTasks
 }
 
 fn check_filters(input: &ListTasksIn) -> Result<(), EcsError> {
-    if input.service_name.is_some() {
-        // There are no services yet, so none has that name.
-        return Err(EcsError::ServiceNotFound);
-    }
     if input.daemon_name.is_some() {
         return Err(EcsError::parameter("The specified daemon was not found."));
     }

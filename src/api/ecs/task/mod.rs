@@ -13,6 +13,9 @@ mod size;
 mod stop;
 mod template;
 
+pub(super) use ask::{Ask, PlacingWish};
 pub(super) use describe::{describe, list};
+pub(super) use reach::{Reach, of as reach_of};
 pub(super) use run::{run, start};
 pub(super) use stop::stop;
+pub(super) use template::resolve;

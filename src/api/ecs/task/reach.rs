@@ -32,13 +32,13 @@ const HARMLESS_CAPABILITIES: [&str; 17] = [
 
 /// How far the caller's containers may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reach {
+pub(in crate::ecs) enum Reach {
     Host,
     OwnContainers,
 }
 
 /// What the caller may.
-pub(super) fn of(cx: &Context) -> Reach {
+pub(in crate::ecs) fn of(cx: &Context) -> Reach {
     match (&cx.origin, cx.caller.kind) {
         (Origin::Task, CallerKind::Dev) => Reach::OwnContainers,
         (Origin::Task, CallerKind::Root | CallerKind::Role) | (Origin::Public, _) => Reach::Host,

@@ -1,0 +1,90 @@
+//! What the tasks of a service shall be: from the members of a request, or from the revision that there is.
+
+use cove_model::service::{HookTarget, PropagateTags, ServiceRevision};
+use cove_model::task_override::{NetworkConfiguration, TaskOverride};
+use cove_model::task_template::{PlacementConstraint, PlacementStrategy};
+
+use crate::ecs::error::EcsError;
+use crate::ecs::reference::DefinitionRef;
+use crate::ecs::task::{Ask, PlacingWish};
+use crate::ecs::wire::ServiceMembersToCome;
+
+/// What a revision is made from, as the client gave it.
+#[derive(Debug, Clone)]
+pub(super) struct Workload {
+    pub(super) launch_type: Option<cove_model::task::LaunchType>,
+    pub(super) capacity_provider_strategy: Vec<cove_model::cluster::CapacityProviderStrategyItem>,
+    pub(super) platform_version: Option<String>,
+    pub(super) network_configuration: Option<NetworkConfiguration>,
+}
+
+impl Workload {
+    pub(super) fn of(revision: &ServiceRevision) -> Self {
+        Self {
+            launch_type: revision.launch_type,
+            capacity_provider_strategy: revision.capacity_provider_strategy.clone(),
+            platform_version: revision.platform_version.clone(),
+            network_configuration: revision.network_configuration.clone(),
+        }
+    }
+}
+
+/// The service's own rules, beside the workload.
+pub(super) struct Rules<'a> {
+    pub(super) cluster: &'a str,
+    pub(super) name: &'a str,
+    pub(super) constraints: &'a [PlacementConstraint],
+    pub(super) strategies: &'a [PlacementStrategy],
+    pub(super) propagates: PropagateTags,
+    pub(super) enable_execute_command: bool,
+}
+
+/// In the form that RunTask has, too.
+pub(super) fn ask(workload: &Workload, definition: DefinitionRef, rules: &Rules<'_>) -> Result<Ask, EcsError> {
+    let ask = Ask {
+        cluster: rules.cluster.to_owned(),
+        definition,
+        placing: PlacingWish::read(workload.launch_type, workload.capacity_provider_strategy.clone())?,
+        platform_version: workload.platform_version.clone(),
+        constraints: rules.constraints.to_vec(),
+        strategies: rules.strategies.to_vec(),
+        network: workload.network_configuration.clone(),
+        overrides: TaskOverride::default(),
+        group: Some(format!("service:{}", rules.name)),
+        started_by: None,
+        tags: Vec::new(),
+        propagates_definition_tags: rules.propagates == PropagateTags::TaskDefinition,
+        managed_tags: false,
+        enable_execute_command: rules.enable_execute_command,
+        has_volume_configurations: false,
+        has_reference_id: false,
+    };
+    ask.check()?;
+    Ok(ask)
+}
+
+/// Names every member that this version does not carry out.
+pub(super) fn check_members(
+    members: &ServiceMembersToCome,
+    hooks: &[cove_model::service::LifecycleHook],
+) -> Result<(), EcsError> {
+    let connects = members.service_connect_configuration.as_ref().is_some_and(|connect| connect.enabled);
+    let is_lambda = |hook: &cove_model::service::LifecycleHook| hook.target_type != Some(HookTarget::Pause);
+    let given = [
+        ("loadBalancers", !members.load_balancers.is_empty()),
+        ("serviceRegistries", !members.service_registries.is_empty()),
+        ("serviceConnectConfiguration", connects),
+        ("volumeConfigurations", !members.volume_configurations.is_empty()),
+        ("vpcLatticeConfigurations", !members.vpc_lattice_configurations.is_empty()),
+        ("role", members.role.is_some()),
+        ("deploymentConfiguration.lifecycleHooks of AWS_LAMBDA", hooks.iter().any(is_lambda)),
+    ];
+    let names: Vec<&str> = given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(EcsError::UnsupportedFeature(format!(
+        "This version of Cove does not carry out: {}. `cove ops --fields` lists what it does.",
+        names.join(", ")
+    )))
+}

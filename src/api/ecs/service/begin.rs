@@ -1,0 +1,119 @@
+//! Begins a deployment: a revision, a service deployment and the PRIMARY deployment of the service, together.
+
+use cove_base::ids::random_u64;
+use cove_model::service::{
+    Deployment, DeploymentConfiguration, DeploymentStrategy, LifecycleStage, RolloutState, Service, ServiceDeployment,
+    ServiceDeploymentStatus, ServiceRevision,
+};
+use cove_model::task_template::TaskTemplate;
+use cove_scheduler::deploy;
+use cove_store::{Prefix, Read, Tx, keys};
+
+use super::ask::Workload;
+
+/// Deployments and revisions that are kept for each service; AWS keeps them for 90 days.
+const HISTORY_MAX: usize = 100;
+const SUPERSEDED: &str = "Superseded by a newer service deployment.";
+
+/// Puts the records in; the service itself is the caller's to put.
+pub(super) fn begin(tx: &mut Tx<'_>, service: &mut Service, template: TaskTemplate, workload: Workload) {
+    let now = tx.now();
+    supersede(tx, service);
+    let revision = ServiceRevision {
+        tenant: service.tenant.clone(),
+        cluster: service.cluster.clone(),
+        service: service.name.clone(),
+        id: deploy::digits(random_u64()),
+        template,
+        launch_type: workload.launch_type,
+        capacity_provider_strategy: workload.capacity_provider_strategy,
+        platform_version: workload.platform_version,
+        network_configuration: workload.network_configuration,
+        images: Vec::new(),
+        created_at: now,
+    };
+    let rollout = ServiceDeployment {
+        tenant: service.tenant.clone(),
+        cluster: service.cluster.clone(),
+        service: service.name.clone(),
+        id: cove_base::ids::random_hex(8),
+        source_revisions: service.deployments.iter().map(|it| it.revision.clone()).collect(),
+        target_revision: revision.id.clone(),
+        configuration: service.configuration.clone(),
+        status: ServiceDeploymentStatus::Pending,
+        status_reason: None,
+        stage: first_stage(service),
+        stage_since: Some(now),
+        production_percent: if service.deployments.is_empty() { 100.0 } else { 0.0 },
+        hooks: Vec::new(),
+        rollback: None,
+        triggered_alarms: Vec::new(),
+        created_at: now,
+        started_at: None,
+        finished_at: None,
+        stopped_at: None,
+        updated_at: now,
+    };
+    let id = format!("ecs-svc/{}", deploy::digits(random_u64()));
+    let deployment = Deployment {
+        rollout_reason: deploy::in_progress(&id),
+        id,
+        revision: revision.id.clone(),
+        service_deployment: rollout.id.clone(),
+        failed_tasks: 0,
+        rollout: RolloutState::InProgress,
+        created_at: now,
+        updated_at: now,
+    };
+    service.deployments.insert(0, deployment);
+    service.pacing = Default::default();
+    service.trouble = None;
+    service.is_steady = false;
+    tx.put(revision);
+    tx.put(rollout);
+    forget_history(tx, service);
+}
+
+/// What was still going on ends here.
+fn supersede(tx: &mut Tx<'_>, service: &Service) {
+    let inside = Prefix::parent(&service.tenant, &keys::service_parent(&service.cluster, &service.name));
+    for open in tx.live::<ServiceDeployment>(&inside) {
+        let mut open = (*open).clone();
+        open.status = ServiceDeploymentStatus::Stopped;
+        open.status_reason = Some(SUPERSEDED.to_owned());
+        open.stopped_at = Some(tx.now());
+        open.finished_at = Some(tx.now());
+        open.updated_at = tx.now();
+        tx.put(open);
+    }
+}
+
+fn first_stage(service: &Service) -> Option<LifecycleStage> {
+    let DeploymentConfiguration { .. } = &service.configuration;
+    match service.configuration.strategy() {
+        DeploymentStrategy::Rolling => None,
+        DeploymentStrategy::BlueGreen | DeploymentStrategy::Linear | DeploymentStrategy::Canary => {
+            // More than one revision that runs has to be sorted out first.
+            let several = service.deployments.len() > 1;
+            Some(if several { LifecycleStage::ReconcileService } else { LifecycleStage::PreScaleUp })
+        }
+    }
+}
+
+/// Drops the oldest; what still runs stays.
+fn forget_history(tx: &mut Tx<'_>, service: &Service) {
+    let inside = Prefix::parent(&service.tenant, &keys::service_parent(&service.cluster, &service.name));
+    let mut rollouts = tx.scan::<ServiceDeployment>(&inside);
+    rollouts.sort_by_key(|one| std::cmp::Reverse(one.created_at));
+    for old in rollouts.iter().skip(HISTORY_MAX).filter(|one| !one.is_open()) {
+        tx.delete::<ServiceDeployment>(&keys::service_deployment(&old.tenant, &old.cluster, &old.service, &old.id));
+    }
+    let runs = |id: &String| {
+        service.deployments.iter().any(|it| it.revision == *id) || service.completed_revision.as_ref() == Some(id)
+    };
+    let mut revisions = tx.scan::<ServiceRevision>(&inside);
+    revisions.sort_by_key(|one| std::cmp::Reverse(one.created_at));
+    for old in revisions.iter().skip(HISTORY_MAX).filter(|one| !runs(&one.id)) {
+        tx.delete::<ServiceRevision>(&keys::service_revision(&old.tenant, &old.cluster, &old.service, &old.id));
+    }
+}

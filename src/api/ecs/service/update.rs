@@ -1,0 +1,133 @@
+//! UpdateService: what changes the workload begins a deployment; the rest is in force at once.
+
+use std::sync::Arc;
+
+use cove_model::arn::Tenant;
+use cove_model::service::{SchedulingStrategy, Service, ServiceRevision};
+use cove_scheduler::HostFacts;
+use cove_store::{Read, Tx, keys};
+
+use super::ask::{Rules, Workload, ask, check_members};
+use super::begin::begin;
+use super::create::{check_count, check_grace, own_rules_aside};
+use super::show::show;
+use crate::Context;
+use crate::ecs::error::EcsError;
+use crate::ecs::reference::DefinitionRef;
+use crate::ecs::task::{Reach, reach_of, resolve};
+use crate::ecs::wire::{ServiceOut, Switch, UpdateServiceIn};
+use crate::ecs::{cluster, reference};
+
+/// UpdateService.
+pub(in crate::ecs) async fn update(cx: &Context, input: UpdateServiceIn) -> Result<ServiceOut, EcsError> {
+    let hooks = input.deployment_configuration.as_ref().map(|it| it.lifecycle_hooks.as_slice()).unwrap_or_default();
+    check_members(&input.to_come, hooks)?;
+    check_count(input.desired_count)?;
+    check_grace(input.health_check_grace_period_seconds)?;
+    let (tenant, host, reach) = (cx.tenant.clone(), Arc::clone(&cx.settings.host), reach_of(cx));
+    let service = cx
+        .store
+        .write(move |tx| {
+            let cluster = reference::cluster(&tenant, input.cluster.as_deref())?;
+            cluster::active(tx, &tenant, &cluster)?;
+            let name = reference::service(&tenant, &cluster, &input.service)?;
+            let service = (*super::active(tx, &tenant, &cluster, &name)?).clone();
+            let service = change(tx, &tenant, &host, reach, service, &input)?;
+            Ok::<_, EcsError>(show(tx, &service, true))
+        })
+        .await?;
+    Ok(ServiceOut { service })
+}
+
+fn change(
+    tx: &mut Tx<'_>,
+    tenant: &Tenant,
+    host: &HostFacts,
+    reach: Reach,
+    mut service: Service,
+    input: &UpdateServiceIn,
+) -> Result<Service, EcsError> {
+    if input.deployment_controller.is_some_and(|given| given.kind != service.controller) {
+        return Err(EcsError::UnsupportedFeature(
+            "This version of Cove does not carry out: deploymentController other than ECS.".to_owned(),
+        ));
+    }
+    in_force_at_once(&mut service, input)?;
+    let primary = service.primary().map(|primary| primary.revision.clone()).unwrap_or_default();
+    let key = keys::service_revision(tenant, &service.cluster, &service.name, &primary);
+    let before = tx.get::<ServiceRevision>(&key).ok_or(EcsError::ServiceNotFound)?;
+    let mut workload = Workload::of(&before);
+    if let Some(strategy) = &input.capacity_provider_strategy {
+        workload.capacity_provider_strategy.clone_from(strategy);
+        workload.launch_type = None;
+    }
+    if let Some(version) = &input.platform_version {
+        workload.platform_version = Some(version.clone());
+    }
+    if let Some(network) = &input.network_configuration {
+        workload.network_configuration = Some(network.clone());
+    }
+    let definition = match &input.task_definition {
+        Some(text) => reference::definition(tenant, text)?,
+        None => DefinitionRef::Revision { family: before.template.family.clone(), revision: before.template.revision },
+    };
+    let rules = Rules {
+        cluster: &service.cluster,
+        name: &service.name,
+        constraints: &service.constraints,
+        strategies: &service.strategies,
+        propagates: service.propagates,
+        enable_execute_command: service.enable_execute_command,
+    };
+    let ask = ask(&workload, definition, &rules)?;
+    // A definition that was deregistered meanwhile goes on, as long as nothing of the workload changes.
+    let keeps = input.task_definition.is_none()
+        && input.capacity_provider_strategy.is_none()
+        && input.platform_version.is_none()
+        && input.network_configuration.is_none();
+    if !keeps || input.force_new_deployment {
+        let template = own_rules_aside(resolve(tx, tenant, host, &ask, reach)?, service.constraints.len());
+        if template != before.template || input.force_new_deployment {
+            begin(tx, &mut service, template, workload);
+        }
+    }
+    tx.put(service.clone());
+    Ok(service)
+}
+
+fn in_force_at_once(service: &mut Service, input: &UpdateServiceIn) -> Result<(), EcsError> {
+    if let Some(count) = input.desired_count {
+        if service.scheduling == SchedulingStrategy::Daemon {
+            return Err(EcsError::parameter(
+                "The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again.",
+            ));
+        }
+        service.desired_count = u32::try_from(count).unwrap_or(0);
+    }
+    if let Some(given) = &input.deployment_configuration {
+        let configuration = service.configuration.updated(given.clone(), service.scheduling);
+        configuration.check(service.scheduling).map_err(|error| EcsError::parameter(error.to_string()))?;
+        service.configuration = configuration;
+    }
+    if let Some(switch) = input.availability_zone_rebalancing {
+        service.rebalances_zones = switch == Switch::Enabled;
+    }
+    if let Some(constraints) = &input.placement_constraints {
+        service.constraints.clone_from(constraints);
+    }
+    if let Some(strategies) = &input.placement_strategy {
+        if service.scheduling == SchedulingStrategy::Daemon && !strategies.is_empty() {
+            return Err(EcsError::parameter(
+                "The daemon scheduling strategy does not support placement strategies. Remove the placement strategies and try again.",
+            ));
+        }
+        service.strategies.clone_from(strategies);
+    }
+    if let Some(secs) = input.health_check_grace_period_seconds {
+        service.health_check_grace_secs = u32::try_from(secs).ok();
+    }
+    service.enable_execute_command = input.enable_execute_command.unwrap_or(service.enable_execute_command);
+    service.managed_tags = input.enable_ecs_managed_tags.unwrap_or(service.managed_tags);
+    service.propagates = input.propagate_tags.unwrap_or(service.propagates);
+    Ok(())
+}

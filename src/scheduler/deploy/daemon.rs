@@ -1,0 +1,91 @@
+//! DAEMON services: one task on each instance that meets the constraints.
+//!
+//! An instance that drains keeps its daemon until all other tasks have left it. In a deployment the old task of an instance
+//! leaves before the new one comes, unless maximumPercent has room for both.
+
+use super::view::{Condition, TaskView};
+use super::{Decider, InstanceView, On, count, message};
+use cove_model::service::RolloutState;
+
+impl<'a> Decider<'a> {
+    /// Starts and stops tasks of a DAEMON service.
+    pub(super) fn roll_daemon(&mut self) {
+        if self.out.service.deployments.is_empty() {
+            return;
+        }
+        let state = self.state;
+        let eligible: Vec<&InstanceView> = state.instances.iter().filter(|it| it.is_eligible).collect();
+        let desired = u32::try_from(eligible.len()).unwrap_or(u32::MAX);
+        self.out.service.desired_count = desired;
+        self.leave_others(&eligible);
+        let configuration = &self.out.service.configuration;
+        let (minimum, maximum) = (configuration.minimum(desired), configuration.maximum(desired));
+        let healthy = count(self.staying().filter(|task| task.is_healthy()));
+        let mut spare = healthy.saturating_sub(minimum);
+        let mut room = maximum.saturating_sub(self.occupying());
+        let may_start = self.may_start();
+        let failed = self.primary().is_none_or(|primary| primary.rollout == RolloutState::Failed);
+        let mut begin = Vec::new();
+        for instance in eligible {
+            let here: Vec<&TaskView> = self.on(&instance.id).collect();
+            let (current, outgoing): (Vec<&TaskView>, Vec<&TaskView>) =
+                here.into_iter().partition(|task| self.is_primary(task) && task.condition != Condition::Unhealthy);
+            let settled = current.iter().any(|task| task.is_healthy());
+            if current.is_empty() && may_start && room > 0 && (outgoing.is_empty() || maximum > desired) {
+                room -= 1;
+                begin.push(instance.id.clone());
+            }
+            for surplus in current.into_iter().skip(1) {
+                self.let_daemon_go(surplus, &mut spare, true);
+            }
+            let stands_in_the_way = may_start && maximum <= desired;
+            if !failed && (settled || stands_in_the_way) {
+                for task in outgoing {
+                    self.let_daemon_go(task, &mut spare, settled);
+                }
+            }
+        }
+        if !begin.is_empty() {
+            self.start(On::Instances(begin));
+        }
+    }
+
+    fn on(&self, instance: &str) -> impl Iterator<Item = &'a TaskView> + '_ {
+        let instance = instance.to_owned();
+        self.staying().filter(move |task| task.instance.as_deref() == Some(&*instance))
+    }
+
+    /// One that is healthy counts against what may be spared, unless another one has taken its place.
+    fn let_daemon_go(&mut self, task: &TaskView, spare: &mut u32, is_replaced: bool) {
+        if task.is_protected(self.state.now) {
+            return;
+        }
+        if task.is_healthy() && !is_replaced {
+            let Some(left) = spare.checked_sub(1) else { return };
+            *spare = left;
+        }
+        let reason = match task.condition {
+            Condition::Unhealthy => message::UNHEALTHY.to_owned(),
+            Condition::Healthy | Condition::Starting { .. } => {
+                self.primary().map(|primary| message::scaled(&primary.id)).unwrap_or_default()
+            }
+        };
+        self.stop(task, reason);
+    }
+
+    /// Tasks on instances that are not the service's: a draining one keeps its daemon while others are there.
+    fn leave_others(&mut self, eligible: &[&InstanceView]) {
+        let strangers: Vec<&TaskView> = self
+            .staying()
+            .filter(|task| {
+                let id = task.instance.as_deref().unwrap_or_default();
+                let waits = |it: &InstanceView| it.id == id && it.is_draining && it.others > 0;
+                !eligible.iter().any(|it| it.id == id) && !self.state.instances.iter().any(waits)
+            })
+            .collect();
+        for task in strangers {
+            let mut without_limit = u32::MAX;
+            self.let_daemon_go(task, &mut without_limit, false);
+        }
+    }
+}

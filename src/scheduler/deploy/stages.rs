@@ -1,0 +1,251 @@
+//! Blue/green, linear and canary deployments: the stages that a deployment goes through, with its pauses.
+//!
+//! ```text
+//! PRE_SCALE_UP ▶ SCALE_UP ▶ POST_SCALE_UP ▶ TEST_TRAFFIC_SHIFT ▶ POST_TEST_TRAFFIC_SHIFT ▶ PRODUCTION_TRAFFIC_SHIFT
+//!     ▶ POST_PRODUCTION_TRAFFIC_SHIFT ▶ BAKE_TIME ▶ CLEAN_UP
+//! ```
+//!
+//! Holds: the old revision keeps its tasks until CLEAN_UP, so that going back is at once; a stage with a PAUSE hook is left
+//! only when the hook was answered or has timed out.
+//! The seam for load balancers: [`ServiceDeployment::production_percent`] says how much of the production traffic the new
+//! revision should have; without a load balancer there is nothing that it would move.
+
+use cove_base::Timestamp;
+use cove_model::service::{
+    DeploymentConfiguration, DeploymentStrategy, HookAction, HookStage, HookState, HookStatus, HookTarget,
+    LifecycleStage as Stage, RolloutState, ServiceDeployment, ServiceDeploymentStatus as Status,
+};
+
+use super::view::TaskView;
+use super::{Decider, count, message};
+
+const MINUTE_MILLIS: i64 = 60_000;
+/// How long a PAUSE hook waits when it says nothing: a day.
+const PAUSE_MINUTES: i32 = 1440;
+const WHOLE: f64 = 100.0;
+
+/// What keeps a deployment where it is.
+enum Wait {
+    Until(Timestamp),
+    /// For tasks or for somebody.
+    Event,
+}
+
+impl Decider<'_> {
+    /// The stage of a deployment that keeps the old revision; `None` where there is none, or it may go.
+    pub(super) fn holds_old_revision(&self) -> Option<Stage> {
+        let primary = self.out.service.deployments.first()?;
+        let rollout = self.out.rollouts.iter().find(|it| it.id == primary.service_deployment)?;
+        let is_forward = matches!(rollout.status, Status::Pending | Status::InProgress);
+        rollout.stage.filter(|stage| is_forward && *stage != Stage::CleanUp)
+    }
+
+    /// Whether nothing but the tasks decides whether the deployment is complete.
+    pub(super) fn is_through_its_stages(&self) -> bool {
+        self.holds_old_revision().is_none()
+    }
+
+    /// Goes as far as it can now.
+    pub(super) fn advance_stages(&mut self) {
+        // Each stage is entered once, so this ends.
+        for _ in 0..=Stage::CleanUp as usize {
+            let Some(stage) = self.holds_old_revision() else { return };
+            if self.primary().is_none_or(|primary| primary.rollout != RolloutState::InProgress) {
+                return;
+            }
+            match self.wait(stage) {
+                Ok(Some(Wait::Until(at))) => return self.wake(at),
+                Ok(Some(Wait::Event)) => return,
+                Ok(None) => self.enter_next(stage),
+                Err(why) => return self.fail(why, "lifecycle hook asked for a rollback", true),
+            }
+        }
+    }
+
+    /// What the stage still waits for; an error sends the deployment back.
+    fn wait(&mut self, stage: Stage) -> Result<Option<Wait>, &'static str> {
+        let now = self.state.now;
+        for hook in hooks_of(stage) {
+            if let Some(wait) = self.hook(*hook, now)? {
+                return Ok(Some(wait));
+            }
+        }
+        let desired = self.out.service.desired_count;
+        let green = count(self.state.tasks.iter().filter(|task| self.is_primary(task)).filter(|it| it.is_healthy()));
+        let configuration = self.out.service.configuration.clone();
+        let Some(rollout) = self.rollout_mut() else { return Ok(None) };
+        let since = rollout.stage_since.unwrap_or(now);
+        Ok(match stage {
+            Stage::ScaleUp if green < desired => Some(Wait::Event),
+            Stage::ProductionTrafficShift => shift(rollout, &configuration, since, now),
+            Stage::BakeTime => later(since, configuration.bake_time_in_minutes.unwrap_or(0), now),
+            Stage::ReconcileService
+            | Stage::PreScaleUp
+            | Stage::ScaleUp
+            | Stage::PostScaleUp
+            | Stage::TestTrafficShift
+            | Stage::PostTestTrafficShift
+            | Stage::PostProductionTrafficShift
+            | Stage::CleanUp => None,
+        })
+    }
+
+    /// The hook of a stage, if the service has one.
+    fn hook(&mut self, stage: HookStage, now: Timestamp) -> Result<Option<Wait>, &'static str> {
+        let configured = self.out.service.configuration.lifecycle_hooks.iter();
+        let mut configured = configured
+            .filter(|it| it.target_type == Some(HookTarget::Pause))
+            .filter(|it| it.lifecycle_stages.contains(&stage));
+        let Some(configured) = configured.next().cloned() else { return Ok(None) };
+        let seed = self.state.seed;
+        let Some(rollout) = self.rollout_mut() else { return Ok(None) };
+        let known = rollout.hooks.iter_mut().find(|hook| hook.stage == stage);
+        let hook = match known {
+            Some(hook) => hook,
+            None => {
+                let timeout = configured.timeout_configuration.unwrap_or_default();
+                let minutes = timeout.timeout_in_minutes.unwrap_or(PAUSE_MINUTES);
+                rollout.hooks.push(HookState {
+                    id: hook_id(seed, stage),
+                    stage,
+                    status: HookStatus::AwaitingAction,
+                    since: now,
+                    expires_at: Some(now.plus_millis(i64::from(minutes) * MINUTE_MILLIS)),
+                    on_timeout: timeout.action.unwrap_or(HookAction::Rollback),
+                });
+                rollout.updated_at = now;
+                rollout.hooks.last_mut().expect("one was just added")
+            }
+        };
+        match hook.status {
+            HookStatus::Succeeded => Ok(None),
+            HookStatus::Failed => Err("Lifecycle hook rolled back by user"),
+            HookStatus::TimedOut => match hook.on_timeout {
+                HookAction::Continue => Ok(None),
+                HookAction::Rollback => Err("Lifecycle hook timed out"),
+            },
+            HookStatus::AwaitingAction | HookStatus::InProgress => match hook.expires_at {
+                Some(at) if at <= now => {
+                    hook.status = HookStatus::TimedOut;
+                    match hook.on_timeout {
+                        HookAction::Continue => Ok(None),
+                        HookAction::Rollback => Err("Lifecycle hook timed out"),
+                    }
+                }
+                Some(at) => Ok(Some(Wait::Until(at))),
+                None => Ok(Some(Wait::Event)),
+            },
+        }
+    }
+
+    fn enter_next(&mut self, stage: Stage) {
+        let now = self.state.now;
+        if let Some(rollout) = self.rollout_mut() {
+            rollout.stage = Some(next(stage));
+            rollout.stage_since = Some(now);
+            rollout.updated_at = now;
+        }
+    }
+
+    /// Before the new revision may start, the old one is kept as it is.
+    pub(super) fn keep_old(&mut self, desired: u32) {
+        let Some(old) = self.out.service.deployments.get(1).map(|it| (it.id.clone(), it.revision.clone())) else {
+            return;
+        };
+        let live = count(self.staying().filter(|task| task.deployment == old.0 && !task.is_on_draining));
+        if live < desired && self.may_start() {
+            let on = super::On::Anywhere(desired - live);
+            self.out.start.push(super::Start { deployment: old.0, revision: old.1, on });
+        } else if live > desired {
+            let tasks: Vec<&TaskView> = self.staying().filter(|task| task.deployment == old.0).collect();
+            for task in tasks.into_iter().take((live - desired) as usize) {
+                self.stop(task, message::scaled(&old.0));
+            }
+        }
+    }
+}
+
+/// Moves traffic: at once, in steps, or a little first.
+fn shift(
+    rollout: &mut ServiceDeployment,
+    configuration: &DeploymentConfiguration,
+    since: Timestamp,
+    now: Timestamp,
+) -> Option<Wait> {
+    let (percent, wait) = match configuration.strategy() {
+        DeploymentStrategy::Rolling | DeploymentStrategy::BlueGreen => (WHOLE, None),
+        DeploymentStrategy::Linear => {
+            let linear = configuration.linear_configuration.as_ref();
+            let (step, minutes) = linear.map_or((WHOLE, 0), |it| (it.step_percent, it.step_bake_time_in_minutes));
+            steps(step, minutes, since, now)
+        }
+        DeploymentStrategy::Canary => {
+            let canary = configuration.canary_configuration.as_ref();
+            let (first, minutes) = canary.map_or((WHOLE, 0), |it| (it.canary_percent, it.canary_bake_time_in_minutes));
+            match later(since, minutes, now) {
+                Some(wait) => (first, Some(wait)),
+                None => (WHOLE, None),
+            }
+        }
+    };
+    if (rollout.production_percent - percent).abs() > f64::EPSILON {
+        rollout.production_percent = percent;
+        rollout.updated_at = now;
+    }
+    wait
+}
+
+/// Equal steps with a wait after each but the last.
+fn steps(step: f64, minutes: i32, since: Timestamp, now: Timestamp) -> (f64, Option<Wait>) {
+    let mut percent = step;
+    let mut passed = 0;
+    while percent < WHOLE {
+        passed += 1;
+        let at = since.plus_millis(i64::from(minutes) * MINUTE_MILLIS * passed);
+        if at > now {
+            return (percent, Some(Wait::Until(at)));
+        }
+        percent += step;
+    }
+    (WHOLE, None)
+}
+
+fn later(since: Timestamp, minutes: i32, now: Timestamp) -> Option<Wait> {
+    let at = since.plus_millis(i64::from(minutes) * MINUTE_MILLIS);
+    (at > now).then_some(Wait::Until(at))
+}
+
+/// The hooks that keep a deployment in a stage, in order.
+const fn hooks_of(stage: Stage) -> &'static [HookStage] {
+    match stage {
+        Stage::ReconcileService => &[HookStage::ReconcileService],
+        Stage::PreScaleUp => &[HookStage::PreScaleUp],
+        Stage::PostScaleUp => &[HookStage::PostScaleUp],
+        Stage::TestTrafficShift => &[HookStage::TestTrafficShift],
+        Stage::PostTestTrafficShift => &[HookStage::PostTestTrafficShift, HookStage::PreProductionTrafficShift],
+        Stage::ProductionTrafficShift => &[HookStage::ProductionTrafficShift],
+        Stage::PostProductionTrafficShift => &[HookStage::PostProductionTrafficShift],
+        Stage::ScaleUp | Stage::BakeTime | Stage::CleanUp => &[],
+    }
+}
+
+const fn next(stage: Stage) -> Stage {
+    match stage {
+        Stage::ReconcileService => Stage::PreScaleUp,
+        Stage::PreScaleUp => Stage::ScaleUp,
+        Stage::ScaleUp => Stage::PostScaleUp,
+        Stage::PostScaleUp => Stage::TestTrafficShift,
+        Stage::TestTrafficShift => Stage::PostTestTrafficShift,
+        Stage::PostTestTrafficShift => Stage::ProductionTrafficShift,
+        Stage::ProductionTrafficShift => Stage::PostProductionTrafficShift,
+        Stage::PostProductionTrafficShift => Stage::BakeTime,
+        Stage::BakeTime | Stage::CleanUp => Stage::CleanUp,
+    }
+}
+
+/// A UUID out of the decision's seed.
+fn hook_id(seed: u64, stage: HookStage) -> String {
+    let text = crate::names::hash(&["hook", &seed.to_string(), &format!("{stage:?}")]);
+    let hex = hex::encode(text);
+    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
+}

@@ -1,0 +1,329 @@
+use cove_model::arn::Tenant;
+use cove_model::service::{
+    CircuitBreaker, DeploymentConfiguration, DeploymentController, LifecycleStage, PropagateTags,
+    ServiceDeploymentStatus,
+};
+use proptest::prelude::*;
+
+use super::*;
+
+const NOW: Timestamp = Timestamp(1_000_000);
+const OLD: &str = "ecs-svc/1";
+const NEW: &str = "ecs-svc/2";
+
+fn deployment(id: &str, revision: &str, rollout: RolloutState) -> Deployment {
+    Deployment {
+        id: id.into(),
+        revision: revision.into(),
+        service_deployment: format!("of-{revision}"),
+        failed_tasks: 0,
+        rollout,
+        rollout_reason: String::new(),
+        created_at: NOW,
+        updated_at: NOW,
+    }
+}
+
+fn rollout(revision: &str) -> ServiceDeployment {
+    ServiceDeployment {
+        tenant: Tenant::new("000000000000", "us-east-1"),
+        cluster: "default".into(),
+        service: "web".into(),
+        id: format!("of-{revision}"),
+        source_revisions: Vec::new(),
+        target_revision: revision.into(),
+        configuration: DeploymentConfiguration::default(),
+        status: ServiceDeploymentStatus::InProgress,
+        status_reason: None,
+        stage: None,
+        stage_since: Some(NOW),
+        production_percent: 0.0,
+        hooks: Vec::new(),
+        rollback: None,
+        triggered_alarms: Vec::new(),
+        created_at: NOW,
+        started_at: Some(NOW),
+        finished_at: None,
+        stopped_at: None,
+        updated_at: NOW,
+    }
+}
+
+fn state(desired: u32, minimum: i32, maximum: i32, deployments: Vec<Deployment>) -> State {
+    let configuration = DeploymentConfiguration {
+        minimum_healthy_percent: Some(minimum),
+        maximum_percent: Some(maximum),
+        ..DeploymentConfiguration::default()
+    };
+    let rollouts = deployments.first().map(|it| rollout(&it.revision)).into_iter().collect();
+    let service = Service {
+        tenant: Tenant::new("000000000000", "us-east-1"),
+        cluster: "default".into(),
+        name: "web".into(),
+        status: ServiceStatus::Active,
+        controller: DeploymentController::Ecs,
+        scheduling: SchedulingStrategy::Replica,
+        desired_count: desired,
+        configuration,
+        rebalances_zones: false,
+        health_check_grace_secs: None,
+        constraints: Vec::new(),
+        strategies: Vec::new(),
+        propagates: PropagateTags::None,
+        managed_tags: false,
+        enable_execute_command: false,
+        tags: Vec::new(),
+        created_at: NOW,
+        created_by: String::new(),
+        deployments,
+        pacing: Default::default(),
+        trouble: None,
+        completed_revision: Some("r1".into()),
+        is_steady: false,
+        next_event: 0,
+        client_token: None,
+        gone_at: None,
+    };
+    State {
+        service,
+        rollouts,
+        tasks: Vec::new(),
+        departed: Vec::new(),
+        instances: Vec::new(),
+        alarms: Vec::new(),
+        timing: Timing::default(),
+        now: NOW,
+        seed: 7,
+    }
+}
+
+fn task(id: &str, deployment: &str, condition: Condition) -> TaskView {
+    TaskView {
+        id: id.into(),
+        deployment: deployment.into(),
+        is_wanted: true,
+        is_running_or_pending: true,
+        condition,
+        zone: "a".into(),
+        instance: Some("i".into()),
+        is_on_draining: false,
+        protected_until: None,
+        created_at: NOW,
+        started_at: Some(NOW),
+    }
+}
+
+fn starting(id: &str, deployment: &str) -> TaskView {
+    task(id, deployment, Condition::Starting { settles_at: None })
+}
+
+fn healthy(id: &str, deployment: &str) -> TaskView {
+    task(id, deployment, Condition::Healthy)
+}
+
+fn updating(desired: u32, minimum: i32, maximum: i32) -> State {
+    let deployments =
+        vec![deployment(NEW, "r2", RolloutState::InProgress), deployment(OLD, "r1", RolloutState::Completed)];
+    state(desired, minimum, maximum, deployments)
+}
+
+fn starts(decision: &Decision) -> u32 {
+    let number = |start: &Start| match &start.on {
+        On::Anywhere(number) => *number,
+        On::Instances(ids) => u32::try_from(ids.len()).unwrap(),
+    };
+    decision.start.iter().map(number).sum()
+}
+
+fn stops(decision: &Decision) -> Vec<&str> {
+    decision.stop.iter().map(|stop| stop.task_id.as_str()).collect()
+}
+
+fn failed(id: &str, deployment: &str) -> Departed {
+    Departed {
+        tenant: Tenant::new("000000000000", "us-east-1"),
+        cluster: "default".into(),
+        service: "web".into(),
+        task_id: id.into(),
+        deployment: deployment.into(),
+        started_at: None,
+        stopped_at: NOW,
+        was_ordered: false,
+        stop_code: None,
+        reason: None,
+    }
+}
+
+#[test]
+fn what_is_missing_is_started_at_once() {
+    let mut state = state(3, 100, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]);
+    state.tasks = vec![healthy("a", OLD)];
+    let got = decide(&state);
+    assert_eq!((starts(&got), stops(&got).len()), (2, 0));
+}
+
+#[test]
+fn an_update_starts_new_tasks_first_and_lets_old_ones_go_one_for_one() {
+    let mut state = updating(2, 100, 200);
+    state.tasks = vec![healthy("a", OLD), healthy("b", OLD)];
+    let got = decide(&state);
+    assert_eq!((starts(&got), stops(&got).len()), (2, 0));
+    state.tasks.extend([healthy("c", NEW), starting("d", NEW)]);
+    let got = decide(&state);
+    assert_eq!((starts(&got), stops(&got).len()), (0, 1), "one is replaced");
+}
+
+#[test]
+fn without_room_old_tasks_make_room_as_far_as_the_minimum_allows() {
+    let mut state = updating(4, 50, 100);
+    state.tasks = ["a", "b", "c", "d"].map(|id| healthy(id, OLD)).to_vec();
+    let got = decide(&state);
+    assert_eq!((starts(&got), stops(&got).len()), (0, 2));
+    for task in &mut state.tasks[..2] {
+        task.is_wanted = false;
+    }
+    assert_eq!(starts(&decide(&state)), 0, "they still are RUNNING");
+    state.tasks.drain(..2);
+    let got = decide(&state);
+    assert_eq!((starts(&got), stops(&got).len()), (2, 0));
+}
+
+#[test]
+fn a_failing_task_is_replaced_first_where_there_is_room() {
+    let mut state = state(1, 100, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]);
+    state.tasks = vec![task("a", OLD, Condition::Unhealthy)];
+    let got = decide(&state);
+    assert_eq!((starts(&got), stops(&got).len()), (1, 0));
+    state.tasks.push(healthy("b", OLD));
+    let got = decide(&state);
+    assert_eq!((starts(&got), stops(&got)), (0, vec!["a"]));
+    assert_eq!(got.stop[0].reason, "Task failed container health checks");
+}
+
+#[test]
+fn scaling_in_takes_from_the_fullest_zone_and_leaves_protected_tasks() {
+    let mut state = state(1, 100, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]);
+    let in_zone = |id: &str, zone: &str| TaskView { zone: zone.into(), ..healthy(id, OLD) };
+    state.tasks = vec![in_zone("a", "a"), in_zone("b", "b"), in_zone("c", "b")];
+    state.tasks[1].protected_until = Some(NOW.plus_millis(1000));
+    let got = decide(&state);
+    assert_eq!(stops(&got), ["c", "a"]);
+    assert_eq!(got.wake_at, Some(NOW.plus_millis(1000)));
+}
+
+#[test]
+fn the_circuit_breaker_trips_after_three_failures_and_goes_back() {
+    let mut state = updating(2, 100, 200);
+    state.service.configuration.deployment_circuit_breaker = Some(CircuitBreaker { enable: true, rollback: true });
+    state.tasks = vec![healthy("a", OLD), healthy("b", OLD)];
+    state.departed = vec![failed("x", NEW), failed("y", NEW)];
+    let got = decide(&state);
+    assert_eq!(got.service.deployments[0].rollout, RolloutState::InProgress);
+    state.departed.push(failed("z", NEW));
+    let got = decide(&state);
+    assert_eq!((got.service.deployments[0].id.as_str(), starts(&got)), (OLD, 0));
+    let statuses = |got: &Decision| got.rollouts[0].status;
+    assert_eq!(statuses(&got), ServiceDeploymentStatus::RollbackSuccessful, "the old tasks are all there");
+    state.tasks[0] = starting("a", OLD);
+    assert_eq!(statuses(&decide(&state)), ServiceDeploymentStatus::RollbackInProgress);
+    state.service.completed_revision = None;
+    assert_eq!(statuses(&decide(&state)), ServiceDeploymentStatus::RollbackFailed, "there is nothing to go back to");
+}
+
+#[test]
+fn tasks_that_keep_failing_are_started_ever_more_slowly() {
+    let mut state = state(1, 0, 100, vec![deployment(OLD, "r1", RolloutState::InProgress)]);
+    state.departed = ["a", "b", "c", "d"].map(|id| failed(id, OLD)).to_vec();
+    let got = decide(&state);
+    assert_eq!((starts(&got), got.wake_at), (0, Some(NOW.plus_millis(1000))));
+    assert!(matches!(&got.say[..], [Say::Trouble(text)] if text.contains("unable to consistently start tasks")));
+    let later = State { now: NOW.plus_millis(1000), service: got.service, departed: Vec::new(), ..state };
+    assert_eq!(starts(&decide(&later)), 1);
+}
+
+#[test]
+fn a_task_that_was_killed_in_its_prime_is_no_failure() {
+    let mut state = state(1, 100, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]);
+    let lived = Departed { started_at: Some(NOW.plus_millis(-50_000)), ..failed("a", OLD) };
+    let stopped = Departed { was_ordered: true, ..failed("b", OLD) };
+    state.departed = vec![lived, stopped];
+    let got = decide(&state);
+    assert_eq!((got.service.pacing.failures, starts(&got)), (0, 1));
+}
+
+#[test]
+fn blue_stays_until_green_has_been_through_all_stages() {
+    let mut state = updating(1, 100, 200);
+    state.rollouts[0].stage = Some(LifecycleStage::PreScaleUp);
+    state.service.configuration.strategy = Some(cove_model::service::DeploymentStrategy::BlueGreen);
+    state.service.configuration.bake_time_in_minutes = Some(1);
+    state.tasks = vec![healthy("a", OLD)];
+    let got = decide(&state);
+    assert_eq!((starts(&got), got.rollouts[0].stage), (1, Some(LifecycleStage::ScaleUp)));
+    state.rollouts = got.rollouts;
+    state.tasks.push(healthy("b", NEW));
+    let got = decide(&state);
+    assert_eq!((got.rollouts[0].stage, stops(&got).len()), (Some(LifecycleStage::BakeTime), 0));
+    assert_eq!(got.wake_at, Some(NOW.plus_millis(60_000)));
+    assert!((got.rollouts[0].production_percent - 100.0).abs() < f64::EPSILON);
+    let later = State { now: NOW.plus_millis(60_000), rollouts: got.rollouts, ..state };
+    assert_eq!(stops(&decide(&later)), ["a"]);
+}
+
+#[test]
+fn a_daemon_replaces_the_task_of_an_instance_old_one_first() {
+    let mut state = updating(0, 0, 100);
+    state.service.scheduling = SchedulingStrategy::Daemon;
+    let on = |id: &str, deployment: &str, instance: &str| TaskView {
+        instance: Some(instance.into()),
+        ..healthy(id, deployment)
+    };
+    let instance = |id: &str| InstanceView { id: id.into(), is_eligible: true, is_draining: false, others: 0 };
+    state.instances = vec![instance("i"), instance("j")];
+    state.tasks = vec![on("a", OLD, "i"), on("b", OLD, "j")];
+    let got = decide(&state);
+    assert_eq!((starts(&got), stops(&got)), (0, vec!["a", "b"]));
+    state.tasks = vec![on("b", OLD, "j")];
+    let got = decide(&state);
+    assert_eq!((starts(&got), got.service.desired_count), (1, 2));
+}
+
+prop_compose! {
+    fn any_task()(
+        number in 0_u32..1000, new in any::<bool>(), kind in 0_u8..4, wanted in any::<bool>(), draining in any::<bool>(),
+    ) -> TaskView {
+        let condition = match kind {
+            0 => Condition::Starting { settles_at: None },
+            1 => Condition::Unhealthy,
+            _ => Condition::Healthy,
+        };
+        let deployment = if new { NEW } else { OLD };
+        TaskView { is_wanted: wanted, is_on_draining: draining, ..task(&format!("t{number}"), deployment, condition) }
+    }
+}
+
+proptest! {
+    /// By our own doing: never above the maximum, never below the minimum, no task twice.
+    #[test]
+    fn the_bounds_hold_for_any_state(
+        desired in 0_u32..8, minimum in 0_i32..=100, maximum in 100_i32..=300,
+        tasks in prop::collection::btree_map(0_u32..1000, any_task(), 0..12), stuck in any::<bool>(),
+    ) {
+        let mut state = updating(desired, minimum, maximum);
+        state.tasks = tasks.into_iter().map(|(number, it)| TaskView { id: format!("t{number}"), ..it }).collect();
+        if stuck {
+            state.service.trouble = Some(cove_model::service::Trouble { since: NOW, reason: String::new() });
+        }
+        let got = decide(&state);
+        let before = u32::try_from(state.tasks.len()).unwrap();
+        let most = state.service.configuration.maximum(desired);
+        prop_assert!(starts(&got) == 0 || before + starts(&got) <= most, "{} + {} > {most}", before, starts(&got));
+        let healthy = |left: bool| count(state.tasks.iter().filter(|it| it.is_healthy() && !(left && stops(&got).contains(&&*it.id))));
+        let least = state.service.configuration.minimum(desired).min(healthy(false));
+        prop_assert!(healthy(true) >= least, "{} < {least}", healthy(true));
+        let mut all = stops(&got);
+        all.sort_unstable();
+        all.dedup();
+        prop_assert_eq!(all.len(), got.stop.len());
+    }
+}

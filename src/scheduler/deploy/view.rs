@@ -1,0 +1,89 @@
+//! A task as the service scheduler sees it.
+
+use cove_base::Timestamp;
+use cove_model::task::{Health, Task, TaskStatus};
+
+/// What a decision needs to know of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskView {
+    pub id: String,
+    /// `startedBy`: the id of its deployment.
+    pub deployment: String,
+    /// Nobody asked it to stop and it is not ending by itself.
+    pub is_wanted: bool,
+    /// What maximumPercent counts: it has not begun to end.
+    pub is_running_or_pending: bool,
+    pub condition: Condition,
+    pub zone: String,
+    /// Absent on Fargate.
+    pub instance: Option<String>,
+    /// Its instance hands its tasks over.
+    pub is_on_draining: bool,
+    /// Protected from scaling in and from deployments until then.
+    pub protected_until: Option<Timestamp>,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+}
+
+/// How a task is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Not RUNNING yet, or RUNNING and its health is not known yet.
+    Starting {
+        /// When it counts as healthy if nothing happens; only for tasks without a health check.
+        settles_at: Option<Timestamp>,
+    },
+    Healthy,
+    Unhealthy,
+}
+
+impl TaskView {
+    /// Looks at a task. `grace_millis`: how long after its start failing checks are overlooked.
+    #[must_use]
+    pub fn of(task: &Task, is_on_draining: bool, now: Timestamp, settle_millis: i64, grace_millis: i64) -> Self {
+        let is_running_or_pending = task.observed.status <= TaskStatus::Running;
+        Self {
+            id: task.id.clone(),
+            deployment: task.started_by.clone().unwrap_or_default(),
+            is_wanted: is_running_or_pending && !task.desired.is_stopped(),
+            is_running_or_pending,
+            condition: condition(task, now, settle_millis, grace_millis),
+            zone: task.placement.availability_zone.clone(),
+            instance: task.placement.container_instance.clone(),
+            is_on_draining,
+            protected_until: task.protected_until,
+            created_at: task.created_at,
+            started_at: task.observed.started_at,
+        }
+    }
+
+    /// Whether scaling in and deployments leave it alone.
+    #[must_use]
+    pub fn is_protected(&self, now: Timestamp) -> bool {
+        self.protected_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether it counts towards minimumHealthyPercent.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.is_wanted && self.condition == Condition::Healthy
+    }
+}
+
+/// AWS's rule: with health checks the task is healthy when they say so; without, some time after it began to run.
+fn condition(task: &Task, now: Timestamp, settle_millis: i64, grace_millis: i64) -> Condition {
+    let (TaskStatus::Running, Some(started_at)) = (task.observed.status, task.observed.started_at) else {
+        return Condition::Starting { settles_at: None };
+    };
+    let is_checked = task.containers.iter().any(|container| container.essential && container.seen.health.is_some());
+    match task.health() {
+        Health::Healthy => Condition::Healthy,
+        Health::Unhealthy if started_at.plus_millis(grace_millis) > now => {
+            Condition::Starting { settles_at: Some(started_at.plus_millis(grace_millis)) }
+        }
+        Health::Unhealthy => Condition::Unhealthy,
+        Health::Unknown if is_checked => Condition::Starting { settles_at: None },
+        Health::Unknown if started_at.plus_millis(settle_millis) <= now => Condition::Healthy,
+        Health::Unknown => Condition::Starting { settles_at: Some(started_at.plus_millis(settle_millis)) },
+    }
+}

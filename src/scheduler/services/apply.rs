@@ -1,0 +1,192 @@
+//! Carries a decision out: records, new tasks, orders to stop, events; all in the transaction that it was made in.
+
+use cove_base::Timestamp;
+use cove_base::ids::{random_u64, uuid};
+use cove_model::service::{
+    Departed, EVENTS_MAX, PropagateTags, Service, ServiceEvent, ServiceRevision, ServiceStatus, Trouble,
+};
+use cove_model::tag::Tag;
+use cove_model::task::{Desired, Keeper, StopCode, StopOrder, Task};
+use cove_model::task_template::TaskTemplate;
+use cove_store::{Key, Prefix, Read, StoreError, Tx, keys};
+
+use super::read::Scene;
+use crate::deploy::{Decision, On, Say, Start, State, Timing, decide, message};
+use crate::host::HostFacts;
+use crate::launch::{Launched, Shares, launch};
+use crate::place::{Reason, Refusal, Target};
+
+/// The same complaint is not made again within this time, as on AWS.
+const COMPLAINT_MILLIS: i64 = 6 * 60 * 60 * 1000;
+
+/// Decides for one service and does what was decided.
+pub(super) fn reconcile(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key: &Key) -> Result<(), StoreError> {
+    let Some(service) = tx.get::<Service>(key).filter(|it| it.status != ServiceStatus::Inactive) else {
+        return Ok(());
+    };
+    let now = tx.now();
+    let state = Scene::read(tx, timing, now).state(tx, &service);
+    let decision = decide(&state);
+    carry_out(tx, host, &state, decision);
+    Ok(())
+}
+
+fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decision) {
+    let Decision { mut service, rollouts, start, stop, say, wake_at: _ } = decision;
+    for ended in &state.departed {
+        tx.delete::<Departed>(&keys::departed(&ended.tenant, &ended.cluster, &ended.service, &ended.task_id));
+    }
+    for (after, before) in rollouts.into_iter().zip(&state.rollouts) {
+        if after != *before {
+            tx.put(after);
+        }
+    }
+    let mut told = say;
+    let stopped: Vec<String> =
+        stop.into_iter().filter_map(|one| order_stop(tx, &service, &one.task_id, one.reason)).collect();
+    if !stopped.is_empty() {
+        told.push(Say::News(message::stopped(&service.name, &stopped)));
+    }
+    service.trouble = if start.is_empty() { None } else { service.trouble };
+    for one in start {
+        told.extend(begin(tx, host, state, &mut service, one));
+    }
+    for say in told {
+        tell(tx, &mut service, say);
+    }
+    if service != state.service {
+        tx.put(service);
+    }
+}
+
+/// Its id, if it is there and had not been asked before.
+fn order_stop(tx: &mut Tx<'_>, service: &Service, task_id: &str, reason: String) -> Option<String> {
+    let found = tx.get::<Task>(&keys::task(&service.tenant, &service.cluster, task_id))?;
+    if !found.is_live() || found.desired.is_stopped() {
+        return None;
+    }
+    let mut task = (*found).clone();
+    let order = StopOrder { code: StopCode::ServiceSchedulerInitiated, reason, at: tx.now() };
+    task.desired = Desired::Stopped(order);
+    task.version += 1;
+    tx.put(task);
+    Some(task_id.to_owned())
+}
+
+/// Starts tasks, and says how that went.
+fn begin(tx: &mut Tx<'_>, host: &HostFacts, state: &State, service: &mut Service, start: Start) -> Vec<Say> {
+    let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &start.revision);
+    let Some(revision) = tx.get::<ServiceRevision>(&key) else {
+        return complain(service, tx.now(), message::misconfigured(&service.name, "the service revision is missing"));
+    };
+    let template = template(service, &revision, &start.deployment);
+    let target = match start.on {
+        On::Anywhere(count) => Target::Count(count as usize),
+        On::Instances(ids) => Target::Instances(ids),
+    };
+    let shares = shares(tx, state);
+    match launch(tx, host, &template, target, &shares, random_u64()) {
+        Ok(Launched { tasks, refusals }) => {
+            let mut told = Vec::new();
+            if !tasks.is_empty() {
+                let ids: Vec<String> = tasks.into_iter().map(|task| task.id).collect();
+                told.push(Say::News(message::started(&service.name, &ids)));
+            }
+            match closest(&refusals) {
+                Some(refusal) => told.extend(complain(service, tx.now(), unplaced(service, refusal))),
+                None => service.trouble = None,
+            }
+            told
+        }
+        Err(error) => {
+            let text = match &error {
+                crate::launch::LaunchError::Place(crate::place::BadRequest::NoContainerInstances) => {
+                    message::unplaced(&service.name, None)
+                }
+                error => message::misconfigured(&service.name, &error.to_string()),
+            };
+            complain(service, tx.now(), text)
+        }
+    }
+}
+
+/// What the tasks of a deployment are made from: the revision, and what the service adds to each task.
+fn template(service: &Service, revision: &ServiceRevision, deployment: &str) -> TaskTemplate {
+    let mut template = revision.template.clone();
+    template.started_by = Some(deployment.to_owned());
+    template.keeper = Some(Keeper::Service(service.name.clone()));
+    template.group = service.group();
+    template.enable_execute_command = service.enable_execute_command;
+    template.strategies.clone_from(&service.strategies);
+    template.constraints.extend(service.constraints.iter().cloned());
+    match service.propagates {
+        // Those of the definition are in the revision.
+        PropagateTags::None | PropagateTags::TaskDefinition => {}
+        PropagateTags::Service => template.tags.extend(service.tags.iter().cloned()),
+    }
+    if service.managed_tags {
+        let tag = |key: &str, value: &str| Tag { key: key.to_owned(), value: value.to_owned() };
+        template.tags.push(tag("aws:ecs:clusterName", &service.cluster));
+        template.tags.push(tag("aws:ecs:serviceName", &service.name));
+    }
+    template
+}
+
+/// What each capacity provider has of the service's tasks.
+fn shares(tx: &Tx<'_>, state: &State) -> Shares {
+    let service = &state.service;
+    let find = |id: &str| tx.get::<Task>(&keys::task(&service.tenant, &service.cluster, id));
+    let tasks: Vec<_> = state.tasks.iter().filter(|task| task.is_wanted).filter_map(|task| find(&task.id)).collect();
+    Shares::of(tasks.iter().filter_map(|task| task.placement.capacity_provider.as_deref()))
+}
+
+fn complain(service: &mut Service, now: Timestamp, text: String) -> Vec<Say> {
+    let since = service.trouble.as_ref().map_or(now, |trouble| trouble.since);
+    service.trouble = Some(Trouble { since, reason: text.clone() });
+    vec![Say::Trouble(text)]
+}
+
+/// The refusal that was nearest to a yes: it passed the most checks.
+fn closest(refusals: &[Refusal]) -> Option<&Refusal> {
+    refusals.iter().max_by_key(|refusal| refusal.reason)
+}
+
+fn unplaced(service: &Service, refusal: &Refusal) -> String {
+    let lack = match refusal.reason {
+        Reason::Cpu => "has insufficient CPU units available".to_owned(),
+        Reason::Memory => "has insufficient memory available".to_owned(),
+        Reason::Ports => "is already using a port required by your task".to_owned(),
+        Reason::Eni => "has no available network interfaces".to_owned(),
+        Reason::Attribute => "is missing an attribute required by your task".to_owned(),
+        other => format!("encountered error \"{}\"", other.as_str()),
+    };
+    let Some(arn) = &refusal.arn else {
+        return message::misconfigured(&service.name, refusal.detail.as_deref().unwrap_or(&lack));
+    };
+    message::unplaced(&service.name, Some((arn.rsplit('/').next().unwrap_or(arn), &lack)))
+}
+
+/// Adds an event and drops the oldest beyond the hundred.
+pub(crate) fn tell(tx: &mut Tx<'_>, service: &mut Service, say: Say) {
+    let now = tx.now();
+    let message = match say {
+        Say::News(text) => text,
+        Say::Trouble(text) if was_said(tx, service, &text, now) => return,
+        Say::Trouble(text) => text,
+    };
+    let (tenant, cluster, name) = (service.tenant.clone(), service.cluster.clone(), service.name.clone());
+    let number = service.next_event;
+    service.next_event += 1;
+    if let Some(oldest) = number.checked_sub(EVENTS_MAX) {
+        tx.delete::<ServiceEvent>(&keys::service_event(&tenant, &cluster, &name, oldest));
+    }
+    tx.put(ServiceEvent { tenant, cluster, service: name, number, id: uuid(), at: now, message });
+}
+
+/// Two complaints are the same when their first sentences are: which instance was closest changes all the time.
+fn was_said(tx: &Tx<'_>, service: &Service, text: &str, now: Timestamp) -> bool {
+    let first = |text: &str| text.split(". ").next().unwrap_or_default().to_owned();
+    let inside = Prefix::parent(&service.tenant, &keys::service_parent(&service.cluster, &service.name));
+    let young = now.plus_millis(-COMPLAINT_MILLIS);
+    tx.scan::<ServiceEvent>(&inside).iter().any(|event| event.at > young && first(&event.message) == first(text))
+}

@@ -1,0 +1,138 @@
+//! Keeps services: reads the state of each, decides ([`crate::deploy`]), and carries the decision out in one transaction.
+//!
+//! Holds: woken by the store or a timer, it takes no hint what changed. A decision is made again inside its transaction, on
+//! what is true there; so a crash between any two of them loses nothing, and there is no recovery path.
+//! Why the state is read outside first: most of the time nothing is to be done, and then nothing is queued.
+
+mod apply;
+mod read;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cove_base::{Clock, Timestamp};
+use cove_model::container_instance::ContainerInstance;
+use cove_model::service::{Departed, Service, ServiceDeployment};
+use cove_model::task::Task;
+use cove_store::{Key, Prefix, Read, Record, Store, StoreError};
+
+use crate::deploy::{Decision, State, Timing, decide};
+use crate::host::HostFacts;
+
+pub use read::Scene;
+
+/// After the store refused a write.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Changes come in crowds, as when fifty tasks start: what comes within this time is looked at together. It is far below
+/// what a task takes to start.
+const CROWD: Duration = Duration::from_millis(1);
+/// Clocks jump and timers are late: the state is looked at this often whatever happens.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
+/// What the loop works with.
+pub struct ServiceScheduler {
+    pub store: Store,
+    pub host: Arc<HostFacts>,
+    pub timing: Timing,
+    pub clock: Clock,
+    /// Held while services are looked after: who holds it stops everything and nothing comes back.
+    pub turn: Turn,
+}
+
+/// One at a time.
+pub type Turn = Arc<tokio::sync::Mutex<()>>;
+
+impl ServiceScheduler {
+    /// Runs until the store closes. Cancel safe.
+    pub async fn run(self) {
+        let mut services = self.store.watch::<Service>();
+        let mut tasks = self.store.watch::<Task>();
+        let mut instances = self.store.watch::<ContainerInstance>();
+        let mut rollouts = self.store.watch::<ServiceDeployment>();
+        let mut departures = self.store.watch::<Departed>();
+        loop {
+            for changed in [&mut services, &mut tasks, &mut instances, &mut rollouts, &mut departures] {
+                changed.mark_unchanged();
+            }
+            let turn = self.turn.lock().await;
+            let round = self.look();
+            let failed = self.carry_out(&round.work).await;
+            drop(turn);
+            let wait = if failed { RETRY_DELAY } else { self.until(round.wake_at) };
+            tokio::select! {
+                result = services.changed() => if result.is_err() { return },
+                result = tasks.changed() => if result.is_err() { return },
+                result = instances.changed() => if result.is_err() { return },
+                result = rollouts.changed() => if result.is_err() { return },
+                result = departures.changed() => if result.is_err() { return },
+                () = tokio::time::sleep(wait) => {}
+            }
+            tokio::time::sleep(CROWD).await;
+        }
+    }
+
+    /// Which services need something, and when to look again.
+    fn look(&self) -> Round {
+        let now = self.clock.now();
+        self.store.read(|view| {
+            let scene = Scene::read(view, &self.timing, now);
+            let mut round = Round::default();
+            for service in view.live::<Service>(&Prefix::all()) {
+                let state = scene.state(view, &service);
+                let decision = decide(&state);
+                if let Some(at) = decision.wake_at {
+                    round.wake_at = Some(round.wake_at.map_or(at, |known| known.min(at)));
+                }
+                if is_work(&state, &decision) {
+                    round.work.insert(service.key());
+                }
+            }
+            round
+        })
+    }
+
+    /// Whether one could not be written.
+    async fn carry_out(&self, work: &BTreeSet<Key>) -> bool {
+        // All at once, so that they share a commit.
+        let writes: Vec<_> = work.iter().map(|key| (key, tokio::spawn(self.write(key.clone())))).collect();
+        let mut failed = false;
+        for (key, write) in writes {
+            let error = match write.await {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => cove_base::error::chain(&error),
+                Err(error) => error.to_string(),
+            };
+            tracing::warn!(service = ?key, error, "a service cannot be looked after");
+            failed = true;
+        }
+        failed
+    }
+
+    fn write(&self, key: Key) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        let (store, host, timing) = (self.store.clone(), Arc::clone(&self.host), self.timing.clone());
+        async move { store.write(move |tx| apply::reconcile(tx, &host, &timing, &key)).await }
+    }
+
+    fn until(&self, at: Option<Timestamp>) -> Duration {
+        let now = self.clock.now();
+        let wait = at.map(|at| Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0)));
+        wait.map_or(LOOK_AGAIN, |wait| wait.min(LOOK_AGAIN))
+    }
+}
+
+#[derive(Default)]
+struct Round {
+    work: BTreeSet<Key>,
+    wake_at: Option<Timestamp>,
+}
+
+/// Whether carrying the decision out would change anything.
+fn is_work(state: &State, decision: &Decision) -> bool {
+    decision.service != state.service
+        || decision.rollouts != state.rollouts
+        || !decision.start.is_empty()
+        || !decision.stop.is_empty()
+        || !decision.say.is_empty()
+        || !state.departed.is_empty()
+}

@@ -1,0 +1,317 @@
+//! Services: kept, deployed, scaled, drained, deleted; with the server killed on the way.
+
+use serde_json::{Value, json};
+
+use super::WAITING;
+use crate::server::{Server, texts, until, with};
+
+/// Two machines in two zones.
+const TWO_MACHINES: &str = r#"
+[[instance]]
+type = "m5.large"
+zone = "a"
+
+[[instance]]
+type = "m5.large"
+zone = "b"
+"#;
+
+/// Registers a revision of one container under `web`.
+fn register(server: &Server, container: &Value) -> String {
+    let main = json!({"name": "main", "memory": 8, "cpu": 16, "stopTimeout": 2});
+    let definition = json!({"family": "web", "containerDefinitions": [with(&main, container)]});
+    let made = server.ecs("RegisterTaskDefinition", &definition).unwrap();
+    made["taskDefinition"]["taskDefinitionArn"].as_str().unwrap().to_owned()
+}
+
+fn waiting(server: &Server) -> String {
+    register(server, &json!({"image": server.busybox(), "command": ["sh", "-c", WAITING]}))
+}
+
+fn create(server: &Server, definition: &str, over: &Value) -> Value {
+    let input = json!({"serviceName": "web", "taskDefinition": definition, "desiredCount": 2});
+    server.ecs("CreateService", &with(&input, over)).unwrap()["service"].clone()
+}
+
+fn describe(server: &Server) -> Value {
+    server.ecs("DescribeServices", &json!({"services": ["web"]})).unwrap()["services"][0].clone()
+}
+
+/// As the waiter `services-stable` has it, and the rollout is over.
+fn wait_stable(server: &Server) -> Value {
+    until("the service is stable", || {
+        let service = describe(server);
+        let alone = service["deployments"].as_array().map(Vec::len) == Some(1);
+        let whole = service["runningCount"] == service["desiredCount"] && service["pendingCount"] == 0;
+        let completed = service["deployments"][0]["rolloutState"] == "COMPLETED";
+        (alone && whole && completed).then_some(service)
+    })
+}
+
+fn tasks(server: &Server) -> Vec<String> {
+    let listed = server.ecs("ListTasks", &json!({"serviceName": "web"})).unwrap();
+    let mut arns: Vec<String> = texts(&listed["taskArns"]).into_iter().map(str::to_owned).collect();
+    arns.sort();
+    arns
+}
+
+fn described(server: &Server, arns: &[String]) -> Vec<Value> {
+    server.ecs("DescribeTasks", &json!({"tasks": arns})).unwrap()["tasks"].as_array().unwrap().clone()
+}
+
+fn said(service: &Value, text: &str) -> bool {
+    service["events"].as_array().unwrap().iter().any(|event| event["message"].as_str().unwrap().contains(text))
+}
+
+#[test]
+fn a_service_keeps_its_tasks_across_restarts() {
+    let mut server = Server::start();
+    let definition = waiting(&server);
+    create(&server, &definition, &json!({"tags": [{"key": "a", "value": "b"}], "propagateTags": "SERVICE"}));
+    server.kill_and_restart();
+    let service = wait_stable(&server);
+    assert!(said(&service, "has reached a steady state."), "{service}");
+    let before = tasks(&server);
+    assert_eq!(before.len(), 2);
+    for task in described(&server, &before) {
+        assert_eq!(task["group"], "service:web");
+        assert_eq!(task["startedBy"], service["deployments"][0]["id"]);
+    }
+    server.kill_and_restart();
+    assert_eq!(tasks(&server), before, "nothing is started twice");
+    server.ecs("StopTask", &json!({"task": before[0]})).unwrap();
+    server.kill_and_restart();
+    until("another task runs", || Some(tasks(&server)).filter(|now| now.len() == 2 && !now.contains(&before[0])));
+    let again =
+        server.ecs("CreateService", &json!({"serviceName": "web", "taskDefinition": definition, "desiredCount": 3}));
+    assert_eq!(again.unwrap_err().1, "Creation of service was not idempotent.");
+    let scaled = server.ecs("UpdateService", &json!({"service": "web", "desiredCount": 3})).unwrap();
+    assert_eq!(scaled["service"]["deployments"].as_array().unwrap().len(), 1, "scaling is no deployment");
+    wait_stable(&server);
+    server.ecs("UpdateService", &json!({"service": "web", "desiredCount": 1})).unwrap();
+    let service = wait_stable(&server);
+    assert_eq!(service["runningCount"], 1);
+}
+
+#[test]
+fn a_new_definition_replaces_the_tasks_of_a_service() {
+    let mut server = Server::start();
+    let first = waiting(&server);
+    create(&server, &first, &json!({}));
+    let old = {
+        wait_stable(&server);
+        tasks(&server)
+    };
+    let second = waiting(&server);
+    let updated = server.ecs("UpdateService", &json!({"service": "web", "taskDefinition": second})).unwrap();
+    let statuses = |service: &Value| {
+        let all = service["deployments"].as_array().unwrap().clone();
+        all.iter().map(|it| it["status"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(statuses(&updated["service"]), ["PRIMARY", "ACTIVE"]);
+    server.kill_and_restart();
+    let service = wait_stable(&server);
+    assert_eq!(service["taskDefinition"], second.as_str());
+    let now = tasks(&server);
+    assert!(now.len() == 2 && !now.iter().any(|task| old.contains(task)));
+    assert!(described(&server, &now).iter().all(|task| task["taskDefinitionArn"] == second.as_str()));
+    for task in described(&server, &old) {
+        assert_eq!(task["stopCode"], "ServiceSchedulerInitiated", "{task}");
+        assert!(
+            task["stoppedReason"].as_str().unwrap().starts_with("Scaling activity initiated by (deployment ecs-svc/")
+        );
+    }
+    let same = server.ecs("UpdateService", &json!({"service": "web", "taskDefinition": second})).unwrap();
+    assert_eq!(statuses(&same["service"]), ["PRIMARY"], "nothing changes, nothing is deployed");
+    server.ecs("UpdateService", &json!({"service": "web", "forceNewDeployment": true})).unwrap();
+    until("forced tasks", || Some(tasks(&server)).filter(|forced| forced.iter().all(|task| !now.contains(task))));
+}
+
+#[test]
+fn a_broken_revision_trips_the_circuit_breaker_and_rolls_back() {
+    let mut server = Server::start();
+    let good = waiting(&server);
+    let breaker = json!({"deploymentCircuitBreaker": {"enable": true, "rollback": true}});
+    create(&server, &good, &json!({"deploymentConfiguration": breaker}));
+    wait_stable(&server);
+    let before = tasks(&server);
+    let broken = register(&server, &json!({"image": format!("127.0.0.1:{}/none:1", server.port)}));
+    server.ecs("UpdateService", &json!({"service": "web", "taskDefinition": broken})).unwrap();
+    server.kill_and_restart();
+    let service = until("it is rolled back", || {
+        Some(describe(&server)).filter(|service| {
+            service["taskDefinition"] == good.as_str() && service["deployments"][0]["rolloutState"] == "COMPLETED"
+        })
+    });
+    assert!(said(&service, "deployment failed: tasks failed to start."), "{service}");
+    assert!(said(&service, "rolling back to deployment ecs-svc/"), "{service}");
+    assert_eq!(tasks(&server), before, "the old tasks were there all the time");
+    let listed = server.ecs("ListServiceDeployments", &json!({"service": "web"})).unwrap();
+    assert_eq!(listed["serviceDeployments"][0]["status"], "ROLLBACK_SUCCESSFUL", "{listed}");
+}
+
+#[test]
+fn a_deleted_service_drains_and_stays_describable() {
+    let mut server = Server::start();
+    let definition = waiting(&server);
+    create(&server, &definition, &json!({"desiredCount": 1}));
+    wait_stable(&server);
+    let refused = server.ecs("DeleteService", &json!({"service": "web"})).unwrap_err();
+    assert_eq!(refused.1, "The service cannot be stopped while it is scaled above 0.");
+    let deleted = server.ecs("DeleteService", &json!({"service": "web", "force": true})).unwrap();
+    assert_eq!(deleted["service"]["status"], "DRAINING");
+    server.kill_and_restart();
+    until("INACTIVE", || Some(describe(&server)).filter(|service| service["status"] == "INACTIVE"));
+    assert!(tasks(&server).is_empty());
+    let updated = server.ecs("UpdateService", &json!({"service": "web", "desiredCount": 1})).unwrap_err();
+    assert_eq!(updated.0, "ServiceNotActiveException");
+    let again = create(&server, &definition, &json!({"desiredCount": 1}));
+    assert_eq!((&again["status"], again["events"].as_array().unwrap().len()), (&json!("ACTIVE"), 0));
+    wait_stable(&server);
+}
+
+#[test]
+fn services_are_listed_by_what_they_are() {
+    let mut server = Server::start();
+    let definition = waiting(&server);
+    create(&server, &definition, &json!({"desiredCount": 0}));
+    server
+        .ecs(
+            "CreateService",
+            &json!({"serviceName": "all", "taskDefinition": definition, "schedulingStrategy": "DAEMON"}),
+        )
+        .unwrap();
+    server.kill_and_restart();
+    let list = |input: Value| {
+        let answer = server.ecs("ListServices", &input).unwrap();
+        let names = texts(&answer["serviceArns"]).into_iter().map(|arn| arn.rsplit('/').next().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(list(json!({})), ["all", "web"]);
+    assert_eq!(list(json!({"schedulingStrategy": "DAEMON"})), ["all"]);
+    assert_eq!(list(json!({"launchType": "FARGATE"})), Vec::<String>::new());
+    let first = server.ecs("ListServices", &json!({"maxResults": 1})).unwrap();
+    assert_eq!(list(json!({"maxResults": 1, "nextToken": first["nextToken"]})), ["web"]);
+    let none = server.ecs("ListServicesByNamespace", &json!({"namespace": "blue"})).unwrap_err();
+    assert_eq!(none.0, "NamespaceNotFoundException");
+    let both = server.ecs("DescribeServices", &json!({"services": ["web", "nobody"]})).unwrap();
+    assert_eq!(both["failures"][0]["reason"], "MISSING");
+}
+
+#[test]
+fn a_deployment_leaves_its_history() {
+    let mut server = Server::start();
+    let definition = waiting(&server);
+    create(&server, &definition, &json!({"desiredCount": 1}));
+    wait_stable(&server);
+    server.ecs("UpdateService", &json!({"service": "web", "forceNewDeployment": true})).unwrap();
+    wait_stable(&server);
+    server.kill_and_restart();
+    let listed = server.ecs("ListServiceDeployments", &json!({"service": "web"})).unwrap();
+    let all = listed["serviceDeployments"].as_array().unwrap();
+    assert!(all.len() == 2 && all.iter().all(|it| it["status"] == "SUCCESSFUL"), "{listed}");
+    let arn = all[0]["serviceDeploymentArn"].clone();
+    let found = server.ecs("DescribeServiceDeployments", &json!({"serviceDeploymentArns": [arn]})).unwrap();
+    let found = &found["serviceDeployments"][0];
+    assert_eq!(found["targetServiceRevision"]["runningTaskCount"], 1);
+    assert_eq!(found["sourceServiceRevisions"].as_array().unwrap().len(), 1);
+    let revision = found["targetServiceRevision"]["arn"].clone();
+    let found = server.ecs("DescribeServiceRevisions", &json!({"serviceRevisionArns": [revision]})).unwrap();
+    assert_eq!(found["serviceRevisions"][0]["taskDefinition"], definition.as_str());
+    let none = server.ecs("ListServiceDeployments", &json!({"service": "web", "status": ["STOPPED"]})).unwrap();
+    assert_eq!(none["serviceDeployments"], json!([]));
+}
+
+#[test]
+fn a_stopped_deployment_rolls_back() {
+    let mut server = Server::start();
+    let first = waiting(&server);
+    create(&server, &first, &json!({"desiredCount": 1}));
+    wait_stable(&server);
+    let broken = register(&server, &json!({"image": format!("127.0.0.1:{}/none:1", server.port)}));
+    server.ecs("UpdateService", &json!({"service": "web", "taskDefinition": broken})).unwrap();
+    let arn = describe(&server)["currentServiceDeployment"].clone();
+    server.ecs("StopServiceDeployment", &json!({"serviceDeploymentArn": arn, "stopType": "ROLLBACK"})).unwrap();
+    server.kill_and_restart();
+    let service = wait_stable(&server);
+    assert_eq!(service["taskDefinition"], first.as_str());
+    let found = server.ecs("DescribeServiceDeployments", &json!({"serviceDeploymentArns": [arn]})).unwrap();
+    assert_eq!(found["serviceDeployments"][0]["status"], "ROLLBACK_SUCCESSFUL", "{found}");
+}
+
+#[test]
+fn a_paused_deployment_goes_on_when_told() {
+    let mut server = Server::start();
+    let first = waiting(&server);
+    create(&server, &first, &json!({"desiredCount": 1}));
+    wait_stable(&server);
+    let old = tasks(&server);
+    let configuration = json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0,
+        "lifecycleHooks": [{"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]}]});
+    let update = json!({"service": "web", "forceNewDeployment": true, "deploymentConfiguration": configuration});
+    server.ecs("UpdateService", &update).unwrap();
+    let arn = describe(&server)["currentServiceDeployment"].clone();
+    let look = |server: &Server| {
+        let found = server.ecs("DescribeServiceDeployments", &json!({"serviceDeploymentArns": [arn]})).unwrap();
+        found["serviceDeployments"][0].clone()
+    };
+    let paused = until("it pauses", || {
+        Some(look(&server)).filter(|it| it["lifecycleHookDetails"][0]["status"] == "AWAITING_ACTION")
+    });
+    assert_eq!(paused["lifecycleStage"], "POST_SCALE_UP");
+    server.kill_and_restart();
+    assert_eq!(tasks(&server).len(), 2, "blue and green");
+    assert!(tasks(&server).contains(&old[0]));
+    let hook = paused["lifecycleHookDetails"][0]["hookId"].clone();
+    let go = json!({"serviceDeploymentArn": arn, "hookId": hook, "action": "CONTINUE"});
+    server.ecs("ContinueServiceDeployment", &go).unwrap();
+    wait_stable(&server);
+    assert_eq!(look(&server)["status"], "SUCCESSFUL");
+    assert!(!tasks(&server).contains(&old[0]));
+    assert!(server.ecs("ContinueServiceDeployment", &go).is_err());
+}
+
+#[test]
+fn a_daemon_has_one_task_on_each_instance_and_follows_a_new_one() {
+    let mut server = Server::start_configured(TWO_MACHINES);
+    let definition = waiting(&server);
+    let daemon = json!({"serviceName": "web", "taskDefinition": definition, "schedulingStrategy": "DAEMON"});
+    server.ecs("CreateService", &daemon).unwrap();
+    let places = |server: &Server| {
+        let running = described(server, &tasks(server));
+        let mut all: Vec<String> =
+            running.iter().map(|task| task["containerInstanceArn"].as_str().unwrap().to_owned()).collect();
+        all.sort();
+        all
+    };
+    wait_stable(&server);
+    let two = places(&server);
+    assert!(two.len() == 2 && two[0] != two[1]);
+    let added = server.cove(&["fleet", "add", "--type", "m5.large", "--zone", "a"]);
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    server.kill_and_restart();
+    until("a task on the third", || Some(places(&server)).filter(|all| all.len() == 3));
+    wait_stable(&server);
+}
+
+#[test]
+fn a_draining_instance_hands_its_tasks_over() {
+    let mut server = Server::start_configured(TWO_MACHINES);
+    let definition = waiting(&server);
+    create(&server, &definition, &json!({"desiredCount": 4}));
+    wait_stable(&server);
+    let by_instance = |server: &Server| {
+        let running = described(server, &tasks(server));
+        running.iter().map(|task| task["containerInstanceArn"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let before = by_instance(&server);
+    let first = before[0].clone();
+    assert_eq!(before.iter().filter(|arn| **arn == first).count(), 2, "spread over the zones: {before:?}");
+    let drain = json!({"containerInstances": [first], "status": "DRAINING"});
+    server.ecs("UpdateContainerInstancesState", &drain).unwrap();
+    server.kill_and_restart();
+    until("all tasks are on the other one", || {
+        let now = by_instance(&server);
+        (now.len() == 4 && !now.contains(&first)).then_some(())
+    });
+}
