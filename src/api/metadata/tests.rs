@@ -133,7 +133,13 @@ fn health_is_told_of_a_container_with_a_check_only() {
     let mut checked = task("one", eni("vpc-1"), "cred-one");
     (checked.containers[0].seen.health, checked.containers[0].seen.health_since) =
         (Some(Health::Healthy), Some(Timestamp(1000)));
-    metadata.store.write_blocking(|tx| Ok::<_, StoreError>(tx.put(checked))).unwrap();
+    metadata
+        .store
+        .write_blocking(|tx| {
+            tx.put(checked);
+            Ok::<_, StoreError>(())
+        })
+        .unwrap();
     let told = ask(&metadata, "vpc-1", &format!("/v4/{CONTAINER}")).body["Health"].clone();
     assert_eq!(told, json!({"status": "HEALTHY", "statusSince": "1970-01-01T00:00:01.000Z"}));
 }
