@@ -19,6 +19,7 @@ mod forget;
 mod keep_house;
 mod machines;
 mod observe;
+mod order;
 mod resolve;
 mod routers;
 mod step;

@@ -5,13 +5,16 @@
 //! Holds: a status only moves forward; a stop code and reason, once written, stay; texts are ECS's.
 
 use cove_base::Timestamp;
-use cove_model::task::{Container, ContainerState, Desired, StopCode, Task, TaskStatus};
+use cove_model::task::{Container, ContainerSeen, ContainerState, Desired, StopCode, Task, TaskStatus};
 use cove_shim::protocol::{self, ExitRecord, Phase};
 
+use crate::order::{self, Graph, Refusal, Stage};
 use crate::step::Progress;
 
 /// ECS's words when an essential container ends.
 pub(crate) const ESSENTIAL_EXITED: &str = "Essential container in task exited";
+/// ECS's words when an essential container could not be started for what it depends on.
+pub(crate) const FAILED_TO_START: &str = "Task failed to start";
 /// ECS's words for a container that the kernel killed for want of memory.
 pub(crate) const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 /// Our own words when a shim is gone and left no exit record: the containers' fate is not known.
@@ -31,51 +34,77 @@ pub(crate) struct Failure {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Said {
     pub states: Vec<protocol::ContainerState>,
-    /// It was told to stop everything and spoke after that: what waits then will never start.
+    /// It lives; otherwise this is what it left.
+    pub alive: bool,
+    /// It was told of the end and spoke after that: what waits then will never start.
     pub stops: bool,
 }
 
+impl Said {
+    /// The last attempt of a container.
+    pub(crate) fn of(&self, container: &Container) -> Option<&protocol::ContainerState> {
+        self.states.iter().find(|state| state.name == container.name)
+    }
+}
+
 /// How far the containers are, by what the shim last said.
-pub(crate) fn progress(task: &Task, said: &Said) -> Progress {
-    let state = |container: &Container| said.states.iter().find(|state| state.name == container.name);
-    let ended = |container: &Container| {
-        state(container).is_some_and(|state| match state.phase {
-            Phase::Exited(_) => true,
-            // One that could not start waits, too, until the record that says why is on disk.
-            Phase::Waiting => said.stops && !state.recording,
-            Phase::Running { .. } => false,
-        })
+pub(crate) fn progress(task: &Task, said: &Said, graph: &Graph) -> Progress {
+    progress_of(task, said, &order::stages(task, said, graph))
+}
+
+fn progress_of(task: &Task, said: &Said, stages: &[Stage]) -> Progress {
+    let all = || task.containers.iter().zip(stages);
+    // One that could not start waits, too, until the record that says why is on disk.
+    let is_recording = |container: &Container| said.of(container).is_some_and(|state| state.recording);
+    let ended = |(container, stage): (&Container, &Stage)| match stage {
+        Stage::Waiting => said.stops && !is_recording(container),
+        Stage::GivenUp | Stage::Ended { .. } => true,
+        Stage::Running { .. } | Stage::Between { .. } => false,
     };
-    let started = |container: &Container| {
-        state(container).is_some_and(|state| matches!(state.phase, Phase::Running { .. } | Phase::Exited(_)))
-    };
-    if task.containers.iter().all(ended) {
+    if all().all(ended) {
         Progress::Ended
-    } else if task.containers.iter().any(|container| container.essential && ended(container)) {
+    } else if all().any(|(container, stage)| container.essential && ended((container, stage))) {
         Progress::Ending
-    } else if task.containers.iter().all(started) {
-        Progress::Running
-    } else {
+    } else if stages.contains(&Stage::Waiting) {
         Progress::Waiting
+    } else {
+        Progress::Running
     }
 }
 
 /// Puts what the shim said into the record.
-pub(crate) fn containers(task: &mut Task, said: &Said, now: Timestamp) {
-    for container in &mut task.containers {
-        let Some(state) = said.states.iter().find(|state| state.name == container.name) else { continue };
-        match &state.phase {
-            Phase::Waiting => {}
-            Phase::Running { started_at, .. } => {
-                if container.seen.state < ContainerState::Running {
-                    container.seen.state = ContainerState::Running;
-                    container.seen.started_at = Some(*started_at);
-                }
-            }
-            Phase::Exited(record) => ended(container, record),
+pub(crate) fn containers(task: &mut Task, said: &Said, graph: &Graph, now: Timestamp) {
+    let stages = order::stages(task, said, graph);
+    for (container, stage) in task.containers.iter_mut().zip(&stages) {
+        let Some(state) = said.of(container).filter(|state| state.attempt >= container.seen.attempt) else { continue };
+        match (&state.phase, stage) {
+            // What ended is as good as running while it is about to be started again.
+            (Phase::Waiting, _) | (Phase::Exited(_), Stage::Between { .. }) => {}
+            (Phase::Running { started_at, .. }, _) => running(container, state, *started_at),
+            (Phase::Exited(record), _) => ended(container, record),
         }
+        health(&mut container.seen, state);
     }
-    status(task, progress(task, said), now);
+    status(task, progress_of(task, said, &stages), now);
+}
+
+fn running(container: &mut Container, state: &protocol::ContainerState, started_at: Timestamp) {
+    let seen = &mut container.seen;
+    if state.attempt > seen.attempt {
+        seen.attempt = state.attempt;
+        seen.state = ContainerState::Pending;
+    }
+    if seen.state < ContainerState::Running {
+        seen.state = ContainerState::Running;
+        seen.started_at = Some(started_at);
+    }
+}
+
+/// A shim from before there were checks says nothing, and its containers have none.
+fn health(seen: &mut ContainerSeen, state: &protocol::ContainerState) {
+    if state.health.is_some() {
+        (seen.health, seen.health_since) = (state.health, state.health_since);
+    }
 }
 
 fn ended(container: &mut Container, record: &ExitRecord) {
@@ -83,6 +112,7 @@ fn ended(container: &mut Container, record: &ExitRecord) {
         return;
     }
     let seen = &mut container.seen;
+    seen.attempt = record.attempt;
     seen.state = ContainerState::Stopped;
     seen.started_at = record.started_at.or(seen.started_at);
     // The host's clock may have been set back in between; nobody stops before they start.
@@ -90,6 +120,18 @@ fn ended(container: &mut Container, record: &ExitRecord) {
     seen.exit_code = record.exit_code;
     if seen.reason.is_none() {
         seen.reason = record.error.clone().or_else(|| record.oom_killed.then(|| OUT_OF_MEMORY.to_owned()));
+    }
+}
+
+/// A container that can never be started, as the agent shows it.
+pub(crate) fn give_up(task: &mut Task, target: usize, refusal: Refusal, now: Timestamp) {
+    let reason = refusal.reason(task, target);
+    let seen = &mut task.containers[target].seen;
+    if seen.state < ContainerState::Running {
+        seen.state = ContainerState::Stopped;
+        seen.exit_code = Some(order::GIVEN_UP_EXIT);
+        seen.stopped_at = Some(now);
+        seen.reason = Some(reason);
     }
 }
 
@@ -202,9 +244,11 @@ fn decide_reason(task: &mut Task, failure: Option<&Failure>) {
     if task.observed.stop_code.is_some() {
         return;
     }
-    let never_started = task.containers.iter().find_map(|container| {
-        let reason = container.seen.reason.clone()?;
-        (container.seen.started_at.is_none()).then_some(reason)
+    // A side container that could not be started stops no task.
+    let never_started = task.containers.iter().filter(|container| container.essential).find_map(|container| {
+        let seen = &container.seen;
+        let reason = if seen.exit_code.is_some() { FAILED_TO_START.to_owned() } else { seen.reason.clone()? };
+        (seen.started_at.is_none()).then_some(reason)
     });
     let (code, reason) = match (&task.desired, failure, never_started) {
         (Desired::Stopped(order) | Desired::Lost(order), _, _) => (order.code, order.reason.clone()),
@@ -228,6 +272,24 @@ mod tests {
     use super::*;
     use crate::resolve::tests::{app, task};
 
+    /// As without any dependency.
+    fn containers(task: &mut Task, said: &Said, now: Timestamp) {
+        let graph = Graph::unordered(task);
+        super::containers(task, said, &graph, now);
+    }
+
+    fn plain(name: &str) -> protocol::ContainerState {
+        let phase = Phase::Waiting;
+        protocol::ContainerState {
+            name: name.into(),
+            attempt: 0,
+            phase,
+            recording: false,
+            health: None,
+            health_since: None,
+        }
+    }
+
     fn exited(name: &str, code: i32, oom_killed: bool) -> protocol::ContainerState {
         let record = ExitRecord {
             container: name.into(),
@@ -238,16 +300,16 @@ mod tests {
             oom_killed,
             error: None,
         };
-        protocol::ContainerState { name: name.into(), attempt: 0, phase: Phase::Exited(record), recording: false }
+        protocol::ContainerState { phase: Phase::Exited(record), ..plain(name) }
     }
 
     fn running(name: &str) -> protocol::ContainerState {
         let phase = Phase::Running { pid: 1, started_at: Timestamp(10) };
-        protocol::ContainerState { name: name.into(), attempt: 0, phase, recording: false }
+        protocol::ContainerState { phase, ..plain(name) }
     }
 
     fn said<const N: usize>(states: [protocol::ContainerState; N]) -> Said {
-        Said { states: states.to_vec(), stops: false }
+        Said { states: states.to_vec(), alive: true, stops: false }
     }
 
     fn pair() -> Task {
@@ -294,8 +356,7 @@ mod tests {
         let mut task = task();
         let Phase::Exited(mut record) = exited("app", 0, false).phase else { unreachable!("made above") };
         (record.started_at, record.stopped_at) = (Some(Timestamp(1000)), Timestamp(20));
-        let state =
-            protocol::ContainerState { name: "app".into(), attempt: 0, phase: Phase::Exited(record), recording: false };
+        let state = protocol::ContainerState { phase: Phase::Exited(record), ..plain("app") };
         containers(&mut task, &said([state]), Timestamp(21));
         stopped(&mut task, Timestamp(22));
         assert_eq!(task.containers[0].seen.stopped_at, Some(Timestamp(1000)));
@@ -324,14 +385,13 @@ mod tests {
     #[test]
     fn what_waits_when_everything_stops_is_over_only_once_the_shim_said_so() {
         let mut task = pair();
-        let waiting =
-            protocol::ContainerState { name: "side".into(), attempt: 0, phase: Phase::Waiting, recording: true };
+        let waiting = protocol::ContainerState { recording: true, ..plain("side") };
         let mut said = said([exited("main", 1, false), waiting]);
-        assert_eq!(progress(&task, &said), Progress::Ending);
+        assert_eq!(progress(&task, &said, &Graph::unordered(&task)), Progress::Ending);
         said.stops = true;
-        assert_eq!(progress(&task, &said), Progress::Ending);
+        assert_eq!(progress(&task, &said, &Graph::unordered(&task)), Progress::Ending);
         said.states[1].recording = false;
-        assert_eq!(progress(&task, &said), Progress::Ended);
+        assert_eq!(progress(&task, &said, &Graph::unordered(&task)), Progress::Ended);
         containers(&mut task, &said, Timestamp(30));
         stopped(&mut task, Timestamp(31));
         assert_eq!(task.containers[1].seen.state, ContainerState::Stopped);

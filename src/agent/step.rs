@@ -4,6 +4,8 @@
 //!
 //! ```text
 //! Connect ─▶ Prepare ─▶ Start ─▶ Record (RUNNING) ─▶ Rest ─▶ Record (an end) ─▶ Stop ─▶ Record ─▶ Release ─▶ Bury (STOPPED)
+//!                 │      ▲  └─▶ Record ─▶ Rest (a dependency) ─▶ Start | GiveUp
+//!                 │      └───── an end that the restart policy undoes
 //!                 └────────── failure, or a stop before the start ─────────────────────────────▶ Release ─▶ Bury
 //! lost: Connect ─▶ Kill ─▶ Rest ─▶ Release ─▶ Bury        after a boot: Connect ─▶ Release ─▶ Bury
 //! ```
@@ -24,8 +26,14 @@ pub(crate) struct Facts {
     pub failed: bool,
     /// Whether something seen is not in the record yet.
     pub news: bool,
-    /// Whether the shim was asked to stop everything.
-    pub stop_sent: bool,
+    /// Whether a container was asked to start and has not answered.
+    pub starting: bool,
+    /// Whether a container can be started now that was not asked to.
+    pub to_start: bool,
+    /// Whether a container can never be started.
+    pub to_give_up: bool,
+    /// Whether the shim was not told of the end, or a container can be asked to stop now that was not.
+    pub to_stop: bool,
     /// Whether everything of the task was killed, because its instance is gone.
     pub kill_sent: bool,
     /// Whether network, cgroups or directories of the task may exist.
@@ -65,11 +73,13 @@ pub(crate) enum Step {
     Connect,
     /// Images, root file systems, network, shim.
     Prepare,
-    /// Ask the shim to start every container.
+    /// Ask the shim to start the containers whose turn it is.
     Start,
+    /// Write that containers can never be started.
+    GiveUp,
     /// Write what was seen.
     Record,
-    /// Ask the shim to stop every container.
+    /// Ask the shim to stop the containers whose turn it is.
     Stop,
     /// Kill everything at once.
     Kill,
@@ -106,9 +116,12 @@ fn with_shim(facts: &Facts, ending: bool) -> Step {
         Progress::Ended if facts.news => Step::Record,
         Progress::Ended => Step::Release,
         // Stopping comes before writing: each container gets its signal as soon as we know.
-        Progress::Waiting | Progress::Running if ending && !facts.stop_sent => Step::Stop,
-        Progress::Ending if !facts.stop_sent => Step::Stop,
-        Progress::Waiting if !ending => Step::Start,
+        Progress::Waiting | Progress::Running if ending && facts.to_stop => Step::Stop,
+        Progress::Ending if facts.to_stop => Step::Stop,
+        Progress::Waiting | Progress::Running if !ending && facts.to_start => Step::Start,
+        Progress::Waiting | Progress::Running if !ending && facts.to_give_up => Step::GiveUp,
+        // Containers that start together are one write.
+        Progress::Waiting if !ending && facts.starting => Step::Rest,
         Progress::Waiting | Progress::Running | Progress::Ending if facts.news => Step::Record,
         Progress::Waiting | Progress::Running | Progress::Ending => Step::Rest,
     }
@@ -152,19 +165,22 @@ mod tests {
             let mut task = task();
             task.observed.status = status;
             task.desired = desired;
-            for bits in 0..64_u8 {
+            for bits in 0..512_u16 {
                 for shim in [Shim::Unknown, Shim::Absent, Shim::Alive, Shim::Gone] {
                     for progress in [Progress::Waiting, Progress::Running, Progress::Ending, Progress::Ended] {
-                        let bit = |n: u8| bits & (1 << n) != 0;
+                        let bit = |n: u16| bits & (1 << n) != 0;
                         let facts = Facts {
                             shim,
                             progress,
                             rebooted: bit(0),
                             failed: bit(1),
                             news: bit(2),
-                            stop_sent: bit(3),
+                            to_stop: bit(3),
                             residue: bit(4),
                             kill_sent: bit(5),
+                            starting: bit(6),
+                            to_start: bit(7),
+                            to_give_up: bit(8),
                         };
                         check(&task, &facts, next_step(&task, &facts));
                     }
@@ -178,7 +194,7 @@ mod tests {
         every_pair(|task, facts, step| {
             let over = task.desired.is_stopped() || task.observed.status >= TaskStatus::Deactivating;
             if over || facts.failed || facts.rebooted {
-                assert!(!matches!(step, Step::Prepare | Step::Start), "{task:?} {facts:?}");
+                assert!(!matches!(step, Step::Prepare | Step::Start | Step::GiveUp), "{task:?} {facts:?}");
             }
         });
     }
@@ -214,11 +230,24 @@ mod tests {
     }
 
     #[test]
-    fn only_a_stopped_task_or_a_running_one_without_news_rests() {
+    fn a_live_task_rests_only_when_nothing_can_be_asked_and_nothing_is_to_be_written() {
         every_pair(|task, facts, step| {
             if step == Step::Rest && task.is_live() && !task.desired.is_lost() {
-                let waits = facts.stop_sent || facts.progress == Progress::Running;
-                assert!(facts.shim == Shim::Alive && waits && !facts.news, "{facts:?}");
+                let over = task.desired.is_stopped() || task.observed.status >= TaskStatus::Deactivating;
+                let ending = over || facts.failed || facts.progress == Progress::Ending;
+                let asks = if ending { facts.to_stop } else { facts.to_start || facts.to_give_up };
+                let writes = facts.news && !(facts.starting && facts.progress == Progress::Waiting && !ending);
+                assert!(facts.shim == Shim::Alive && !asks && !writes, "{facts:?}");
+            }
+        });
+    }
+
+    #[test]
+    fn nobody_is_asked_to_stop_while_the_task_should_run_and_its_essential_containers_do() {
+        every_pair(|task, facts, step| {
+            if step == Step::Stop {
+                let over = task.desired.is_stopped() || task.observed.status >= TaskStatus::Deactivating;
+                assert!(over || facts.failed || facts.progress == Progress::Ending, "{facts:?}");
             }
         });
     }
@@ -227,7 +256,10 @@ mod tests {
     fn a_lost_task_is_killed_never_asked_and_never_recorded() {
         every_pair(|task, facts, step| {
             if task.desired.is_lost() && task.is_live() {
-                assert!(!matches!(step, Step::Start | Step::Prepare | Step::Stop | Step::Record), "{facts:?}");
+                assert!(
+                    !matches!(step, Step::Start | Step::GiveUp | Step::Prepare | Step::Stop | Step::Record),
+                    "{facts:?}"
+                );
                 let waits = facts.kill_sent && facts.progress != Progress::Ended;
                 assert!(step != Step::Rest || waits, "{facts:?}");
             }

@@ -82,8 +82,12 @@ points! {
     ShimSpawned = "agent.shim.spawned",
     /// The shim has said what state it is in.
     ShimAnswered = "agent.shim.answered",
-    /// Every container was asked to start.
+    /// Containers whose turn it was were asked to start.
     StartSent = "agent.start.sent",
+    /// A container that ended was asked to start again.
+    RestartSent = "agent.restart.sent",
+    /// The record says that a container will never be started.
+    GivenUp = "agent.given.up",
     /// The shim has left the host's mounts.
     ShimUnmounted = "shim.mounts.left",
     /// The task's groups are there, with limits.
@@ -94,6 +98,8 @@ points! {
     ShimCreated = "shim.container.created",
     /// A container runs; nobody was told.
     ShimStarted = "shim.container.started",
+    /// A probe of a container's health has begun.
+    ShimProbing = "shim.probe.begun",
     /// A container has ended; its record is not written.
     ShimReaped = "shim.container.reaped",
     /// An exit is on disk; nobody was told.
@@ -102,7 +108,7 @@ points! {
     ShimTold = "shim.exit.told",
     /// What was seen is about to be written.
     Recording = "agent.recording",
-    /// Every container was asked to stop.
+    /// Containers whose turn it was were asked to stop.
     StopSent = "agent.stop.sent",
     /// The shim has ended.
     ShimFinished = "agent.shim.finished",

@@ -74,6 +74,23 @@ pub struct ContainerSpec {
     /// The signal that asks it to stop, as a number; 15 unless the image says otherwise.
     pub stop_signal: i32,
     pub stop_timeout_secs: u32,
+    /// Specs of version 1 of the protocol have none.
+    #[serde(default)]
+    pub health: Option<HealthCheck>,
+}
+
+/// A program that tells whether the container is well: it ends with 0.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HealthCheck {
+    pub args: Vec<String>,
+    /// From the end of one probe to the start of the next.
+    pub interval_millis: u64,
+    /// A probe is killed after this.
+    pub timeout_millis: u64,
+    /// Failures in a row that make the container unhealthy.
+    pub retries: u32,
+    /// Failures count only after this, or after the first success.
+    pub start_period_millis: u64,
 }
 
 /// The layers under a container, as `cove_runtime::rootfs` prepared them.

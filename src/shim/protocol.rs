@@ -23,11 +23,15 @@
 use std::path::PathBuf;
 
 use cove_base::Timestamp;
+use cove_model::task::Health;
 use cove_runtime::spec::{ContainerSpec, NetworkNamespace, SharedNamespace, TaskLimits};
 use serde::{Deserialize, Serialize};
 
 /// The version that this build speaks.
-pub const VERSION: u32 = 1;
+///
+/// 2: [`ContainerSpec::health`](cove_runtime::spec::ContainerSpec) is carried out and told of; starts and stops come one by
+/// one in the order that the task asks for, which a server of version 1 does not know.
+pub const VERSION: u32 = 2;
 
 /// The oldest version of a shim that this build can still drive.
 pub const OLDEST: u32 = 1;
@@ -75,7 +79,7 @@ pub enum Request {
     Stop { container: String },
     /// SIGKILL now.
     Kill { container: String },
-    /// Stop all in reverse order of their list, each with its own timeout.
+    /// Stop all at once, in reverse order of their list, each with its own timeout.
     StopAll,
     /// Run a command in a running container. Three descriptors travel with it: stdin, stdout, stderr.
     Exec {
@@ -127,6 +131,12 @@ pub struct ContainerState {
     /// It has ended, or could not start, and the record of that is not on disk yet: the phase follows once it is.
     #[serde(default)]
     pub recording: bool,
+    /// What its health check says; absent where it has none, and from shims of version 1.
+    #[serde(default)]
+    pub health: Option<Health>,
+    /// Since when it says so. Told when it changes, not at every probe.
+    #[serde(default)]
+    pub health_since: Option<Timestamp>,
 }
 
 /// Where a container is.

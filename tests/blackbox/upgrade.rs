@@ -82,7 +82,7 @@ impl OldShim {
             self.said.lock().unwrap().requests.push(request.clone());
             match name_of(&request).as_str() {
                 "Subscribe" => send(stream, &self.state()),
-                "StopAll" => {
+                "Stop" => {
                     self.exit();
                     send(stream, &json!({"Changed": self.state()["State"]["containers"][0]}));
                 }
@@ -257,7 +257,7 @@ fn a_shim_of_a_newer_version_is_left_alone_until_somebody_can_drive_it() {
     assert_eq!(server.describe_task(&arn)["lastStatus"], "RUNNING");
     let refused = server.cove(&["exec", &arn, "--container", "main", "--", "true"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("version 9"), "{refused:?}");
-    assert_eq!(shim.heard("Exec") + shim.heard("StopAll"), 0, "what it would make of them is not known");
+    assert_eq!(shim.heard("Exec") + shim.heard("Stop"), 0, "what it would make of them is not known");
     shim.now_says(1);
     assert_eq!(server.wait_task(&arn, "STOPPED")["containers"][0]["exitCode"], 3);
 }

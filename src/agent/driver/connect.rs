@@ -5,7 +5,7 @@ use cove_shim::client::{self, SPEC_FILE, Shim as ShimClient, ShimError, State};
 use cove_shim::journal;
 use cove_shim::protocol::{ContainerState, ExitRecord, Phase};
 
-use super::{Driver, StepError};
+use super::{Asked, Driver, StepError};
 use crate::deps::blocking;
 use crate::observe::Said;
 use crate::step::Shim;
@@ -42,13 +42,11 @@ impl Driver {
 
     /// Takes over a shim that said in which state every container is.
     pub(super) fn adopt(&mut self, client: ShimClient, state: State) {
-        self.said = Said { states: state.containers, stops: false };
+        self.said = Said { states: state.containers, alive: true, stops: false };
         self.client = Some(client);
         self.shim = Shim::Alive;
         self.residue = true;
-        self.start_sent = false;
-        self.stop_sent = false;
-        self.kill_sent = false;
+        self.asked = Asked::default();
     }
 
     async fn read_journal(&mut self, task: &Task) -> Result<(), StepError> {
@@ -57,11 +55,21 @@ impl Driver {
         let was_started = has_begun || task.containers.iter().any(|container| container.seen.started_at.is_some());
         // A task that nothing ever ran of starts again from the beginning; no other does, or a container would run twice.
         self.shim = if records.is_empty() && !was_started { Shim::Absent } else { Shim::Gone };
-        self.said = Said { states: records.into_iter().map(as_state).collect(), stops: false };
+        self.said = Said { states: last_attempts(records), alive: false, stops: false };
         let (cgroups, id) = (self.deps.cgroups.clone(), task.id.clone());
         blocking(move || cgroups.remove_task(&id)).await??;
         Ok(())
     }
+}
+
+/// Records are in order: of each container the last one counts.
+fn last_attempts(records: Vec<ExitRecord>) -> Vec<ContainerState> {
+    let mut states: Vec<ContainerState> = Vec::new();
+    for state in records.into_iter().map(as_state) {
+        states.retain(|earlier| earlier.name != state.name);
+        states.push(state);
+    }
+    states
 }
 
 fn as_state(record: ExitRecord) -> ContainerState {
@@ -70,5 +78,7 @@ fn as_state(record: ExitRecord) -> ContainerState {
         attempt: record.attempt,
         phase: Phase::Exited(record),
         recording: false,
+        health: None,
+        health_since: None,
     }
 }

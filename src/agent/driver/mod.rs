@@ -12,22 +12,25 @@ mod release;
 
 pub(crate) use release::{remove, volumes};
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cove_base::Timestamp;
 use cove_base::crash::{self, Point};
 use cove_model::service::Departed;
-use cove_model::task::{Task, TaskStatus};
+use cove_model::task::{Container, Task, TaskStatus};
+use cove_model::task_definition::TaskDefinition;
 use cove_shim::client::Shim as ShimClient;
-use cove_shim::protocol::{Event, Request};
-use cove_store::{Key, Read, StoreError};
+use cove_shim::protocol::{Event, Phase, Request};
+use cove_store::{Key, Read, StoreError, keys};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::deps::{Deps, blocking};
 use crate::observe::{self, Failure, Said};
-use crate::step::{Facts, Shim, Step, next_step};
+use crate::order::{self, Graph, Refusal, Starts};
+use crate::step::{Facts, Progress, Shim, Step, next_step};
 
 /// How long a step that the host refused waits before it is taken again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -45,15 +48,35 @@ pub(crate) struct Driver {
     shim_died: bool,
     said: Said,
     failure: Option<Failure>,
-    stop_sent: bool,
-    start_sent: bool,
-    kill_sent: bool,
+    /// Who needs whom; read when it is first asked for.
+    graph: Option<Arc<Graph>>,
+    asked: Asked,
     residue: bool,
     /// Seen here first, written with the next record.
     pull: PullTimes,
     digests: Vec<(String, String)>,
     /// The network is attached beside other work; nothing of the task is removed before that has ended.
     attaching: Option<JoinHandle<()>>,
+}
+
+/// What the shim of this connection was asked. Asking again is harmless.
+#[derive(Debug, Default)]
+struct Asked {
+    /// Attempts, by the container's name.
+    starts: HashMap<String, u32>,
+    stops: HashSet<String>,
+    /// It was told of the end: its state was asked for after the first stops.
+    end: bool,
+    /// Everything of the task was killed.
+    kill: bool,
+}
+
+/// What a driver makes of record and shim before it takes a step.
+struct Outlook {
+    starts: Starts,
+    stops: Vec<usize>,
+    progress: Progress,
+    starting: bool,
 }
 
 /// When images began to be fetched and were there, when the network was.
@@ -83,9 +106,8 @@ impl Driver {
             shim_died: false,
             said: Said::default(),
             failure: None,
-            stop_sent: false,
-            start_sent: false,
-            kill_sent: false,
+            graph: None,
+            asked: Asked::default(),
             residue: false,
             pull: PullTimes::default(),
             digests: Vec::new(),
@@ -97,10 +119,12 @@ impl Driver {
     pub(crate) async fn run(mut self) {
         loop {
             let Some(task) = self.read() else { return };
-            let facts = self.facts(&task);
+            let graph = self.graph(&task);
+            let outlook = self.outlook(&task, &graph);
+            let facts = self.facts(&task, &graph, &outlook);
             let step = next_step(&task, &facts);
             tracing::debug!(task = task.id, ?step, ?facts, "step");
-            match self.take(step, &task).await {
+            match self.take(step, &task, &graph, outlook).await {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Over) => return,
                 Err(error) => {
@@ -120,52 +144,107 @@ impl Driver {
         self.deps.store.read(|view| view.get::<Task>(&self.key))
     }
 
-    fn facts(&self, task: &Task) -> Facts {
-        let rebooted = task.observed.boot_id.as_ref().is_some_and(|boot| *boot != self.deps.boot_id);
+    /// A definition that is gone orders nothing any more; what runs can still be stopped.
+    fn graph(&mut self, task: &Task) -> Arc<Graph> {
+        let read = || {
+            let key = keys::definition(&task.tenant, &task.family, task.revision);
+            let definition = self.deps.store.read(|view| view.get::<TaskDefinition>(&key));
+            let graph = definition.and_then(|definition| Graph::of(task, &definition.document).ok());
+            Arc::new(graph.unwrap_or_else(|| Graph::unordered(task)))
+        };
+        Arc::clone(self.graph.get_or_insert_with(read))
+    }
+
+    fn outlook(&self, task: &Task, graph: &Graph) -> Outlook {
+        let stages = order::stages(task, &self.said, graph);
+        let starting: Vec<bool> = task.containers.iter().map(|container| self.is_starting(container)).collect();
+        let mut starts = order::starts(graph, &stages, self.deps.clock.now());
+        starts.now.retain(|(at, attempt)| self.asked.starts.get(&task.containers[*at].name) != Some(attempt));
+        let mut stops = order::stops(graph, &stages, &starting);
+        stops.retain(|at| !self.asked.stops.contains(&task.containers[*at].name));
+        let progress = observe::progress(task, &self.said, graph);
+        Outlook { starts, stops, progress, starting: starting.contains(&true) }
+    }
+
+    /// Whether it was asked to start and the shim has not said what came of it.
+    fn is_starting(&self, container: &Container) -> bool {
+        let (asked, state) = (self.asked.starts.get(&container.name), self.said.of(container));
+        let (Some(asked), Some(state)) = (asked, state) else { return false };
+        let is_before = match state.phase {
+            Phase::Waiting => true,
+            Phase::Running { .. } | Phase::Exited(_) => state.attempt < *asked,
+        };
+        is_before && !state.recording
+    }
+
+    fn is_rebooted(&self, task: &Task) -> bool {
+        task.observed.boot_id.as_ref().is_some_and(|boot| *boot != self.deps.boot_id)
+    }
+
+    fn facts(&self, task: &Task, graph: &Graph, outlook: &Outlook) -> Facts {
+        let rebooted = self.is_rebooted(task);
         Facts {
             shim: self.shim,
-            progress: observe::progress(task, &self.said),
+            progress: outlook.progress,
             rebooted,
             failed: self.failure.is_some(),
-            news: self.has_news(task),
-            stop_sent: self.stop_sent,
-            kill_sent: self.kill_sent,
+            news: self.has_news(task, graph),
+            starting: outlook.starting,
+            to_start: !outlook.starts.now.is_empty(),
+            to_give_up: !outlook.starts.never.is_empty(),
+            to_stop: !self.asked.end || !outlook.stops.is_empty(),
+            kill_sent: self.asked.kill,
             residue: self.residue || rebooted && self.shim == Shim::Unknown,
         }
     }
 
     /// Whether writing what was seen would change the record.
-    fn has_news(&self, task: &Task) -> bool {
+    fn has_news(&self, task: &Task, graph: &Graph) -> bool {
         let mut after = task.clone();
-        observe::containers(&mut after, &self.said, self.deps.clock.now());
+        observe::containers(&mut after, &self.said, graph, self.deps.clock.now());
         after != *task
     }
 
-    async fn take(&mut self, step: Step, task: &Arc<Task>) -> Result<Flow, StepError> {
+    async fn take(
+        &mut self,
+        step: Step,
+        task: &Arc<Task>,
+        graph: &Arc<Graph>,
+        outlook: Outlook,
+    ) -> Result<Flow, StepError> {
         match step {
             Step::Rest if task.observed.status == TaskStatus::Stopped => return Ok(Flow::Over),
-            Step::Rest => self.rest().await?,
+            Step::Rest => self.rest(outlook.starts.look_again_at).await?,
             Step::Connect => self.connect(task).await?,
             Step::Prepare => self.prepare(task).await?,
-            Step::Start => self.start(task).await?,
-            Step::Record => self.record().await?,
-            Step::Stop => self.stop().await?,
+            Step::Start => self.start(task, &outlook.starts.now).await?,
+            Step::GiveUp => self.give_up(graph, outlook.starts.never).await?,
+            Step::Record => self.record(graph).await?,
+            Step::Stop => self.stop(task, &outlook.stops).await?,
             Step::Kill => self.kill(task).await?,
             Step::Release => self.release(task).await?,
-            Step::Bury => self.bury(task).await?,
+            Step::Bury => self.bury(task, graph).await?,
         }
         Ok(Flow::Continue)
     }
 
-    /// Waits for the shim to say something, or for the record to change.
-    async fn rest(&mut self) -> Result<(), StepError> {
+    /// Waits for the shim to say something, for the record to change, or for the moment.
+    async fn rest(&mut self, until: Option<Timestamp>) -> Result<(), StepError> {
         let wake = Arc::clone(&self.wake);
+        let wait = until.map(|until| until.millis().saturating_sub(self.deps.clock.now().millis()));
+        let moment = async {
+            match wait {
+                Some(millis) => tokio::time::sleep(Duration::from_millis(millis.try_into().unwrap_or(0))).await,
+                None => std::future::pending().await,
+            }
+        };
         let Some(client) = &mut self.client else {
             wake.notified().await;
             return Ok(());
         };
         tokio::select! {
             () = wake.notified() => {}
+            () = moment => {}
             event = client.next() => match event {
                 Ok(Some(event)) => self.heard(event),
                 Ok(None) => self.lost_shim(),
@@ -181,7 +260,9 @@ impl Driver {
     fn heard(&mut self, event: Event) {
         match event {
             // After a stop it is the answer to the subscription that followed the stop.
-            Event::State { containers, .. } => self.said = Said { states: containers, stops: self.stop_sent },
+            Event::State { containers, .. } => {
+                self.said = Said { states: containers, alive: true, stops: self.asked.end };
+            }
             Event::Changed(state) => match self.said.states.iter_mut().find(|known| known.name == state.name) {
                 Some(known) => *known = state,
                 None => self.said.states.push(state),
@@ -196,9 +277,7 @@ impl Driver {
         self.shim_died = self.client.as_ref().is_some_and(ShimClient::has_died);
         self.client = None;
         self.shim = Shim::Unknown;
-        self.start_sent = false;
-        self.stop_sent = false;
-        self.kill_sent = false;
+        self.asked = Asked::default();
     }
 
     async fn send(&mut self, request: Request) -> Result<(), StepError> {
@@ -210,24 +289,49 @@ impl Driver {
         Ok(())
     }
 
-    async fn start(&mut self, task: &Task) -> Result<(), StepError> {
-        if !self.start_sent {
-            for container in &task.containers {
-                self.send(Request::Start { container: container.name.clone(), attempt: container.seen.attempt })
-                    .await?;
-            }
-            self.start_sent = self.client.is_some();
-            crash::at(Point::StartSent);
+    async fn start(&mut self, task: &Task, starts: &[(usize, u32)]) -> Result<(), StepError> {
+        for (at, attempt) in starts {
+            let container = &task.containers[*at].name;
+            self.asked.starts.insert(container.clone(), *attempt);
+            self.send(Request::Start { container: container.clone(), attempt: *attempt }).await?;
         }
-        self.rest().await
+        crash::at(if starts.iter().any(|(_, attempt)| *attempt > 0) { Point::RestartSent } else { Point::StartSent });
+        Ok(())
     }
 
-    async fn stop(&mut self) -> Result<(), StepError> {
-        self.send(Request::StopAll).await?;
-        // Requests are carried out in order, so the state that answers this one is that after the stop.
-        self.send(Request::Subscribe).await?;
-        self.stop_sent = self.client.is_some();
+    /// One write: nothing of it is known anywhere else.
+    async fn give_up(&mut self, graph: &Arc<Graph>, never: Vec<(usize, Refusal)>) -> Result<(), StepError> {
+        let (said, graph) = (self.said.clone(), Arc::clone(graph));
+        self.write(move |task, now| {
+            // The reason quotes what is known of the dependency.
+            observe::containers(task, &said, &graph, now);
+            if !task.desired.is_stopped() {
+                never.into_iter().for_each(|(at, refusal)| observe::give_up(task, at, refusal, now));
+            }
+            observe::containers(task, &said, &graph, now);
+        })
+        .await?;
+        crash::at(Point::GivenUp);
+        Ok(())
+    }
+
+    async fn stop(&mut self, task: &Task, stops: &[usize]) -> Result<(), StepError> {
+        for at in stops {
+            let container = &task.containers[*at].name;
+            self.asked.stops.insert(container.clone());
+            self.send(Request::Stop { container: container.clone() }).await?;
+        }
+        self.announce_end().await?;
         crash::at(Point::StopSent);
+        Ok(())
+    }
+
+    /// Requests are carried out in order: the state that answers says what came of every start, and there will be no other.
+    async fn announce_end(&mut self) -> Result<(), StepError> {
+        if !self.asked.end {
+            self.send(Request::Subscribe).await?;
+            self.asked.end = self.client.is_some();
+        }
         Ok(())
     }
 
@@ -239,26 +343,26 @@ impl Driver {
             // One that starts at this moment is not in the group yet.
             self.send(Request::Kill { container: container.name.clone() }).await?;
         }
-        self.stop().await?;
-        self.kill_sent = self.client.is_some();
+        self.announce_end().await?;
+        self.asked.kill = self.client.is_some();
         Ok(())
     }
 
-    async fn record(&mut self) -> Result<(), StepError> {
+    async fn record(&mut self, graph: &Arc<Graph>) -> Result<(), StepError> {
         crash::at(Point::Recording);
-        let said = self.said.clone();
-        self.write(move |task, now| observe::containers(task, &said, now)).await
+        let (said, graph) = (self.said.clone(), Arc::clone(graph));
+        self.write(move |task, now| observe::containers(task, &said, &graph, now)).await
     }
 
     /// The last write: everything that was seen, why it ended, STOPPED.
-    async fn bury(&mut self, task: &Arc<Task>) -> Result<(), StepError> {
-        let (said, failure, shim) = (self.said.clone(), self.failure.clone(), self.shim);
-        let rebooted = self.facts(task).rebooted;
+    async fn bury(&mut self, task: &Arc<Task>, graph: &Arc<Graph>) -> Result<(), StepError> {
+        let (said, failure, shim, graph) = (self.said.clone(), self.failure.clone(), self.shim, Arc::clone(graph));
+        let rebooted = self.is_rebooted(task);
         let instance = self.deps.instance_of(task).map(|instance| instance.ec2_instance_id.clone());
         self.write(move |task, now| {
             let lost = task.desired.is_lost();
             if !lost {
-                observe::containers(task, &said, now);
+                observe::containers(task, &said, &graph, now);
             }
             if rebooted || lost {
                 observe::host_lost(task, instance.as_deref(), now);

@@ -26,6 +26,7 @@ use super::{Driver, StepError, release};
 use crate::deps::{Deps, blocking};
 use crate::machines;
 use crate::observe::{self, Failure};
+use crate::order::Graph;
 use crate::resolve::{self, ImageDefaults, Resolved, Surroundings};
 
 /// A pull that takes longer than this is shown as PENDING; a shorter one costs no write of its own.
@@ -54,6 +55,7 @@ impl Driver {
 
     async fn prepared(&mut self, task: &Arc<Task>) -> Result<(), Trouble> {
         let definition = self.definition(task)?;
+        Graph::of(task, &definition.document).map_err(|error| whole(error.to_string()))?;
         check_log_streams(&self.deps, task, &definition)?;
         let exchanged = self.exchange_taken_ports(task, &definition).await;
         let task = &exchanged.map_err(|error| whole(format!("ResourceInitializationError: {error}")))?;
@@ -231,6 +233,7 @@ fn defaults(image: &LocalImage) -> ImageDefaults {
         user: config.user.clone(),
         working_dir: config.working_dir.clone(),
         stop_signal: config.stop_signal.clone(),
+        shell: config.shell.clone(),
         volumes: config.volumes.keys().cloned().collect(),
     }
 }

@@ -9,6 +9,7 @@
 mod command;
 mod env;
 mod files;
+mod health;
 mod limits;
 mod mounts;
 
@@ -35,6 +36,8 @@ pub(crate) struct ImageDefaults {
     pub user: String,
     pub working_dir: String,
     pub stop_signal: Option<String>,
+    /// What runs scripts of health checks; `/bin/sh -c` when it names none.
+    pub shell: Vec<String>,
     /// Paths that get a volume of their own unless something is mounted there.
     pub volumes: Vec<String>,
 }
@@ -167,6 +170,7 @@ pub(crate) fn container(
             .stop_timeout
             .and_then(|secs| u32::try_from(secs).ok())
             .unwrap_or(STOP_TIMEOUT_DEFAULT_SECS),
+        health: health::check(definition, &image.shell),
     };
     Ok(Resolved { spec, files: files.contents, directories: mounts.directories, fills: mounts.fills })
 }

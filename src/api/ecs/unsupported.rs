@@ -105,9 +105,7 @@ pub const FIELDS: &[Field] = &[
         it.port_mappings.iter().any(|mapping| mapping.container_port_range.is_some())
     }),
     done("containerDefinitions[].essential"),
-    container("containerDefinitions[].restartPolicy", "enabled policies", |it| {
-        it.restart_policy.as_ref().is_some_and(|policy| policy.enabled != Some(false))
-    }),
+    done("containerDefinitions[].restartPolicy"),
     done("containerDefinitions[].entryPoint"),
     done("containerDefinitions[].command"),
     done("containerDefinitions[].environment"),
@@ -121,8 +119,8 @@ pub const FIELDS: &[Field] = &[
         has_partial_device,
     ),
     container("containerDefinitions[].secrets", ANY, |it| !it.secrets.is_empty()),
-    container("containerDefinitions[].dependsOn", ANY, |it| !it.depends_on.is_empty()),
-    container("containerDefinitions[].startTimeout", ANY, |it| it.start_timeout.is_some()),
+    done("containerDefinitions[].dependsOn"),
+    done("containerDefinitions[].startTimeout"),
     done("containerDefinitions[].stopTimeout"),
     done("containerDefinitions[].versionConsistency"),
     done("containerDefinitions[].hostname"),
@@ -152,9 +150,7 @@ pub const FIELDS: &[Field] = &[
     container("containerDefinitions[].logConfiguration.secretOptions", ANY, |it| {
         it.log_configuration.as_ref().is_some_and(|log| !log.secret_options.is_empty())
     }),
-    container("containerDefinitions[].healthCheck", "checks other than NONE", |it| {
-        it.health_check.as_ref().is_some_and(|check| check.command != ["NONE"])
-    }),
+    done("containerDefinitions[].healthCheck"),
     done("containerDefinitions[].systemControls"),
     container("containerDefinitions[].resourceRequirements", ANY, |it| !it.resource_requirements.is_empty()),
     container("containerDefinitions[].firelensConfiguration", ANY, |it| it.firelens_configuration.is_some()),

@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use cove_base::Timestamp;
+use cove_model::task::Health;
 use cove_runtime::spec::{
-    BindMount, ContainerResources, ContainerSpec, DeviceSpec, LogTarget, NetworkNamespace, Rlimit, RootFilesystem,
-    SharedNamespace, TaskLimits, TmpfsMount,
+    BindMount, ContainerResources, ContainerSpec, DeviceSpec, HealthCheck, LogTarget, NetworkNamespace, Rlimit,
+    RootFilesystem, SharedNamespace, TaskLimits, TmpfsMount,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,13 +28,22 @@ struct Recording {
     exits: &'static str,
 }
 
-const RECORDINGS: &[Recording] = &[Recording {
-    version: 1,
-    requests: include_str!("v1/requests.jsonl"),
-    events: include_str!("v1/events.jsonl"),
-    specs: include_str!("v1/specs.jsonl"),
-    exits: include_str!("v1/exits.jsonl"),
-}];
+const RECORDINGS: &[Recording] = &[
+    Recording {
+        version: 1,
+        requests: include_str!("v1/requests.jsonl"),
+        events: include_str!("v1/events.jsonl"),
+        specs: include_str!("v1/specs.jsonl"),
+        exits: include_str!("v1/exits.jsonl"),
+    },
+    Recording {
+        version: 2,
+        requests: include_str!("v2/requests.jsonl"),
+        events: include_str!("v2/events.jsonl"),
+        specs: include_str!("v2/specs.jsonl"),
+        exits: include_str!("v2/exits.jsonl"),
+    },
+];
 
 /// Whether everything that `old` says, `new` says as well.
 fn covers(new: &Value, old: &Value) -> bool {
@@ -152,7 +162,14 @@ fn requests() -> Vec<Request> {
 }
 
 fn events() -> Vec<Event> {
-    let state = |phase: Phase| ContainerState { name: "main".into(), attempt: 0, phase, recording: false };
+    let state = |phase: Phase| ContainerState {
+        name: "main".into(),
+        attempt: 0,
+        phase,
+        recording: false,
+        health: Some(Health::Healthy),
+        health_since: Some(Timestamp(1_700_000_000_500)),
+    };
     let phases =
         [Phase::Waiting, Phase::Running { pid: 42, started_at: Timestamp(1_700_000_000_000) }, Phase::Exited(ended())];
     let mut all = vec![Event::State {
@@ -256,6 +273,13 @@ fn full_container() -> ContainerSpec {
         init: true,
         log: Some(LogTarget { directory: "/var/lib/cove/logs/a".into(), max_bytes: 1 << 30 }),
         stdin_open: true,
+        health: Some(HealthCheck {
+            args: vec!["/bin/sh".into(), "-c".into(), "true".into()],
+            interval_millis: 30_000,
+            timeout_millis: 5000,
+            retries: 3,
+            start_period_millis: 10_000,
+        }),
         ..plain_container()
     }
 }
@@ -291,5 +315,6 @@ fn plain_container() -> ContainerSpec {
         stdin_open: false,
         stop_signal: 15,
         stop_timeout_secs: 30,
+        health: None,
     }
 }

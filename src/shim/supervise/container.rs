@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use cove_base::Clock;
 use cove_base::crash::{self, Point};
+use cove_model::task::Health;
 use cove_runtime::cgroup::Group;
 use cove_runtime::container::{self, Namespace, Plan, Running, StartError, Streams};
 use cove_runtime::spec::ContainerSpec;
 
+use super::probe::Probes;
 use super::pump::Pump;
 use super::recording::Recording;
 use super::task::Shared;
@@ -34,6 +36,8 @@ pub(super) struct Container {
     pub(super) drain_until: Option<Instant>,
     /// Set when draining has ended or the start failed: the exit, until it is durable.
     recording: Option<Recording>,
+    /// Set while it runs, has a health check and was not asked to stop.
+    pub(super) probes: Option<Probes>,
     exit_code: i32,
 }
 
@@ -69,10 +73,17 @@ pub(super) fn bundle(directory: &Path, container: &str) -> PathBuf {
 
 impl Container {
     pub(super) fn new(spec: ContainerSpec) -> Self {
-        let state =
-            ContainerState { name: spec.name.clone(), attempt: spec.attempt, phase: Phase::Waiting, recording: false };
-        let (running, pump, stdin, kill_at, drain_until, recording) = (None, None, None, None, None, None);
-        Self { spec, state, running, pump, stdin, kill_at, drain_until, recording, exit_code: 0 }
+        let state = ContainerState {
+            name: spec.name.clone(),
+            attempt: spec.attempt,
+            phase: Phase::Waiting,
+            recording: false,
+            health: spec.health.as_ref().map(|_| Health::Unknown),
+            health_since: None,
+        };
+        let (running, pump, stdin, kill_at, drain_until) = (None, None, None, None, None);
+        let (recording, probes) = (None, None);
+        Self { spec, state, running, pump, stdin, kill_at, drain_until, recording, probes, exit_code: 0 }
     }
 
     /// Alive or still being drained.
@@ -95,8 +106,11 @@ impl Container {
         self.exit_code = 0;
         match self.try_start(place) {
             Ok(running) => {
-                self.state.phase = Phase::Running { pid: running.pid, started_at: clock.now() };
+                let started_at = clock.now();
+                self.state.phase = Phase::Running { pid: running.pid, started_at };
                 self.running = Some(running);
+                self.probes = self.spec.health.as_ref().map(|check| Probes::new(check, started_at));
+                self.show_health();
             }
             Err(error) => {
                 self.pump = None;
@@ -134,6 +148,7 @@ impl Container {
             return self.kill(group);
         }
         let _ = running.handle.signal(self.spec.stop_signal);
+        self.probes = None;
         self.kill_at = Some(Instant::now() + timeout);
     }
 
@@ -143,6 +158,7 @@ impl Container {
             let _ = running.handle.signal(libc::SIGKILL);
             group.container(&self.spec.name).kill();
         }
+        self.probes = None;
         self.kill_at = None;
     }
 
@@ -153,9 +169,18 @@ impl Container {
             crash::at(Point::ShimReaped);
             self.exit_code = code;
             self.kill_at = None;
+            self.probes = None;
             self.drain_until = Some(Instant::now() + DRAIN);
             group.container(&self.spec.name).kill();
         }
+    }
+
+    /// Puts what the probes say into the state; whether that changed it.
+    pub(super) fn show_health(&mut self) -> bool {
+        let Some((health, since)) = self.probes.as_ref().map(Probes::health) else { return false };
+        let changed = self.state.health != Some(health) || self.state.health_since != Some(since);
+        (self.state.health, self.state.health_since) = (Some(health), Some(since));
+        changed
     }
 
     /// Whether nothing more is to be read, or not waited for.
@@ -196,7 +221,8 @@ impl Container {
     /// When the loop must look at this container again, whatever else happens.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let recording = self.recording.as_ref().map(Recording::due);
-        [self.kill_at, self.drain_until, recording].into_iter().flatten().min()
+        let probes = self.probes.as_ref().and_then(Probes::deadline);
+        [self.kill_at, self.drain_until, recording, probes].into_iter().flatten().min()
     }
 
     fn record(&self, clock: &Clock, exit_code: Option<i32>, oom_killed: bool, error: Option<StartError>) -> ExitRecord {

@@ -10,8 +10,10 @@
 
 mod connection;
 mod container;
+mod health;
 mod holder;
 mod place;
+mod probe;
 mod pump;
 mod recording;
 mod task;

@@ -11,16 +11,18 @@ use cove_base::Clock;
 use cove_base::crash::{self, Point};
 use cove_logs::Source;
 use cove_runtime::cgroup::Group;
-use cove_runtime::container::{self, Namespace};
+use cove_runtime::container::{self, Namespace, Running};
 use cove_runtime::exec::{self, Executed};
 use cove_runtime::memory;
 use cove_runtime::program::{self, Program};
+use cove_runtime::rootfs::User;
 use cove_runtime::spec::SharedNamespace;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::connection::Connection;
 use super::container::{Container, Place, bundle};
 use super::holder::Holder;
+use super::probe::{self, Probes};
 use super::{SuperviseError, note, place};
 use crate::client;
 use crate::protocol::{ContainerState, Event, Request, TaskSpec, VERSION};
@@ -97,6 +99,7 @@ enum Ready {
     Connection(usize),
     Container(usize),
     Output(usize, Source),
+    Probe(usize),
     Exec(usize),
 }
 
@@ -139,6 +142,7 @@ impl Task {
             }
             self.connections.retain(|connection| !connection.closed);
             self.kill_overdue();
+            self.probe();
             self.record_exits();
             self.reap_strangers();
         }
@@ -159,6 +163,10 @@ impl Task {
             if let Some(running) = container.running.as_ref().filter(|_| container.drain_until.is_none()) {
                 polled.push(PollFd::new(running.handle.as_fd(), PollFlags::POLLIN));
                 owners.push(Ready::Container(at));
+            }
+            if let Some(probe) = container.probes.as_ref().and_then(Probes::handle) {
+                polled.push(PollFd::new(probe, PollFlags::POLLIN));
+                owners.push(Ready::Probe(at));
             }
             let Some(pump) = &container.pump else { continue };
             for (source, pipe) in [(Source::Stdout, &pump.stdout), (Source::Stderr, &pump.stderr)] {
@@ -200,6 +208,12 @@ impl Task {
             Ready::Output(at, source) => {
                 if let Some(pump) = &mut self.containers[at].pump {
                     pump.read(source, &self.clock, &mut self.buffer);
+                }
+            }
+            Ready::Probe(at) => {
+                // A container that ended in this same turn has taken its probe along.
+                if let Some(probes) = &mut self.containers[at].probes {
+                    probes.reap(self.clock.now());
                 }
             }
             Ready::Exec(at) => self.end_exec(at),
@@ -295,6 +309,34 @@ impl Task {
             .for_each(|one| one.kill(group));
     }
 
+    /// Kills probes that take too long, begins those that are due, tells of health that changed.
+    fn probe(&mut self) {
+        for index in 0..self.containers.len() {
+            let Some(probes) = &mut self.containers[index].probes else { continue };
+            probes.kill_overdue();
+            if probes.is_due() {
+                self.begin_probe(index);
+            }
+            if self.containers[index].show_health() {
+                self.tell_state(index);
+            }
+        }
+    }
+
+    /// A program that cannot be run is a probe that failed.
+    fn begin_probe(&mut self, index: usize) {
+        let container = &self.containers[index];
+        let (Some(probes), Some(running)) = (&container.probes, &container.running) else { return };
+        let executed = probe::streams().map_err(|error| error.to_string()).and_then(|streams| {
+            let command = Inside { user: &running.user, args: probes.args(), env: running.env.clone(), cwd: None };
+            self.enter(container, running, command, streams)
+        });
+        if let Some(probes) = &mut self.containers[index].probes {
+            probes.begun(executed.ok(), self.clock.now());
+        }
+        memory::trim();
+    }
+
     /// Durable first, told second, removed last.
     fn record_exits(&mut self) {
         for index in 0..self.containers.len() {
@@ -344,7 +386,19 @@ impl Task {
             env.push(format!("HOME={}", if user.home.is_empty() { "/" } else { &user.home }));
         }
         env.extend(request.env.iter().cloned());
-        let program = Program::new(&request.args, &program::deduplicated(env))
+        let command = Inside { user: &user, args: &request.args, env, cwd: request.cwd.as_deref() };
+        self.enter(container, running, command, streams)
+    }
+
+    /// Runs a command in a container that runs.
+    fn enter(
+        &self,
+        container: &Container,
+        running: &Running,
+        inside: Inside<'_>,
+        streams: [OwnedFd; 3],
+    ) -> Result<Executed, String> {
+        let program = Program::new(inside.args, &program::deduplicated(inside.env))
             .map_err(|_| "an argument or variable holds a zero byte")?;
         let container_cwd = if container.spec.cwd.is_empty() { "/" } else { &container.spec.cwd };
         let command = exec::Command {
@@ -352,10 +406,10 @@ impl Task {
             pid: running.pid,
             group: &self.group.container(&container.spec.name),
             restriction: &running.restriction,
-            uid: user.uid,
-            gid: user.gid,
-            groups: &user.groups,
-            cwd: request.cwd.as_deref().unwrap_or(container_cwd),
+            uid: inside.user.uid,
+            gid: inside.user.gid,
+            groups: &inside.user.groups,
+            cwd: inside.cwd.unwrap_or(container_cwd),
             program: &program,
         };
         exec::run(&command, streams).map_err(|error| cove_base::error::chain(&error))
@@ -390,7 +444,11 @@ impl Task {
         let known = |pid: i32| {
             let containers = self.containers.iter().filter_map(|one| one.running.as_ref()).any(|one| one.pid == pid);
             let holder = self.shared.holder.as_ref().is_some_and(|holder| holder.pid == pid);
-            containers || holder || self.execs.iter().any(|exec| exec.process.pid == pid)
+            let mut probes = self.containers.iter().filter_map(|one| one.probes.as_ref());
+            containers
+                || holder
+                || probes.any(|one| one.is_of(pid))
+                || self.execs.iter().any(|exec| exec.process.pid == pid)
         };
         loop {
             // SAFETY: an all-zero siginfo is valid to be filled in.
@@ -433,6 +491,14 @@ impl Task {
         }
         let _ = fs::remove_dir(directory);
     }
+}
+
+/// A command, as whom and where; without `cwd` it is the container's.
+struct Inside<'a> {
+    user: &'a User,
+    args: &'a [String],
+    env: Vec<String>,
+    cwd: Option<&'a str>,
 }
 
 struct ExecRequest {

@@ -10,7 +10,8 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use cove_runtime::spec::{ContainerSpec, Rlimit, SharedNamespace};
+use cove_model::task::Health;
+use cove_runtime::spec::{BindMount, ContainerSpec, HealthCheck, Rlimit, SharedNamespace};
 use cove_shim::client::{self, Shim, ShimError};
 use cove_shim::journal;
 use cove_shim::protocol::{Event, ExitRecord, HeldPort, Phase, Request, TaskSpec};
@@ -413,5 +414,136 @@ async fn a_record_that_nobody_will_read_does_not_keep_the_shim() {
     fs::remove_dir_all(&spec.exits).unwrap();
     shim.send(&Request::Kill { container: "main".to_owned() }).await.unwrap();
     assert_eq!(exit(&mut shim, "main").await.exit_code, Some(137));
+    finish(shim, &world, &spec).await;
+}
+
+/// Probes twenty times a second.
+fn check(script: &str, timeout_millis: u64) -> HealthCheck {
+    let args = ["sh", "-c", script].map(ToOwned::to_owned).to_vec();
+    HealthCheck { args, interval_millis: 50, timeout_millis, retries: 2, start_period_millis: 0 }
+}
+
+/// A directory that the test and the container share as `/f`.
+fn share(world: &World, container: &mut ContainerSpec) -> PathBuf {
+    let source = world.run_dir().join("shared");
+    fs::create_dir_all(&source).unwrap();
+    std::os::unix::fs::chown(&source, Some(1000), Some(1000)).unwrap();
+    let mount = BindMount { source: source.clone(), destination: "/f".into(), read_only: false, propagation: None };
+    container.mounts.push(mount);
+    source
+}
+
+/// The next state of a container that is told of with this health.
+async fn health(shim: &mut Shim, wanted: Health) {
+    loop {
+        if let Event::Changed(state) = next(shim).await
+            && state.health == Some(wanted)
+        {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn health_follows_the_probes_and_is_told_only_when_it_changes() {
+    let world = World::new();
+    let script = "test $GREETING = hello && test $(id -u) = 1000 && test $PWD = /f && echo >> probes && test -f ok";
+    let mut container = world.container("main", &["sh", "-c", "while :; do sleep 0.05; done"]);
+    (container.health, container.user, container.cwd) = (Some(check(script, 5000)), "app".into(), "/f".into());
+    let inside = share(&world, &mut container);
+    let spec = world.task(vec![container]);
+    let mut shim = up(&world, &spec).await;
+    start(&shim, "main").await;
+    health(&mut shim, Health::Unknown).await;
+    health(&mut shim, Health::Unhealthy).await;
+    fs::write(inside.join("ok"), "").unwrap();
+    health(&mut shim, Health::Healthy).await;
+    // Nobody listens for a while; whoever comes next is told what is so.
+    let probes = || fs::read(inside.join("probes")).unwrap().len();
+    drop(shim);
+    fs::remove_file(inside.join("ok")).unwrap();
+    let before = probes();
+    let begun = Instant::now();
+    while probes() < before + 5 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "probes go on without a server");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (mut shim, state) = client::take_over(&spec.directory).await.unwrap();
+    assert_eq!(state.containers[0].health, Some(Health::Unhealthy));
+    assert!(state.containers[0].health_since.is_some());
+    shim.send(&Request::Kill { container: "main".to_owned() }).await.unwrap();
+    // Nothing changed before the end.
+    let told = next(&mut shim).await;
+    assert!(matches!(&told, Event::Changed(state) if matches!(state.phase, Phase::Exited(_))), "{told:?}");
+    finish(shim, &world, &spec).await;
+}
+
+#[tokio::test]
+async fn a_probe_that_takes_too_long_is_killed_with_all_it_started_and_none_runs_beside_it() {
+    let world = World::new();
+    let seconds = format!("{}", 200_000 + std::process::id());
+    let mut container = world.container("main", &["sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done"]);
+    container.health = Some(check(&format!("sleep {seconds} & sleep {seconds}"), 200));
+    let spec = world.task(vec![container]);
+    let mut shim = up(&world, &spec).await;
+    start(&shim, "main").await;
+    let sleeping = || {
+        let lines = fs::read_dir("/proc").unwrap().flatten().map(|one| fs::read(one.path().join("cmdline")));
+        let is_one = |line: &Vec<u8>| line.split(|byte| *byte == 0).any(|word| word == seconds.as_bytes());
+        lines.flatten().filter(|line| is_one(line) && line.starts_with(b"sleep")).count()
+    };
+    health(&mut shim, Health::Unhealthy).await;
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        assert!(sleeping() <= 2, "{} of one probe's two", sleeping());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    shim.send(&Request::Stop { container: "main".to_owned() }).await.unwrap();
+    assert_eq!(exit(&mut shim, "main").await.exit_code, Some(5));
+    assert_eq!(sleeping(), 0);
+    finish(shim, &world, &spec).await;
+}
+
+#[tokio::test]
+async fn a_probe_that_cannot_be_run_is_one_that_failed() {
+    let world = World::new();
+    let mut container = world.container("main", &["sleep", "600"]);
+    container.health = Some(HealthCheck { args: vec!["/no/such".into()], ..check("", 1000) });
+    let spec = world.task(vec![container]);
+    let mut shim = up(&world, &spec).await;
+    start(&shim, "main").await;
+    health(&mut shim, Health::Unhealthy).await;
+    shim.send(&Request::Kill { container: "main".to_owned() }).await.unwrap();
+    exit(&mut shim, "main").await;
+    finish(shim, &world, &spec).await;
+}
+
+#[tokio::test]
+async fn the_next_attempt_goes_on_with_the_same_files_and_log_and_its_health_begins_anew() {
+    let world = World::new();
+    let script = "echo >> /tmp/starts; echo start $(wc -l < /tmp/starts); trap 'exit 5' TERM; \
+                  while ! test -f /f/end; do sleep 0.02; done; rm /f/end; exit 4";
+    let mut container = world.container("main", &["sh", "-c", script]);
+    container.health = Some(check("true", 5000));
+    let shared = share(&world, &mut container);
+    let spec = world.task(vec![container]);
+    let mut shim = up(&world, &spec).await;
+    start(&shim, "main").await;
+    health(&mut shim, Health::Healthy).await;
+    wait_for(&world, "main", "start 1").await;
+    fs::write(shared.join("end"), "").unwrap();
+    let first = exit(&mut shim, "main").await;
+    assert_eq!((first.attempt, first.exit_code), (0, Some(4)));
+    let again = Request::Start { container: "main".to_owned(), attempt: 1 };
+    shim.send(&again).await.unwrap();
+    shim.send(&again).await.unwrap();
+    health(&mut shim, Health::Unknown).await;
+    health(&mut shim, Health::Healthy).await;
+    wait_for(&world, "main", "start 2").await;
+    shim.send(&Request::Stop { container: "main".to_owned() }).await.unwrap();
+    let second = exit(&mut shim, "main").await;
+    assert_eq!((second.attempt, second.exit_code), (1, Some(5)));
+    assert_eq!(world.log("main"), "start 1\nstart 2");
+    assert_eq!(journal::read(&spec.exits), [first, second]);
     finish(shim, &world, &spec).await;
 }

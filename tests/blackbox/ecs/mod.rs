@@ -3,6 +3,7 @@
 mod account_setting;
 mod attribute;
 mod cluster;
+mod container;
 mod container_instance;
 mod host_mode;
 mod inside;

@@ -13,10 +13,8 @@ fn everything_that_is_not_carried_out_is_named_at_once_when_it_is_to_run() {
         "volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}],
         "containerDefinitions": [
             {"name": "a", "image": "x", "memory": 32, "pseudoTerminal": true,
-                "secrets": [{"name": "A", "valueFrom": "arn:aws:ssm:us-east-1:000000000000:parameter/x"}],
-                "healthCheck": {"command": ["CMD", "true"]}},
+                "secrets": [{"name": "A", "valueFrom": "arn:aws:ssm:us-east-1:000000000000:parameter/x"}]},
             {"name": "b", "image": "x", "memory": 32, "essential": false,
-                "dependsOn": [{"containerName": "a", "condition": "START"}],
                 "logConfiguration": {"logDriver": "splunk"}}]});
     server.ecs("RegisterTaskDefinition", &definition).unwrap();
     server.kill_and_restart();
@@ -26,8 +24,6 @@ fn everything_that_is_not_carried_out_is_named_at_once_when_it_is_to_run() {
     for field in [
         "containerDefinitions[a].pseudoTerminal",
         "containerDefinitions[a].secrets",
-        "containerDefinitions[a].healthCheck",
-        "containerDefinitions[b].dependsOn",
         "containerDefinitions[b].logConfiguration.logDriver",
         "volumes[].efsVolumeConfiguration",
         "enableExecuteCommand",

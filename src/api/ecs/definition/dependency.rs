@@ -41,7 +41,9 @@ fn check_condition(condition: Option<ContainerCondition>, target: &ContainerDefi
                 "A dependency container with SUCCESS or COMPLETE condition cannot be an essential container",
             ))
         }
-        Some(ContainerCondition::Healthy) if target.health_check.is_none() => {
+        Some(ContainerCondition::Healthy)
+            if target.health_check.as_ref().is_none_or(|check| check.command == ["NONE"]) =>
+        {
             Err(EcsError::client("A dependency container with HEALTHY condition must have health check configured"))
         }
         Some(

@@ -114,6 +114,7 @@ impl World {
             stdin_open: false,
             stop_signal: 15,
             stop_timeout_secs: 30,
+            health: None,
         }
     }
 
