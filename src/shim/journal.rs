@@ -19,13 +19,19 @@ pub fn path(exits: &Path, container: &str, attempt: u32) -> PathBuf {
     exits.join(format!("{container}.{attempt}.json"))
 }
 
-/// Makes a record durable.
+/// Makes a record durable. The one of the attempt before is of no use then: a container that starts again and again
+/// leaves one, not thousands.
 ///
 /// # Errors
 /// Whatever the file system says.
 pub fn write(exits: &Path, record: &ExitRecord) -> io::Result<()> {
     let body = serde_json::to_vec(record)?;
-    cove_base::files::write_durably(&path(exits, &record.container, record.attempt), &body, 0o600)
+    cove_base::files::write_durably(&path(exits, &record.container, record.attempt), &body, 0o600)?;
+    if let Some(before) = record.attempt.checked_sub(1) {
+        // One that stays is read as the older attempt that it is.
+        let _ = fs::remove_file(path(exits, &record.container, before));
+    }
+    Ok(())
 }
 
 /// Says that from here on something of the task may have run, for a server that finds the shim dead and no record. Beside
@@ -88,6 +94,9 @@ mod tests {
         fs::write(directory.path().join(".a.0.json.tmp"), b"").unwrap();
         let names: Vec<_> = read(directory.path()).into_iter().map(|one| (one.container, one.attempt)).collect();
         assert_eq!(names, [("a".to_owned(), 0), ("a".to_owned(), 1), ("b".to_owned(), 0)]);
+        write(directory.path(), &record("a", 2)).unwrap();
+        let left: Vec<_> = read(directory.path()).iter().map(|one| one.attempt).collect();
+        assert_eq!(left, [0, 2, 0], "only the attempt before it goes");
     }
 
     #[test]

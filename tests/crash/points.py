@@ -41,6 +41,7 @@ def story(world, in_shim):
     ended.append(check_long(world, stopped, "stopped", "the story says so", in_shim))
     again = world.run(short, "again")
     ended.append(check_short(world, again, "again", in_shim))
+    ended.append(ordered(world, in_shim))
     world.ecs("StopTask", task=kept, reason="the end")
     ended.append(check_long(world, kept, "kept", "the end", in_shim))
     assert ended.count(False) <= 1, "one crash may take one task along"
@@ -48,6 +49,58 @@ def story(world, in_shim):
     delete_image(world)
     for definition in (short, long):
         world.ecs("DeregisterTaskDefinition", taskDefinition=definition)
+
+
+def ordered(world, in_shim):
+    """First, then main after it; side is given up, because bad fails."""
+    on = lambda name, condition: [{"containerName": name, "condition": condition}]
+    says = lambda name, then: {"command": ["sh", "-c", f"echo {name} >> /f/order; {then}"]}
+    side = {"name": "side", "essential": False, "dependsOn": on("bad", "SUCCESS"), **says("side", "sleep 600")}
+    definition = world.register_all("ordered", [
+        {"name": "main", "dependsOn": on("first", "SUCCESS"), **says("main", "trap 'echo main stops >> /f/order; exit 5' TERM; while :; do sleep 0.05; done")},
+        {"name": "first", "essential": False, **says("first", "exit 0")},
+        {"name": "bad", "essential": False, **says("bad", "exit 1")},
+        side,
+    ])
+    arn = world.run(definition, "ordered")
+    world.wait(arn, "RUNNING", "STOPPED")
+    said = lambda: (world.marks / "order").read_text().split("\n")[:-1]
+    until(lambda: "main" in said() or world.describe(arn)["lastStatus"] == "STOPPED", lambda: f"{said()} {world.tail()}")
+    world.ecs("StopTask", task=arn, reason="enough")
+    task = world.wait(arn, "STOPPED")
+    codes = {container["name"]: container.get("exitCode") for container in task["containers"]}
+    assert len(said()) == len(set(said())) and "side" not in said(), f"{said()}: {task}"
+    if in_shim and codes != {"main": 5, "first": 0, "bad": 1, "side": 143}:
+        return False
+    assert [one for one in said() if one != "bad"] == ["first", "main", "main stops"], f"{said()}: {task}"
+    assert codes == {"main": 5, "first": 0, "bad": 1, "side": 143} and task["stoppedReason"] == "enough", task
+    return True
+
+
+def restarted(world):
+    """A container that starts again is started once more, not twice, and stops as any other."""
+    world.push("bb", "1")
+    again = "echo x >> /f/$MARK; n=$(wc -l < /f/$MARK); echo start $n; [ $n = 1 ] && sleep 60.3 && exit 4; trap 'exit 5' TERM; while :; do sleep 0.05; done"
+    definition = world.register("again", again, restartPolicy={"enabled": True, "restartAttemptPeriod": 60})
+    arn = world.run(definition, "again")
+    until(lambda: world.starts("again") == 2, lambda: f"{world.describe(arn)}\n{world.tail()}", 90)
+    assert world.describe(arn)["lastStatus"] == "RUNNING"
+    until(lambda: len(world.lines(arn)) == 2, lambda: world.lines(arn))
+    world.ecs("StopTask", task=arn, reason="enough")
+    assert check_long(world, arn, "again", "enough", False, 2)
+    assert world.lines(arn) == ["start 1", "start 2"], world.lines(arn)
+
+
+def watched(world):
+    """A shim that dies with a probe takes its task along."""
+    world.push("bb", "1")
+    arn = world.run(world.register("watched", LONG, healthCheck={"command": ["CMD-SHELL", "sleep 600"], "interval": 5}), "watched")
+    task = world.wait(arn, "STOPPED")
+    assert "supervisor" in task["containers"][0]["reason"] and world.starts("watched") == 1, task
+
+
+OWN_STORY = {"agent.restart.sent": restarted, "shim.probe.begun": watched}
+"""Points that take their time: a restart is at least a minute after the start, a probe five seconds."""
 
 
 def delete_image(world):
@@ -71,13 +124,13 @@ def check_short(world, arn, mark, in_shim):
     return True
 
 
-def check_long(world, arn, mark, reason, in_shim):
+def check_long(world, arn, mark, reason, in_shim, starts=1):
     task = world.wait(arn, "STOPPED")
     if in_shim and task["containers"][0].get("exitCode") != 5:
         assert world.starts(mark) <= 1, world.starts(mark)
         return False
     assert task["containers"][0].get("exitCode") == 5 and task["stoppedReason"] == reason, task
-    assert world.starts(mark) == 1, f"{mark} was started {world.starts(mark)} times"
+    assert world.starts(mark) == starts, f"{mark} was started {world.starts(mark)} times"
     return True
 
 
@@ -107,7 +160,10 @@ def one(point):
             world.start()
         else:
             world.start(point)
-        story(world, point.startswith("shim."))
+        if point in OWN_STORY:
+            OWN_STORY[point](world)
+        else:
+            story(world, point.startswith("shim."))
         died = world.deaths or point.startswith("shim.") and "ended" or point == "none"
         assert died, f"{point} was never reached"
         clean(world)

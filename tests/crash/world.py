@@ -190,11 +190,13 @@ class World:
             assert status == 200 and text == content, (status, digest)
 
     def register(self, family, command, network="bridge", **container):
+        return self.register_all(family, [{"name": "main", "command": ["sh", "-c", command], **container}], network)
+
+    def register_all(self, family, containers, network="bridge"):
         options = {"awslogs-group": "/crash", "awslogs-region": REGION, "awslogs-stream-prefix": "t", "awslogs-create-group": "true"}
-        container = {"name": "main", "image": "bb:1", "memory": 16, "command": ["sh", "-c", command], "stopTimeout": 2,
-                     "mountPoints": [{"sourceVolume": "f", "containerPath": "/f"}],
-                     "logConfiguration": {"logDriver": "awslogs", "options": options}, **container}
-        answer = self.ecs("RegisterTaskDefinition", family=family, networkMode=network, containerDefinitions=[container],
+        base = {"image": "bb:1", "memory": 16, "stopTimeout": 2, "mountPoints": [{"sourceVolume": "f", "containerPath": "/f"}],
+                "logConfiguration": {"logDriver": "awslogs", "options": options}}
+        answer = self.ecs("RegisterTaskDefinition", family=family, networkMode=network, containerDefinitions=[{**base, **one} for one in containers],
                           volumes=[{"name": "f", "host": {"sourcePath": str(self.marks)}}])
         return answer["taskDefinition"]["taskDefinitionArn"]
 
