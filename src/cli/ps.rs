@@ -43,12 +43,22 @@ fn row(task: &Value, now: f64) -> Vec<String> {
         id.get(..12).unwrap_or(id).to_owned(),
         tasks::id_of(text(task, "clusterArn")).to_owned(),
         tasks::id_of(text(task, "taskDefinitionArn")).to_owned(),
-        text(task, "lastStatus").to_owned(),
+        status(task),
         table::age(now - since),
         address(containers),
         ports(containers),
         text(task, "stoppedReason").to_owned(),
     ]
+}
+
+/// With the health, where it is known.
+fn status(task: &Value) -> String {
+    let status = text(task, "lastStatus");
+    match text(task, "healthStatus") {
+        "HEALTHY" => format!("{status}, healthy"),
+        "UNHEALTHY" => format!("{status}, unhealthy"),
+        _ => status.to_owned(),
+    }
 }
 
 fn address(containers: &[Value]) -> String {

@@ -17,6 +17,9 @@ import points
 from points import LINES, LONG, SHORT
 from world import COVE, Refused, World
 
+FIRST = "sleep 0.1; touch /own/first"
+AFTER = f"[ -e /own/first ] || touch /f/$MARK.early; {LONG}"
+OWN = [{"sourceVolume": "f", "containerPath": "/f"}, {"sourceVolume": "own", "containerPath": "/own"}]
 BATCH = 50
 """Kills between two checks."""
 RUNNERS = 3
@@ -51,7 +54,7 @@ class Storm:
         return thread
 
     def run_and_stop(self, choose):
-        kind = choose.choice(["short", "long", "isolated"])
+        kind = choose.choice(["short", "long", "isolated", "ordered"])
         mark = f"m{choose.getrandbits(64):x}"
         arn = self.world.run(kind, mark, self.network if kind == "long" else None)
         self.tasks[arn] = [mark, kind, False]
@@ -155,6 +158,7 @@ class Storm:
             task = world.wait(arn, "STOPPED")
             starts, code = world.starts(mark), task["containers"][0].get("exitCode")
             assert starts <= 1, f"{arn} ran {starts} times: {task}"
+            assert not (world.marks / f"{mark}.early").exists(), f"{arn} did not wait: {task}"
             assert code is None or starts == 1 or arn.rsplit("/", 1)[-1] in self.hit, f"{arn} has an exit code and never ran: {task}"
             if arn.rsplit("/", 1)[-1] in self.hit:
                 continue
@@ -195,6 +199,10 @@ def main():
         world.register("short", SHORT, portMappings=[{"containerPort": 80}])
         world.register("long", LONG, network="awsvpc")
         world.register("isolated", LONG, network="none")
+        world.register_all("ordered", [
+            {"name": "main", "command": ["sh", "-c", AFTER], "mountPoints": OWN, "dependsOn": [{"containerName": "first", "condition": "SUCCESS"}]},
+            {"name": "first", "command": ["sh", "-c", FIRST], "mountPoints": OWN, "essential": False},
+        ])
         while done < options.kills:
             done += storm.batch(min(BATCH, options.kills - done), choose)
             print(f"{done} kills, {time.monotonic() - began:.0f} s, {dict(storm.counts)}", flush=True)

@@ -197,7 +197,7 @@ class World:
         base = {"image": "bb:1", "memory": 16, "stopTimeout": 2, "mountPoints": [{"sourceVolume": "f", "containerPath": "/f"}],
                 "logConfiguration": {"logDriver": "awslogs", "options": options}}
         answer = self.ecs("RegisterTaskDefinition", family=family, networkMode=network, containerDefinitions=[{**base, **one} for one in containers],
-                          volumes=[{"name": "f", "host": {"sourcePath": str(self.marks)}}])
+                          volumes=[{"name": "f", "host": {"sourcePath": str(self.marks)}}, {"name": "own"}])
         return answer["taskDefinition"]["taskDefinitionArn"]
 
     def run(self, definition, mark, network=None):

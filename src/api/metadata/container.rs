@@ -54,7 +54,9 @@ pub(super) fn document(store: &Store, task: &Task, container: &Container, versio
     if version == Version::V4 {
         put("ContainerARN", task.container_arn(container).into());
         put("Snapshotter", "overlayfs".into());
-        put("RestartCount", (seen.attempt > 0).then_some(seen.attempt).into());
+        let policy = given.and_then(|given| given.restart_policy.as_ref());
+        let restarts = policy.is_some_and(|policy| policy.enabled == Some(true));
+        put("RestartCount", restarts.then_some(seen.attempt).into());
     }
     Value::Object(body)
 }

@@ -194,6 +194,45 @@ fn a_dependency_that_does_not_get_there_in_its_start_timeout_fails_the_task() {
 }
 
 #[test]
+fn a_task_that_waits_for_a_dependency_can_be_stopped() {
+    let mut server = Server::start();
+    let definition = definition(
+        &server,
+        "waiting",
+        &[
+            with(&talking("side"), &json!({"essential": false})),
+            with(&talking("web"), &json!({"dependsOn": on("side", "COMPLETE")})),
+        ],
+    );
+    let arn = server.run_definition(&definition, &json!({}));
+    until("the dependency runs", || order(&server).contains(&"side".to_owned()).then_some(()));
+    server.kill_and_restart();
+    server.ecs("StopTask", &json!({"task": arn, "reason": "enough"})).unwrap();
+    let task = server.wait_task(&arn, "STOPPED");
+    assert_eq!((&task["stopCode"], &task["stoppedReason"]), (&json!("UserInitiated"), &json!("enough")));
+    assert_eq!(container(&task, "side")["exitCode"], 9);
+    let web = container(&task, "web");
+    assert!(web.get("exitCode").is_none() && web.get("reason").is_none(), "{web}");
+    assert_eq!(order(&server), ["side", "side stops"]);
+}
+
+#[test]
+fn a_link_is_a_name_and_an_order() {
+    let server = Server::start();
+    let show = "grep database /etc/hosts >> /f/order; echo web >> /f/order";
+    let definition = definition(
+        &server,
+        "linked",
+        &[json!({"name": "web", "links": ["db:database"], "command": ["sh", "-c", show]}), talking("db")],
+    );
+    let arn = server.run_definition(&definition, &json!({}));
+    server.wait_task(&arn, "STOPPED");
+    let said = order(&server);
+    assert!(said.len() == 4 && said[1].ends_with(" database db"), "{said:?}");
+    assert_eq!((said[0].as_str(), said[2].as_str(), said[3].as_str()), ("db", "web", "db stops"));
+}
+
+#[test]
 fn health_changes_with_the_probes_is_shown_everywhere_and_survives_the_server() {
     let mut server = Server::start();
     let check = json!({"command": ["CMD-SHELL", "test -f /f/ok"], "interval": 5, "retries": 1});
@@ -215,6 +254,8 @@ fn health_changes_with_the_probes_is_shown_everywhere_and_survives_the_server() 
     let inside = server.inside(&arn, "wget -qO- $ECS_CONTAINER_METADATA_URI_V4");
     let inside: Value = serde_json::from_str(&inside).unwrap();
     assert_eq!(inside["Health"]["status"], "HEALTHY");
+    let listed = server.cove(&["ps"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("RUNNING, healthy"), "{listed:?}");
     assert!(inside["Health"]["statusSince"].is_string(), "{inside}");
 }
 

@@ -8,7 +8,7 @@ use super::check::TaskSize;
 use super::size;
 use crate::ecs::error::EcsError;
 
-const STOP_TIMEOUT_MAX_SECS: i32 = 120;
+const TIMEOUT_MAX_SECS: i32 = 120;
 
 /// Checks a document that requires FARGATE.
 pub(super) fn check(document: &TaskDefinitionDocument, size: &TaskSize) -> Result<(), EcsError> {
@@ -102,11 +102,12 @@ fn container_obstacle(it: &ContainerDefinition) -> Option<String> {
     if let Some(name) = added.iter().find(|name| *name != "SYS_PTRACE") {
         return Some(format!("Tasks using the Fargate launch type do not support adding the capability {name}."));
     }
-    if it.stop_timeout.is_some_and(|seconds| seconds > STOP_TIMEOUT_MAX_SECS) {
-        return Some(
-            "Tasks using the Fargate launch type must have a container stop timeout of less than 120 seconds."
-                .to_owned(),
-        );
+    for (which, seconds) in [("start", it.start_timeout), ("stop", it.stop_timeout)] {
+        if seconds.is_some_and(|seconds| seconds > TIMEOUT_MAX_SECS) {
+            return Some(format!(
+                "Tasks using the Fargate launch type must have a container {which} timeout of less than 120 seconds."
+            ));
+        }
     }
     log_obstacle(it)
 }
