@@ -36,7 +36,7 @@ pub(super) struct Container {
     pub(super) drain_until: Option<Instant>,
     /// Set when draining has ended or the start failed: the exit, until it is durable.
     recording: Option<Recording>,
-    /// Set while it runs, has a health check and was not asked to stop.
+    /// Set from its start, if it has a health check.
     pub(super) probes: Option<Probes>,
     exit_code: i32,
 }
@@ -148,7 +148,7 @@ impl Container {
             return self.kill(group);
         }
         let _ = running.handle.signal(self.spec.stop_signal);
-        self.probes = None;
+        self.end_probes();
         self.kill_at = Some(Instant::now() + timeout);
     }
 
@@ -158,7 +158,7 @@ impl Container {
             let _ = running.handle.signal(libc::SIGKILL);
             group.container(&self.spec.name).kill();
         }
-        self.probes = None;
+        self.end_probes();
         self.kill_at = None;
     }
 
@@ -169,10 +169,14 @@ impl Container {
             crash::at(Point::ShimReaped);
             self.exit_code = code;
             self.kill_at = None;
-            self.probes = None;
+            self.end_probes();
             self.drain_until = Some(Instant::now() + DRAIN);
             group.container(&self.spec.name).kill();
         }
+    }
+
+    fn end_probes(&mut self) {
+        self.probes.iter_mut().for_each(Probes::end);
     }
 
     /// Puts what the probes say into the state; whether that changed it.

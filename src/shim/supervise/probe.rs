@@ -1,7 +1,8 @@
 //! The probes of a container's health check: begun, killed when they take too long, reaped.
 //!
 //! Holds: one probe at a time, and none once the container was asked to stop or has ended. A probe that is killed takes
-//! its whole process group along, and the next one waits until it is reaped; so nothing piles up.
+//! its whole process group along, and the next one waits until it is reaped; so nothing piles up. One that is killed for
+//! the container's end is waited for as well: a container cannot end before what entered its pid namespace is reaped.
 //! Why in the shim: its deadlines hold while no server is there, and the health is right when the next one asks.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -24,6 +25,8 @@ pub(super) struct Probes {
     checked: Checked,
     since: Timestamp,
     running: Option<Probe>,
+    /// There will be no other.
+    is_over: bool,
 }
 
 /// A probe that runs.
@@ -38,7 +41,7 @@ impl Probes {
     /// Of a container that starts now.
     pub(super) fn new(check: &HealthCheck, now: Timestamp) -> Self {
         let checked = Checked::new(check, Instant::now());
-        Self { check: check.clone(), checked, since: now, running: None }
+        Self { check: check.clone(), checked, since: now, running: None, is_over: false }
     }
 
     pub(super) const fn health(&self) -> (Health, Timestamp) {
@@ -61,7 +64,7 @@ impl Probes {
     /// When there is something to do, if nothing happens before.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match &self.running {
-            None => Some(self.checked.due()),
+            None => (!self.is_over).then(|| self.checked.due()),
             Some(probe) if probe.was_killed => None,
             Some(probe) => Some(self.kill_at(probe)),
         }
@@ -72,7 +75,7 @@ impl Probes {
     }
 
     pub(super) fn is_due(&self) -> bool {
-        self.running.is_none() && Instant::now() >= self.checked.due()
+        !self.is_over && self.running.is_none() && Instant::now() >= self.checked.due()
     }
 
     /// A probe was begun, or could not be: then it failed.
@@ -88,10 +91,22 @@ impl Probes {
     /// Kills a probe that takes too long.
     pub(super) fn kill_overdue(&mut self) {
         let overdue = self.running.as_ref().is_some_and(|probe| Instant::now() >= self.kill_at(probe));
-        if let Some(probe) = self.running.as_mut().filter(|probe| overdue && !probe.was_killed) {
+        if overdue {
+            self.kill();
+        }
+    }
+
+    fn kill(&mut self) {
+        if let Some(probe) = self.running.as_mut().filter(|probe| !probe.was_killed) {
             probe.was_killed = true;
             kill_group(&probe.process);
         }
+    }
+
+    /// The container is asked to stop, or has ended: what the probes said stays.
+    pub(super) fn end(&mut self) {
+        self.is_over = true;
+        self.kill();
     }
 
     /// Reaps a probe that has ended, and counts it.
@@ -102,19 +117,13 @@ impl Probes {
     }
 
     fn count(&mut self, began: Instant, succeeded: bool, now: Timestamp) {
+        if self.is_over {
+            return;
+        }
         let before = self.checked.health;
         self.checked.probed(&self.check, began, succeeded, Instant::now());
         if self.checked.health != before {
             self.since = now;
-        }
-    }
-}
-
-/// The container ends, and a probe with it; the process is reaped as an orphan.
-impl Drop for Probes {
-    fn drop(&mut self) {
-        if let Some(probe) = &self.running {
-            kill_group(&probe.process);
         }
     }
 }

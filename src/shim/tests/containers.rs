@@ -505,6 +505,28 @@ async fn a_probe_that_takes_too_long_is_killed_with_all_it_started_and_none_runs
 }
 
 #[tokio::test]
+async fn a_container_that_closed_its_output_ends_at_once_though_a_probe_was_running() {
+    let world = World::new();
+    let script = "exec >&- 2>&-; trap 'exit 5' TERM; echo > /f/up; while :; do sleep 0.05; done";
+    let mut container = world.container("main", &["sh", "-c", script]);
+    container.health = Some(check("echo > /f/probing; sleep 600", 60_000));
+    container.stop_timeout_secs = 3600;
+    let shared = share(&world, &mut container);
+    let spec = world.task(vec![container]);
+    let mut shim = up(&world, &spec).await;
+    start(&shim, "main").await;
+    let begun = Instant::now();
+    while !shared.join("probing").exists() || !shared.join("up").exists() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "no probe begins");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    shim.send(&Request::Stop { container: "main".to_owned() }).await.unwrap();
+    // Its pid namespace cannot go before the probe is reaped, and nothing else wakes the shim.
+    assert_eq!(exit(&mut shim, "main").await.exit_code, Some(5));
+    finish(shim, &world, &spec).await;
+}
+
+#[tokio::test]
 async fn a_probe_that_cannot_be_run_is_one_that_failed() {
     let world = World::new();
     let mut container = world.container("main", &["sleep", "600"]);
