@@ -6,12 +6,18 @@
 //!   └───────── recovered ───────┘
 //! ```
 
+use std::collections::BTreeSet;
+
 use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::arn::Tenant;
 use crate::tag::Tag;
-use crate::task_definition::Attribute;
+use crate::task::Task;
+use crate::task_definition::{Attribute, NetworkMode, TransportProtocol};
+
+/// The release of the ECS agent whose behaviour ours follows.
+pub const AGENT_VERSION: &str = "1.105.1";
 
 /// A container instance registered in a cluster. What is free on it is computed from the tasks placed there, never kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -126,4 +132,29 @@ pub struct Resources {
     /// Reserved UDP host ports.
     pub ports_udp: Vec<u16>,
     pub gpus: Vec<String>,
+}
+
+/// What is left of an instance: its `remainingResources`. Its ports are those that are not available: the reserved ones
+/// and those of its tasks. Tasks of other instances may be among `tasks`.
+pub fn remaining<'a>(instance: &ContainerInstance, tasks: impl IntoIterator<Item = &'a Task>) -> Resources {
+    let mut left = instance.registered.clone();
+    let mut tcp: BTreeSet<u16> = left.ports_tcp.iter().copied().collect();
+    let mut udp: BTreeSet<u16> = left.ports_udp.iter().copied().collect();
+    for task in tasks.into_iter().filter(|task| task.is_on(instance)) {
+        left.cpu -= task.placement.cpu;
+        left.memory_mib -= task.placement.memory_mib;
+        match task.network.mode() {
+            NetworkMode::Awsvpc | NetworkMode::None => continue,
+            NetworkMode::Bridge | NetworkMode::Host => {}
+        }
+        for binding in task.containers.iter().flat_map(|container| &container.ports) {
+            match binding.protocol {
+                TransportProtocol::Tcp => tcp.insert(binding.host_port),
+                TransportProtocol::Udp => udp.insert(binding.host_port),
+            };
+        }
+    }
+    left.ports_tcp = tcp.into_iter().collect();
+    left.ports_udp = udp.into_iter().collect();
+    left
 }

@@ -6,6 +6,7 @@ pub mod account;
 pub mod arn;
 pub mod cluster;
 pub mod container_instance;
+pub mod event;
 pub mod image;
 pub mod instance_type;
 pub mod logs;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arn::Tenant;
 use crate::cluster::cluster_arn;
+use crate::container_instance::ContainerInstance;
 use crate::tag::Tag;
 use crate::task_definition::{Attribute, NetworkMode, TransportProtocol};
 use crate::task_override::TaskOverride;
@@ -97,6 +98,37 @@ impl Task {
     pub fn health(&self) -> Health {
         let essential = self.containers.iter().filter(|container| container.essential);
         essential.filter_map(|container| container.seen.health).max().unwrap_or(Health::Unknown)
+    }
+
+    /// Whether it takes something from that instance.
+    #[must_use]
+    pub fn is_on(&self, instance: &ContainerInstance) -> bool {
+        self.is_live()
+            && self.placement.container_instance.as_deref() == Some(&*instance.id)
+            && self.cluster == instance.cluster
+            && self.tenant == instance.tenant
+    }
+
+    /// Whether its desired status is STOPPED: somebody said so, or it is on its way there by itself.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.desired.is_stopped() || self.observed.status > TaskStatus::Running
+    }
+
+    /// The status of the attachment that stands for its interface, if it has one.
+    #[must_use]
+    pub const fn attachment_status(&self) -> Option<&'static str> {
+        let TaskNetwork::Awsvpc(_) = &self.network else { return None };
+        Some(match self.observed.status {
+            TaskStatus::Provisioning => "ATTACHING",
+            TaskStatus::Pending
+            | TaskStatus::Activating
+            | TaskStatus::Running
+            | TaskStatus::Deactivating
+            | TaskStatus::Stopping => "ATTACHED",
+            TaskStatus::Deprovisioning => "DETACHING",
+            TaskStatus::Stopped => "DELETED",
+        })
     }
 
     /// The ARN of one of its containers.
@@ -188,6 +220,26 @@ pub struct ElasticNetworkInterface {
     /// `02:c0` and the four octets of the address.
     pub mac: String,
     pub assign_public_ip: bool,
+}
+
+impl ElasticNetworkInterface {
+    /// What an attachment says about it, by ECS's names.
+    #[must_use]
+    pub fn details(&self, region: &str) -> [(&'static str, String); 5] {
+        [
+            ("subnetId", self.subnet_id.clone()),
+            ("networkInterfaceId", self.id.clone()),
+            ("macAddress", self.mac.clone()),
+            ("privateDnsName", private_dns_name(self.address, region)),
+            ("privateIPv4Address", self.address.to_string()),
+        ]
+    }
+}
+
+/// EC2's resource name of an address: the oldest region has a domain of its own.
+fn private_dns_name(address: Ipv4Addr, region: &str) -> String {
+    let host = format!("ip-{}", address.to_string().replace('.', "-"));
+    if region == "us-east-1" { format!("{host}.ec2.internal") } else { format!("{host}.{region}.compute.internal") }
 }
 
 /// The role of a task and how its containers get at its credentials.
@@ -336,6 +388,18 @@ pub struct Container {
     /// Host ports, chosen when the task was placed.
     pub ports: Vec<NetworkBinding>,
     pub seen: ContainerSeen,
+}
+
+impl Container {
+    /// Whether it runs or has run: from then on its published ports are shown.
+    #[must_use]
+    pub const fn has_run(&self) -> bool {
+        match self.seen.state {
+            ContainerState::Pending | ContainerState::Pulled => false,
+            ContainerState::Running => true,
+            ContainerState::Stopped => self.seen.started_at.is_some(),
+        }
+    }
 }
 
 /// The log stream of a container.

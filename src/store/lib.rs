@@ -17,10 +17,12 @@
 mod backup;
 mod blob;
 mod database;
+mod derive;
 mod directory;
 mod document;
 mod error;
 mod event;
+mod events;
 mod filesystem;
 mod fsck;
 mod key;

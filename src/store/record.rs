@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::derive::Derive;
 use crate::key::Key;
 use crate::table::{Changes, Table};
 
@@ -20,6 +21,9 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// The kind's place in the schema.
     #[doc(hidden)]
     const NUMBER: usize;
+    /// What follows from a command's change of a record, in the same transaction.
+    #[doc(hidden)]
+    const DERIVE: Option<Derive<Self>> = None;
 
     /// Its key within the tree.
     fn key(&self) -> Key;

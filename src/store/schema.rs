@@ -5,6 +5,7 @@
 use cove_model::account::{AccountSetting, TenantRecord};
 use cove_model::cluster::Cluster;
 use cove_model::container_instance::ContainerInstance;
+use cove_model::event::Event;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::network::{SecurityGroup, Subnet, Vpc};
 use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Repository, Upload};
@@ -13,17 +14,21 @@ use cove_model::service::{Departed, Service, ServiceDeployment, ServiceEvent, Se
 use cove_model::task::{ClientToken, Task};
 use cove_model::task_definition::{TaskDefinition, TaskFamily};
 
+use crate::derive;
 use crate::key::Key;
 use crate::keys;
 use crate::record::{Kind, Record};
 
-/// Gives each noun its number (the place in [`KINDS`]), its tree, its version, its key, and what makes it live.
+/// Gives each noun its number (the place in [`KINDS`]), its tree, its version, its key, what makes it live, and what
+/// follows from its changes.
 macro_rules! kinds {
-    ($($number:literal $noun:ty, $tree:literal, $version:literal, $record:ident => $key:expr $(, live if $live:expr)?;)*) => {
+    ($($number:literal $noun:ty, $tree:literal, $version:literal, $record:ident => $key:expr $(, live if $live:expr)?
+        $(, derives $derive:path)?;)*) => {
         $(impl Record for $noun {
             const TREE: &'static str = $tree;
             const VERSION: u32 = $version;
             const NUMBER: usize = $number;
+            $(const DERIVE: Option<derive::Derive<Self>> = Some($derive);)?
             fn key(&self) -> Key {
                 let $record = self;
                 $key
@@ -43,9 +48,10 @@ kinds! {
     0 Cluster, "clusters", 1, it => keys::cluster(&it.tenant, &it.name);
     1 TaskFamily, "task_families", 1, it => keys::family(&it.tenant, &it.family);
     2 TaskDefinition, "task_definitions", 1, it => keys::definition(&it.tenant, &it.family, it.revision);
-    3 Task, "tasks", 1, it => keys::task(&it.tenant, &it.cluster, &it.id), live if it.is_live();
+    3 Task, "tasks", 1, it => keys::task(&it.tenant, &it.cluster, &it.id), live if it.is_live(), derives derive::task;
     4 ClientToken, "client_tokens", 1, it => keys::client_token(&it.tenant, &it.cluster, &it.token);
-    5 ContainerInstance, "container_instances", 1, it => keys::container_instance(&it.tenant, &it.cluster, &it.id);
+    5 ContainerInstance, "container_instances", 1,
+        it => keys::container_instance(&it.tenant, &it.cluster, &it.id), derives derive::container_instance;
     6 AccountSetting, "account_settings", 1,
         it => keys::account_setting(&it.tenant, it.principal_arn.as_deref(), &it.name);
     7 TenantRecord, "tenants", 1, it => keys::tenant(&it.tenant);
@@ -70,6 +76,7 @@ kinds! {
         it => keys::service_deployment(&it.tenant, &it.cluster, &it.service, &it.id), live if it.is_open();
     24 ServiceEvent, "service_events", 1, it => keys::service_event(&it.tenant, &it.cluster, &it.service, it.number);
     25 Departed, "departed", 1, it => keys::departed(&it.tenant, &it.cluster, &it.service, &it.task_id);
+    26 Event, "bus_events", 1, it => keys::event(it.number);
 }
 
 #[cfg(test)]

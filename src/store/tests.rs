@@ -35,7 +35,7 @@ pub(crate) fn role(name: &str, policy: &str) -> Role {
     }
 }
 
-fn task(id: &str, status: TaskStatus) -> Task {
+pub(crate) fn task(id: &str, status: TaskStatus) -> Task {
     Task {
         tenant: tenant(),
         cluster: "default".into(),

@@ -1,10 +1,17 @@
 //! What a command sees and does on the writer thread.
+//!
+//! What follows from a change of a record ([`crate::derive`]) is computed when the command's closure has succeeded, once for
+//! each record, from what the record was before the command and is after it: no writer can forget it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cove_base::Timestamp;
+use cove_base::ids::uuid;
+use cove_model::event::{Event, NewEvent};
 
 use crate::event::Change;
+use crate::events;
 use crate::key::{Key, Prefix};
 use crate::record::{AnyChanges, Record, kept};
 use crate::schema::KINDS;
@@ -20,6 +27,17 @@ pub struct Tx<'a> {
     now: Timestamp,
     undo: Vec<Undo>,
     touched: Vec<Change>,
+    /// What is still to be derived from changed records, one entry for each.
+    underived: VecDeque<Underived>,
+    /// Events of this command so far.
+    events: u64,
+}
+
+/// A changed record of a kind that derives, by the number of its kind and its key.
+struct Underived {
+    kind: usize,
+    key: Key,
+    run: Box<dyn FnOnce(&mut Tx<'_>)>,
 }
 
 type Undo = Box<dyn FnOnce(&mut Batch)>;
@@ -54,7 +72,16 @@ impl Batch {
 
 impl<'a> Tx<'a> {
     pub(crate) const fn new(view: &'a View, batch: &'a mut Batch, revision: u64, now: Timestamp) -> Self {
-        Self { view, batch, revision, now, undo: Vec::new(), touched: Vec::new() }
+        Self {
+            view,
+            batch,
+            revision,
+            now,
+            undo: Vec::new(),
+            touched: Vec::new(),
+            underived: VecDeque::new(),
+            events: 0,
+        }
     }
 
     /// Adds the record or replaces the one of the same key.
@@ -78,7 +105,60 @@ impl<'a> Tx<'a> {
         self.now
     }
 
+    /// Keeps an event: durable with the command, or not at all. It ends the life of the oldest ones when there are too
+    /// many. The event's id.
+    pub fn emit(&mut self, event: NewEvent) -> String {
+        let number = events::number(self.revision, self.events);
+        self.events += 1;
+        let id = uuid();
+        let NewEvent { tenant, bus, source, detail_type, at, resources, detail } = event;
+        self.put(Event { tenant, number, id: id.clone(), bus, source, detail_type, at, resources, detail });
+        id
+    }
+
+    /// The number that every event of this command and of later ones lies above.
+    #[must_use]
+    pub const fn events_before(&self) -> u64 {
+        events::number(self.revision, 0).saturating_sub(1)
+    }
+
+    /// Brings about what follows from the command's changes. Called once, when its closure has succeeded.
+    pub(crate) fn derive(&mut self) {
+        while let Some(next) = self.underived.pop_front() {
+            (next.run)(self);
+        }
+        if self.events > 0 {
+            self.trim_events();
+        }
+    }
+
+    /// Whether the command changed the record and nothing has been derived from that yet.
+    pub(crate) fn is_underived<K: Record>(&self, key: &Key) -> bool {
+        self.underived.iter().any(|one| one.kind == K::NUMBER && one.key == *key)
+    }
+
+    fn trim_events(&mut self) {
+        let changes = &self.batch.of::<Event>().rows;
+        let deleted = changes.values().filter(|changed| changed.record.is_none()).count();
+        // A deleted one may have been new in this batch; then one more stays until the next command.
+        let there = (self.view.table::<Event>().rows.len() + changes.len()).saturating_sub(2 * deleted);
+        let oldest = self.page::<Event>(&Prefix::all(), None, events::trimmed_at_once(self.events));
+        for key in events::expired(&oldest, there, self.now) {
+            self.delete::<Event>(&key);
+        }
+    }
+
     fn change<K: Record>(&mut self, key: Key, record: Option<Arc<K>>) {
+        if let Some(derive) = K::DERIVE
+            && !self.is_underived::<K>(&key)
+        {
+            let (before, of) = (self.get::<K>(&key), key.clone());
+            let run = Box::new(move |tx: &mut Tx<'_>| {
+                let after = tx.get::<K>(&of);
+                derive(tx, before.as_deref(), after.as_deref());
+            });
+            self.underived.push_back(Underived { kind: K::NUMBER, key: key.clone(), run });
+        }
         let change = Change { tree: K::TREE.into(), key: key.as_str().to_owned(), deleted: record.is_none() };
         self.touched.push(change);
         let before = self.batch.of_mut::<K>().rows.insert(key.clone(), Changed { revision: self.revision, record });

@@ -207,7 +207,13 @@ fn commit(
         for mut command in commands {
             let now = clock.now();
             let mut tx = Tx::new(&view, &mut batch, revision + 1, now);
-            let outcome = catch_unwind(AssertUnwindSafe(|| command.run(&mut tx)));
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                let succeeded = command.run(&mut tx);
+                if succeeded {
+                    tx.derive();
+                }
+                succeeded
+            }));
             let failure = match outcome {
                 Ok(true) => {
                     let changes = tx.into_changes();

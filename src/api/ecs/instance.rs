@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
-use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, Resources, container_instance_arn};
+use cove_model::container_instance::{
+    AGENT_VERSION, ContainerInstance, ContainerInstanceStatus, Resources, container_instance_arn,
+};
 use cove_model::task::Task;
 use cove_scheduler::fleet::{self, Refused, Verb};
 use cove_scheduler::place::remaining;
@@ -20,8 +22,6 @@ use super::wire::{
 };
 use crate::Context;
 
-/// The version of the ECS agent whose behaviour the node shows.
-const AGENT_VERSION: &str = "1.105.1";
 /// ECS's limit of one UpdateContainerInstancesState.
 const UPDATE_MAX: usize = 10;
 

@@ -1,9 +1,9 @@
 //! What is taken: by live tasks, and by the tasks that this request has placed so far.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 
-use cove_model::container_instance::{ContainerInstance, Resources};
+use cove_model::container_instance::{ContainerInstance, Resources, remaining};
 use cove_model::task::{LaunchType, NetworkBinding, Task, TaskNetwork};
 use cove_model::task_definition::{NetworkMode, TransportProtocol};
 
@@ -38,7 +38,7 @@ impl Ledger {
             vpcs: HashMap::new(),
         };
         for instance in &snapshot.instances {
-            let mine = || snapshot.tasks.iter().map(|task| &**task).filter(|task| is_on(task, instance));
+            let mine = || snapshot.tasks.iter().map(|task| &**task).filter(|task| task.is_on(instance));
             let mut groups = HashMap::new();
             for task in mine() {
                 *groups.entry(task.group.clone()).or_default() += 1;
@@ -134,40 +134,8 @@ impl Ledger {
     }
 }
 
-fn is_on(task: &Task, instance: &ContainerInstance) -> bool {
-    task.is_live()
-        && task.placement.container_instance.as_deref() == Some(&*instance.id)
-        && task.cluster == instance.cluster
-        && task.tenant == instance.tenant
-}
-
 /// How many interfaces the instance's tasks have. Tasks of other instances may be among `tasks`.
 pub fn interfaces<'a>(instance: &ContainerInstance, tasks: impl IntoIterator<Item = &'a Task>) -> usize {
-    let mine = tasks.into_iter().filter(|task| is_on(task, instance));
+    let mine = tasks.into_iter().filter(|task| task.is_on(instance));
     mine.filter(|task| task.network.mode() == NetworkMode::Awsvpc).count()
-}
-
-/// What is left of an instance: its `remainingResources`. Its ports are those that are not available: the reserved ones
-/// and those of its tasks. Tasks of other instances may be among `tasks`.
-pub fn remaining<'a>(instance: &ContainerInstance, tasks: impl IntoIterator<Item = &'a Task>) -> Resources {
-    let mut left = instance.registered.clone();
-    let mut tcp: BTreeSet<u16> = left.ports_tcp.iter().copied().collect();
-    let mut udp: BTreeSet<u16> = left.ports_udp.iter().copied().collect();
-    for task in tasks.into_iter().filter(|task| is_on(task, instance)) {
-        left.cpu -= task.placement.cpu;
-        left.memory_mib -= task.placement.memory_mib;
-        match task.network.mode() {
-            NetworkMode::Awsvpc | NetworkMode::None => continue,
-            NetworkMode::Bridge | NetworkMode::Host => {}
-        }
-        for binding in task.containers.iter().flat_map(|container| &container.ports) {
-            match binding.protocol {
-                TransportProtocol::Tcp => tcp.insert(binding.host_port),
-                TransportProtocol::Udp => udp.insert(binding.host_port),
-            };
-        }
-    }
-    left.ports_tcp = tcp.into_iter().collect();
-    left.ports_udp = udp.into_iter().collect();
-    left
 }

@@ -28,8 +28,9 @@ use cove_store::{Prefix, Read};
 
 pub use address::BRIDGE_NETWORK;
 pub use choose::is_suitable;
+pub use cove_model::container_instance::remaining;
 pub use expression::{BadExpression, Expression};
-pub use ledger::{interfaces, remaining};
+pub use ledger::interfaces;
 
 use crate::host::HostFacts;
 use ledger::Ledger;

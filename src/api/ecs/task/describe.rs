@@ -3,7 +3,7 @@
 use cove_model::task::Task;
 use cove_store::{Prefix, Read, keys};
 
-use super::show::{Tags, is_stopping, show};
+use super::show::{Tags, show};
 use crate::Context;
 use crate::ecs::error::EcsError;
 use crate::ecs::page::{Direction, Listing, PAGE_MAX};
@@ -52,7 +52,7 @@ pub(in crate::ecs) fn list(cx: &Context, input: ListTasksIn) -> Result<ListTasks
     };
     let service = input.service_name.as_deref().map(|text| reference::service(tenant, &cluster, text)).transpose()?;
     let wanted = |task: &Task| {
-        stopped == Some(is_stopping(task))
+        stopped == Some(task.is_stopping())
             && service.as_ref().is_none_or(|name| task.service() == Some(name))
             && instance.as_ref().is_none_or(|id| task.placement.container_instance.as_ref() == Some(id))
             && input.family.as_ref().is_none_or(|family| task.family == *family)

@@ -1,11 +1,7 @@
 //! A task as DescribeTasks shows it.
 
-use std::net::Ipv4Addr;
-
 use cove_model::container_instance::container_instance_arn;
-use cove_model::task::{
-    Container, ContainerState, ElasticNetworkInterface, Health, LaunchType, StopOrder, Task, TaskNetwork, TaskStatus,
-};
+use cove_model::task::{Container, Health, LaunchType, StopOrder, Task, TaskNetwork};
 use cove_model::task_definition::EphemeralStorage;
 use cove_model::task_override::ContainerOverride;
 use serde_json::{Value, json};
@@ -43,7 +39,7 @@ pub(crate) fn show(task: &Task, tags: Tags) -> wire::Task {
         containers: task.containers.iter().map(|container| show_container(task, container)).collect(),
         cpu: task.cpu.clone().or_else(|| Some(placement.cpu.to_string())),
         created_at: task.created_at.epoch_seconds(),
-        desired_status: if is_stopping(task) { "STOPPED" } else { "RUNNING" },
+        desired_status: if task.is_stopping() { "STOPPED" } else { "RUNNING" },
         enable_execute_command: task.enable_execute_command,
         execution_stopped_at: at(seen.execution_stopped_at),
         group: task.group.clone(),
@@ -71,45 +67,14 @@ pub(crate) fn show(task: &Task, tags: Tags) -> wire::Task {
     }
 }
 
-/// Whether the task's desired status is STOPPED: somebody said so, or it is on its way there by itself.
-pub(super) fn is_stopping(task: &Task) -> bool {
-    task.desired.is_stopped() || task.observed.status > TaskStatus::Running
-}
-
 fn attachment(task: &Task) -> Option<wire::Attachment> {
     let TaskNetwork::Awsvpc(eni) = &task.network else { return None };
-    let status = match task.observed.status {
-        TaskStatus::Provisioning => "ATTACHING",
-        TaskStatus::Pending
-        | TaskStatus::Activating
-        | TaskStatus::Running
-        | TaskStatus::Deactivating
-        | TaskStatus::Stopping => "ATTACHED",
-        TaskStatus::Deprovisioning => "DETACHING",
-        TaskStatus::Stopped => "DELETED",
-    };
     Some(wire::Attachment {
         id: eni.attachment_id.clone(),
         kind: "ElasticNetworkInterface",
-        status,
-        details: details(eni, &task.tenant.region),
+        status: task.attachment_status()?,
+        details: eni.details(&task.tenant.region).into_iter().map(|(name, value)| Pair::new(name, value)).collect(),
     })
-}
-
-fn details(eni: &ElasticNetworkInterface, region: &str) -> Vec<Pair> {
-    vec![
-        Pair::new("subnetId", &*eni.subnet_id),
-        Pair::new("networkInterfaceId", &*eni.id),
-        Pair::new("macAddress", &*eni.mac),
-        Pair::new("privateDnsName", private_dns_name(eni.address, region)),
-        Pair::new("privateIPv4Address", eni.address.to_string()),
-    ]
-}
-
-/// EC2's resource name of an address: the oldest region has a domain of its own.
-fn private_dns_name(address: Ipv4Addr, region: &str) -> String {
-    let host = format!("ip-{}", address.to_string().replace('.', "-"));
-    if region == "us-east-1" { format!("{host}.ec2.internal") } else { format!("{host}.{region}.compute.internal") }
 }
 
 fn show_container(task: &Task, container: &Container) -> wire::Container {
@@ -146,12 +111,7 @@ fn bindings(task: &Task, container: &Container) -> Vec<wire::NetworkBinding> {
         TaskNetwork::Host | TaskNetwork::Bridge { .. } => true,
         TaskNetwork::None | TaskNetwork::Awsvpc(_) => false,
     };
-    let has_run = match container.seen.state {
-        ContainerState::Pending | ContainerState::Pulled => false,
-        ContainerState::Running => true,
-        ContainerState::Stopped => container.seen.started_at.is_some(),
-    };
-    if !publishes || !has_run {
+    if !publishes || !container.has_run() {
         return Vec::new();
     }
     let binding = |port: &cove_model::task::NetworkBinding| wire::NetworkBinding {

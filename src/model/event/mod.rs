@@ -1,0 +1,97 @@
+//! Events: what happened, in EventBridge's form.
+//!
+//! In: records that changed ([`ecs`]), or what a client put. Out: an [`Event`], which the store numbers and keeps.
+//!
+//! Holds: an event never changes once it is kept. Its detail is JSON text: a parsed one takes five times the memory, and
+//! thousands are kept.
+
+pub mod ecs;
+
+use cove_base::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::arn::Tenant;
+
+/// The bus that every account has, and on which AWS's own services put their events.
+pub const DEFAULT_BUS: &str = "default";
+
+/// An event that was kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub tenant: Tenant,
+    /// Its place among all events of the node: grows with every one, in the order in which they became durable.
+    pub number: u64,
+    /// A UUID.
+    pub id: String,
+    pub bus: String,
+    pub source: String,
+    pub detail_type: String,
+    pub at: Timestamp,
+    pub resources: Vec<String>,
+    /// A JSON object as text.
+    pub detail: String,
+}
+
+impl Event {
+    /// The document that targets get and that patterns are matched against.
+    #[must_use]
+    pub fn document(&self) -> Value {
+        json!({
+            "version": "0",
+            "id": self.id,
+            "detail-type": self.detail_type,
+            "source": self.source,
+            "account": self.tenant.account,
+            "time": whole_seconds(self.at),
+            "region": self.tenant.region,
+            "resources": self.resources,
+            "detail": serde_json::from_str::<Value>(&self.detail).unwrap_or_default(),
+        })
+    }
+}
+
+/// An event that is to be kept: without number and id, which the store gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEvent {
+    pub tenant: Tenant,
+    pub bus: String,
+    pub source: String,
+    pub detail_type: String,
+    pub at: Timestamp,
+    pub resources: Vec<String>,
+    /// A JSON object as text.
+    pub detail: String,
+}
+
+/// EventBridge's `time`: RFC 3339 without fractions.
+fn whole_seconds(at: Timestamp) -> String {
+    let mut text = at.rfc3339();
+    text.replace_range(text.len() - 5.., "Z");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_shown_as_eventbridge_shows_it() {
+        let event = Event {
+            tenant: Tenant::new("123456789012", "eu-west-1"),
+            number: 7,
+            id: "0".into(),
+            bus: DEFAULT_BUS.into(),
+            source: "my.app".into(),
+            detail_type: "Order Placed".into(),
+            at: Timestamp(1_795_382_240_123),
+            resources: vec!["a".into()],
+            detail: r#"{"b":1}"#.into(),
+        };
+        let expected = json!({
+            "version": "0", "id": "0", "detail-type": "Order Placed", "source": "my.app", "account": "123456789012",
+            "time": "2026-11-22T21:17:20Z", "region": "eu-west-1", "resources": ["a"], "detail": {"b": 1},
+        });
+        assert_eq!(event.document(), expected);
+    }
+}

@@ -1,0 +1,184 @@
+//! What follows from changes of records, in the transaction that changes them.
+//!
+//! In: a record before and after a command. Out: events, and the version of an instance whose resources changed.
+//!
+//! Holds: each state of a task or instance that became durable and that raised its version has exactly one event, kept
+//! with it or not at all. A state that a command overwrote itself was never there.
+//! Why here: there are many writers of tasks, and this is the one place that none of them gets around.
+
+use cove_model::container_instance::{ContainerInstance, remaining};
+use cove_model::event::ecs;
+use cove_model::task::Task;
+
+use crate::key::Prefix;
+use crate::keys;
+use crate::table::Read;
+use crate::tx::Tx;
+
+/// Called with the record before the command (`None`: there was none) and after it (`None`: deleted).
+pub(crate) type Derive<K> = fn(&mut Tx<'_>, Option<&K>, Option<&K>);
+
+/// A change of state is an event; a task that comes or goes changes what is left on its instance.
+pub(crate) fn task(tx: &mut Tx<'_>, before: Option<&Task>, after: Option<&Task>) {
+    // A task is forgotten long after it stopped.
+    let Some(task) = after else { return };
+    if before.is_some_and(|before| before.version == task.version) {
+        return;
+    }
+    let event = ecs::task_state_change(task, tx.now());
+    tx.emit(event);
+    if before.is_some_and(Task::is_live) != task.is_live() {
+        resources_changed(tx, task);
+    }
+}
+
+/// Raises the version of the task's instance, from which its event follows.
+fn resources_changed(tx: &mut Tx<'_>, task: &Task) {
+    let Some(id) = &task.placement.container_instance else { return };
+    let key = keys::container_instance(&task.tenant, &task.cluster, id);
+    // Many tasks of one command are one change of their instance.
+    if tx.is_underived::<ContainerInstance>(&key) {
+        return;
+    }
+    if let Some(instance) = tx.get::<ContainerInstance>(&key) {
+        tx.put(ContainerInstance { version: instance.version + 1, ..(*instance).clone() });
+    }
+}
+
+/// A change of state is an event.
+pub(crate) fn container_instance(
+    tx: &mut Tx<'_>,
+    before: Option<&ContainerInstance>,
+    after: Option<&ContainerInstance>,
+) {
+    let Some(instance) = after else { return };
+    if before.is_some_and(|before| before.version == instance.version) {
+        return;
+    }
+    let tasks = tx.live::<Task>(&Prefix::parent(&instance.tenant, &instance.cluster));
+    let left = remaining(instance, tasks.iter().map(|task| &**task));
+    let event = ecs::container_instance_state_change(instance, &left, tx.now());
+    tx.emit(event);
+}
+
+#[cfg(test)]
+mod tests {
+    use cove_base::Timestamp;
+    use cove_base::paths::DataDir;
+    use cove_model::container_instance::{Capacity, ContainerInstanceStatus, Origin, Resources};
+    use cove_model::event::Event;
+    use cove_model::task::{Desired, StopCode, StopOrder, TaskStatus};
+    use serde_json::Value;
+
+    use super::*;
+    use crate::tests::{open, task as a_task, tenant};
+    use crate::{Store, StoreError};
+
+    fn instance() -> ContainerInstance {
+        ContainerInstance {
+            tenant: tenant(),
+            cluster: "default".into(),
+            id: "i".into(),
+            ec2_instance_id: "i-0".into(),
+            status: ContainerInstanceStatus::Active,
+            registered: Resources { cpu: 2048, memory_mib: 4096, ..Resources::default() },
+            attributes: Vec::new(),
+            availability_zone: "us-east-1a".into(),
+            registered_at: Timestamp(1),
+            version: 1,
+            tags: Vec::new(),
+            task_interfaces_max: None,
+            origin: Origin::Declared,
+            capacity: Capacity::OnDemand,
+            leaves_at: None,
+            gone_at: None,
+        }
+    }
+
+    fn placed(id: &str) -> Task {
+        let mut task = a_task(id, TaskStatus::Pending);
+        task.placement.container_instance = Some("i".into());
+        task.placement.cpu = 512;
+        task
+    }
+
+    async fn write(store: &Store, f: impl FnOnce(&mut Tx<'_>) + Send + 'static) {
+        let write = move |tx: &mut Tx<'_>| {
+            f(tx);
+            Ok::<_, StoreError>(())
+        };
+        store.write(write).await.unwrap();
+    }
+
+    /// Each event as `task 1 PENDING` or `instance 2 1536`: its subject, version, and status or CPU that is left.
+    fn seen(store: &Store) -> Vec<String> {
+        let show = |event: &Event| {
+            let detail: Value = serde_json::from_str(&event.detail).unwrap();
+            if event.detail_type == "ECS Task State Change" {
+                format!("task {} {}", detail["version"], detail["lastStatus"].as_str().unwrap())
+            } else {
+                format!("instance {} {}", detail["version"], detail["remainingResources"][0]["integerValue"])
+            }
+        };
+        store.read(|view| view.scan::<Event>(&Prefix::all())).iter().map(|event| show(event)).collect()
+    }
+
+    #[tokio::test]
+    async fn every_state_that_became_durable_has_one_event_also_after_reopening() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = DataDir::new(dir.path());
+        let store = open(&data).unwrap();
+        write(&store, |tx| tx.put(instance())).await;
+        write(&store, |tx| {
+            tx.put(placed("a"));
+            tx.put(placed("b"));
+        })
+        .await;
+        write(&store, |tx| {
+            // Two steps of one command were never two states; a write that raises no version is no change.
+            for version in [2, 3] {
+                tx.put(Task { version, desired: Desired::Running, ..placed("a") });
+            }
+            tx.put(Task { started_by: Some("x".into()), ..placed("b") });
+        })
+        .await;
+        let expected = ["instance 1 2048", "task 1 PENDING", "task 1 PENDING", "instance 2 1024", "task 3 PENDING"];
+        assert_eq!(seen(&store), expected);
+        store.close().await;
+        let store = open(&data).unwrap();
+        assert_eq!(seen(&store), expected);
+        write(&store, |tx| {
+            let mut stopped = placed("a");
+            stopped.observed.status = TaskStatus::Stopped;
+            stopped.version = 4;
+            tx.put(stopped);
+            tx.delete::<Task>(&keys::task(&tenant(), "default", "b"));
+        })
+        .await;
+        assert_eq!(seen(&store)[5..], ["task 4 STOPPED", "instance 3 2048"]);
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_or_panics_leaves_no_event() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&DataDir::new(dir.path())).unwrap();
+        let failed: Result<(), StoreError> = store
+            .write(|tx| {
+                tx.put(placed("a"));
+                Err(StoreError::Closed)
+            })
+            .await;
+        assert!(failed.is_err());
+        let order = StopOrder { code: StopCode::UserInitiated, reason: String::new(), at: Timestamp(0) };
+        let panicked: Result<(), StoreError> = store
+            .write(move |tx| {
+                tx.put(Task { desired: Desired::Stopped(order), ..placed("a") });
+                panic!("on purpose")
+            })
+            .await;
+        assert!(panicked.is_err());
+        assert_eq!(seen(&store), Vec::<String>::new());
+        store.close().await;
+    }
+}

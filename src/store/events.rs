@@ -1,0 +1,91 @@
+//! How many events are kept, and for how long.
+//!
+//! Holds: each command that emits events deletes more old ones than it adds, until no more than [`KEPT_MAX`] are there.
+
+use std::sync::Arc;
+
+use cove_base::Timestamp;
+use cove_model::event::Event;
+
+use crate::key::Key;
+use crate::record::Record;
+
+/// A few MiB of memory: two kilobytes each.
+const KEPT_MAX: usize = if cfg!(test) { 40 } else { 3000 };
+/// Who looks back further keeps a log of its own.
+const AGE_MAX_MILLIS: i64 = 7 * 86_400_000;
+/// How many old ones a command looks at, and may delete, for each that it adds.
+const TRIM_FACTOR: u64 = 4;
+/// Bits of an event's number that count within its command; the revision stands above them.
+const WITHIN_COMMAND_BITS: u32 = 20;
+
+/// Numbers grow with revisions, so that they need no counter of their own.
+pub(crate) const fn number(revision: u64, within_command: u64) -> u64 {
+    (revision << WITHIN_COMMAND_BITS) + within_command
+}
+
+/// How many of the oldest events a command looks at that emitted so many.
+pub(crate) fn trimmed_at_once(emitted: u64) -> usize {
+    usize::try_from(emitted.saturating_mul(TRIM_FACTOR)).unwrap_or(usize::MAX)
+}
+
+/// Which of the oldest events must go, of `there` altogether.
+pub(crate) fn expired(oldest: &[Arc<Event>], there: usize, now: Timestamp) -> Vec<Key> {
+    let too_many = there.saturating_sub(KEPT_MAX);
+    let is_old = |event: &Event| event.at.plus_millis(AGE_MAX_MILLIS) < now;
+    let going = oldest.iter().enumerate().take_while(|(place, event)| *place < too_many || is_old(event));
+    going.map(|(_, event)| event.key()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use cove_base::paths::DataDir;
+    use cove_model::event::NewEvent;
+
+    use super::*;
+    use crate::tests::{open, tenant};
+    use crate::{Prefix, Read, StoreError};
+
+    fn event(source: &str, at: i64) -> NewEvent {
+        NewEvent {
+            tenant: tenant(),
+            bus: "default".into(),
+            source: source.into(),
+            detail_type: "t".into(),
+            at: Timestamp(at),
+            resources: Vec::new(),
+            detail: "{}".into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_newest_events_are_kept_in_order_and_the_oldest_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&DataDir::new(dir.path())).unwrap();
+        for first in (0..3 * KEPT_MAX).step_by(10) {
+            let emit = move |tx: &mut crate::Tx<'_>| {
+                for number in first..first + 10 {
+                    tx.emit(event(&number.to_string(), 7));
+                }
+                Ok::<_, StoreError>(())
+            };
+            store.write(emit).await.unwrap();
+        }
+        let kept = store.read(|view| view.scan::<Event>(&Prefix::all()));
+        let sources: Vec<usize> = kept.iter().map(|event| event.source.parse().unwrap()).collect();
+        assert_eq!(sources, (2 * KEPT_MAX..3 * KEPT_MAX).collect::<Vec<_>>());
+        store.close().await;
+    }
+
+    #[test]
+    fn old_events_go_even_when_they_are_few() {
+        let kept = |number: u64, at: i64| {
+            let NewEvent { tenant, bus, source, detail_type, resources, detail, .. } = event("s", at);
+            let at = Timestamp(at);
+            Arc::new(Event { tenant, number, id: String::new(), bus, source, detail_type, at, resources, detail })
+        };
+        let going = expired(&[kept(1, 0), kept(2, 10)], 2, Timestamp(AGE_MAX_MILLIS + 5));
+        assert_eq!(going, [crate::keys::event(1)]);
+        assert_eq!(expired(&[kept(1, 0)], 1, Timestamp(AGE_MAX_MILLIS)), []);
+    }
+}
