@@ -14,6 +14,7 @@ mod doctor;
 mod down;
 mod env;
 mod error;
+mod events;
 mod exec;
 mod fleet;
 mod fsck;
@@ -84,6 +85,8 @@ enum Verb {
     Ps(ps::PsArgs),
     /// Show what a task's containers wrote
     Logs(logs::LogsArgs),
+    /// Show what happened: tasks, container instances, deployments, services
+    Events(events::EventsArgs),
     /// Run a command in a task's container
     Exec(exec::ExecArgs),
     /// List container instances; add, drain, interrupt and fail them
@@ -151,6 +154,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Env(args) => block_on(async { env::run(&args, &Client::new(&target)?).await }),
         Verb::Ps(args) => block_on(async { ps::run(&args, &Client::new(&target)?).await }),
         Verb::Logs(args) => block_on(async { logs::run(&args, &Client::new(&target)?).await }),
+        Verb::Events(args) => block_on(async { events::run(&args, &Client::new(&target)?).await }),
         Verb::Exec(args) => block_on(async { exec::run(&args, &Client::new(&target)?).await }),
         Verb::Fleet(args) => block_on(async { fleet::run(&args, &Client::new(&target)?).await }),
         Verb::Image(verb) => block_on(async { image::run(&verb, &Client::new(&target)?).await }),

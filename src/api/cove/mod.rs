@@ -9,6 +9,7 @@
 //! | `GET backup` | every record and the keys as one archive |
 //! | `GET backup/images` | the same with the registry's blobs |
 //! | `GET doctor` | what the server finds wrong with this host |
+//! | `POST events` | what happened, or what happens next (see [`events`]) |
 //! | `GET fleet` | the container instances of the caller's tenant, of every cluster |
 //! | `POST fleet/add` | registers one more: the keys of `[[instance]]` in the config file |
 //! | `POST fleet/VERB` | drain, activate, remove, interrupt, fail, recover: `instances` or a `zone` (see [`fleet`]) |
@@ -16,6 +17,7 @@
 //! Holds: only the node's owner gets here: the root key, or anybody with `--dev`; never a task, whatever it signs with.
 
 mod backup;
+mod events;
 mod exec;
 mod fleet;
 mod info;
@@ -56,6 +58,7 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
             let list = |found: Finding| json!({"level": found.level.as_str(), "text": found.text});
             good(&json!({"findings": port.findings().await.into_iter().map(list).collect::<Vec<_>>()}))
         }
+        (&Method::POST, "events") => events::answer(&cx, request).await,
         (&Method::GET, "fleet") => fleet::list(&cx),
         (&Method::POST, path) if path.starts_with("fleet/") => fleet::answer(&cx, request).await,
         (&Method::POST, "images/builtin") => builtin(&cx, port.as_ref(), request).await,

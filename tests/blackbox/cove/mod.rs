@@ -1,3 +1,4 @@
 //! Cove's own endpoints and verbs, one file per noun.
 
+mod events;
 mod fleet;

@@ -1,3 +1,5 @@
+use cove_base::Timestamp;
+use cove_model::event::Event;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::task::Task;
 use cove_store::{Prefix, Read};
@@ -171,4 +173,71 @@ fn no_more_tasks_live_than_the_node_may_have() {
     let reason = "You've reached the limit on the number of tasks you can run concurrently";
     assert_eq!(refused["failures"][0]["reason"], reason);
     assert_eq!(refused["failures"][0]["detail"], "this node runs at most 20 tasks (tasks_max)");
+}
+
+/// Seconds become RFC 3339, as the two forms of a task have them.
+fn with_times_as_text(mut task: Value) -> Value {
+    for (name, value) in task.as_object_mut().expect("an object") {
+        if name.ends_with("At") {
+            #[allow(clippy::cast_possible_truncation)]
+            let millis = (value.as_f64().expect("seconds") * 1000.0).round() as i64;
+            *value = json!(Timestamp(millis).rfc3339());
+        }
+    }
+    task
+}
+
+#[test]
+fn an_event_says_of_a_task_what_describe_tasks_says() {
+    let api = Api::new();
+    let run = api.web();
+    let arn = api.done("RunTask", with(run, json!({"startedBy": "me"})))["tasks"][0]["taskArn"].clone();
+    api.done("StopTask", json!({"task": arn, "reason": "enough"}));
+    let described = with_times_as_text(api.done("DescribeTasks", json!({"tasks": [arn]}))["tasks"][0].clone());
+    let events = api.cx.store.read(|view| view.scan::<Event>(&Prefix::all()));
+    let of_tasks = events.iter().filter(|event| event.detail_type == "ECS Task State Change");
+    let details: Vec<Value> = of_tasks.map(|event| serde_json::from_str(&event.detail).expect("JSON")).collect();
+    assert_eq!(details.iter().map(|detail| &detail["version"]).collect::<Vec<_>>(), [1, 2]);
+    let last = details[1].as_object().expect("an object");
+    assert_eq!((&last["stoppedReason"], &last["updatedAt"]), (&json!("enough"), &last["createdAt"]));
+    // What an event does not have, by AWS's documentation or its examples.
+    let absent = ["tags", "healthStatus", "platformFamily", "fargateEphemeralStorage"];
+    for (name, value) in described.as_object().expect("an object") {
+        match name.as_str() {
+            name if absent.contains(&name) => assert!(!last.contains_key(name), "{name}"),
+            "attachments" => {
+                assert_eq!(
+                    (&last[name][0]["type"], &value[0]["type"]),
+                    (&json!("eni"), &json!("ElasticNetworkInterface"))
+                );
+                assert_eq!(last[name][0]["details"], value[0]["details"]);
+            }
+            "containers" => {
+                for member in ["containerArn", "name", "image", "lastStatus", "networkInterfaces", "taskArn"] {
+                    assert_eq!(last[name][0][member], value[0][member], "{member}");
+                }
+            }
+            "overrides" => assert_eq!(last[name]["containerOverrides"], value["containerOverrides"]),
+            name => assert_eq!(Some(value), last.get(name), "{name}"),
+        }
+    }
+}
+
+#[test]
+fn a_task_on_an_instance_is_also_an_event_of_the_instance() {
+    let api = Api::new();
+    api.bridge("small", 100);
+    api.done("RunTask", json!({"taskDefinition": "small", "count": 2}));
+    let events = api.cx.store.read(|view| view.scan::<Event>(&Prefix::all()));
+    let instance: Vec<Value> = events
+        .iter()
+        .filter(|event| event.detail_type == "ECS Container Instance State Change")
+        .map(|event| serde_json::from_str(&event.detail).expect("JSON"))
+        .collect();
+    // Registered, then two tasks in one request.
+    let cpu = |detail: &Value| detail["remainingResources"][0]["integerValue"].clone();
+    assert_eq!(instance.iter().map(cpu).collect::<Vec<_>>(), [2048, 2028]);
+    let listed = api.done("ListContainerInstances", json!({}))["containerInstanceArns"].clone();
+    let shown = api.done("DescribeContainerInstances", json!({"containerInstances": listed}));
+    assert_eq!(shown["containerInstances"][0]["version"], instance[1]["version"]);
 }

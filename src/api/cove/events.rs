@@ -1,0 +1,80 @@
+//! What happened: events of the caller's tenant, from those that are kept, or as they come.
+//!
+//! In: `after` (a number of an earlier answer; absent: the newest ones), `limit`, `wait_millis`. Out: `events`, oldest
+//! first, and `next`, from which a client goes on.
+//!
+//! Holds: with `next` as its `after` a client misses no event, as long as it asks before the event is too old to be kept.
+
+use std::time::Duration;
+
+use cove_model::arn::Tenant;
+use cove_model::event::Event;
+use cove_store::{Prefix, Read, View, keys};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{good, problem, read};
+use crate::{RawContext, Request, Response};
+
+/// Events of one answer.
+const LIMIT_MAX: usize = 1000;
+/// How long an answer may be kept back: shorter than what proxies take for a dead connection.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Wish {
+    after: Option<u64>,
+    limit: Option<usize>,
+    wait_millis: u64,
+}
+
+/// `POST events`.
+pub(super) async fn answer(cx: &RawContext, request: Request) -> Response {
+    let Some(identity) = &cx.identity else { return cx.not_found() };
+    let wish: Wish = match read(request).await.map(serde_json::from_value) {
+        Ok(Ok(wish)) => wish,
+        Ok(Err(error)) => return problem(400, "InvalidParameter", &error.to_string()),
+        Err(response) => return response,
+    };
+    let limit = wish.limit.unwrap_or(LIMIT_MAX).min(LIMIT_MAX);
+    let mut changes = cx.store().watch::<Event>();
+    let give_up = tokio::time::sleep(Duration::from_millis(wish.wait_millis).min(WAIT_MAX));
+    tokio::pin!(give_up);
+    loop {
+        changes.mark_unchanged();
+        let page = cx.store().read(|view| page(view, &identity.tenant, wish.after, limit));
+        if !page.events.is_empty() || wish.wait_millis == 0 {
+            return good(&page.shown());
+        }
+        tokio::select! {
+            result = changes.changed() => if result.is_err() { return good(&page.shown()) },
+            () = &mut give_up => return good(&page.shown()),
+        }
+    }
+}
+
+struct Page {
+    events: Vec<Value>,
+    next: u64,
+}
+
+impl Page {
+    fn shown(self) -> Value {
+        json!({"events": self.events, "next": self.next})
+    }
+}
+
+fn page(view: &View, tenant: &Tenant, after: Option<u64>, limit: usize) -> Page {
+    let from = after.map(keys::event);
+    let all = view.page::<Event>(&Prefix::all(), from.as_ref(), usize::MAX);
+    let last = all.last().map_or(after.unwrap_or(0), |event| event.number);
+    let mut mine: Vec<_> = all.into_iter().filter(|event| event.tenant == *tenant).collect();
+    match after {
+        None => drop(mine.drain(..mine.len().saturating_sub(limit))),
+        Some(_) => mine.truncate(limit),
+    }
+    // A page that is cut goes on behind its own end, a whole one behind everything that was looked at.
+    let next = if mine.len() == limit { mine.last().map_or(last, |event| event.number) } else { last };
+    Page { events: mine.iter().map(|event| event.document()).collect(), next }
+}
