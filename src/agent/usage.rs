@@ -41,6 +41,13 @@ impl AgentHandle {
         let before = last.insert((task_id.to_owned(), container.to_owned()), now);
         Some((before.unwrap_or(now), now))
     }
+
+    /// What a task's containers use together; `None` when it has no group.
+    #[must_use]
+    pub fn task_usage(&self, task_id: &str) -> Option<Usage> {
+        let group = self.deps().cgroups.task(task_id);
+        group.exists().then(|| group.usage())
+    }
 }
 
 /// The first line of /proc/stat, in clock ticks of 10 ms on every architecture that we build for.

@@ -43,6 +43,7 @@ pub mod http;
 pub mod iam;
 pub mod logs;
 pub mod metadata;
+pub mod monitoring;
 pub mod oci;
 pub mod sts;
 
@@ -56,4 +57,5 @@ pub use http::settings::Settings;
 pub use http::{Body, RawContext, Request, Response};
 
 /// Every AWS service that this version knows, in the order of `cove ops`.
-pub static SERVICES: &[&Service] = &[&ecs::SERVICE, &ecr::SERVICE, &logs::SERVICE, &sts::SERVICE, &iam::SERVICE];
+pub static SERVICES: &[&Service] =
+    &[&ecs::SERVICE, &ecr::SERVICE, &logs::SERVICE, &sts::SERVICE, &iam::SERVICE, &monitoring::SERVICE];

@@ -3,6 +3,7 @@
 //! Holds: a stored record carries its [`Tenant`](arn::Tenant), so that nothing leaks from one account or region to another.
 
 pub mod account;
+pub mod alarm;
 pub mod arn;
 pub mod cluster;
 pub mod container_instance;

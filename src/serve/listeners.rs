@@ -180,6 +180,7 @@ pub(crate) fn start(
         store: parts.store.clone(),
         clock: parts.clock.clone(),
         registry: Arc::new(parts.registry.clone()),
+        metrics: parts.metrics.clone(),
         exec: Some(Arc::new(port)),
     };
     let acceptor = if bound.tls.is_empty() {

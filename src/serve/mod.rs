@@ -27,7 +27,6 @@ use cove_base::error::chain;
 use cove_scheduler::deploy::Timing;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 
 use config::{Config, ConfigError};
 use directories::{Directories, DirectoryError};
@@ -170,7 +169,7 @@ async fn work(config: &Config, bound: listeners::Bound) -> Result<(), ServeError
     }
     let host = Arc::new(host::facts(config, &bound.ports()));
     let settle_millis = i64::try_from(config.task_settle.as_millis()).unwrap_or(i64::MAX);
-    let loops = parts.begin(&host, Timing { settle_millis, ..Timing::default() }).await?;
+    let mut loops = parts.begin(&host, Timing { settle_millis, ..Timing::default() }).await?;
     let server = listeners::start(config, bound, &parts, host, &ended)?;
     say_ready(&server.first)?;
     service_manager::tell(config.notify_socket.as_deref(), "READY=1");
@@ -184,7 +183,7 @@ async fn work(config: &Config, bound: listeners::Bound) -> Result<(), ServeError
         server.stop().await;
         // What a service has begun is in the store by then, and nothing follows. `cove down` has the turn already.
         let _turn = if down { None } else { Some(Arc::clone(&parts.services_turn).lock_owned().await) };
-        loops.iter().for_each(JoinHandle::abort);
+        loops.shutdown().await;
         if !down && service_manager::is_shutting_down(config.notify_socket.as_deref()).await {
             leave_host(&parts).await;
         }

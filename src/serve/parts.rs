@@ -7,6 +7,7 @@ use cove_api::aws::credentials::Keys;
 use cove_api::metadata::host_mode;
 use cove_base::Clock;
 use cove_base::paths::{DataDir, RunDir};
+use cove_metrics::{Metrics, Usage};
 use cove_registry::{Registry, RegistryConfig};
 use cove_runtime::cgroup::NodeCgroups;
 use cove_runtime::network::{NetworkConfig, NetworkId, Networks, RouterListeners};
@@ -16,7 +17,7 @@ use cove_scheduler::services::{ServiceScheduler, Turn};
 use cove_scheduler::{HostFacts, fleet};
 use cove_store::{Store, StoreError, StoreOptions, Tx};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 use super::config::Config;
 use super::listeners::Bound;
@@ -28,6 +29,7 @@ pub(crate) struct Parts {
     pub clock: Clock,
     pub registry: Registry,
     pub keys: Keys,
+    pub metrics: Metrics,
     pub agent: Arc<AgentHandle>,
     /// Whoever holds it keeps services from starting tasks.
     pub services_turn: Turn,
@@ -103,6 +105,7 @@ impl Parts {
             clock,
             registry,
             keys,
+            metrics: Metrics::default(),
             agent: Arc::new(agent),
             services_turn: Turn::default(),
             routers: Mutex::new(Some(routers)),
@@ -110,23 +113,35 @@ impl Parts {
     }
 
     /// Brings the fleet in line with what is declared. Before anybody can ask, so that the answer is the declared one.
-    /// The tasks that come back let interrupted instances leave and keep services; whoever closes the store ends them.
-    pub(crate) async fn begin(&self, host: &Arc<HostFacts>, timing: Timing) -> Result<[JoinHandle<()>; 2], ServeError> {
+    /// The loops that come back let interrupted instances leave, keep services, measure, and watch alarms; whoever closes
+    /// the store ends them.
+    pub(crate) async fn begin(&self, host: &Arc<HostFacts>, timing: Timing) -> Result<JoinSet<()>, ServeError> {
         let of_host = Arc::clone(host);
         let reconcile = move |tx: &mut Tx<'_>| {
             fleet::reconcile(tx, &of_host);
             Ok::<_, StoreError>(())
         };
         self.store.write(reconcile).await?;
+        let (store, metrics, clock) = (|| self.store.clone(), || self.metrics.clone(), || self.clock.clone());
+        let agent = Arc::clone(&self.agent);
+        let usage = move |task: &str| {
+            let used = agent.task_usage(task)?;
+            let memory_bytes = used.memory_bytes.saturating_sub(used.inactive_file_bytes);
+            Some(Usage { cpu_micros: used.cpu_micros, memory_bytes })
+        };
         let services = ServiceScheduler {
-            store: self.store.clone(),
+            store: store(),
             host: Arc::clone(host),
             timing,
-            clock: self.clock.clone(),
+            clock: clock(),
             turn: Arc::clone(&self.services_turn),
         };
-        let departures = fleet::watch_departures(self.store.clone(), self.clock.clone());
-        Ok([tokio::spawn(departures), tokio::spawn(services.run())])
+        let mut loops = JoinSet::new();
+        loops.spawn(fleet::watch_departures(store(), clock()));
+        loops.spawn(services.run());
+        loops.spawn(cove_metrics::measure_for_ever(store(), metrics(), clock(), Arc::new(usage)));
+        loops.spawn(cove_metrics::watch_for_ever(store(), metrics(), clock()));
+        Ok(loops)
     }
 
     /// Sockets of routers as they come up; there once.

@@ -1,17 +1,21 @@
 //! What follows from changes of records, in the transaction that changes them.
 //!
-//! In: a record before and after a command. Out: events, and the version of an instance whose resources changed.
+//! In: a record before and after a command. Out: events, the version of an instance whose resources changed, and the
+//! history of an alarm.
 //!
 //! Holds: each state of a task or instance that became durable and that raised its version has exactly one event, kept
 //! with it or not at all. A state that a command overwrote itself was never there.
 //! Why here: there are many writers of tasks, and this is the one place that none of them gets around.
 
+use cove_model::alarm::{Alarm, AlarmHistory, HistoryKind};
 use cove_model::container_instance::{ContainerInstance, remaining};
-use cove_model::event::ecs;
+use cove_model::event::{cloudwatch, ecs};
 use cove_model::task::Task;
+use serde_json::{Value, json};
 
 use crate::key::Prefix;
 use crate::keys;
+use crate::record::Record;
 use crate::table::Read;
 use crate::tx::Tx;
 
@@ -59,6 +63,55 @@ pub(crate) fn container_instance(
     let left = remaining(instance, tasks.iter().map(|task| &**task));
     let event = ecs::container_instance_state_change(instance, &left, tx.now());
     tx.emit(event);
+}
+
+/// Items of one alarm's history; CloudWatch shows a hundred at a time.
+const HISTORY_MAX: usize = 100;
+
+/// Alarms have a history, and a change of state is an event too.
+pub(crate) fn alarm(tx: &mut Tx<'_>, before: Option<&Alarm>, after: Option<&Alarm>) {
+    let (Some(alarm), is_deleted) = (after.or(before), after.is_none()) else { return };
+    let configured = before.map(|before| before.configured_at) != after.map(|after| after.configured_at);
+    if configured {
+        let (kind, what) = match (before.is_some(), is_deleted) {
+            (false, _) => ("Create", "created"),
+            (true, true) => ("Delete", "deleted"),
+            (true, false) => ("Update", "updated"),
+        };
+        let data = json!({"version": "1.0", "type": kind});
+        note(tx, alarm, HistoryKind::ConfigurationUpdate, format!("Alarm \"{}\" {what}", alarm.name), &data);
+    }
+    let (Some(before), false) = (before, is_deleted) else { return };
+    if before.state.value == alarm.state.value {
+        return;
+    }
+    let event = cloudwatch::alarm_state_change(before, alarm, tx.now());
+    tx.emit(event);
+    let (old, new) = (before.state.value.as_str(), alarm.state.value.as_str());
+    let data = json!({
+        "version": "1.0",
+        "oldState": {"stateValue": old, "stateReason": before.state.reason},
+        "newState": {"stateValue": new, "stateReason": alarm.state.reason},
+    });
+    note(tx, alarm, HistoryKind::StateUpdate, format!("Alarm updated from {old} to {new}"), &data);
+    let actions = if alarm.actions_enabled { alarm.actions(alarm.state.value) } else { &[] };
+    for action in actions {
+        // AWS too says so in the history, and nowhere else.
+        let data = json!({"actionState": "Failed", "notificationResource": action, "stateUpdateTimestamp": tx.now().millis(),
+            "error": "Cove carries out no actions of alarms; a rule on the alarm's event does"});
+        note(tx, alarm, HistoryKind::Action, format!("Failed to execute action {action}"), &data);
+    }
+}
+
+fn note(tx: &mut Tx<'_>, alarm: &Alarm, kind: HistoryKind, summary: String, data: &Value) {
+    let (tenant, name) = (alarm.tenant.clone(), alarm.name.clone());
+    let of_alarm = Prefix::parent(&tenant, &name);
+    let there = tx.count::<AlarmHistory>(&of_alarm);
+    for old in tx.page::<AlarmHistory>(&of_alarm, None, (there + 1).saturating_sub(HISTORY_MAX)) {
+        tx.delete::<AlarmHistory>(&old.key());
+    }
+    let (number, at, data) = (tx.next_number(), tx.now(), data.to_string());
+    tx.put(AlarmHistory { tenant, alarm: name, number, at, kind, summary, data });
 }
 
 #[cfg(test)]

@@ -184,3 +184,15 @@ pub fn departed(tenant: &Tenant, cluster: &str, service: &str, task_id: &str) ->
 pub fn event(number: u64) -> Key {
     Key::new(&Tenant::new("", ""), "", &format!("{number:020}"))
 }
+
+/// An alarm by name.
+#[must_use]
+pub fn alarm(tenant: &Tenant, name: &str) -> Key {
+    Key::new(tenant, "", name)
+}
+
+/// What befell an alarm, in order.
+#[must_use]
+pub fn alarm_history(tenant: &Tenant, alarm: &str, number: u64) -> Key {
+    Key::new(tenant, alarm, &format!("{number:020}"))
+}

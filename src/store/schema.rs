@@ -3,6 +3,7 @@
 //! Holds: a change of form raises the version and adds a [`crate::migration`]; a tree's name never changes meaning.
 
 use cove_model::account::{AccountSetting, TenantRecord};
+use cove_model::alarm::{Alarm, AlarmHistory};
 use cove_model::cluster::Cluster;
 use cove_model::container_instance::ContainerInstance;
 use cove_model::event::Event;
@@ -77,6 +78,8 @@ kinds! {
     24 ServiceEvent, "service_events", 1, it => keys::service_event(&it.tenant, &it.cluster, &it.service, it.number);
     25 Departed, "departed", 1, it => keys::departed(&it.tenant, &it.cluster, &it.service, &it.task_id);
     26 Event, "bus_events", 1, it => keys::event(it.number);
+    27 Alarm, "alarms", 1, it => keys::alarm(&it.tenant, &it.name), derives derive::alarm;
+    28 AlarmHistory, "alarm_history", 1, it => keys::alarm_history(&it.tenant, &it.alarm, it.number);
 }
 
 #[cfg(test)]

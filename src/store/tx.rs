@@ -29,7 +29,7 @@ pub struct Tx<'a> {
     touched: Vec<Change>,
     /// What is still to be derived from changed records, one entry for each.
     underived: VecDeque<Underived>,
-    /// Events of this command so far.
+    /// Numbers that this command took, one for each of its events.
     events: u64,
 }
 
@@ -108,12 +108,18 @@ impl<'a> Tx<'a> {
     /// Keeps an event: durable with the command, or not at all. It ends the life of the oldest ones when there are too
     /// many. The event's id.
     pub fn emit(&mut self, event: NewEvent) -> String {
-        let number = events::number(self.revision, self.events);
-        self.events += 1;
+        let number = self.next_number();
         let id = uuid();
         let NewEvent { tenant, bus, source, detail_type, at, resources, detail } = event;
         self.put(Event { tenant, number, id: id.clone(), bus, source, detail_type, at, resources, detail });
         id
+    }
+
+    /// A number that grows with every one that any command takes.
+    pub(crate) const fn next_number(&mut self) -> u64 {
+        let number = events::number(self.revision, self.events);
+        self.events += 1;
+        number
     }
 
     /// The number that every event of this command and of later ones lies above.

@@ -17,6 +17,7 @@ mod iam;
 mod image;
 mod limits;
 mod logs;
+mod monitoring;
 mod oci;
 mod service;
 mod smoke;

@@ -151,6 +151,11 @@ impl Server {
         self.json("Logs_20140328", operation, input)
     }
 
+    /// CloudWatch, in JSON.
+    pub(crate) fn monitoring(&self, operation: &str, input: &Value) -> Result<Value, AwsError> {
+        self.json("GraniteServiceVersion20100801", operation, input)
+    }
+
     /// A query-protocol call; the XML text of the answer and whether it succeeded.
     pub(crate) fn query(&self, service: &str, version: &str, parameters: &[(&str, &str)]) -> (u16, String) {
         let mut body = form(&[("Version", version)]);

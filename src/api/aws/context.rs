@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cove_base::Clock;
+use cove_metrics::Metrics;
 use cove_model::arn::Tenant;
 use cove_registry::Registry;
 use cove_store::Store;
@@ -17,6 +18,7 @@ pub struct Context {
     pub tenant: Tenant,
     pub caller: Caller,
     pub registry: Arc<Registry>,
+    pub metrics: Metrics,
     pub settings: Arc<Settings>,
     /// Also in the `x-amzn-RequestId` of the answer.
     pub request_id: String,

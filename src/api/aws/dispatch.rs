@@ -1,15 +1,17 @@
 //! One AWS request from its body to its answer: service and operation, caller, input, handler, reply.
 
+use std::io::Read as _;
+
 use bytes::Bytes;
 use hyper::body::Body as _;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
 use serde_json::{Value, json};
 
 use super::context::Context;
 use super::fault::Fault;
 use super::identity::{self, Identity, Refused};
-use super::model::{Operation, query, reply, validate, values, xml};
+use super::model::{Operation, cbor, query, reply, validate, values, xml};
 use super::service::{Input, Op, Protocol, Service};
 use super::sigv4;
 use crate::http::{Body, BodyError, collect};
@@ -22,6 +24,7 @@ const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// What a request asks for.
 struct Call<'a> {
+    protocol: Protocol,
     service: &'static Service,
     operation: &'static Operation,
     op: &'static Op,
@@ -50,34 +53,60 @@ pub(crate) async fn handle(cx: RawContext, request: Request) -> (Response, (&'st
             );
         }
     };
-    let fields = if parts.headers.contains_key(TARGET) { Vec::new() } else { fields_of(&parts, &body) };
+    let plain = match unpacked(&parts, &body) {
+        Ok(plain) => plain,
+        Err(fault) => return (refuse(protocol_of(&parts), "", &fault, &cx), UNKNOWN),
+    };
+    let has_fields = protocol_of(&parts) == Protocol::Query;
+    let fields = if has_fields { fields_of(&parts, &plain) } else { Vec::new() };
     let call = match route(&parts, &fields) {
         Ok(call) => call,
         Err((protocol, fault)) => return (refuse(protocol, "", &fault, &cx), UNKNOWN),
     };
     let label = (call.service.signing_name, call.op.name);
     let answer = match identity::authenticate(&cx, &parts, &body, Some(call.service.signing_name)) {
-        Ok(identity) => run(&cx, &call, identity, &body).await,
-        Err(refused) => Err(refusal(call.service.protocol, &refused)),
+        Ok(identity) => run(&cx, &call, identity, &plain).await,
+        Err(refused) => Err(refusal(call.protocol, &refused)),
     };
     let response = match answer {
         Ok(reply) => write(&call, reply, &cx.request_id),
         Err(fault) => Err(fault),
     };
     let namespace = || call.service.model().xml_namespace.as_str();
-    (response.unwrap_or_else(|fault| refuse(call.service.protocol, namespace(), &fault, &cx)), label)
+    (response.unwrap_or_else(|fault| refuse(call.protocol, namespace(), &fault, &cx)), label)
 }
 
 const UNKNOWN: (&str, &str) = ("unknown", "unknown");
 
+/// The body as it was before the client packed it, as SDKs do with what is large. Its signature is that of the packed one.
+fn unpacked(parts: &Parts, body: &Bytes) -> Result<Bytes, Fault> {
+    match parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None | Some(b"" | b"identity") => Ok(body.clone()),
+        Some(b"gzip") => {
+            let mut plain = Vec::new();
+            let mut reader = flate2::read::MultiGzDecoder::new(&**body).take(BODY_BYTES_MAX as u64 + 1);
+            reader.read_to_end(&mut plain).map_err(|_| unreadable())?;
+            if plain.len() > BODY_BYTES_MAX {
+                let text = format!("the body is larger than {BODY_BYTES_MAX} bytes");
+                return Err(Fault::new(413, "RequestEntityTooLarge", text));
+            }
+            Ok(plain.into())
+        }
+        Some(_) => Err(Fault::new(415, "UnsupportedMediaType", "bodies are read plain or with gzip")),
+    }
+}
+
 fn protocol_of(parts: &Parts) -> Protocol {
+    if parts.headers.get(SMITHY).is_some_and(|name| name == RPC_V2_CBOR) {
+        return Protocol::Cbor;
+    }
     let is_json = parts.headers.contains_key(TARGET)
         || parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-amz-json"));
     if is_json { Protocol::Json } else { Protocol::Query }
 }
 
 /// The fields of the query and of a form body: a presigned call has them in the first, any other in the second.
-fn fields_of(parts: &Parts, body: &Bytes) -> Vec<(String, String)> {
+fn fields_of(parts: &Parts, body: &[u8]) -> Vec<(String, String)> {
     let query = parts.uri.query().unwrap_or_default().as_bytes();
     form_urlencoded::parse(query)
         .chain(form_urlencoded::parse(body))
@@ -85,23 +114,33 @@ fn fields_of(parts: &Parts, body: &Bytes) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Finds service and operation: by the target for JSON, by the signature's scope or the version for the query protocol.
+/// Finds service and operation: by the target for JSON, by the path for CBOR, by the signature's scope or the version for
+/// the query protocol.
 fn route<'a>(parts: &Parts, fields: Fields<'a>) -> Result<Call<'a>, (Protocol, Fault)> {
-    let (service, name) = match parts.headers.get(TARGET) {
-        Some(target) => by_target(target).ok_or_else(|| (Protocol::Json, unknown_target()))?,
-        None => by_action(parts, fields).map_err(|fault| (protocol_of(parts), fault))?,
+    let protocol = protocol_of(parts);
+    let (service, name) = match (protocol, parts.headers.get(TARGET)) {
+        (Protocol::Cbor, _) => by_path(parts.uri.path()).ok_or_else(|| (protocol, unknown_target()))?,
+        (Protocol::Json, Some(target)) => by_target(target).ok_or_else(|| (protocol, unknown_target()))?,
+        (Protocol::Json | Protocol::Query, _) => by_action(parts, fields).map_err(|fault| (protocol, fault))?,
     };
-    let fault = |fault| (service.protocol, fault);
+    let fault = |fault| (protocol, fault);
     let model = service.model();
-    let operation = model.operation(name).ok_or_else(|| fault(unknown(service, name)))?;
-    let op = operation.handler.ok_or_else(|| fault(not_there(service, name)))?;
-    Ok(Call { service, operation, op, fields })
+    let operation = model.operation(name).ok_or_else(|| fault(unknown(protocol, name)))?;
+    let op = operation.handler.ok_or_else(|| fault(not_there(protocol, service, name)))?;
+    Ok(Call { protocol, service, operation, op, fields })
 }
 
 fn by_target(target: &HeaderValue) -> Option<(&'static Service, &str)> {
     let (prefix, name) = target.to_str().ok()?.rsplit_once('.')?;
     let service = crate::SERVICES.iter().find(|service| !prefix.is_empty() && service.target_prefix == prefix)?;
     Some((service, name))
+}
+
+/// As in `/service/GraniteServiceVersion20100801/operation/ListMetrics`.
+fn by_path(path: &str) -> Option<(&'static Service, &str)> {
+    let (prefix, name) = path.strip_prefix("/service/")?.split_once("/operation/")?;
+    let mut speakers = crate::SERVICES.iter().filter(|service| service.speaks(Protocol::Cbor));
+    Some((speakers.find(|service| service.target_prefix == prefix)?, name))
 }
 
 fn by_action<'a>(parts: &Parts, fields: Fields<'a>) -> Result<(&'static Service, &'a str), Fault> {
@@ -115,7 +154,7 @@ fn by_action<'a>(parts: &Parts, fields: Fields<'a>) -> Result<(&'static Service,
         );
         return Err(Fault::client("MissingAction", text));
     };
-    let queries = || crate::SERVICES.iter().filter(|service| service.protocol == Protocol::Query);
+    let queries = || crate::SERVICES.iter().filter(|service| service.speaks(Protocol::Query));
     let service = match &scope {
         Some(scope) => queries().find(|service| service.signing_name == scope),
         None => queries().find(|service| Some(service.model().api_version.as_str()) == field("Version")),
@@ -135,22 +174,22 @@ fn unknown_target() -> Fault {
     Fault::client("UnknownOperationException", "")
 }
 
-fn unknown(service: &Service, name: &str) -> Fault {
-    match service.protocol {
-        Protocol::Json => unknown_target(),
+fn unknown(protocol: Protocol, name: &str) -> Fault {
+    match protocol {
+        Protocol::Json | Protocol::Cbor => unknown_target(),
         Protocol::Query => {
             Fault::client("InvalidAction", format!("The action {} is not valid for this web service.", short(name)))
         }
     }
 }
 
-fn not_there(service: &Service, name: &str) -> Fault {
+fn not_there(protocol: Protocol, service: &Service, name: &str) -> Fault {
     let text = format!(
         "{name} of {} is not there yet in this version of Cove; `cove ops` lists what is",
         service.signing_name
     );
-    match service.protocol {
-        Protocol::Json => Fault::client("UnsupportedOperationException", text),
+    match protocol {
+        Protocol::Json | Protocol::Cbor => Fault::client("UnsupportedOperationException", text),
         // Several tools swallow exactly this code when they try what may be missing.
         Protocol::Query => Fault::client("InvalidAction", text),
     }
@@ -158,7 +197,7 @@ fn not_there(service: &Service, name: &str) -> Fault {
 
 fn refusal(protocol: Protocol, refused: &Refused) -> Fault {
     match protocol {
-        Protocol::Json => Fault::client(refused.json_code(), refused.to_string()),
+        Protocol::Json | Protocol::Cbor => Fault::client(refused.json_code(), refused.to_string()),
         Protocol::Query => {
             let (code, status) = refused.query_code();
             Fault::new(status, code, refused.to_string())
@@ -173,8 +212,9 @@ async fn run(cx: &RawContext, call: &Call<'_>, identity: Identity, body: &[u8]) 
         Fault::new(503, "ServiceUnavailable", cove_base::error::chain(&error))
     })?;
     let model = call.service.model();
-    let mut input = match call.service.protocol {
-        Protocol::Json if body.is_empty() => json!({}),
+    let mut input = match call.protocol {
+        Protocol::Json | Protocol::Cbor if body.is_empty() => json!({}),
+        Protocol::Cbor => cbor::decode(body).map_err(|_| unreadable())?,
         Protocol::Json if values::too_many(body) => {
             let text = format!("the request has more than {} values", values::VALUES_MAX);
             return Err(Fault::client("SerializationException", text));
@@ -189,6 +229,7 @@ async fn run(cx: &RawContext, call: &Call<'_>, identity: Identity, body: &[u8]) 
         tenant: identity.tenant,
         caller: identity.caller,
         registry: shared.registry.clone(),
+        metrics: shared.cloudwatch.clone(),
         settings: shared.settings.clone(),
         request_id: cx.request_id.clone(),
         origin: cx.origin(),
@@ -214,10 +255,14 @@ fn check_reply(call: &Call<'_>, answer: &[u8]) -> Result<(), Fault> {
 }
 
 fn write(call: &Call<'_>, answer: Vec<u8>, request_id: &str) -> Result<Response, Fault> {
-    match call.service.protocol {
+    match call.protocol {
         // An operation without output is answered with an empty body, as AWS does.
-        Protocol::Json if call.operation.output.is_none() => Ok(response(200, JSON, Vec::new())),
-        Protocol::Json => Ok(response(200, JSON, answer)),
+        Protocol::Json if call.operation.output.is_none() => Ok(response(200, json_of(call.service), Vec::new())),
+        Protocol::Json => Ok(response(200, json_of(call.service), answer)),
+        Protocol::Cbor => {
+            let value: Value = serde_json::from_slice(&answer).map_err(|_| Fault::internal())?;
+            Ok(in_cbor(200, cbor::encode(call.service.model(), call.operation.output, &value)))
+        }
         Protocol::Query => {
             let value: Value = serde_json::from_slice(&answer).map_err(|_| Fault::internal())?;
             let text = xml::reply(call.service.model(), call.operation, &value, request_id);
@@ -227,7 +272,24 @@ fn write(call: &Call<'_>, answer: Vec<u8>, request_id: &str) -> Result<Response,
 }
 
 const JSON: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.1");
+const JSON_1_0: HeaderValue = HeaderValue::from_static("application/x-amz-json-1.0");
+const CBOR: HeaderValue = HeaderValue::from_static("application/cbor");
+const SMITHY: HeaderName = HeaderName::from_static("smithy-protocol");
+const RPC_V2_CBOR: HeaderValue = HeaderValue::from_static("rpc-v2-cbor");
+/// Where clients of a service that once spoke the query protocol find the old code of an error.
+const QUERY_ERROR: HeaderName = HeaderName::from_static("x-amzn-query-error");
 const XML: HeaderValue = HeaderValue::from_static("text/xml");
+
+/// The version of the JSON protocol that the service speaks.
+fn json_of(service: &Service) -> HeaderValue {
+    if service.speaks(Protocol::Cbor) { JSON_1_0 } else { JSON }
+}
+
+fn in_cbor(status: u16, body: Vec<u8>) -> Response {
+    let mut response = response(status, CBOR, body);
+    response.headers_mut().insert(SMITHY, RPC_V2_CBOR);
+    response
+}
 
 fn response(status: u16, kind: HeaderValue, body: Vec<u8>) -> Response {
     let builder = hyper::Response::builder().status(status).header(CONTENT_TYPE, kind);
@@ -235,19 +297,33 @@ fn response(status: u16, kind: HeaderValue, body: Vec<u8>) -> Response {
 }
 
 fn refuse(protocol: Protocol, namespace: &str, fault: &Fault, cx: &RawContext) -> Response {
-    match protocol {
-        Protocol::Json => {
-            let mut body = fault.details.clone();
-            body.insert("__type".into(), Value::from(&*fault.code));
-            if !fault.message.is_empty() {
-                body.insert("message".into(), Value::from(fault.message.as_str()));
-            }
-            let mut response = response(fault.status, JSON, Value::Object(body).to_string().into_bytes());
-            if let Ok(code) = HeaderValue::from_str(&fault.code) {
-                response.headers_mut().insert(ERROR_TYPE, code);
-            }
-            response
+    let document = || {
+        let mut body = fault.details.clone();
+        body.insert("__type".into(), Value::from(&*fault.code));
+        if !fault.message.is_empty() {
+            body.insert("message".into(), Value::from(fault.message.as_str()));
         }
-        Protocol::Query => response(fault.status, XML, xml::error(namespace, fault, &cx.request_id).into_bytes()),
+        Value::Object(body)
+    };
+    let mut response = match protocol {
+        Protocol::Json => response(fault.status, JSON, document().to_string().into_bytes()),
+        Protocol::Cbor => {
+            let mut body = Vec::new();
+            cbor::plain(&document(), &mut body);
+            in_cbor(fault.status, body)
+        }
+        Protocol::Query => {
+            return response(fault.status, XML, xml::error(namespace, fault, &cx.request_id).into_bytes());
+        }
+    };
+    if let Ok(code) = HeaderValue::from_str(&fault.code) {
+        response.headers_mut().insert(ERROR_TYPE, code);
     }
+    if protocol == Protocol::Cbor || fault.query_code.is_some() {
+        let error = format!("{};{}", fault.old_code(), fault.blamed());
+        if let Ok(error) = HeaderValue::from_str(&error) {
+            response.headers_mut().insert(QUERY_ERROR, error);
+        }
+    }
+    response
 }

@@ -16,6 +16,10 @@ pub trait ApiError: Error {
     fn message(&self) -> String {
         self.to_string()
     }
+    /// The code that clients of the older query protocol know, where it is another one.
+    fn query_code(&self) -> Option<&'static str> {
+        None
+    }
     /// Further members of the error's shape, such as ConflictException's `resourceIds`.
     fn details(&self) -> Map<String, Value> {
         Map::new()
@@ -53,6 +57,7 @@ pub struct Fault {
     pub status: u16,
     pub message: String,
     pub details: Map<String, Value>,
+    pub query_code: Option<&'static str>,
 }
 
 impl Fault {
@@ -63,7 +68,7 @@ impl Fault {
 
     /// Any status.
     pub fn new(status: u16, code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { code: code.into(), status, message: message.into(), details: Map::new() }
+        Self { code: code.into(), status, message: message.into(), details: Map::new(), query_code: None }
     }
 
     /// What is left to say when something of ours broke; the log has the rest under the request's id.
@@ -76,6 +81,16 @@ impl Fault {
         )
     }
 
+    /// The code as the query protocol has it.
+    pub(crate) fn old_code(&self) -> &str {
+        self.query_code.unwrap_or(&self.code)
+    }
+
+    /// Who is to blame, as the query protocol says it.
+    pub(crate) const fn blamed(&self) -> &'static str {
+        if self.status >= 500 { "Receiver" } else { "Sender" }
+    }
+
     pub(crate) fn of(error: &(impl ApiError + 'static)) -> Self {
         if error.status() >= 500 {
             tracing::error!(code = error.code(), "{}", cove_base::error::chain(error));
@@ -85,6 +100,7 @@ impl Fault {
             status: error.status(),
             message: error.message(),
             details: error.details(),
+            query_code: error.query_code(),
         }
     }
 }

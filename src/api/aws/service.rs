@@ -61,16 +61,19 @@ pub(crate) enum Protocol {
     Json,
     /// Form fields in, XML out, with the operation in `Action`.
     Query,
+    /// Smithy's RPC v2: CBOR, with service and operation in the path.
+    Cbor,
 }
 
 /// An AWS service.
 pub struct Service {
     /// The service in a signature's scope.
     pub signing_name: &'static str,
-    /// The part of `X-Amz-Target` before the dot; empty for query services.
+    /// The part of `X-Amz-Target` before the dot, and the service in the path of RPC v2; empty for query services.
     pub target_prefix: &'static str,
     pub ops: &'static [Op],
-    pub(crate) protocol: Protocol,
+    /// The one that its clients prefer first.
+    pub(crate) protocols: &'static [Protocol],
     pub(crate) policy: Policy,
     packed: &'static [u8],
     model: OnceLock<Model>,
@@ -89,7 +92,7 @@ impl Service {
             signing_name,
             target_prefix,
             ops,
-            protocol: Protocol::Json,
+            protocols: &[Protocol::Json],
             policy: Policy::of(signing_name),
             packed: model,
             model: OnceLock::new(),
@@ -103,11 +106,36 @@ impl Service {
             signing_name,
             target_prefix: "",
             ops,
-            protocol: Protocol::Query,
+            protocols: &[Protocol::Query],
             policy: Policy::Query,
             packed: model,
             model: OnceLock::new(),
         }
+    }
+
+    /// A service that began with form fields and XML and now takes CBOR and JSON 1.0 as well. Its errors keep their old
+    /// codes.
+    #[must_use]
+    pub const fn query_compatible(
+        signing_name: &'static str,
+        target_prefix: &'static str,
+        model: &'static [u8],
+        ops: &'static [Op],
+    ) -> Self {
+        Self {
+            signing_name,
+            target_prefix,
+            ops,
+            protocols: &[Protocol::Cbor, Protocol::Json, Protocol::Query],
+            policy: Policy::Query,
+            packed: model,
+            model: OnceLock::new(),
+        }
+    }
+
+    /// Whether its clients may speak that.
+    pub(crate) fn speaks(&self, protocol: Protocol) -> bool {
+        self.protocols.contains(&protocol)
     }
 
     /// The model, unpacked at the first use: a server that never sees a service does not pay for it.

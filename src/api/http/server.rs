@@ -44,6 +44,7 @@ pub struct Deps {
     pub store: Store,
     pub clock: Clock,
     pub registry: Arc<Registry>,
+    pub metrics: cove_metrics::Metrics,
     /// Absent only where no agent runs, as in tests.
     pub exec: Option<Arc<dyn ExecPort>>,
 }
@@ -73,7 +74,10 @@ pub(crate) struct Shared {
     pub(crate) settings: Arc<Settings>,
     pub(crate) tenants: Tenants,
     pub(crate) guard: Guard,
+    /// What this server counts about itself.
     pub(crate) metrics: Metrics,
+    /// What CloudWatch knows.
+    pub(crate) cloudwatch: cove_metrics::Metrics,
     pub(crate) signing_keys: SigningKeys,
     pub(crate) metadata: Metadata,
     pub(crate) buffered: Buffered,
@@ -108,6 +112,7 @@ impl Server {
             tenants: Tenants::default(),
             guard,
             metrics: Metrics::default(),
+            cloudwatch: deps.metrics,
             signing_keys: SigningKeys::default(),
             metadata,
             buffered: Buffered::default(),

@@ -80,7 +80,8 @@ impl Door {
             keys: keys.clone(),
             host: Arc::new(host_facts()),
         };
-        let deps = Deps { store: store.clone(), clock, registry: Arc::new(registry), exec: None };
+        let deps =
+            Deps { store: store.clone(), clock, registry: Arc::new(registry), exec: None, metrics: Default::default() };
         let server = Server::new(ServerConfig { settings }, deps);
         let own = server.clone();
         let serving = tokio::spawn(async move { own.serve(listener, ListenerKind::Public { tls: None }).await });

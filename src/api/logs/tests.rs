@@ -68,6 +68,7 @@ impl Api {
                 kind: CallerKind::Dev,
             },
             registry: Arc::new(registry),
+            metrics: cove_metrics::Metrics::default(),
             settings: Arc::new(settings),
             request_id: "test".to_owned(),
             origin: Origin::Public,

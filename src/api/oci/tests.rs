@@ -92,7 +92,7 @@ impl Door {
             keys: keys.clone(),
             host: Arc::new(host_facts()),
         };
-        let deps = Deps { store, clock, registry: Arc::clone(&registry), exec: None };
+        let deps = Deps { store, clock, registry: Arc::clone(&registry), exec: None, metrics: Default::default() };
         let server = Server::new(ServerConfig { settings }, deps);
         tokio::spawn(async move { server.serve(listener, ListenerKind::Public { tls: None }).await });
         let tenant = Tenant::new("000000000000", "us-east-1");

@@ -5,6 +5,7 @@
 //! Holds: an event never changes once it is kept. Its detail is JSON text: a parsed one takes five times the memory, and
 //! thousands are kept.
 
+pub mod cloudwatch;
 pub mod ecs;
 
 use cove_base::Timestamp;

@@ -70,7 +70,7 @@ fn fuzz_sigv4() {
 }
 
 fn services(protocol: Protocol) -> impl Iterator<Item = &'static Service> {
-    crate::SERVICES.iter().copied().filter(move |service| service.protocol == protocol)
+    crate::SERVICES.iter().copied().filter(move |service| service.speaks(protocol))
 }
 
 /// The same form fields for every operation that the query services have.

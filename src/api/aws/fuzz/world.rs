@@ -66,6 +66,7 @@ impl World {
             tenant,
             caller,
             registry: Arc::new(registry),
+            metrics: cove_metrics::Metrics::default(),
             settings: Arc::new(settings),
             request_id: "test".to_owned(),
             origin: Origin::Public,

@@ -4,6 +4,7 @@
 //!
 //! Why not generated Rust: 77 ECS operations cost 14 s of compilation; interpreting costs microseconds a request.
 
+pub(crate) mod cbor;
 pub(crate) mod query;
 pub(crate) mod reply;
 mod shape;

@@ -40,9 +40,8 @@ pub(crate) fn error(namespace: &str, fault: &Fault, request_id: &str) -> String 
     }
     out.push('>');
     element(&mut out, "Error", |out| {
-        let kind = if fault.status >= 500 { "Receiver" } else { "Sender" };
-        element(out, "Type", |out| out.push_str(kind));
-        element(out, "Code", |out| escape(&fault.code, out));
+        element(out, "Type", |out| out.push_str(fault.blamed()));
+        element(out, "Code", |out| escape(fault.old_code(), out));
         element(out, "Message", |out| escape(&fault.message, out));
     });
     element(&mut out, "RequestId", |out| escape(request_id, out));

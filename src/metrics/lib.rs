@@ -1,0 +1,23 @@
+//! Metrics: what was measured and what clients put, in memory; and alarms, which are records.
+//!
+//! ```text
+//! control groups ──▶ measure ─┐                      ┌──▶ the API's answers
+//! PutMetricData ──────────────┴▶ Metrics (in memory) ┴──▶ watch: evaluate ▶ alarms' states ▶ store
+//! ```
+//!
+//! Holds: memory is bounded ([`Metrics`] says by what); an alarm's state and its history are durable, data points are not:
+//! after a restart an alarm keeps its state until there is data again, as with CloudWatch's own gaps.
+//! Why a crate: the agent's measurements, the API and the evaluation meet here, and none of them knows another.
+
+pub mod alarm;
+mod measure;
+mod points;
+mod series;
+mod statistic;
+mod watch;
+
+pub use measure::{Usage, UsageOf, measure_for_ever};
+pub use points::Points;
+pub use series::{Data, Full, Metrics};
+pub use statistic::Statistic;
+pub use watch::watch_for_ever;
