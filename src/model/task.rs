@@ -378,6 +378,9 @@ pub struct Container {
     /// A UUID, the last part of the container's ARN.
     pub id: String,
     pub image: String,
+    /// What the image's tag meant when the service's deployment began; the tag may mean another image by now.
+    #[serde(default)]
+    pub pinned_digest: Option<String>,
     pub essential: bool,
     /// Set for the `awslogs` driver: where its log stream lies. The stream's record is made with the task.
     pub log: Option<ContainerLog>,
@@ -506,6 +509,7 @@ mod tests {
             name: "c".into(),
             id: "i".into(),
             image: "busybox".into(),
+            pinned_digest: None,
             essential,
             log: None,
             cpu: None,

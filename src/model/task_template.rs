@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arn::Tenant;
 use crate::cluster::CapacityProviderStrategyItem;
+use crate::service::PinnedImage;
 use crate::tag::Tag;
 use crate::task::{Keeper, LaunchType};
 use crate::task_definition::NetworkMode;
@@ -34,6 +35,9 @@ pub struct TaskTemplate {
     pub keeper: Option<Keeper>,
     pub tags: Vec<Tag>,
     pub enable_execute_command: bool,
+    /// Images that all tasks run, whatever their tags mean by now.
+    #[serde(default)]
+    pub pinned: Vec<PinnedImage>,
     /// ARNs.
     pub task_role: Option<String>,
     pub execution_role: Option<String>,

@@ -9,7 +9,9 @@
 
 use cove_model::alarm::{Alarm, AlarmHistory, HistoryKind};
 use cove_model::container_instance::{ContainerInstance, remaining};
+use cove_model::event::ecs::{DeploymentState, ServiceAction, ServiceActionKind};
 use cove_model::event::{cloudwatch, ecs};
+use cove_model::service::{RolloutState, Service};
 use cove_model::task::Task;
 use serde_json::{Value, json};
 
@@ -63,6 +65,54 @@ pub(crate) fn container_instance(
     let left = remaining(instance, tasks.iter().map(|task| &**task));
     let event = ecs::container_instance_state_change(instance, &left, tx.now());
     tx.emit(event);
+}
+
+/// What a service goes through: deployments that begin and end, steadiness, trouble.
+pub(crate) fn service(tx: &mut Tx<'_>, before: Option<&Service>, after: Option<&Service>) {
+    let Some(service) = after else { return };
+    deployments(tx, before, service);
+    let changed = |is_so: fn(&Service) -> bool| is_so(service) && !before.is_some_and(is_so);
+    let mut kinds = Vec::new();
+    if changed(|it| it.is_steady) {
+        kinds.push(ServiceActionKind::ServiceSteadyState);
+    }
+    if changed(|it| it.trouble.is_some()) {
+        kinds.push(ServiceActionKind::ServiceTaskPlacementFailure);
+    }
+    if changed(|it| it.pacing.not_before.is_some()) {
+        kinds.push(ServiceActionKind::ServiceTaskStartImpaired);
+    }
+    if before.is_some_and(|before| before.desired_count != service.desired_count) {
+        kinds.push(ServiceActionKind::ServiceDesiredCountUpdated);
+    }
+    let arn = service.arn();
+    for kind in kinds {
+        let mut action = ServiceAction::new(kind, &service.tenant, &service.cluster, &arn);
+        if kind == ServiceActionKind::ServiceDesiredCountUpdated {
+            action.desired_count = Some(service.desired_count);
+        }
+        if kind == ServiceActionKind::ServiceTaskPlacementFailure {
+            action.reason = service.trouble.as_ref().map(|trouble| trouble.reason.as_str());
+        }
+        tx.emit(action.event(tx.now()));
+    }
+}
+
+fn deployments(tx: &mut Tx<'_>, before: Option<&Service>, service: &Service) {
+    let known = |id: &str| before.and_then(|before| before.deployments.iter().find(|it| it.id == id));
+    for it in &service.deployments {
+        if known(&it.id).is_some_and(|known| known.rollout == it.rollout) {
+            continue;
+        }
+        let state = match it.rollout {
+            RolloutState::InProgress => DeploymentState::InProgress,
+            RolloutState::Completed => DeploymentState::Completed,
+            RolloutState::Failed => DeploymentState::Failed,
+        };
+        let event =
+            ecs::deployment_state_change(&service.tenant, &service.arn(), &it.id, state, &it.rollout_reason, tx.now());
+        tx.emit(event);
+    }
 }
 
 /// Items of one alarm's history; CloudWatch shows a hundred at a time.

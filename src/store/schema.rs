@@ -70,7 +70,7 @@ kinds! {
     19 Referrer, "referrers", 1, it => keys::referrer(&it.tenant, &it.repository, &it.subject, &it.digest);
     20 PulledImage, "pulled_images", 1, it => keys::pulled_image(&it.tenant, &it.name, &it.reference);
     21 Service, "services", 1, it => keys::service(&it.tenant, &it.cluster, &it.name),
-        live if it.status != ServiceStatus::Inactive;
+        live if it.status != ServiceStatus::Inactive, derives derive::service;
     22 ServiceRevision, "service_revisions", 1,
         it => keys::service_revision(&it.tenant, &it.cluster, &it.service, &it.id);
     23 ServiceDeployment, "service_deployments", 1,

@@ -285,7 +285,8 @@ def docker(web):
     """Docker beside Cove, and Cove in Docker."""
     run("systemctl", "unmask", "containerd", "docker", "docker.socket")
     run("systemctl", "start", "docker")
-    assert "-P FORWARD DROP" in run("iptables", "-S"), "Docker drops what is forwarded"
+    # Docker does this only where it turned forwarding on, and here Cove was first.
+    run("iptables", "-P", "FORWARD", "DROP")
     until(lambda: page("10.9.0.1", namespace="lan") == "hello", "Cove sees Docker's rules", 90)
     tasks_have_network(web, "Docker")
     say("Docker beside Cove: tasks keep their network")

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use cove_base::crash::{self, Point};
 use cove_model::arn::Tenant;
+use cove_model::image::ImageSelector;
 use cove_model::logs::LogStream;
 use cove_model::network::{Cidr, Vpc};
 use cove_model::task::{Container, ElasticNetworkInterface, Task, TaskNetwork, TaskStatus};
@@ -195,8 +196,11 @@ fn of(container: &str, reason: String) -> Failure {
 
 async fn image(deps: &Arc<Deps>, task: &Task, container: &Container) -> Result<Ready, Failure> {
     let failed = |why: String| of(&container.name, format!("CannotPullContainerError: {why}"));
-    let reference =
+    let mut reference =
         deps.registry.reference(&container.image, &task.tenant).map_err(|error| failed(error.to_string()))?;
+    if let Some(digest) = &container.pinned_digest {
+        reference.selector = ImageSelector::Digest(digest.clone());
+    }
     let local = deps
         .registry
         .resolve(&task.tenant, &reference, None, None)

@@ -53,6 +53,7 @@ pub(crate) fn app(name: &str, essential: bool) -> Container {
         name: name.into(),
         id: "3f0c2d4e-1111-4222-8333-444455556666".into(),
         image: "busybox".into(),
+        pinned_digest: None,
         essential,
         log: None,
         cpu: None,

@@ -97,6 +97,12 @@ const OPS: &[Op] = &[
     Op::partial("ListTasks", "tasks_are_listed_by_what_they_are_and_in_pages", "daemons", |cx, input| {
         read(cx, input, task::list)
     }),
+    Op::done("GetTaskProtection", "a_protected_task_outlives_scaling_in", |cx, input| {
+        read(cx, input, task::protection)
+    }),
+    Op::done("UpdateTaskProtection", "a_protected_task_outlives_scaling_in", |cx, input| {
+        json(cx, input, task::protect)
+    }),
     Op::partial("CreateService", "a_service_keeps_its_tasks_across_restarts", SERVICES, |cx, input| {
         json(cx, input, service::create)
     }),

@@ -52,6 +52,7 @@ fn task(id: &str, network: TaskNetwork, credentials: &str) -> Task {
             name: "app".into(),
             id: CONTAINER.into(),
             image: "busybox".into(),
+            pinned_digest: None,
             essential: true,
             log: None,
             cpu: Some("0".into()),

@@ -196,6 +196,7 @@ fn removal_waits_for_tasks_unless_it_is_forced() {
     let world = World::new();
     let one = world.start(&with_fleet(&[wish("m5.large")])).remove(0);
     world.run_on(&one);
+    let one = world.instances().remove(0);
     assert_eq!(world.apply(&one, Verb::Remove { force: false }), Err(Refused::RunningTasks));
     assert_eq!(world.instances(), [Arc::clone(&one)]);
     let gone = world.apply(&one, Verb::Remove { force: true }).unwrap();

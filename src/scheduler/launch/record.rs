@@ -9,7 +9,9 @@ use cove_model::logs::{LogGroup, LogStream};
 use cove_model::task::{
     Container, ContainerLog, ContainerSeen, Desired, Health, NetworkBinding, Observed, Task, TaskNetwork, TaskStatus,
 };
-use cove_model::task_definition::{Attribute, ContainerDefinition, LogConfiguration, LogDriver, TaskDefinition};
+use cove_model::task_definition::{
+    Attribute, ContainerDefinition, LogConfiguration, LogDriver, TaskDefinition, VersionConsistency,
+};
 use cove_model::task_template::TaskTemplate;
 use cove_store::{Read, Tx, keys};
 
@@ -92,6 +94,7 @@ fn container(template: &TaskTemplate, document: &ContainerDefinition, ports: Vec
         name: document.name.clone().unwrap_or_default(),
         id: uuid(),
         image: document.image.clone().unwrap_or_default(),
+        pinned_digest: pinned(template, document),
         essential: document.essential.unwrap_or(true),
         log: None,
         cpu: text(given.and_then(|it| it.cpu).or(document.cpu).or(Some(0))),
@@ -105,6 +108,15 @@ fn container(template: &TaskTemplate, document: &ContainerDefinition, ports: Vec
 /// Whether the definition gives the container a health check. An image's own is never run.
 fn is_checked(document: &ContainerDefinition) -> bool {
     document.health_check.as_ref().and_then(|check| check.command.first()).is_some_and(|kind| kind != "NONE")
+}
+
+/// The digest that the tag is taken for, unless the container wants its tag looked up each time.
+fn pinned(template: &TaskTemplate, document: &ContainerDefinition) -> Option<String> {
+    if document.version_consistency == Some(VersionConsistency::Disabled) {
+        return None;
+    }
+    let known = template.pinned.iter().find(|it| Some(&it.container) == document.name.as_ref())?;
+    Some(known.digest.clone())
 }
 
 /// The container's log stream. Its record is made only when the group exists or may be created: the agent looks for

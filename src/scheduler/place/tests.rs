@@ -120,6 +120,7 @@ fn task(tenant: Tenant, placed: &Placed) -> Arc<Task> {
         name: "c".into(),
         id: "1".into(),
         image: "busybox".into(),
+        pinned_digest: None,
         essential: true,
         log: None,
         cpu: None,

@@ -3,7 +3,7 @@
 use cove_base::Timestamp;
 use cove_base::ids::{random_u64, uuid};
 use cove_model::service::{
-    Departed, EVENTS_MAX, PropagateTags, Service, ServiceEvent, ServiceRevision, ServiceStatus, Trouble,
+    Departed, EVENTS_MAX, PinnedImage, PropagateTags, Service, ServiceEvent, ServiceRevision, ServiceStatus, Trouble,
 };
 use cove_model::tag::Tag;
 use cove_model::task::{Desired, Keeper, StopCode, StopOrder, Task};
@@ -47,6 +47,7 @@ fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decisio
     if !stopped.is_empty() {
         told.push(Say::News(message::stopped(&service.name, &stopped)));
     }
+    pin_images(tx, &service);
     service.trouble = if start.is_empty() { None } else { service.trouble };
     for one in start {
         told.extend(begin(tx, host, state, &mut service, one));
@@ -56,6 +57,27 @@ fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decisio
     }
     if service != state.service {
         tx.put(service);
+    }
+}
+
+/// What the first task of a revision found its tags to mean is what all others run.
+fn pin_images(tx: &mut Tx<'_>, service: &Service) {
+    for deployment in &service.deployments {
+        let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &deployment.revision);
+        let Some(known) = tx.get::<ServiceRevision>(&key) else { continue };
+        let tasks = tx.live::<Task>(&Prefix::parent(&service.tenant, &service.cluster));
+        let mut revision = (*known).clone();
+        for task in tasks.iter().filter(|task| task.started_by.as_ref() == Some(&deployment.id)) {
+            for container in &task.containers {
+                let is_known = revision.images.iter().any(|image| image.container == container.name);
+                let (false, Some(digest)) = (is_known, &container.seen.image_digest) else { continue };
+                let (container, image) = (container.name.clone(), container.image.clone());
+                revision.images.push(PinnedImage { container, image, digest: digest.clone() });
+            }
+        }
+        if revision != *known {
+            tx.put(revision);
+        }
     }
 }
 
@@ -114,6 +136,7 @@ fn begin(tx: &mut Tx<'_>, host: &HostFacts, state: &State, service: &mut Service
 fn template(service: &Service, revision: &ServiceRevision, deployment: &str) -> TaskTemplate {
     let mut template = revision.template.clone();
     template.started_by = Some(deployment.to_owned());
+    template.pinned.clone_from(&revision.images);
     template.keeper = Some(Keeper::Service(service.name.clone()));
     template.group = service.group();
     template.enable_execute_command = service.enable_execute_command;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cove_base::{Clock, Timestamp};
+use cove_model::alarm::Alarm;
 use cove_model::container_instance::ContainerInstance;
 use cove_model::service::{Departed, Service, ServiceDeployment};
 use cove_model::task::Task;
@@ -51,8 +52,9 @@ impl ServiceScheduler {
         let mut instances = self.store.watch::<ContainerInstance>();
         let mut rollouts = self.store.watch::<ServiceDeployment>();
         let mut departures = self.store.watch::<Departed>();
+        let mut alarms = self.store.watch::<Alarm>();
         loop {
-            for changed in [&mut services, &mut tasks, &mut instances, &mut rollouts, &mut departures] {
+            for changed in [&mut services, &mut tasks, &mut instances, &mut rollouts, &mut departures, &mut alarms] {
                 changed.mark_unchanged();
             }
             let turn = self.turn.lock().await;
@@ -66,6 +68,7 @@ impl ServiceScheduler {
                 result = instances.changed() => if result.is_err() { return },
                 result = rollouts.changed() => if result.is_err() { return },
                 result = departures.changed() => if result.is_err() { return },
+                result = alarms.changed() => if result.is_err() { return },
                 () = tokio::time::sleep(wait) => {}
             }
             tokio::time::sleep(CROWD).await;

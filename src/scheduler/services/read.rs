@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cove_base::Timestamp;
+use cove_model::alarm::{Alarm, StateValue};
 use cove_model::arn::Tenant;
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::service::{Departed, SchedulingStrategy, Service, ServiceDeployment, ServiceRevision};
@@ -65,7 +66,7 @@ impl<'a> Scene<'a> {
             tasks: own.iter().map(view).collect(),
             departed: source.scan::<Departed>(&inside).iter().map(|one| (**one).clone()).collect(),
             instances: self.instances(source, service, &instances),
-            alarms: Vec::new(),
+            alarms: alarms(source, service),
             timing: self.timing.clone(),
             now: self.now,
             seed: cove_base::ids::random_u64(),
@@ -101,6 +102,16 @@ impl<'a> Scene<'a> {
             })
             .collect()
     }
+}
+
+/// Those of the configuration that are in ALARM.
+fn alarms(source: &impl Read, service: &Service) -> Vec<String> {
+    let Some(alarms) = service.configuration.alarms.as_ref().filter(|alarms| alarms.enable) else { return Vec::new() };
+    let fires = |name: &&String| {
+        let alarm = source.get::<Alarm>(&keys::alarm(&service.tenant, name));
+        alarm.is_some_and(|alarm| alarm.state.value == StateValue::Alarm)
+    };
+    alarms.alarm_names.iter().filter(fires).cloned().collect()
 }
 
 fn is_other(task: &Task, instance: &ContainerInstance, service: &Service) -> bool {

@@ -315,3 +315,27 @@ fn a_draining_instance_hands_its_tasks_over() {
         (now.len() == 4 && !now.contains(&first)).then_some(())
     });
 }
+
+#[test]
+fn a_protected_task_outlives_scaling_in() {
+    let mut server = Server::start();
+    let definition = waiting(&server);
+    create(&server, &definition, &json!({"desiredCount": 3}));
+    wait_stable(&server);
+    let kept = tasks(&server)[1].clone();
+    let protect = json!({"cluster": "default", "tasks": [kept], "protectionEnabled": true, "expiresInMinutes": 5});
+    let protected = server.ecs("UpdateTaskProtection", &protect).unwrap();
+    assert_eq!(protected["protectedTasks"][0]["protectionEnabled"], true, "{protected}");
+    server.kill_and_restart();
+    server.ecs("UpdateService", &json!({"service": "web", "desiredCount": 0})).unwrap();
+    until("the others are gone", || Some(tasks(&server)).filter(|left| left.len() == 1 && left[0] == kept));
+    let seen = server.ecs("GetTaskProtection", &json!({"cluster": "default", "tasks": [kept]})).unwrap();
+    assert!(seen["protectedTasks"][0]["expirationDate"].is_number(), "{seen}");
+    let free = json!({"cluster": "default", "tasks": [kept], "protectionEnabled": false});
+    server.ecs("UpdateTaskProtection", &free).unwrap();
+    until("the last one is gone", || tasks(&server).is_empty().then_some(()));
+    let alone = server.run_task("alone", json!({"image": server.busybox(), "command": ["sh", "-c", WAITING]}));
+    let refused = json!({"cluster": "default", "tasks": [alone], "protectionEnabled": true});
+    let refused = server.ecs("UpdateTaskProtection", &refused).unwrap();
+    assert_eq!(refused["failures"][0]["reason"], "TASK_NOT_VALID");
+}

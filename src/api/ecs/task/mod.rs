@@ -4,6 +4,7 @@ mod ask;
 mod describe;
 mod network;
 mod order;
+mod protection;
 mod provider;
 mod reach;
 mod role;
@@ -15,6 +16,7 @@ mod template;
 
 pub(super) use ask::{Ask, PlacingWish};
 pub(super) use describe::{describe, list};
+pub(super) use protection::{get as protection, update as protect};
 pub(super) use reach::{Reach, of as reach_of};
 pub(super) use run::{run, start};
 pub(super) use stop::stop;

@@ -62,6 +62,7 @@ pub(in crate::ecs) fn resolve(
         keeper: None,
         tags: tags(ask, &definition)?,
         enable_execute_command: ask.enable_execute_command,
+        pinned: Vec::new(),
         task_role: role_of(&ask.overrides.task_role_arn, &document.task_role_arn)?,
         execution_role: role_of(&ask.overrides.execution_role_arn, &document.execution_role_arn)?,
     })

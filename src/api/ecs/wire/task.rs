@@ -176,3 +176,36 @@ pub(crate) struct NetworkInterface {
     pub(crate) attachment_id: String,
     pub(crate) private_ipv4_address: String,
 }
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct GetTaskProtectionIn {
+    pub(crate) cluster: String,
+    #[serde(default)]
+    pub(crate) tasks: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UpdateTaskProtectionIn {
+    pub(crate) cluster: String,
+    pub(crate) tasks: Vec<String>,
+    pub(crate) protection_enabled: bool,
+    pub(crate) expires_in_minutes: Option<i32>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProtectionOut {
+    pub(crate) protected_tasks: Vec<ProtectedTask>,
+    pub(crate) failures: Vec<super::Failure>,
+}
+
+/// ECS shape `ProtectedTask`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ProtectedTask {
+    pub(crate) task_arn: String,
+    pub(crate) protection_enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expiration_date: Option<f64>,
+}
