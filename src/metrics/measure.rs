@@ -175,6 +175,7 @@ mod tests {
             id: "c".into(),
             image: "i".into(),
             pinned_digest: None,
+            gpu_ids: Vec::new(),
             essential: true,
             log: None,
             cpu: None,

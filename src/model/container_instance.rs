@@ -16,7 +16,7 @@ use crate::tag::Tag;
 use crate::task::Task;
 use crate::task_definition::{Attribute, NetworkMode, TransportProtocol};
 
-/// The release of the ECS agent whose behaviour ours follows.
+/// The version of the ECS agent whose behaviour the node shows.
 pub const AGENT_VERSION: &str = "1.105.1";
 
 /// A container instance registered in a cluster. What is free on it is computed from the tasks placed there, never kept.
@@ -143,6 +143,8 @@ pub fn remaining<'a>(instance: &ContainerInstance, tasks: impl IntoIterator<Item
     for task in tasks.into_iter().filter(|task| task.is_on(instance)) {
         left.cpu -= task.placement.cpu;
         left.memory_mib -= task.placement.memory_mib;
+        let taken = || task.containers.iter().flat_map(|container| &container.gpu_ids);
+        left.gpus.retain(|id| !taken().any(|one| one == id));
         match task.network.mode() {
             NetworkMode::Awsvpc | NetworkMode::None => continue,
             NetworkMode::Bridge | NetworkMode::Host => {}

@@ -390,6 +390,9 @@ pub struct Container {
     pub memory_reservation: Option<String>,
     /// Host ports, chosen when the task was placed.
     pub ports: Vec<NetworkBinding>,
+    /// GPUs of its instance that are its alone.
+    #[serde(default)]
+    pub gpu_ids: Vec<String>,
     pub seen: ContainerSeen,
 }
 
@@ -516,6 +519,7 @@ mod tests {
             memory: None,
             memory_reservation: None,
             ports: Vec::new(),
+            gpu_ids: Vec::new(),
             seen,
         }
     }

@@ -426,7 +426,7 @@ def main():
         (first, second, third)[boot - 1]()
     except Exception:
         traceback.print_exc(file=sys.stdout)
-        for words in ("journalctl -u cove -n 60 --no-pager", "journalctl -u firewalld -u docker -n 30 --no-pager", "cove ps --all", "cove doctor", "ip -s addr", "nft list ruleset"):
+        for words in ("journalctl -u cove -n 60 --no-pager", "journalctl -u firewalld -u docker -n 30 --no-pager", "cove ps --all", "cove doctor", "grep -H . -r /sys/fs/cgroup/system.slice --include=cgroup.subtree_control --include=cgroup.controllers", "ip -s addr", "nft list ruleset"):
             done = subprocess.run(words.split(), capture_output=True, text=True)
             print(f"== {words}\n{done.stdout[-6000:]}{done.stderr[-2000:]}", flush=True)
         say("COVE-VM-FAILED")

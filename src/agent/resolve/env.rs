@@ -45,6 +45,10 @@ pub(super) fn merge(
 /// secret in the path, or (`none`) nowhere.
 fn agent_variables(env: &mut Environment, around: &Surroundings<'_>, container: &Container) {
     env.set("AWS_EXECUTION_ENV", execution_env(around.task.placement.launch_type));
+    // The declared GPUs of a fleet are counted and named, as the agent names them; there is no device behind them.
+    if !container.gpu_ids.is_empty() {
+        env.set("NVIDIA_VISIBLE_DEVICES", &container.gpu_ids.join(","));
+    }
     let base = match (has_router(&around.task.network), around.host_mode) {
         (true, _) => AGENT_ADDRESS,
         (false, Some(access)) => &access.url,

@@ -60,6 +60,7 @@ pub(crate) fn app(name: &str, essential: bool) -> Container {
         memory: None,
         memory_reservation: None,
         ports: Vec::new(),
+        gpu_ids: Vec::new(),
         seen: ContainerSeen::default(),
     }
 }

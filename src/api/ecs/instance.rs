@@ -1,5 +1,6 @@
 //! Container instances: what they are, and what is left on them right now.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
@@ -8,7 +9,7 @@ use cove_model::container_instance::{
 };
 use cove_model::task::Task;
 use cove_scheduler::fleet::{self, Refused, Verb};
-use cove_scheduler::place::remaining;
+use cove_scheduler::place::{Expression, Occupancy, remaining};
 use cove_store::{Prefix, Read, keys};
 
 use super::cluster::{self, Phase, phase};
@@ -29,13 +30,17 @@ const UPDATE_MAX: usize = 10;
 pub(super) fn list(cx: &Context, input: ListContainerInstancesIn) -> Result<ListContainerInstancesOut, EcsError> {
     let tenant = &cx.tenant;
     let name = reference::cluster(tenant, input.cluster.as_deref())?;
-    if input.filter.is_some() {
-        return Err(EcsError::UnsupportedFeature("This version of Cove does not carry out: filter.".to_owned()));
-    }
-    let instances = cx.store.read(|view| {
+    let filter = input.filter.as_deref().map(Expression::parse).transpose();
+    let filter = filter.map_err(|bad| EcsError::parameter(format!("Invalid filter expression: {bad}")))?;
+    let inside = Prefix::parent(tenant, &name);
+    let (instances, tasks) = cx.store.read(|view| {
         cluster::active(view, tenant, &name)?;
-        Ok::<_, EcsError>(view.scan::<ContainerInstance>(&Prefix::parent(tenant, &name)))
+        // Only a filter asks what runs there.
+        let tasks = if filter.is_some() { view.live::<Task>(&inside) } else { Vec::new() };
+        Ok::<_, EcsError>((view.scan::<ContainerInstance>(&inside), tasks))
     })?;
+    let occupancies = occupancies(&tasks);
+    let none = Occupancy::default();
     let wanted = |it: &ContainerInstance| match input.status {
         // AWS lists all but those that are gone.
         None => it.is_registered(),
@@ -44,9 +49,23 @@ pub(super) fn list(cx: &Context, input: ListContainerInstancesIn) -> Result<List
         // Instances are declared, so they never pass through these.
         Some(InstanceStatus::Registering | InstanceStatus::Deregistering | InstanceStatus::RegistrationFailed) => false,
     };
-    let items = instances.iter().filter(|it| wanted(it)).map(|it| (it.id.clone(), it.arn())).collect();
+    let passes = |it: &ContainerInstance| {
+        filter.as_ref().is_none_or(|filter| filter.matches(it, occupancies.get(it.id.as_str()).unwrap_or(&none)))
+    };
+    let items = instances.iter().filter(|it| wanted(it) && passes(it)).map(|it| (it.id.clone(), it.arn())).collect();
     let (container_instance_arns, next_token) = Listing::of("instances").cut(&input.page, Direction::Up, items)?;
     Ok(ListContainerInstancesOut { container_instance_arns, next_token })
+}
+
+/// What each instance of a cluster has on it, by its id.
+fn occupancies(tasks: &[Arc<Task>]) -> HashMap<&str, Occupancy> {
+    let mut all: HashMap<&str, Occupancy> = HashMap::new();
+    for task in tasks {
+        if let Some(id) = task.placement.container_instance.as_deref() {
+            all.entry(id).or_default().add(task);
+        }
+    }
+    all
 }
 
 /// DescribeContainerInstances.

@@ -36,8 +36,6 @@ use crate::{Op, Service, json, read};
 pub static SERVICE: Service =
     Service::json("ecs", "AmazonEC2ContainerServiceV20141113", include_bytes!("model.json.gz"), OPS);
 
-/// What memberOf expressions and ListContainerInstances' filter lack.
-const QUERY_LANGUAGE: &str = "the rest of the cluster query language";
 /// What services lack.
 const SERVICES: &str = "load balancers, service discovery, Service Connect, volumes, EXTERNAL and CODE_DEPLOY";
 /// What clusters lack.
@@ -137,10 +135,9 @@ const OPS: &[Op] = &[
     Op::done("ContinueServiceDeployment", "a_paused_deployment_goes_on_when_told", |cx, input| {
         json(cx, input, service::continue_deployment)
     }),
-    Op::partial(
+    Op::done(
         "ListContainerInstances",
-        "a_draining_instance_takes_no_tasks_also_after_a_restart",
-        QUERY_LANGUAGE,
+        "instances_are_found_by_the_query_language_also_after_a_restart",
         |cx, input| read(cx, input, instance::list),
     ),
     Op::done("DescribeContainerInstances", "a_draining_instance_takes_no_tasks_also_after_a_restart", |cx, input| {

@@ -7,7 +7,8 @@
 //! Holds: a member that is not carried out is never silently ignored: it is in the table with the test that finds it.
 
 use cove_model::task_definition::{
-    CPUArchitecture, ContainerDefinition, DeviceCgroupPermission, LogDriver, OSFamily, TaskDefinitionDocument,
+    CPUArchitecture, ContainerDefinition, DeviceCgroupPermission, LogDriver, OSFamily, ResourceRequirement,
+    ResourceType, TaskDefinitionDocument,
 };
 use cove_model::task_override::TaskOverride;
 
@@ -157,7 +158,11 @@ pub const FIELDS: &[Field] = &[
     }),
     done("containerDefinitions[].healthCheck"),
     done("containerDefinitions[].systemControls"),
-    container("containerDefinitions[].resourceRequirements", ANY, |it| !it.resource_requirements.is_empty()),
+    container(
+        "containerDefinitions[].resourceRequirements",
+        "other than GPU; GPUs are counted, there is no device",
+        |it| it.resource_requirements.iter().any(is_no_gpu),
+    ),
     container("containerDefinitions[].firelensConfiguration", ANY, |it| it.firelens_configuration.is_some()),
     container("containerDefinitions[].credentialSpecs", ANY, |it| !it.credential_specs.is_empty()),
     done("family"),
@@ -207,8 +212,8 @@ pub const FIELDS: &[Field] = &[
     request("overrides.containerOverrides[].environmentFiles", ANY, |it| {
         it.overrides.container_overrides.iter().any(|given| !given.environment_files.is_empty())
     }),
-    request("overrides.containerOverrides[].resourceRequirements", ANY, |it| {
-        it.overrides.container_overrides.iter().any(|given| !given.resource_requirements.is_empty())
+    request("overrides.containerOverrides[].resourceRequirements", "other than GPU", |it| {
+        it.overrides.container_overrides.iter().flat_map(|given| &given.resource_requirements).any(is_no_gpu)
     }),
 ];
 
@@ -218,6 +223,10 @@ fn has_partial_device(container: &ContainerDefinition) -> bool {
     let devices = container.linux_parameters.iter().flat_map(|linux| &linux.devices);
     let mut permissions = devices.map(|device| &device.permissions).filter(|some| !some.is_empty());
     container.privileged != Some(true) && permissions.any(|some| all.iter().any(|one| !some.contains(one)))
+}
+
+fn is_no_gpu(requirement: &ResourceRequirement) -> bool {
+    requirement.kind != Some(ResourceType::Gpu)
 }
 
 fn is_no_new_privileges(option: &str) -> bool {

@@ -58,6 +58,7 @@ fn task(id: &str, network: TaskNetwork, credentials: &str) -> Task {
             cpu: Some("0".into()),
             memory: None,
             memory_reservation: None,
+            gpu_ids: Vec::new(),
             ports: Vec::new(),
             seen: ContainerSeen::default(),
         }],

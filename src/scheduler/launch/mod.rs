@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use cove_model::container_instance::ContainerInstance;
 use cove_model::task::Task;
-use cove_model::task_definition::{ContainerDefinition, PortMapping, TaskDefinition, TransportProtocol};
+use cove_model::task_definition::{
+    ContainerDefinition, PortMapping, ResourceRequirement, ResourceType, TaskDefinition, TransportProtocol,
+};
 use cove_model::task_template::{
     PlacementConstraint, PlacementConstraintType, PlacementStrategy, PlacementStrategyType, TaskTemplate,
 };
@@ -104,6 +106,7 @@ fn request(
         cpu: template.size.cpu,
         memory_mib: template.size.memory_mib,
         ports: definition.document.container_definitions.iter().map(ports).collect(),
+        gpus: definition.document.container_definitions.iter().map(|it| gpus(template, it)).collect(),
         group: template.group.clone(),
         constraints: template.constraints.iter().map(constraint).collect::<Result<_, _>>()?,
         strategies: template.strategies.iter().map(strategy).collect::<Result<_, _>>()?,
@@ -157,6 +160,15 @@ fn ports(document: &ContainerDefinition) -> Vec<PortRequest> {
         })
     };
     document.port_mappings.iter().filter_map(read).collect()
+}
+
+/// How many GPUs the container wants: what the override says, else the definition; registration has checked the number.
+fn gpus(template: &TaskTemplate, document: &ContainerDefinition) -> usize {
+    let given = template.overrides.of_container(document.name.as_deref()).map(|it| &it.resource_requirements);
+    let wanted = given.filter(|given| !given.is_empty()).unwrap_or(&document.resource_requirements);
+    let is_gpu = |it: &&ResourceRequirement| it.kind == Some(ResourceType::Gpu);
+    let count = |it: &ResourceRequirement| it.value.as_deref()?.parse::<usize>().ok();
+    wanted.iter().filter(is_gpu).filter_map(count).sum()
 }
 
 fn at_the_limit(tasks_max: usize) -> Refusal {

@@ -29,8 +29,9 @@ pub(super) fn record(
     let id = random_hex(16);
     let now = tx.now();
     let mut containers = Vec::new();
-    for (document, ports) in definition.document.container_definitions.iter().zip(placed.ports) {
-        let mut container = container(template, document, ports);
+    let given = placed.ports.into_iter().zip(placed.gpus);
+    for (document, (ports, gpu_ids)) in definition.document.container_definitions.iter().zip(given) {
+        let mut container = Container { gpu_ids, ..container(template, document, ports) };
         container.log = document
             .log_configuration
             .as_ref()
@@ -101,6 +102,7 @@ fn container(template: &TaskTemplate, document: &ContainerDefinition, ports: Vec
         memory: text(given.and_then(|it| it.memory).or(document.memory)),
         memory_reservation: text(given.and_then(|it| it.memory_reservation).or(document.memory_reservation)),
         ports,
+        gpu_ids: Vec::new(),
         seen: ContainerSeen { health: is_checked(document).then_some(Health::Unknown), ..ContainerSeen::default() },
     }
 }

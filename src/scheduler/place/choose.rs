@@ -10,7 +10,7 @@ use super::address::Choice;
 use super::ledger::Ledger;
 use super::port::static_ports;
 use super::seed::Seed;
-use super::{Constraint, Reason, Refusal, Request, Strategy};
+use super::{Constraint, Occupancy, Reason, Refusal, Request, Strategy};
 
 /// Those that the task fits on, and one refusal for each of the others.
 pub(super) fn fitting<'a>(
@@ -44,21 +44,26 @@ pub(super) fn fits(
     if !network.reaches(&instance.availability_zone) {
         return refuse(Reason::Attribute, Some(format!("no subnet in {}", instance.availability_zone)));
     }
-    let (free, of_group) = ledger.account(instance, &request.group);
+    let account = ledger.account(instance);
     for constraint in &request.constraints {
         match constraint {
-            Constraint::DistinctInstance if of_group > 0 => return refuse(Reason::DistinctInstance, None),
-            Constraint::MemberOf(expression) if !expression.matches(&instance.attributes) => {
+            Constraint::DistinctInstance if account.of_group(&request.group) > 0 => {
+                return refuse(Reason::DistinctInstance, None);
+            }
+            Constraint::MemberOf(expression) if !expression.matches(instance, &account.occupancy) => {
                 return refuse(Reason::MemberOf, None);
             }
             Constraint::DistinctInstance | Constraint::MemberOf(_) => {}
         }
     }
-    if request.cpu > free.cpu {
+    if request.cpu > account.cpu {
         return refuse(Reason::Cpu, None);
     }
-    if request.memory_mib > free.memory_mib {
+    if request.memory_mib > account.memory_mib {
         return refuse(Reason::Memory, None);
+    }
+    if request.gpus.iter().sum::<usize>() > account.gpus.len() {
+        return refuse(Reason::Gpu, None);
     }
     if let Err(detail) = static_ports(request, ledger) {
         return refuse(Reason::Ports, Some(detail));
@@ -69,12 +74,12 @@ pub(super) fn fits(
     Ok(())
 }
 
-/// Whether the instance is what the request asks for, whatever is left of it: attributes and `memberOf`.
+/// Whether the instance is what the request asks for, whoever is on it: attributes and `memberOf`.
 #[must_use]
 pub fn is_suitable(instance: &ContainerInstance, request: &Request) -> bool {
     let member = |constraint: &Constraint| match constraint {
         Constraint::DistinctInstance => true,
-        Constraint::MemberOf(expression) => expression.matches(&instance.attributes),
+        Constraint::MemberOf(expression) => expression.matches(instance, &Occupancy::default()),
     };
     request.required_attributes.iter().all(|attribute| has(instance, attribute))
         && request.constraints.iter().all(member)
@@ -99,7 +104,8 @@ pub(super) fn best<'a>(
             Strategy::Spread(field) => {
                 let mut counts: HashMap<Option<&str>, usize> = HashMap::new();
                 for instance in fitting {
-                    *counts.entry(value_of(instance, field)).or_default() += ledger.account(instance, &request.group).1;
+                    *counts.entry(value_of(instance, field)).or_default() +=
+                        ledger.account(instance).of_group(&request.group);
                 }
                 // Instances without the attribute come last.
                 keep_least(&mut left, |instance| {
@@ -107,12 +113,12 @@ pub(super) fn best<'a>(
                     (value.is_none(), counts.get(&value).copied().unwrap_or(0))
                 });
             }
-            Strategy::BinpackCpu => keep_least(&mut left, |instance| ledger.account(instance, "").0.cpu),
-            Strategy::BinpackMemory => keep_least(&mut left, |instance| ledger.account(instance, "").0.memory_mib),
+            Strategy::BinpackCpu => keep_least(&mut left, |instance| ledger.account(instance).cpu),
+            Strategy::BinpackMemory => keep_least(&mut left, |instance| ledger.account(instance).memory_mib),
         }
     }
     if request.strategies.is_empty() {
-        keep_least(&mut left, |instance| Reverse(ledger.account(instance, "").0.memory_mib));
+        keep_least(&mut left, |instance| Reverse(ledger.account(instance).memory_mib));
     }
     let chosen = seed.below(u32::try_from(left.len()).unwrap_or(u32::MAX)) as usize;
     left.get(chosen).copied()

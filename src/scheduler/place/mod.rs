@@ -29,7 +29,7 @@ use cove_store::{Prefix, Read};
 pub use address::BRIDGE_NETWORK;
 pub use choose::is_suitable;
 pub use cove_model::container_instance::remaining;
-pub use expression::{BadExpression, Expression};
+pub use expression::{BadExpression, Expression, Occupancy};
 pub use ledger::interfaces;
 
 use crate::host::HostFacts;
@@ -82,6 +82,8 @@ pub struct Request {
     pub memory_mib: i64,
     /// One entry per container, in the order of the task definition; empty where it publishes nothing.
     pub ports: Vec<Vec<PortRequest>>,
+    /// How many GPUs each container wants, in the same order.
+    pub gpus: Vec<usize>,
     /// The task group, as in `family:web`: what distinctInstance and spread look at.
     pub group: String,
     pub constraints: Vec<Constraint>,
@@ -166,6 +168,8 @@ pub struct Placed {
     pub network: TaskNetwork,
     /// One entry per container, in the request's order.
     pub ports: Vec<Vec<NetworkBinding>>,
+    /// Ids of the instance's GPUs, for each container in the same order.
+    pub gpus: Vec<Vec<String>>,
 }
 
 /// Why a task was not put somewhere: one ECS `Failure`.
@@ -187,6 +191,7 @@ pub enum Reason {
     DistinctInstance,
     Cpu,
     Memory,
+    Gpu,
     Ports,
     Eni,
     /// The node runs as many tasks as it may.
@@ -205,6 +210,7 @@ impl Reason {
             Self::DistinctInstance => "DistinctInstance placement constraint unsatisfied.",
             Self::Cpu => "RESOURCE:CPU",
             Self::Memory => "RESOURCE:MEMORY",
+            Self::Gpu => "RESOURCE:GPU",
             Self::Ports => "RESOURCE:PORTS",
             Self::Eni => "RESOURCE:ENI",
             // In Fargate's words for its own quota.
@@ -252,12 +258,20 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
             if active.is_empty() {
                 return Err(BadRequest::NoContainerInstances);
             }
-            let mut place_one = || {
-                let (fitting, refusals) = choose::fitting(&active, request, &network, &ledger);
-                let best = choose::best(&fitting, request, &ledger, &mut seed).ok_or(refusals)?;
-                assign(best, snapshot, request, &network, &mut ledger, &mut seed).map_err(|refusal| vec![refusal])
-            };
-            Ok((0..*count).map(|_| place_one()).collect())
+            let mut placed = Vec::with_capacity(*count);
+            while placed.len() < *count {
+                let one = place_one(&active, snapshot, request, &network, &mut ledger, &mut seed);
+                let is_refused = one.is_err();
+                placed.push(one);
+                if is_refused {
+                    break;
+                }
+            }
+            // The tasks are equal, and a refused one takes nothing: what holds of it holds of those behind it.
+            if let Some(Err(refusals)) = placed.last().cloned() {
+                placed.resize(*count, Err(refusals));
+            }
+            Ok(placed)
         }
         Target::Instances(ids) => {
             let mut place_on = |id: &String| {
@@ -268,6 +282,26 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
             Ok(ids.iter().map(|id| place_on(id).map_err(|refusal| vec![refusal])).collect())
         }
     }
+}
+
+/// Tries the instance that the strategies like best, then the next: one may have room, and its zone no address.
+fn place_one(
+    active: &[&ContainerInstance],
+    snapshot: &Snapshot<'_>,
+    request: &Request,
+    network: &address::Choice<'_>,
+    ledger: &mut Ledger,
+    seed: &mut Seed,
+) -> Result<Placed, Vec<Refusal>> {
+    let (mut fitting, mut refusals) = choose::fitting(active, request, network, ledger);
+    while let Some(best) = choose::best(&fitting, request, ledger, seed) {
+        match assign(best, snapshot, request, network, ledger, seed) {
+            Ok(placed) => return Ok(placed),
+            Err(refusal) => refusals.push(refusal),
+        }
+        fitting.retain(|instance| instance.id != best.id);
+    }
+    Err(refusals)
 }
 
 fn named<'a>(snapshot: &'a Snapshot<'_>, request: &Request, id: &str) -> Result<&'a ContainerInstance, Refusal> {
@@ -297,7 +331,7 @@ fn assign(
     let zone = Some(instance.availability_zone.as_str());
     let network = network.take(request, zone, ledger, seed).map_err(|detail| refuse(Reason::Eni, Some(detail)))?;
     ledger.take_ports(request.network_mode, &ports);
-    ledger.take_instance(instance, request);
+    let gpus = ledger.take_instance(instance, request);
     let placement = Placement {
         launch_type: request.launch_type,
         container_instance: Some(instance.id.clone()),
@@ -308,7 +342,7 @@ fn assign(
         cpu: request.cpu,
         memory_mib: request.memory_mib,
     };
-    Ok(Placed { placement, network, ports })
+    Ok(Placed { placement, network, ports, gpus })
 }
 
 /// Fargate: no instance; the host's memory is promised up to the overcommit, CPU is shared.
@@ -339,7 +373,7 @@ fn fargate(
         cpu: request.cpu,
         memory_mib: request.memory_mib,
     };
-    Ok(Placed { placement, network, ports })
+    Ok(Placed { placement, network, ports, gpus: vec![Vec::new(); request.gpus.len()] })
 }
 
 fn zone_of(snapshot: &Snapshot<'_>, network: &TaskNetwork) -> String {

@@ -40,11 +40,11 @@ pub(crate) fn host() -> HostFacts {
     }
 }
 
-fn attribute(name: &str, value: &str) -> Attribute {
+pub(crate) fn attribute(name: &str, value: &str) -> Attribute {
     Attribute { name: Some(name.into()), value: Some(value.into()), ..Attribute::default() }
 }
 
-fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerInstance> {
+pub(crate) fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerInstance> {
     Arc::new(ContainerInstance {
         tenant: tenant(),
         cluster: "default".into(),
@@ -92,6 +92,7 @@ fn request(count: usize, network_mode: NetworkMode) -> Request {
         cpu: 128,
         memory_mib: 256,
         ports: vec![vec![]],
+        gpus: vec![0],
         group: "family:web".into(),
         constraints: vec![],
         strategies: vec![],
@@ -116,7 +117,7 @@ pub(crate) fn any_task() -> Task {
 
 /// The task that comes of a placement.
 fn task(tenant: Tenant, placed: &Placed) -> Arc<Task> {
-    let container = |ports: &Vec<NetworkBinding>| Container {
+    let container = |(ports, gpu_ids): (&Vec<NetworkBinding>, &Vec<String>)| Container {
         name: "c".into(),
         id: "1".into(),
         image: "busybox".into(),
@@ -127,6 +128,7 @@ fn task(tenant: Tenant, placed: &Placed) -> Arc<Task> {
         memory: None,
         memory_reservation: None,
         ports: ports.clone(),
+        gpu_ids: gpu_ids.clone(),
         seen: ContainerSeen::default(),
     };
     Arc::new(Task {
@@ -153,7 +155,7 @@ fn task(tenant: Tenant, placed: &Placed) -> Arc<Task> {
         desired: Desired::Running,
         protected_until: None,
         observed: Observed::new(TaskStatus::Pending),
-        containers: placed.ports.iter().map(container).collect(),
+        containers: placed.ports.iter().zip(&placed.gpus).map(container).collect(),
         version: 1,
     })
 }
@@ -189,6 +191,79 @@ fn awsvpc_tasks_take_interfaces_and_others_do_not() {
     snapshot.tasks.push(task(tenant(), got[0].as_ref().unwrap()));
     assert_eq!(outcome(&place(&snapshot, &awsvpc(2)).unwrap()), ["one", "RESOURCE:ENI"]);
     assert_eq!(outcome(&place(&snapshot, &request(3, NetworkMode::Bridge)).unwrap()), ["one", "one", "one"]);
+}
+
+#[test]
+fn gpus_are_given_by_id_and_to_one_container_each() {
+    let host = host();
+    let mut gpu = ContainerInstance::clone(&instance("one", "a", 4096));
+    gpu.registered.gpus = ["g0", "g1", "g2", "g3"].map(str::to_owned).to_vec();
+    let mut snapshot = snapshot(&host, vec![Arc::new(gpu), instance("two", "a", 4096)]);
+    let wants = |gpus: &[usize], count| Request {
+        gpus: gpus.to_vec(),
+        ports: vec![vec![]; 2],
+        ..request(count, NetworkMode::None)
+    };
+    let got = place(&snapshot, &wants(&[2, 1], 2)).unwrap();
+    assert_eq!(got[0].as_ref().unwrap().gpus, [vec!["g0".to_owned(), "g1".into()], vec!["g2".into()]]);
+    assert_eq!(outcome(&got)[1], "RESOURCE:GPU,RESOURCE:GPU");
+    let first = task(tenant(), got[0].as_ref().unwrap());
+    assert_eq!(remaining(&snapshot.instances[0], [&*first]).gpus, ["g3"]);
+    snapshot.tasks.push(first);
+    let next = place(&snapshot, &wants(&[0, 1], 1)).unwrap();
+    assert_eq!(next[0].as_ref().unwrap().gpus, [vec![], vec!["g3".to_owned()]]);
+}
+
+/// One pass over instances and tasks for each placed task would be 10,000 × 10,000 here.
+#[test]
+fn ten_thousand_tasks_on_a_hundred_instances_are_placed_at_once() {
+    let host = host();
+    let zones = ["a", "b", "c"];
+    let mut instances: Vec<_> =
+        (0..100).map(|number| instance(&format!("{number:03}"), zones[number % 3], 1 << 20)).collect();
+    for one in &mut instances {
+        Arc::get_mut(one).unwrap().registered.cpu = 1 << 20;
+    }
+    let mut snapshot = snapshot(&host, instances);
+    let strategies = vec![
+        Strategy::Spread("attribute:ecs.availability-zone".into()),
+        Strategy::Spread("instanceId".into()),
+        Strategy::BinpackMemory,
+    ];
+    let all = Request { strategies, ..request(10_000, NetworkMode::None) };
+    let started = std::time::Instant::now();
+    let got = place(&snapshot, &all).unwrap();
+    snapshot.tasks.extend(got.iter().flatten().map(|placed| task(tenant(), placed)));
+    assert_eq!(snapshot.tasks.len(), 10_000);
+    assert!(place(&snapshot, &Request { target: Target::Count(1), ..all }).unwrap()[0].is_ok());
+    // A debug build takes about a second; the square of it would be minutes.
+    assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
+    let mut per_instance: HashMap<&str, usize> = HashMap::new();
+    for task in &snapshot.tasks {
+        *per_instance.entry(task.placement.container_instance.as_deref().unwrap()).or_default() += 1;
+    }
+    let (least, most) = (per_instance.values().min().unwrap(), per_instance.values().max().unwrap());
+    // 34, 33 and 33 instances in the zones, a third of the tasks in each.
+    assert!(*least >= 98 && *most <= 102, "{least} {most}");
+}
+
+#[test]
+fn an_instance_whose_zone_has_no_address_left_gives_way_to_the_next() {
+    let host = host();
+    let instances = vec![instance("one", "a", 4096), instance("two", "b", 8192)];
+    let snapshot = snapshot(&host, instances);
+    let subnets = vec!["subnet-a".into(), "subnet-b".into()];
+    let all = Request {
+        subnets,
+        cpu: 0,
+        memory_mib: 10,
+        strategies: vec![Strategy::BinpackMemory],
+        ..request(23, NetworkMode::Awsvpc)
+    };
+    let got = outcome(&place(&snapshot, &all).unwrap());
+    assert_eq!(got.iter().filter(|place| *place == "one").count(), 11);
+    assert_eq!(got.iter().filter(|place| *place == "two").count(), 11);
+    assert_eq!(got[22], "RESOURCE:ENI,RESOURCE:ENI");
 }
 
 #[test]

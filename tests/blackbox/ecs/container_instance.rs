@@ -85,8 +85,29 @@ fn unknown_instances_are_failures_and_bad_ids_are_refused() {
     let arn = instance(&server);
     let odd = json!({"containerInstances": [arn], "status": "REGISTERING"});
     assert_refused(server.ecs("UpdateContainerInstancesState", &odd), code, "[ACTIVE,DRAINING]");
-    let filter = json!({"filter": "agentConnected == true"});
-    assert_refused(server.ecs("ListContainerInstances", &filter), "UnsupportedFeatureException", "filter");
+    let filter = json!({"filter": "agentConnected = true"});
+    let text = "Invalid filter expression: unexpected `=` at character 16";
+    assert_refused(server.ecs("ListContainerInstances", &filter), code, text);
+}
+
+#[test]
+fn instances_are_found_by_the_query_language_also_after_a_restart() {
+    let mut server = Server::start();
+    let arn = instance(&server);
+    let rack = json!({"name": "rack", "value": "r1", "targetType": "container-instance", "targetId": arn});
+    server.ecs("PutAttributes", &json!({"attributes": [rack]})).unwrap();
+    let task = server.run_task("web", json!({"image": server.busybox(), "command": ["sleep", "60"]}));
+    server.wait_task(&task, "RUNNING");
+    server.kill_and_restart();
+    let found = |filter: &str| {
+        let listed = server.ecs("ListContainerInstances", &json!({"filter": filter})).unwrap();
+        !texts(&listed["containerInstanceArns"]).is_empty()
+    };
+    assert!(found("attribute:rack == r1 and (task:group == family:web or runningTasksCount > 7)"));
+    assert!(found("runningTasksCount == 1 and agentConnected == true and agentVersion > 1.9.0"));
+    assert!(found("attribute:ecs.os-type =~ lin.* and registeredAt > 2018-06-18"));
+    assert!(!found("not(attribute:rack in [r1, r2])"));
+    assert!(!found("task:group =~ service:.*"));
 }
 
 #[test]

@@ -37,6 +37,35 @@ fn a_task_that_does_not_fit_is_a_failure_with_its_reason() {
 }
 
 #[test]
+fn gpus_belong_to_one_container_each_also_after_a_restart() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let added = server.cove(&["fleet", "add", "--type", "p3.8xlarge"]);
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    register(&server, "gpu", &json!({"resourceRequirements": [{"type": "GPU", "value": "3"}]}), &image);
+    let run = |server: &Server, gpus: &str| {
+        let overrides = json!({"containerOverrides": [
+            {"name": "main", "resourceRequirements": [{"type": "GPU", "value": gpus}]}]});
+        server.ecs("RunTask", &json!({"taskDefinition": "gpu", "overrides": overrides})).unwrap()
+    };
+    let first = server.ecs("RunTask", &json!({"taskDefinition": "gpu"})).unwrap();
+    let arn = first["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
+    server.kill_and_restart();
+    let shown = server.ecs("DescribeTasks", &json!({"tasks": [arn]})).unwrap();
+    let mut given = texts(&shown["tasks"][0]["containers"][0]["gpuIds"]).len();
+    assert_eq!(given, 3);
+    let refused = run(&server, "2");
+    let reasons: Vec<&str> =
+        refused["failures"].as_array().unwrap().iter().map(|it| it["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["RESOURCE:GPU", "RESOURCE:GPU"]);
+    given += texts(&run(&server, "1")["tasks"][0]["containers"][0]["gpuIds"]).len();
+    assert_eq!(given, 4);
+    server.ecs("StopTask", &json!({"task": arn})).unwrap();
+    server.wait_task(&arn, "STOPPED");
+    assert_eq!(run(&server, "3")["failures"], json!([]));
+}
+
+#[test]
 fn a_host_port_is_given_once_and_again_when_it_is_free() {
     let server = Server::start();
     let image = server.busybox();

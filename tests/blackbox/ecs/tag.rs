@@ -57,7 +57,7 @@ fn tags_that_ecs_refuses_are_refused() {
     let one = || json!([{"key": "a", "value": "b"}]);
     let code = "InvalidParameterException";
     assert_refused(tag("default", one()), code, "must be an ARN");
-    assert_refused(tag("arn:aws:ecs:us-east-1:000000000000:service/a/b", one()), code, "Unexpected resource type");
+    assert_refused(tag("arn:aws:ecs:us-east-1:000000000000:task-set/a/b", one()), code, "Unexpected resource type");
     assert_refused(
         tag("arn:aws:ecs:us-east-1:000000000000:task/0123456789abcdef0123456789abcdef", one()),
         code,

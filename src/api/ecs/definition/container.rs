@@ -1,7 +1,8 @@
 //! The members of one container definition, network and volumes aside: defaults filled in, ranges checked.
 
 use cove_model::task_definition::{
-    ContainerDefinition, HealthCheck, LinuxParameters, LogConfiguration, LogDriver, Secret, TransportProtocol,
+    ContainerDefinition, HealthCheck, LinuxParameters, LogConfiguration, LogDriver, ResourceRequirement, ResourceType,
+    Secret, TransportProtocol,
 };
 
 use crate::ecs::error::EcsError;
@@ -10,6 +11,8 @@ use crate::ecs::error::EcsError;
 const MEMORY_MIN_MIB: i32 = 6;
 /// ECS's quota of environment files per container.
 const ENVIRONMENT_FILES_MAX: usize = 10;
+/// The largest instances have 16.
+const GPUS_MAX: u32 = 16;
 const IGNORED_EXIT_CODES_MAX: usize = 50;
 /// A registry host, a repository of 255 characters, a tag and a digest fit well.
 const IMAGE_MAX: usize = 1024;
@@ -263,11 +266,21 @@ fn check_lists(container: &Subject<'_>, it: &ContainerDefinition) -> Result<(), 
         return Err(container.explain("At most 1 credential spec can be specified."));
     }
     for requirement in &it.resource_requirements {
-        if requirement.value.as_deref().is_none_or(|value| value.trim().is_empty()) {
+        if !is_requirement(requirement) {
             return Err(container.invalid("resourceRequirements"));
         }
     }
     Ok(())
+}
+
+/// Whether a requirement says what it must: how many GPUs, or which accelerator.
+pub(crate) fn is_requirement(it: &ResourceRequirement) -> bool {
+    let value = it.value.as_deref().unwrap_or_default();
+    match it.kind {
+        Some(ResourceType::Gpu) => value.parse::<u32>().is_ok_and(|count| (1..=GPUS_MAX).contains(&count)),
+        Some(ResourceType::InferenceAccelerator) => !value.trim().is_empty(),
+        None => false,
+    }
 }
 
 fn check_linux_parameters(container: &Subject<'_>, it: &LinuxParameters) -> Result<(), EcsError> {

@@ -19,6 +19,7 @@ mod tests;
 use show::show;
 
 pub(super) use check::{CONSTRAINTS_MAX, check, is_name};
+pub(super) use container::is_requirement;
 pub(super) use list::{families, list};
 pub(super) use register::{describe, find, register};
 pub(super) use remove::{delete, deregister};

@@ -102,6 +102,7 @@ fn show_container(task: &Task, container: &Container) -> wire::Container {
         cpu: container.cpu.clone(),
         memory: container.memory.clone(),
         memory_reservation: container.memory_reservation.clone(),
+        gpu_ids: container.gpu_ids.clone(),
     }
 }
 

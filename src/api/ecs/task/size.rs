@@ -114,6 +114,9 @@ pub(crate) fn check_overrides(document: &TaskDefinitionDocument, overrides: &Tas
                 return Err(EcsError::parameter(format!("Invalid '{setting}' setting for container '{name}'.")));
             }
         }
+        if !given.resource_requirements.iter().all(definition::is_requirement) {
+            return Err(EcsError::parameter(format!("Invalid 'resourceRequirements' setting for container '{name}'.")));
+        }
         let illegal = |name: Option<&str>| name.is_none_or(|name| name.is_empty() || name.contains(['=', '\0']));
         if given.environment.iter().any(|pair| illegal(pair.name.as_deref())) {
             return Err(EcsError::parameter("Environment variable names should not be null or empty."));

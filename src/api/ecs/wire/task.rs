@@ -156,6 +156,8 @@ pub(crate) struct Container {
     pub(crate) memory: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) memory_reservation: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gpu_ids: Vec<String>,
 }
 
 /// ECS shape `NetworkBinding`.
