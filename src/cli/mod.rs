@@ -16,6 +16,7 @@ mod env;
 mod error;
 mod events;
 mod exec;
+mod explain;
 mod fleet;
 mod fsck;
 mod image;
@@ -87,6 +88,8 @@ enum Verb {
     Logs(logs::LogsArgs),
     /// Show what happened: tasks, container instances, deployments, services
     Events(events::EventsArgs),
+    /// Say why a service or a task is not where it should be
+    Explain(explain::ExplainArgs),
     /// Run a command in a task's container
     Exec(exec::ExecArgs),
     /// List container instances; add, drain, interrupt and fail them
@@ -155,6 +158,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Ps(args) => block_on(async { ps::run(&args, &Client::new(&target)?).await }),
         Verb::Logs(args) => block_on(async { logs::run(&args, &Client::new(&target)?).await }),
         Verb::Events(args) => block_on(async { events::run(&args, &Client::new(&target)?).await }),
+        Verb::Explain(args) => block_on(async { explain::run(&args, &Client::new(&target)?).await }),
         Verb::Exec(args) => block_on(async { exec::run(&args, &Client::new(&target)?).await }),
         Verb::Fleet(args) => block_on(async { fleet::run(&args, &Client::new(&target)?).await }),
         Verb::Image(verb) => block_on(async { image::run(&verb, &Client::new(&target)?).await }),

@@ -7,6 +7,7 @@
 //! on the one writer thread nobody else can take what was found free.
 
 pub mod deploy;
+pub mod explain;
 pub mod fleet;
 pub mod host;
 pub mod launch;

@@ -14,6 +14,7 @@ use clap::{ArgAction, Args, Parser};
 use cove_api::http::settings::Network;
 use cove_base::paths::NodeName;
 use cove_model::network::Cidr;
+use cove_scheduler::deploy::Timing;
 use cove_scheduler::fleet::{Machine, MachineWish};
 use serde::Deserialize;
 
@@ -497,6 +498,14 @@ fn mirrors(texts: Vec<String>) -> Result<BTreeMap<String, Vec<String>>, ConfigEr
         all.entry(host.to_owned()).or_default().push(mirror.to_owned());
     }
     Ok(all)
+}
+
+impl Config {
+    /// How patient the service scheduler is.
+    pub(crate) fn timing(&self) -> Timing {
+        let settle_millis = i64::try_from(self.task_settle.as_millis()).unwrap_or(i64::MAX);
+        Timing { settle_millis, ..Timing::default() }
+    }
 }
 
 /// AWS's 40 seconds; with `--dev` as long as a container needs to fall over.

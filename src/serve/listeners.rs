@@ -163,6 +163,7 @@ pub(crate) fn start(
         registry_tls: bound.speaks_tls(&registry_host),
         registry_host: registry_host.clone(),
         host_names: config.names.clone(),
+        timing: config.timing(),
         keys: parts.keys.clone(),
         host: Arc::clone(&host),
     };

@@ -24,7 +24,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use cove_base::error::chain;
-use cove_scheduler::deploy::Timing;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
@@ -168,8 +167,7 @@ async fn work(config: &Config, bound: listeners::Bound) -> Result<(), ServeError
         return Ok(result.map(drop)?);
     }
     let host = Arc::new(host::facts(config, &bound.ports()));
-    let settle_millis = i64::try_from(config.task_settle.as_millis()).unwrap_or(i64::MAX);
-    let mut loops = parts.begin(&host, Timing { settle_millis, ..Timing::default() }).await?;
+    let mut loops = parts.begin(&host, config.timing()).await?;
     let server = listeners::start(config, bound, &parts, host, &ended)?;
     say_ready(&server.first)?;
     service_manager::tell(config.notify_socket.as_deref(), "READY=1");

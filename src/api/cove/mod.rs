@@ -10,6 +10,7 @@
 //! | `GET backup/images` | the same with the registry's blobs |
 //! | `GET doctor` | what the server finds wrong with this host |
 //! | `POST events` | what happened, or what happens next (see [`events`]) |
+//! | `POST explain` | why a service or task is not where it should be (see [`explain`]) |
 //! | `GET fleet` | the container instances of the caller's tenant, of every cluster |
 //! | `POST fleet/add` | registers one more: the keys of `[[instance]]` in the config file |
 //! | `POST fleet/VERB` | drain, activate, remove, interrupt, fail, recover: `instances` or a `zone` (see [`fleet`]) |
@@ -19,6 +20,7 @@
 mod backup;
 mod events;
 mod exec;
+mod explain;
 mod fleet;
 mod info;
 mod port;
@@ -59,6 +61,7 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
             good(&json!({"findings": port.findings().await.into_iter().map(list).collect::<Vec<_>>()}))
         }
         (&Method::POST, "events") => events::answer(&cx, request).await,
+        (&Method::POST, "explain") => explain::answer(&cx, request).await,
         (&Method::GET, "fleet") => fleet::list(&cx),
         (&Method::POST, path) if path.starts_with("fleet/") => fleet::answer(&cx, request).await,
         (&Method::POST, "images/builtin") => builtin(&cx, port.as_ref(), request).await,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use cove_scheduler::HostFacts;
+use cove_scheduler::deploy::Timing;
 
 use crate::aws::credentials::Keys;
 
@@ -24,6 +25,8 @@ pub struct Settings {
     pub registry_tls: bool,
     /// Names beside addresses of this host and `localhost` that a `Host` header may carry.
     pub host_names: Vec<String>,
+    /// How patient the service scheduler is.
+    pub timing: Timing,
     pub keys: Keys,
     /// What RunTask places tasks by.
     pub host: Arc<HostFacts>,

@@ -89,6 +89,7 @@ impl Door {
             registry_host: host.clone(),
             registry_tls: false,
             host_names: Vec::new(),
+            timing: Default::default(),
             keys: keys.clone(),
             host: Arc::new(host_facts()),
         };

@@ -346,11 +346,13 @@ fn make_cpuset(directory: &Path) -> Result<(), CgroupError> {
     Ok(())
 }
 
-/// One write per controller, because a kernel without one of them would refuse them all.
+/// One write per controller, because a kernel without one of them would refuse them all. Memory and io first: they are
+/// refused while the group has processes of its own, which then leave; cpu, cpuset and pids would be taken, and make it the
+/// root of threads, below which the others never work.
 fn delegate_controllers(directory: &Path) {
     let file = directory.join("cgroup.subtree_control");
     let present = fs::read_to_string(&file).unwrap_or_default();
-    for controller in ["cpuset", "cpu", "io", "memory", "pids"] {
+    for controller in ["memory", "io", "cpuset", "cpu", "pids"] {
         if !present.split_whitespace().any(|one| one == controller)
             && let Err(error) = switch_on(directory, &file, controller)
         {

@@ -118,6 +118,22 @@ fn request(
     })
 }
 
+/// Asks for one task more without starting it: why there is no place, or nothing when there is one.
+///
+/// # Errors
+/// As [`launch`].
+pub fn probe(
+    source: &impl Read,
+    host: &HostFacts,
+    template: &TaskTemplate,
+    definition: &TaskDefinition,
+) -> Result<Vec<Refusal>, LaunchError> {
+    let request = request(template, definition, Target::Count(1), 0)?;
+    let snapshot = Snapshot::read(source, host, &template.tenant, &template.cluster);
+    let placed = place::place(&snapshot, &request)?;
+    Ok(placed.into_iter().filter_map(Result::err).flatten().collect())
+}
+
 /// Whether the instance is what the template asks for, however much is left of it.
 #[must_use]
 pub fn is_suitable(template: &TaskTemplate, definition: &TaskDefinition, instance: &ContainerInstance) -> bool {

@@ -339,3 +339,24 @@ fn a_protected_task_outlives_scaling_in() {
     let refused = server.ecs("UpdateTaskProtection", &refused).unwrap();
     assert_eq!(refused["failures"][0]["reason"], "TASK_NOT_VALID");
 }
+
+#[test]
+fn why_a_service_waits_is_explained() {
+    let server = Server::start_configured(TWO_MACHINES);
+    let image = server.busybox();
+    let definition = register(&server, &json!({"image": image, "memory": 6000, "command": ["sh", "-c", WAITING]}));
+    create(&server, &definition, &json!({"desiredCount": 4}));
+    until("one has no place", || said(&describe(&server), "was unable to place a task").then_some(()));
+    let explain = |what: &str| {
+        let done = server.cove(&["explain", what]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let lines = explain("web");
+    assert!(lines.starts_with("service web is ACTIVE: 4 tasks wanted, 2 there"), "{lines}");
+    assert_eq!(lines.matches(": RESOURCE:MEMORY").count(), 2, "{lines}");
+    let lines = explain(&tasks(&server)[0]);
+    assert!(lines.contains("container main"), "{lines}");
+    let none = server.cove(&["explain", "nobody"]);
+    assert_eq!(none.status.code(), Some(1));
+}

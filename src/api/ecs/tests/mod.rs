@@ -51,6 +51,7 @@ impl Api {
             registry_host: "127.0.0.1:4566".to_owned(),
             registry_tls: false,
             host_names: Vec::new(),
+            timing: Default::default(),
             keys: Keys::random(),
             host,
         };
