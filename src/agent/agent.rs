@@ -19,10 +19,19 @@ use crate::{keep_house, machines, observe, routers, storage};
 
 /// A driver that ended while its task lives panicked; its successor waits this long.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
-/// Beyond the longest stop timeout that ECS allows on EC2 nothing is waited for.
-const DOWN_TIMEOUT: Duration = Duration::from_secs(150);
+/// Beyond the longest stop timeout that ECS allows nothing is waited for. Each container that stops begins it anew:
+/// those of a task may have to wait for each other.
+const DOWN_TIMEOUT: Patience = Patience::Each(Duration::from_secs(150));
 /// Less than the unit's `TimeoutStopSec`: a machine that goes down does not wait for ever.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(100);
+const LEAVE_TIMEOUT: Patience = Patience::Whole(Duration::from_secs(100));
+
+/// How long tasks may take to stop.
+#[derive(Debug, Clone, Copy)]
+enum Patience {
+    /// From one change of any task to the next.
+    Each(Duration),
+    Whole(Duration),
+}
 
 /// A running agent.
 pub struct AgentHandle {
@@ -127,21 +136,24 @@ impl AgentHandle {
     async fn stop_all(
         &self,
         reason: impl Fn(&Tx<'_>, &Task) -> String + Send + 'static,
-        patience: Duration,
+        patience: Patience,
     ) -> Result<usize, DownError> {
         let count = self.order_all_to_stop(reason).await.map_err(DownError::Order)?;
         let mut tasks = self.deps.store.watch::<Task>();
-        let all_stopped = async {
-            while !live(&self.deps).is_empty() {
-                if tasks.changed().await.is_err() {
-                    return;
-                }
+        let begun = tokio::time::Instant::now();
+        while !live(&self.deps).is_empty() {
+            let deadline = match patience {
+                Patience::Each(time) => tokio::time::Instant::now() + time,
+                Patience::Whole(time) => begun + time,
+            };
+            match tokio::time::timeout_at(deadline, tasks.changed()).await {
+                Ok(Ok(())) => {}
+                // The store is closed: nobody would see them stop.
+                Ok(Err(_)) => break,
+                Err(_) => return Err(DownError::StillRunning(live(&self.deps).len())),
             }
-        };
-        match tokio::time::timeout(patience, all_stopped).await {
-            Ok(()) => Ok(count),
-            Err(_) => Err(DownError::StillRunning(live(&self.deps).len())),
         }
+        Ok(count)
     }
 
     async fn order_all_to_stop(

@@ -4,6 +4,8 @@
 //!
 //! Holds: a status only moves forward; a stop code and reason, once written, stay; texts are ECS's.
 
+use std::collections::HashMap;
+
 use cove_base::Timestamp;
 use cove_model::task::{Container, ContainerSeen, ContainerState, Desired, StopCode, Task, TaskStatus};
 use cove_shim::protocol::{self, ExitRecord, Phase};
@@ -36,6 +38,8 @@ pub(crate) struct Said {
     pub states: Vec<protocol::ContainerState>,
     /// It lives; otherwise this is what it left.
     pub alive: bool,
+    /// Attempts that it was asked to start, by the container's name.
+    pub starts: HashMap<String, u32>,
     /// It was told of the end and spoke after that: what waits then will never start.
     pub stops: bool,
 }
@@ -44,6 +48,16 @@ impl Said {
     /// The last attempt of a container.
     pub(crate) fn of(&self, container: &Container) -> Option<&protocol::ContainerState> {
         self.states.iter().find(|state| state.name == container.name)
+    }
+
+    /// Whether it was asked to start the container and has not said what came of it.
+    pub(crate) fn is_starting(&self, container: &Container) -> bool {
+        let (Some(asked), Some(state)) = (self.starts.get(&container.name), self.of(container)) else { return false };
+        let is_before = match state.phase {
+            Phase::Waiting => true,
+            Phase::Running { .. } | Phase::Exited(_) => state.attempt < *asked,
+        };
+        is_before && !state.recording
     }
 }
 
@@ -309,7 +323,7 @@ mod tests {
     }
 
     fn said<const N: usize>(states: [protocol::ContainerState; N]) -> Said {
-        Said { states: states.to_vec(), alive: true, stops: false }
+        Said { states: states.to_vec(), alive: true, ..Said::default() }
     }
 
     fn pair() -> Task {

@@ -7,30 +7,33 @@
 
 mod connect;
 mod dynamic_ports;
+mod knowledge;
 mod prepare;
 mod release;
+#[cfg(test)]
+mod simulation;
 
 pub(crate) use release::{remove, volumes};
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cove_base::Timestamp;
 use cove_base::crash::{self, Point};
 use cove_model::service::Departed;
-use cove_model::task::{Container, Task, TaskStatus};
+use cove_model::task::{Task, TaskStatus};
 use cove_model::task_definition::TaskDefinition;
 use cove_shim::client::Shim as ShimClient;
-use cove_shim::protocol::{Event, Phase, Request};
+use cove_shim::protocol::Request;
 use cove_store::{Key, Read, StoreError, keys};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use self::knowledge::{Knowledge, Outlook};
 use crate::deps::{Deps, blocking};
-use crate::observe::{self, Failure, Said};
-use crate::order::{self, Graph, Refusal, Starts};
-use crate::step::{Facts, Progress, Shim, Step, next_step};
+use crate::observe;
+use crate::order::{Graph, Refusal};
+use crate::step::{Step, next_step};
 
 /// How long a step that the host refused waits before it is taken again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -42,41 +45,17 @@ pub(crate) struct Driver {
     pub(crate) deps: Arc<Deps>,
     pub(crate) key: Key,
     pub(crate) wake: Arc<Notify>,
-    shim: Shim,
+    known: Knowledge,
     client: Option<ShimClient>,
     /// Seen by its pidfd: nobody is to be asked.
     shim_died: bool,
-    said: Said,
-    failure: Option<Failure>,
     /// Who needs whom; read when it is first asked for.
     graph: Option<Arc<Graph>>,
-    asked: Asked,
-    residue: bool,
     /// Seen here first, written with the next record.
     pull: PullTimes,
     digests: Vec<(String, String)>,
     /// The network is attached beside other work; nothing of the task is removed before that has ended.
     attaching: Option<JoinHandle<()>>,
-}
-
-/// What the shim of this connection was asked. Asking again is harmless.
-#[derive(Debug, Default)]
-struct Asked {
-    /// Attempts, by the container's name.
-    starts: HashMap<String, u32>,
-    stops: HashSet<String>,
-    /// It was told of the end: its state was asked for after the first stops.
-    end: bool,
-    /// Everything of the task was killed.
-    kill: bool,
-}
-
-/// What a driver makes of record and shim before it takes a step.
-struct Outlook {
-    starts: Starts,
-    stops: Vec<usize>,
-    progress: Progress,
-    starting: bool,
 }
 
 /// When images began to be fetched and were there, when the network was.
@@ -101,14 +80,10 @@ impl Driver {
             deps,
             key,
             wake,
-            shim: Shim::Unknown,
+            known: Knowledge::default(),
             client: None,
             shim_died: false,
-            said: Said::default(),
-            failure: None,
             graph: None,
-            asked: Asked::default(),
-            residue: false,
             pull: PullTimes::default(),
             digests: Vec::new(),
             attaching: None,
@@ -120,10 +95,9 @@ impl Driver {
         loop {
             let Some(task) = self.read() else { return };
             let graph = self.graph(&task);
-            let outlook = self.outlook(&task, &graph);
-            let facts = self.facts(&task, &graph, &outlook);
-            let step = next_step(&task, &facts);
-            tracing::debug!(task = task.id, ?step, ?facts, "step");
+            let outlook = self.known.outlook(&task, &graph, self.is_rebooted(&task), self.deps.clock.now());
+            let step = next_step(&task, &outlook.facts);
+            tracing::debug!(task = task.id, ?step, facts = ?outlook.facts, "step");
             match self.take(step, &task, &graph, outlook).await {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Over) => return,
@@ -155,54 +129,8 @@ impl Driver {
         Arc::clone(self.graph.get_or_insert_with(read))
     }
 
-    fn outlook(&self, task: &Task, graph: &Graph) -> Outlook {
-        let stages = order::stages(task, &self.said, graph);
-        let starting: Vec<bool> = task.containers.iter().map(|container| self.is_starting(container)).collect();
-        let mut starts = order::starts(graph, &stages, self.deps.clock.now());
-        starts.now.retain(|(at, attempt)| self.asked.starts.get(&task.containers[*at].name) != Some(attempt));
-        let mut stops = order::stops(graph, &stages, &starting);
-        stops.retain(|at| !self.asked.stops.contains(&task.containers[*at].name));
-        let progress = observe::progress(task, &self.said, graph);
-        Outlook { starts, stops, progress, starting: starting.contains(&true) }
-    }
-
-    /// Whether it was asked to start and the shim has not said what came of it.
-    fn is_starting(&self, container: &Container) -> bool {
-        let (asked, state) = (self.asked.starts.get(&container.name), self.said.of(container));
-        let (Some(asked), Some(state)) = (asked, state) else { return false };
-        let is_before = match state.phase {
-            Phase::Waiting => true,
-            Phase::Running { .. } | Phase::Exited(_) => state.attempt < *asked,
-        };
-        is_before && !state.recording
-    }
-
     fn is_rebooted(&self, task: &Task) -> bool {
         task.observed.boot_id.as_ref().is_some_and(|boot| *boot != self.deps.boot_id)
-    }
-
-    fn facts(&self, task: &Task, graph: &Graph, outlook: &Outlook) -> Facts {
-        let rebooted = self.is_rebooted(task);
-        Facts {
-            shim: self.shim,
-            progress: outlook.progress,
-            rebooted,
-            failed: self.failure.is_some(),
-            news: self.has_news(task, graph),
-            starting: outlook.starting,
-            to_start: !outlook.starts.now.is_empty(),
-            to_give_up: !outlook.starts.never.is_empty(),
-            to_stop: !self.asked.end || !outlook.stops.is_empty(),
-            kill_sent: self.asked.kill,
-            residue: self.residue || rebooted && self.shim == Shim::Unknown,
-        }
-    }
-
-    /// Whether writing what was seen would change the record.
-    fn has_news(&self, task: &Task, graph: &Graph) -> bool {
-        let mut after = task.clone();
-        observe::containers(&mut after, &self.said, graph, self.deps.clock.now());
-        after != *task
     }
 
     async fn take(
@@ -246,7 +174,7 @@ impl Driver {
             () = wake.notified() => {}
             () = moment => {}
             event = client.next() => match event {
-                Ok(Some(event)) => self.heard(event),
+                Ok(Some(event)) => self.known.heard(event),
                 Ok(None) => self.lost_shim(),
                 Err(error) => {
                     tracing::debug!(key = ?self.key, error = cove_base::error::chain(&error), "connection to the shim ended");
@@ -257,27 +185,11 @@ impl Driver {
         Ok(())
     }
 
-    fn heard(&mut self, event: Event) {
-        match event {
-            // After a stop it is the answer to the subscription that followed the stop.
-            Event::State { containers, .. } => {
-                self.said = Said { states: containers, alive: true, stops: self.asked.end };
-            }
-            Event::Changed(state) => match self.said.states.iter_mut().find(|known| known.name == state.name) {
-                Some(known) => *known = state,
-                None => self.said.states.push(state),
-            },
-            Event::Refused { what, why } => tracing::warn!(key = ?self.key, what, why, "the shim refused a request"),
-            Event::ExecStarted { .. } | Event::ExecExited { .. } => {}
-        }
-    }
-
     /// The connection is gone; whether the shim is, [`Driver::connect`] finds out.
     fn lost_shim(&mut self) {
         self.shim_died = self.client.as_ref().is_some_and(ShimClient::has_died);
         self.client = None;
-        self.shim = Shim::Unknown;
-        self.asked = Asked::default();
+        self.known.lost_shim();
     }
 
     async fn send(&mut self, request: Request) -> Result<(), StepError> {
@@ -292,7 +204,7 @@ impl Driver {
     async fn start(&mut self, task: &Task, starts: &[(usize, u32)]) -> Result<(), StepError> {
         for (at, attempt) in starts {
             let container = &task.containers[*at].name;
-            self.asked.starts.insert(container.clone(), *attempt);
+            self.known.said.starts.insert(container.clone(), *attempt);
             self.send(Request::Start { container: container.clone(), attempt: *attempt }).await?;
         }
         crash::at(if starts.iter().any(|(_, attempt)| *attempt > 0) { Point::RestartSent } else { Point::StartSent });
@@ -301,7 +213,7 @@ impl Driver {
 
     /// One write: nothing of it is known anywhere else.
     async fn give_up(&mut self, graph: &Arc<Graph>, never: Vec<(usize, Refusal)>) -> Result<(), StepError> {
-        let (said, graph) = (self.said.clone(), Arc::clone(graph));
+        let (said, graph) = (self.known.said.clone(), Arc::clone(graph));
         self.write(move |task, now| {
             // The reason quotes what is known of the dependency.
             observe::containers(task, &said, &graph, now);
@@ -318,7 +230,7 @@ impl Driver {
     async fn stop(&mut self, task: &Task, stops: &[usize]) -> Result<(), StepError> {
         for at in stops {
             let container = &task.containers[*at].name;
-            self.asked.stops.insert(container.clone());
+            self.known.asked.stops.insert(container.clone());
             self.send(Request::Stop { container: container.clone() }).await?;
         }
         self.announce_end().await?;
@@ -328,9 +240,9 @@ impl Driver {
 
     /// Requests are carried out in order: the state that answers says what came of every start, and there will be no other.
     async fn announce_end(&mut self) -> Result<(), StepError> {
-        if !self.asked.end {
+        if !self.known.asked.end {
             self.send(Request::Subscribe).await?;
-            self.asked.end = self.client.is_some();
+            self.known.asked.end = self.client.is_some();
         }
         Ok(())
     }
@@ -344,36 +256,21 @@ impl Driver {
             self.send(Request::Kill { container: container.name.clone() }).await?;
         }
         self.announce_end().await?;
-        self.asked.kill = self.client.is_some();
+        self.known.asked.kill = self.client.is_some();
         Ok(())
     }
 
     async fn record(&mut self, graph: &Arc<Graph>) -> Result<(), StepError> {
         crash::at(Point::Recording);
-        let (said, graph) = (self.said.clone(), Arc::clone(graph));
+        let (said, graph) = (self.known.said.clone(), Arc::clone(graph));
         self.write(move |task, now| observe::containers(task, &said, &graph, now)).await
     }
 
     /// The last write: everything that was seen, why it ended, STOPPED.
     async fn bury(&mut self, task: &Arc<Task>, graph: &Arc<Graph>) -> Result<(), StepError> {
-        let (said, failure, shim, graph) = (self.said.clone(), self.failure.clone(), self.shim, Arc::clone(graph));
-        let rebooted = self.is_rebooted(task);
         let instance = self.deps.instance_of(task).map(|instance| instance.ec2_instance_id.clone());
-        self.write(move |task, now| {
-            let lost = task.desired.is_lost();
-            if !lost {
-                observe::containers(task, &said, &graph, now);
-            }
-            if rebooted || lost {
-                observe::host_lost(task, instance.as_deref(), now);
-            }
-            if shim == Shim::Gone && !lost {
-                observe::vanished(task, now);
-            }
-            observe::failed(task, failure.as_ref(), now);
-            observe::stopped(task, now);
-        })
-        .await?;
+        let last_word = self.known.last_word(graph, self.is_rebooted(task), instance);
+        self.write(move |task, now| last_word.write(task, now)).await?;
         crash::at(Point::Buried);
         self.forget_exits(&task.id).await;
         Ok(())

@@ -42,13 +42,13 @@ struct Ready {
 
 impl Driver {
     pub(super) async fn prepare(&mut self, task: &Arc<Task>) -> Result<(), StepError> {
-        self.residue = true;
+        self.known.residue = true;
         match self.prepared(task).await {
             Ok(()) => Ok(()),
             Err(Trouble::ShouldStop) => Ok(()),
             Err(Trouble::Failed(failure)) => {
                 tracing::info!(task = task.id, reason = failure.reason, "the task cannot be started");
-                self.failure = Some(failure);
+                self.known.failure = Some(failure);
                 Ok(())
             }
         }

@@ -19,8 +19,8 @@ impl Driver {
         let (deps, id) = (std::sync::Arc::clone(&self.deps), task.id.clone());
         blocking(move || remove(&deps, &id)).await??;
         crash::at(Point::Released);
-        self.shim = Shim::Gone;
-        self.residue = false;
+        self.known.shim = Shim::Gone;
+        self.known.residue = false;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use cove_base::Timestamp;
 use cove_model::task::{Container, ContainerState, Health, Task, TaskStatus};
-use cove_shim::protocol::{self, Phase};
+use cove_shim::protocol::Phase;
 
 use super::graph::Graph;
 use super::restart::RestartPolicy;
@@ -45,13 +45,15 @@ pub(crate) fn stages(task: &Task, said: &Said, graph: &Graph) -> Vec<Stage> {
     let goes_on = said.alive && !task.desired.is_stopped() && task.observed.status < TaskStatus::Deactivating;
     let of = |(at, container): (usize, &Container)| {
         let policy = graph.nodes.get(at).and_then(|node| node.restart.as_ref()).filter(|_| goes_on);
-        stage(container, said.of(container), policy)
+        stage(container, said, policy)
     };
     let mut stages: Vec<Stage> = task.containers.iter().enumerate().map(of).collect();
     let is_essential_over = |(stage, container): (&Stage, &Container)| container.essential && stage.is_over();
     if stages.iter().zip(&task.containers).any(is_essential_over) {
-        for stage in &mut stages {
-            if let Stage::Between { exit_code, .. } = *stage {
+        for (stage, container) in stages.iter_mut().zip(&task.containers) {
+            if let Stage::Between { exit_code, .. } = *stage
+                && !said.is_starting(container)
+            {
                 *stage = Stage::Ended { exit_code, has_run: true };
             }
         }
@@ -59,14 +61,18 @@ pub(crate) fn stages(task: &Task, said: &Said, graph: &Graph) -> Vec<Stage> {
     stages
 }
 
-fn stage(container: &Container, state: Option<&protocol::ContainerState>, policy: Option<&RestartPolicy>) -> Stage {
+fn stage(container: &Container, said: &Said, policy: Option<&RestartPolicy>) -> Stage {
     let seen = &container.seen;
     let is_given_up = seen.state == ContainerState::Stopped && seen.started_at.is_none();
-    let Some(state) = state else { return if is_given_up { Stage::GivenUp } else { Stage::Waiting } };
+    let Some(state) = said.of(container) else { return if is_given_up { Stage::GivenUp } else { Stage::Waiting } };
     match &state.phase {
         Phase::Waiting if is_given_up => Stage::GivenUp,
         Phase::Waiting => Stage::Waiting,
         Phase::Running { started_at, .. } => Stage::Running { since: *started_at, health: state.health },
+        // It may run by now, whatever became of the task since it was asked.
+        Phase::Exited(record) if said.is_starting(container) => {
+            Stage::Between { attempt: record.attempt + 1, exit_code: record.exit_code }
+        }
         Phase::Exited(record) => match policy.filter(|policy| policy.wants(record)) {
             Some(_) => Stage::Between { attempt: record.attempt + 1, exit_code: record.exit_code },
             None => Stage::Ended { exit_code: record.exit_code, has_run: record.started_at.is_some() },

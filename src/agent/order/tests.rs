@@ -192,7 +192,7 @@ fn restartable() -> (Task, Said, Graph) {
     ];
     let restart = Some(RestartPolicy { ignored: vec![], period_secs: 60 });
     let graph = Graph::sorted(vec![Node { restart, ..Node::default() }, Node::default()]).unwrap();
-    (task, Said { states, alive: true, stops: false }, graph)
+    (task, Said { states, alive: true, ..Said::default() }, graph)
 }
 
 #[test]

@@ -248,7 +248,9 @@ impl Task {
         }
     }
 
+    /// What an earlier server had asked for comes first: a state that is told must not change by anything asked before.
     fn subscribe(&mut self, at: usize) {
+        (0..at).for_each(|earlier| self.serve(earlier));
         let containers = self.containers.iter().map(|one| one.state.clone()).collect();
         let shim_pid = i32::try_from(std::process::id()).unwrap_or(0);
         self.connections[at].subscribed = true;
