@@ -39,6 +39,7 @@ pub mod aws;
 pub mod cove;
 pub mod ecr;
 pub mod ecs;
+pub mod events;
 pub mod http;
 pub mod iam;
 pub mod logs;
@@ -57,5 +58,12 @@ pub use http::settings::Settings;
 pub use http::{Body, RawContext, Request, Response};
 
 /// Every AWS service that this version knows, in the order of `cove ops`.
-pub static SERVICES: &[&Service] =
-    &[&ecs::SERVICE, &ecr::SERVICE, &logs::SERVICE, &sts::SERVICE, &iam::SERVICE, &monitoring::SERVICE];
+pub static SERVICES: &[&Service] = &[
+    &ecs::SERVICE,
+    &ecr::SERVICE,
+    &logs::SERVICE,
+    &sts::SERVICE,
+    &iam::SERVICE,
+    &monitoring::SERVICE,
+    &events::SERVICE,
+];

@@ -22,12 +22,18 @@ pub(super) struct EventsArgs {
     /// At most so many of what happened so far
     #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 100)]
     lines: usize,
-    /// Events as EventBridge shows them, one a line
+    /// Instead: what was on its way to a rule's target and was given up
+    #[arg(long, conflicts_with_all = ["follow", "lines"])]
+    dead: bool,
+    /// As EventBridge, or the server, shows them, one a line
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(args: &EventsArgs, client: &Client) -> Result<ExitCode, CliError> {
+    if args.dead {
+        return dead(args, client).await;
+    }
     let mut page = ask(client, &json!({"limit": args.lines})).await?;
     loop {
         for event in page["events"].as_array().into_iter().flatten() {
@@ -38,6 +44,15 @@ pub(super) async fn run(args: &EventsArgs, client: &Client) -> Result<ExitCode, 
         }
         page = ask(client, &json!({"after": page["next"], "wait_millis": WAIT_MILLIS})).await?;
     }
+}
+
+async fn dead(args: &EventsArgs, client: &Client) -> Result<ExitCode, CliError> {
+    let answer = client.cove("GET", "/_cove/v1/events/dead", None).await?;
+    for one in answer["dead"].as_array().into_iter().flatten() {
+        let words = [text(one, "deadAt"), text(one, "rule"), text(one, "target"), text(one, "error")];
+        say(&if args.json { one.to_string() } else { words.join("  ").replace(['\n', '\r'], " ") });
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn ask(client: &Client, wish: &Value) -> Result<Value, CliError> {

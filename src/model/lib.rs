@@ -14,6 +14,7 @@ pub mod logs;
 pub mod network;
 pub mod registry;
 pub mod role;
+pub mod rule;
 pub mod service;
 pub mod tag;
 pub mod task;

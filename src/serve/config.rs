@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser};
 use cove_api::http::settings::Network;
 use cove_base::paths::NodeName;
+use cove_events::{Endpoint, Endpoints};
 use cove_model::network::Cidr;
 use cove_scheduler::deploy::Timing;
 use cove_scheduler::fleet::{Machine, MachineWish};
@@ -83,6 +84,7 @@ pub(crate) struct Config {
     pub housekeeping: Duration,
     pub collect: Duration,
     pub machines: Vec<Machine>,
+    pub event_endpoints: Endpoints,
     pub spot_warning: Duration,
     /// How long a task without a health check must have run before a service counts it as healthy.
     pub task_settle: Duration,
@@ -94,6 +96,30 @@ pub(crate) struct Config {
     pub log: String,
     /// What reads the log.
     pub sink: Sink,
+}
+
+/// An `[[event_endpoint]]`, as it was read.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndpointWish {
+    name: String,
+    url: String,
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+}
+
+fn endpoints(wishes: &[EndpointWish]) -> Result<Endpoints, ConfigError> {
+    let bad =
+        |wish: &EndpointWish, why: String| ConfigError::Value { key: "event_endpoint", value: wish.name.clone(), why };
+    let mut all = Vec::with_capacity(wishes.len());
+    for (place, wish) in wishes.iter().enumerate() {
+        if wishes[..place].iter().any(|other| other.name == wish.name) {
+            return Err(bad(wish, "another one has this name".to_owned()));
+        }
+        let endpoint = Endpoint::new(&wish.name, &wish.url, &wish.headers);
+        all.push(endpoint.map_err(|error| bad(wish, error.to_string()))?);
+    }
+    Ok(Endpoints::new(all))
 }
 
 /// A configuration that cannot be used.
@@ -215,6 +241,9 @@ struct Given {
     /// The fleet: only in the file.
     #[arg(skip)]
     instance: Option<Vec<MachineWish>>,
+    /// HTTP endpoints that rules may send events to: only in the file.
+    #[arg(skip)]
+    event_endpoint: Option<Vec<EndpointWish>>,
     /// What is logged to stderr, as in `info` or `cove_agent=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -355,6 +384,7 @@ impl Given {
             spot_warning_secs: self.spot_warning_secs.or(other.spot_warning_secs),
             task_settle_millis: self.task_settle_millis.or(other.task_settle_millis),
             instance: self.instance.or(other.instance),
+            event_endpoint: self.event_endpoint.or(other.event_endpoint),
             log: self.log.or(other.log),
         }
     }
@@ -424,6 +454,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         housekeeping: interval("housekeeping_secs", given.housekeeping_secs.unwrap_or(HOUSEKEEPING_SECS_DEFAULT))?,
         collect: interval("collect_secs", given.collect_secs.unwrap_or(COLLECT_SECS_DEFAULT))?,
         machines: fleet::machines(&given.instance.unwrap_or_default())?,
+        event_endpoints: endpoints(&given.event_endpoint.unwrap_or_default())?,
         spot_warning: fleet::spot_warning(given.spot_warning_secs, dev),
         task_settle: task_settle(given.task_settle_millis, dev),
         docker_config: None,
@@ -617,5 +648,15 @@ mod tests {
         ] {
             assert!(check(flags(&words), false).is_err(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn an_event_endpoint_is_checked_at_the_start() {
+        let good = "[[event_endpoint]]\nname = \"hook\"\nurl = \"http://127.0.0.1:1/\"\nheaders = { X = \"y\" }";
+        assert!(check(file(good).unwrap(), false).unwrap().event_endpoints.has("hook"));
+        let metadata = "[[event_endpoint]]\nname = \"hook\"\nurl = \"http://169.254.169.254/\"";
+        let error = check(file(metadata).unwrap(), false).unwrap_err().to_string();
+        assert!(error.starts_with("event_endpoint = `hook`: an address of the link"), "{error}");
+        assert!(check(file(&format!("{good}\n{good}")).unwrap(), false).is_err());
     }
 }

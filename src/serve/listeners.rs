@@ -39,6 +39,11 @@ pub(crate) struct Listening {
 }
 
 impl Listening {
+    /// The API for rules' targets.
+    pub(crate) fn event_port(&self) -> Arc<dyn cove_events::Port> {
+        self.server.event_port()
+    }
+
     /// Takes no more requests and waits for those in flight.
     pub(crate) async fn stop(mut self) {
         self.server.stop();
@@ -166,6 +171,7 @@ pub(crate) fn start(
         timing: config.timing(),
         keys: parts.keys.clone(),
         host: Arc::clone(&host),
+        event_endpoints: config.event_endpoints.clone(),
     };
     let port = NodePort {
         agent: Arc::clone(&parts.agent),

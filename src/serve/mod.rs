@@ -169,6 +169,7 @@ async fn work(config: &Config, bound: listeners::Bound) -> Result<(), ServeError
     let host = Arc::new(host::facts(config, &bound.ports()));
     let mut loops = parts.begin(&host, config.timing()).await?;
     let server = listeners::start(config, bound, &parts, host, &ended)?;
+    parts.pass_events_on(&mut loops, server.event_port(), config);
     say_ready(&server.first)?;
     service_manager::tell(config.notify_socket.as_deref(), "READY=1");
     let down = tokio::select! {

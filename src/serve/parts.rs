@@ -144,6 +144,14 @@ impl Parts {
         Ok(loops)
     }
 
+    /// Passes events on to the targets of rules, once the API is there that carries them out.
+    pub(crate) fn pass_events_on(&self, loops: &mut JoinSet<()>, port: Arc<dyn cove_events::Port>, config: &Config) {
+        let (store, clock) = (|| self.store.clone(), || self.clock.clone());
+        loops.spawn(cove_events::route_for_ever(store(), clock()));
+        loops.spawn(cove_events::tick_for_ever(store(), clock()));
+        loops.spawn(cove_events::deliver_for_ever(store(), clock(), port, config.event_endpoints.clone()));
+    }
+
     /// Sockets of routers as they come up; there once.
     pub(crate) fn take_routers(&self) -> Option<Routers> {
         self.routers.lock().unwrap_or_else(PoisonError::into_inner).take()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_model::event::Event;
+use cove_model::rule::Delivery;
 
 use crate::key::Key;
 use crate::record::Record;
@@ -16,6 +17,10 @@ const KEPT_MAX: usize = if cfg!(test) { 40 } else { 3000 };
 const AGE_MAX_MILLIS: i64 = 7 * 86_400_000;
 /// How many old ones a command looks at, and may delete, for each that it adds.
 const TRIM_FACTOR: u64 = 4;
+/// Large events, of up to a quarter of a megabyte each.
+const LARGE_MAX: usize = 64;
+/// Dead deliveries: enough to see what is wrong.
+const DEAD_MAX: usize = 200;
 /// Bits of an event's number that count within its command; the revision stands above them.
 const WITHIN_COMMAND_BITS: u32 = 20;
 
@@ -37,6 +42,16 @@ pub(crate) fn expired(oldest: &[Arc<Event>], there: usize, now: Timestamp) -> Ve
     going.map(|(_, event)| event.key()).collect()
 }
 
+/// Which of the large events must go; the oldest come first.
+pub(crate) fn too_large(large: &[Arc<Event>]) -> Vec<Key> {
+    large.iter().take(large.len().saturating_sub(LARGE_MAX)).map(|event| event.key()).collect()
+}
+
+/// Which of the dead deliveries must go; the oldest come first.
+pub(crate) fn buried(dead: &[Arc<Delivery>]) -> Vec<Key> {
+    dead.iter().take(dead.len().saturating_sub(DEAD_MAX)).map(|delivery| delivery.key()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use cove_base::paths::DataDir;
@@ -49,12 +64,14 @@ mod tests {
     fn event(source: &str, at: i64) -> NewEvent {
         NewEvent {
             tenant: tenant(),
+            id: None,
             bus: "default".into(),
             source: source.into(),
             detail_type: "t".into(),
             at: Timestamp(at),
             resources: Vec::new(),
             detail: "{}".into(),
+            is_routed: false,
         }
     }
 
@@ -77,13 +94,29 @@ mod tests {
         store.close().await;
     }
 
+    #[tokio::test]
+    async fn few_large_events_are_kept_and_they_push_no_small_ones_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(&DataDir::new(dir.path())).unwrap();
+        let detail = format!("{{\"a\":\"{}\"}}", "x".repeat(9000));
+        for number in 0..LARGE_MAX + 3 {
+            let large = NewEvent { detail: detail.clone(), ..event(&number.to_string(), 7) };
+            let emit = move |tx: &mut crate::Tx<'_>| {
+                tx.emit(large);
+                Ok::<_, StoreError>(())
+            };
+            store.write(emit).await.unwrap();
+        }
+        let kept = store.read(|view| view.live::<Event>(&Prefix::all()));
+        // As many as may be kept at all are fewer than large ones in tests.
+        assert_eq!(kept.len(), LARGE_MAX.min(KEPT_MAX));
+        assert_eq!(kept.last().map(|event| event.source.clone()), Some((LARGE_MAX + 2).to_string()));
+        store.close().await;
+    }
+
     #[test]
     fn old_events_go_even_when_they_are_few() {
-        let kept = |number: u64, at: i64| {
-            let NewEvent { tenant, bus, source, detail_type, resources, detail, .. } = event("s", at);
-            let at = Timestamp(at);
-            Arc::new(Event { tenant, number, id: String::new(), bus, source, detail_type, at, resources, detail })
-        };
+        let kept = |number: u64, at: i64| Arc::new(event("s", at).numbered(String::new(), number));
         let going = expired(&[kept(1, 0), kept(2, 10)], 2, Timestamp(AGE_MAX_MILLIS + 5));
         assert_eq!(going, [crate::keys::event(1)]);
         assert_eq!(expired(&[kept(1, 0)], 1, Timestamp(AGE_MAX_MILLIS)), []);

@@ -196,3 +196,27 @@ pub fn alarm(tenant: &Tenant, name: &str) -> Key {
 pub fn alarm_history(tenant: &Tenant, alarm: &str, number: u64) -> Key {
     Key::new(tenant, alarm, &format!("{number:020}"))
 }
+
+/// An event bus beside the default one.
+#[must_use]
+pub fn event_bus(tenant: &Tenant, name: &str) -> Key {
+    Key::new(tenant, "", name)
+}
+
+/// A rule of a bus.
+#[must_use]
+pub fn rule(tenant: &Tenant, bus: &str, name: &str) -> Key {
+    Key::new(tenant, bus, name)
+}
+
+/// A delivery by its number, below no tenant: whoever carries them out takes the oldest first.
+#[must_use]
+pub fn delivery(number: u64) -> Key {
+    event(number)
+}
+
+/// How far events were passed on.
+#[must_use]
+pub fn routed() -> Key {
+    Key::new(&Tenant::new("", ""), "", "")
+}

@@ -11,6 +11,7 @@ use cove_model::logs::{LogGroup, LogStream};
 use cove_model::network::{SecurityGroup, Subnet, Vpc};
 use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Repository, Upload};
 use cove_model::role::Role;
+use cove_model::rule::{Delivery, EventBus, Routed, Rule};
 use cove_model::service::{Departed, Service, ServiceDeployment, ServiceEvent, ServiceRevision, ServiceStatus};
 use cove_model::task::{ClientToken, Task};
 use cove_model::task_definition::{TaskDefinition, TaskFamily};
@@ -77,9 +78,13 @@ kinds! {
         it => keys::service_deployment(&it.tenant, &it.cluster, &it.service, &it.id), live if it.is_open();
     24 ServiceEvent, "service_events", 1, it => keys::service_event(&it.tenant, &it.cluster, &it.service, it.number);
     25 Departed, "departed", 1, it => keys::departed(&it.tenant, &it.cluster, &it.service, &it.task_id);
-    26 Event, "bus_events", 1, it => keys::event(it.number);
+    26 Event, "bus_events", 1, it => keys::event(it.number), live if it.is_large();
     27 Alarm, "alarms", 1, it => keys::alarm(&it.tenant, &it.name), derives derive::alarm;
     28 AlarmHistory, "alarm_history", 1, it => keys::alarm_history(&it.tenant, &it.alarm, it.number);
+    29 EventBus, "event_buses", 1, it => keys::event_bus(&it.tenant, &it.name);
+    30 Rule, "rules", 1, it => keys::rule(&it.tenant, &it.bus, &it.name);
+    31 Delivery, "deliveries", 1, it => keys::delivery(it.number), live if it.dead_at.is_none();
+    32 Routed, "routed", 1, it => { let _ = it; keys::routed() };
 }
 
 #[cfg(test)]

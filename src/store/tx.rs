@@ -9,6 +9,7 @@ use std::sync::Arc;
 use cove_base::Timestamp;
 use cove_base::ids::uuid;
 use cove_model::event::{Event, NewEvent};
+use cove_model::rule::Delivery;
 
 use crate::event::Change;
 use crate::events;
@@ -109,10 +110,25 @@ impl<'a> Tx<'a> {
     /// many. The event's id.
     pub fn emit(&mut self, event: NewEvent) -> String {
         let number = self.next_number();
-        let id = uuid();
-        let NewEvent { tenant, bus, source, detail_type, at, resources, detail } = event;
-        self.put(Event { tenant, number, id: id.clone(), bus, source, detail_type, at, resources, detail });
+        let id = event.id.clone().unwrap_or_else(uuid);
+        self.put(event.numbered(id.clone(), number));
         id
+    }
+
+    /// Keeps what is on its way to a target, or what became of it. A new one gets its number. The oldest dead ones go when
+    /// there are too many.
+    pub fn put_delivery(&mut self, mut delivery: Delivery) {
+        if delivery.number == 0 {
+            delivery.number = self.next_number();
+        }
+        let is_dead = delivery.dead_at.is_some();
+        self.put(delivery);
+        if is_dead {
+            let dead = self.scan::<Delivery>(&Prefix::all()).into_iter().filter(|one| one.dead_at.is_some());
+            for key in events::buried(&dead.collect::<Vec<_>>()) {
+                self.delete::<Delivery>(&key);
+            }
+        }
     }
 
     /// A number that grows with every one that any command takes.
@@ -149,7 +165,9 @@ impl<'a> Tx<'a> {
         // A deleted one may have been new in this batch; then one more stays until the next command.
         let there = (self.view.table::<Event>().rows.len() + changes.len()).saturating_sub(2 * deleted);
         let oldest = self.page::<Event>(&Prefix::all(), None, events::trimmed_at_once(self.events));
-        for key in events::expired(&oldest, there, self.now) {
+        let mut going = events::expired(&oldest, there, self.now);
+        going.extend(events::too_large(&self.live::<Event>(&Prefix::all())));
+        for key in going {
             self.delete::<Event>(&key);
         }
     }

@@ -11,6 +11,7 @@ mod cove;
 mod disk;
 mod ecr;
 mod ecs;
+mod events;
 mod housekeeping;
 mod http;
 mod iam;

@@ -151,6 +151,10 @@ impl Server {
         self.json("Logs_20140328", operation, input)
     }
 
+    pub(crate) fn events(&self, operation: &str, input: &Value) -> Result<Value, AwsError> {
+        self.json("AWSEvents", operation, input)
+    }
+
     /// CloudWatch, in JSON.
     pub(crate) fn monitoring(&self, operation: &str, input: &Value) -> Result<Value, AwsError> {
         self.json("GraniteServiceVersion20100801", operation, input)

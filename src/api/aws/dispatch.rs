@@ -241,6 +241,20 @@ async fn run(cx: &RawContext, call: &Call<'_>, identity: Identity, body: &[u8]) 
     Ok(answer)
 }
 
+/// Calls an operation as a client's request would, from inside the server: checked by the same model.
+pub(crate) async fn call_inside(
+    cx: &Context,
+    service: &'static Service,
+    name: &str,
+    mut input: Value,
+) -> Result<Value, Fault> {
+    let operation = service.model().operation(name).and_then(|operation| Some((operation.input, operation.handler?)));
+    let Some((shape, op)) = operation else { return Err(not_there(Protocol::Json, service, name)) };
+    validate::validate(service.model(), shape, &mut input, service.policy)?;
+    let answer = (op.run)(cx, Input(input)).await?;
+    serde_json::from_slice(&answer).map_err(|_| Fault::internal())
+}
+
 fn unreadable() -> Fault {
     Fault::client("SerializationException", "Unexpected token received from parser")
 }

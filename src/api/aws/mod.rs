@@ -8,12 +8,13 @@ pub mod fault;
 #[cfg(test)]
 mod fuzz;
 mod identity;
+pub(crate) mod listing;
 mod model;
 pub mod service;
 mod sigv4;
 mod tenants;
 
-pub(crate) use dispatch::handle;
+pub(crate) use dispatch::{call_inside, handle};
 pub use identity::Identity;
 pub(crate) use identity::authenticate;
 pub(crate) use sigv4::SigningKeys;

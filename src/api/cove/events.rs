@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use cove_model::arn::Tenant;
 use cove_model::event::Event;
+use cove_model::rule::Delivery;
 use cove_store::{Prefix, Read, View, keys};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -52,6 +53,28 @@ pub(super) async fn answer(cx: &RawContext, request: Request) -> Response {
             () = &mut give_up => return good(&page.shown()),
         }
     }
+}
+
+/// `GET events/dead`: deliveries that were given up, and why.
+pub(super) fn dead(cx: &RawContext) -> Response {
+    let Some(identity) = &cx.identity else { return cx.not_found() };
+    let all = cx.store().read(|view| view.scan::<Delivery>(&Prefix::all()));
+    let dead = all.iter().filter(|one| one.tenant == identity.tenant && one.dead_at.is_some());
+    let show = |one: &std::sync::Arc<Delivery>| {
+        json!({
+            "rule": one.rule,
+            "bus": one.bus,
+            "target": one.target.arn,
+            "targetId": one.target.id,
+            "createdAt": one.created_at.rfc3339(),
+            "deadAt": one.dead_at.map(cove_base::Timestamp::rfc3339),
+            "attempts": one.attempts,
+            "error": one.last_error,
+            "input": one.input,
+        })
+    };
+    let waiting = all.iter().filter(|one| one.tenant == identity.tenant && one.dead_at.is_none()).count();
+    good(&json!({"dead": dead.map(show).collect::<Vec<_>>(), "waiting": waiting}))
 }
 
 struct Page {

@@ -11,6 +11,7 @@
 //! | `GET doctor` | what the server finds wrong with this host |
 //! | `POST events` | what happened, or what happens next (see [`events`]) |
 //! | `POST explain` | why a service or task is not where it should be (see [`explain`]) |
+//! | `GET events/dead` | deliveries to targets of rules that were given up |
 //! | `GET fleet` | the container instances of the caller's tenant, of every cluster |
 //! | `POST fleet/add` | registers one more: the keys of `[[instance]]` in the config file |
 //! | `POST fleet/VERB` | drain, activate, remove, interrupt, fail, recover: `instances` or a `zone` (see [`fleet`]) |
@@ -62,6 +63,7 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
         }
         (&Method::POST, "events") => events::answer(&cx, request).await,
         (&Method::POST, "explain") => explain::answer(&cx, request).await,
+        (&Method::GET, "events/dead") => events::dead(&cx),
         (&Method::GET, "fleet") => fleet::list(&cx),
         (&Method::POST, path) if path.starts_with("fleet/") => fleet::answer(&cx, request).await,
         (&Method::POST, "images/builtin") => builtin(&cx, port.as_ref(), request).await,

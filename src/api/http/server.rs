@@ -121,6 +121,12 @@ impl Server {
         Self { shared: Arc::new(shared), stopping: Arc::new(watch::Sender::new(false)) }
     }
 
+    /// The API for rules' targets, without a connection.
+    #[must_use]
+    pub fn event_port(&self) -> Arc<dyn cove_events::Port> {
+        Arc::new(crate::events::Carrier(Arc::clone(&self.shared)))
+    }
+
     /// Accepts connections until the server stops; then waits for those of this listener.
     pub async fn serve(&self, listener: TcpListener, kind: ListenerKind) {
         let mut stopping = self.stopping.subscribe();

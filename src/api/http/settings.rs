@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use cove_events::Endpoints;
 use cove_scheduler::HostFacts;
 use cove_scheduler::deploy::Timing;
 
@@ -30,6 +31,8 @@ pub struct Settings {
     pub keys: Keys,
     /// What RunTask places tasks by.
     pub host: Arc<HostFacts>,
+    /// Where rules may send events.
+    pub event_endpoints: Endpoints,
 }
 
 impl Settings {

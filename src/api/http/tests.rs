@@ -80,6 +80,7 @@ impl Door {
             timing: Default::default(),
             keys: keys.clone(),
             host: Arc::new(host_facts()),
+            event_endpoints: Default::default(),
         };
         let deps =
             Deps { store: store.clone(), clock, registry: Arc::new(registry), exec: None, metrics: Default::default() };

@@ -57,6 +57,7 @@ impl Api {
             timing: Default::default(),
             keys: Keys::random(),
             host: Arc::new(host),
+            event_endpoints: Default::default(),
         };
         let cx = Context {
             store,

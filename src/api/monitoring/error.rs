@@ -3,6 +3,7 @@
 use cove_store::StoreError;
 
 use crate::ApiError;
+use crate::aws::listing::BadToken;
 
 /// Why a request was refused.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,12 @@ pub(crate) enum MonitoringError {
     NoResource(String),
     #[error("{}", crate::aws::fault::of_store(.0))]
     Store(#[from] StoreError),
+}
+
+impl From<BadToken> for MonitoringError {
+    fn from(_: BadToken) -> Self {
+        Self::InvalidToken
+    }
 }
 
 impl MonitoringError {

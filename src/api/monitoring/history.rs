@@ -5,9 +5,9 @@ use cove_store::{Prefix, Read};
 
 use super::error::MonitoringError;
 use super::metric::millis;
-use super::token;
 use super::wire::{DescribeAlarmHistoryIn, DescribeAlarmHistoryOut, HistoryItem, ScanBy};
 use crate::Context;
+use crate::aws::listing;
 
 const PAGE: usize = 100;
 
@@ -42,7 +42,7 @@ pub(super) fn describe(
         all.reverse();
     }
     let limit = input.max_records.unwrap_or(PAGE).max(1);
-    let (page, next_token) = token::page(all, input.next_token.as_deref(), limit, |item| item.number)?;
+    let (page, next_token) = listing::page(all, input.next_token.as_deref(), limit, |item| item.number)?;
     let show = |item: &AlarmHistory| HistoryItem {
         alarm_name: item.alarm.clone(),
         alarm_type: "MetricAlarm",

@@ -16,7 +16,6 @@ mod history;
 mod metric;
 mod statistics;
 mod tag;
-mod token;
 mod wire;
 
 use crate::{Op, Service, json, read};

@@ -92,6 +92,7 @@ impl Door {
             timing: Default::default(),
             keys: keys.clone(),
             host: Arc::new(host_facts()),
+            event_endpoints: Default::default(),
         };
         let deps = Deps { store, clock, registry: Arc::clone(&registry), exec: None, metrics: Default::default() };
         let server = Server::new(ServerConfig { settings }, deps);

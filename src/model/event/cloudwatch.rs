@@ -17,12 +17,14 @@ pub fn alarm_state_change(before: &Alarm, alarm: &Alarm, at: Timestamp) -> NewEv
     });
     NewEvent {
         tenant: alarm.tenant.clone(),
+        id: None,
         bus: DEFAULT_BUS.to_owned(),
         source: "aws.cloudwatch".to_owned(),
         detail_type: "CloudWatch Alarm State Change".to_owned(),
         at,
         resources: vec![alarm.arn()],
         detail: detail.to_string(),
+        is_routed: false,
     }
 }
 

@@ -20,12 +20,14 @@ const SOURCE: &str = "aws.ecs";
 fn event(tenant: &Tenant, detail_type: &str, resource: String, detail: Value, at: Timestamp) -> NewEvent {
     NewEvent {
         tenant: tenant.clone(),
+        id: None,
         bus: DEFAULT_BUS.to_owned(),
         source: SOURCE.to_owned(),
         detail_type: detail_type.to_owned(),
         at,
         resources: vec![resource],
         detail: detail.to_string(),
+        is_routed: false,
     }
 }
 

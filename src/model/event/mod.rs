@@ -32,9 +32,21 @@ pub struct Event {
     pub resources: Vec<String>,
     /// A JSON object as text.
     pub detail: String,
+    /// Whether whoever kept it has passed it on to rules in the same transaction.
+    #[serde(default)]
+    pub is_routed: bool,
 }
 
+/// Details of events of ECS are smaller than this; clients may put up to 256 KiB.
+const LARGE_BYTES: usize = 8 << 10;
+
 impl Event {
+    /// Whether it takes so much memory that only few are kept.
+    #[must_use]
+    pub fn is_large(&self) -> bool {
+        self.detail.len() > LARGE_BYTES
+    }
+
     /// The document that targets get and that patterns are matched against.
     #[must_use]
     pub fn document(&self) -> Value {
@@ -52,10 +64,12 @@ impl Event {
     }
 }
 
-/// An event that is to be kept: without number and id, which the store gives.
+/// An event that is to be kept: without number, which the store gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
     pub tenant: Tenant,
+    /// `None`: a new one.
+    pub id: Option<String>,
     pub bus: String,
     pub source: String,
     pub detail_type: String,
@@ -63,6 +77,17 @@ pub struct NewEvent {
     pub resources: Vec<String>,
     /// A JSON object as text.
     pub detail: String,
+    /// Whether it is passed on to rules in the same transaction; else the router does that.
+    pub is_routed: bool,
+}
+
+impl NewEvent {
+    /// The event with an id and a number.
+    #[must_use]
+    pub fn numbered(self, id: String, number: u64) -> Event {
+        let Self { tenant, id: _, bus, source, detail_type, at, resources, detail, is_routed } = self;
+        Event { tenant, number, id, bus, source, detail_type, at, resources, detail, is_routed }
+    }
 }
 
 /// EventBridge's `time`: RFC 3339 without fractions.
@@ -88,6 +113,7 @@ mod tests {
             at: Timestamp(1_795_382_240_123),
             resources: vec!["a".into()],
             detail: r#"{"b":1}"#.into(),
+            is_routed: false,
         };
         let expected = json!({
             "version": "0", "id": "0", "detail-type": "Order Placed", "source": "my.app", "account": "123456789012",

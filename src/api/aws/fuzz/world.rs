@@ -54,6 +54,7 @@ impl World {
             timing: Default::default(),
             keys: Keys::random(),
             host,
+            event_endpoints: Default::default(),
         };
         let caller = Caller {
             arn: "arn:aws:iam::000000000000:root".to_owned(),
