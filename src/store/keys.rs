@@ -172,6 +172,12 @@ pub fn service_event(tenant: &Tenant, cluster: &str, service: &str, number: u64)
     Key::new(tenant, &service_parent(cluster, service), &format!("{number:012}"))
 }
 
+/// A task set of a service; the `ecs-svc/` of its id is left out.
+#[must_use]
+pub fn task_set(tenant: &Tenant, cluster: &str, service: &str, id: &str) -> Key {
+    Key::new(tenant, &service_parent(cluster, service), id.rsplit('/').next().unwrap_or(id))
+}
+
 /// A task of a service that has stopped.
 #[must_use]
 pub fn departed(tenant: &Tenant, cluster: &str, service: &str, task_id: &str) -> Key {

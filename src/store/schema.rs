@@ -12,7 +12,9 @@ use cove_model::network::{SecurityGroup, Subnet, Vpc};
 use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Repository, Upload};
 use cove_model::role::Role;
 use cove_model::rule::{Delivery, EventBus, Routed, Rule};
-use cove_model::service::{Departed, Service, ServiceDeployment, ServiceEvent, ServiceRevision, ServiceStatus};
+use cove_model::service::{
+    Departed, Service, ServiceDeployment, ServiceEvent, ServiceRevision, ServiceStatus, TaskSet,
+};
 use cove_model::task::{ClientToken, Task};
 use cove_model::task_definition::{TaskDefinition, TaskFamily};
 
@@ -85,6 +87,7 @@ kinds! {
     30 Rule, "rules", 1, it => keys::rule(&it.tenant, &it.bus, &it.name);
     31 Delivery, "deliveries", 1, it => keys::delivery(it.number), live if it.dead_at.is_none();
     32 Routed, "routed", 1, it => { let _ = it; keys::routed() };
+    33 TaskSet, "task_sets", 1, it => keys::task_set(&it.tenant, &it.cluster, &it.service, &it.id);
 }
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ pub(crate) enum EcsError {
     ServiceNotFound,
     #[error("Service was not ACTIVE.")]
     ServiceNotActive,
+    #[error("The task set was not found.")]
+    TaskSetNotFound,
+    #[error("{0}")]
+    LimitExceeded(String),
     #[error("The service deployment was not found.")]
     ServiceDeploymentNotFound,
     #[error("The namespace {0} was not found.")]
@@ -67,6 +71,8 @@ impl EcsError {
             Self::ClusterContainsServices => "ClusterContainsServicesException",
             Self::ServiceNotFound => "ServiceNotFoundException",
             Self::ServiceNotActive => "ServiceNotActiveException",
+            Self::TaskSetNotFound => "TaskSetNotFoundException",
+            Self::LimitExceeded(_) => "LimitExceededException",
             Self::ServiceDeploymentNotFound => "ServiceDeploymentNotFoundException",
             Self::NamespaceNotFound(_) => "NamespaceNotFoundException",
             Self::TargetNotFound(_) => "TargetNotFoundException",

@@ -37,7 +37,9 @@ pub static SERVICE: Service =
     Service::json("ecs", "AmazonEC2ContainerServiceV20141113", include_bytes!("model.json.gz"), OPS);
 
 /// What services lack.
-const SERVICES: &str = "load balancers, service discovery, Service Connect, volumes, EXTERNAL and CODE_DEPLOY";
+const SERVICES: &str = "load balancers, service discovery, Service Connect, volumes, CODE_DEPLOY";
+/// What task sets lack.
+const SETS: &str = "load balancers, service discovery";
 /// What clusters lack.
 const PROVIDERS: &str = "capacity providers other than Fargate's, service connect";
 
@@ -120,6 +122,21 @@ const OPS: &[Op] = &[
         "namespaces of Service Connect",
         |cx, input| read(cx, input, service::list_by_namespace),
     ),
+    Op::partial("CreateTaskSet", "task_sets_share_the_desired_count", SETS, |cx, input| {
+        json(cx, input, service::create_task_set)
+    }),
+    Op::done("UpdateTaskSet", "task_sets_share_the_desired_count", |cx, input| {
+        json(cx, input, service::update_task_set)
+    }),
+    Op::done("UpdateServicePrimaryTaskSet", "task_sets_share_the_desired_count", |cx, input| {
+        json(cx, input, service::update_primary_task_set)
+    }),
+    Op::done("DeleteTaskSet", "task_sets_share_the_desired_count", |cx, input| {
+        json(cx, input, service::delete_task_set)
+    }),
+    Op::done("DescribeTaskSets", "task_sets_share_the_desired_count", |cx, input| {
+        read(cx, input, service::describe_task_sets)
+    }),
     Op::done("ListServiceDeployments", "a_deployment_leaves_its_history", |cx, input| {
         read(cx, input, service::list_deployments)
     }),

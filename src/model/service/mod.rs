@@ -12,6 +12,7 @@ mod configuration;
 mod deployment;
 mod event;
 mod revision;
+mod task_set;
 
 use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,7 @@ pub use deployment::{
 };
 pub use event::{Departed, EVENTS_MAX, ServiceEvent};
 pub use revision::{PinnedImage, ServiceRevision, revision_arn};
+pub use task_set::{TaskSet, TaskSetStatus};
 
 /// A service. Its key is tenant, cluster and name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -42,10 +42,9 @@ impl Decider<'_> {
     fn forgive(&mut self) {
         let Some(last) = self.out.service.pacing.last_failure_at else { return };
         let began_later = |at: Option<Timestamp>| at.is_some_and(|at| at > last);
-        let is_well =
-            self.state.tasks.iter().any(|task| {
-                self.is_primary(task) && task.condition == Condition::Healthy && began_later(task.started_at)
-            });
+        let is_well = self.state.tasks.iter().any(|task| {
+            self.is_wanted(&task.deployment) && task.condition == Condition::Healthy && began_later(task.started_at)
+        });
         if is_well {
             self.out.service.pacing = Default::default();
             if let Some(primary) = self.primary_mut().filter(|it| it.rollout == RolloutState::InProgress) {
@@ -54,8 +53,14 @@ impl Decider<'_> {
         }
     }
 
+    /// Whether tasks of that deployment or task set are still started.
+    fn is_wanted(&self, deployment: &str) -> bool {
+        self.primary().is_some_and(|primary| primary.id == deployment)
+            || self.out.task_sets.iter().any(|set| set.id == deployment)
+    }
+
     fn is_failure(&self, ended: &Departed) -> bool {
-        if self.primary().is_none_or(|primary| primary.id != ended.deployment) {
+        if !self.is_wanted(&ended.deployment) {
             return false;
         }
         if ended.was_ordered {

@@ -18,6 +18,7 @@ pub(crate) mod message;
 mod outcome;
 mod rolling;
 mod stages;
+mod task_sets;
 mod view;
 
 #[cfg(test)]
@@ -25,7 +26,8 @@ mod tests;
 
 use cove_base::Timestamp;
 use cove_model::service::{
-    Departed, Deployment, RolloutState, SchedulingStrategy, Service, ServiceDeployment, ServiceStatus,
+    Departed, Deployment, DeploymentController, RolloutState, SchedulingStrategy, Service, ServiceDeployment,
+    ServiceStatus, TaskSet,
 };
 
 pub use outcome::{digits, in_progress};
@@ -53,6 +55,8 @@ pub struct State {
     pub service: Service,
     /// Those that are open, the newest first.
     pub rollouts: Vec<ServiceDeployment>,
+    /// EXTERNAL only.
+    pub task_sets: Vec<TaskSet>,
     /// The tasks of the service that are not STOPPED.
     pub tasks: Vec<TaskView>,
     pub departed: Vec<Departed>,
@@ -83,6 +87,8 @@ pub struct Decision {
     /// As it is to be kept.
     pub service: Service,
     pub rollouts: Vec<ServiceDeployment>,
+    /// Those that go on.
+    pub task_sets: Vec<TaskSet>,
     pub start: Vec<Start>,
     pub stop: Vec<Stop>,
     /// Events, in AWS's words.
@@ -131,6 +137,7 @@ pub fn decide(state: &State) -> Decision {
         out: Decision {
             service: state.service.clone(),
             rollouts: state.rollouts.clone(),
+            task_sets: state.task_sets.clone(),
             start: Vec::new(),
             stop: Vec::new(),
             say: Vec::new(),
@@ -142,13 +149,10 @@ pub fn decide(state: &State) -> Decision {
         ServiceStatus::Draining => decider.drain(),
         ServiceStatus::Active => {
             decider.count_departures();
-            decider.carry_out_orders();
-            decider.advance_stages();
-            match state.service.scheduling {
-                SchedulingStrategy::Replica => decider.roll(),
-                SchedulingStrategy::Daemon => decider.roll_daemon(),
+            match state.service.controller {
+                DeploymentController::External => decider.keep_task_sets(),
+                DeploymentController::Ecs | DeploymentController::CodeDeploy => decider.deploy(),
             }
-            decider.conclude();
         }
     }
     decider.out
@@ -161,6 +165,17 @@ struct Decider<'a> {
 }
 
 impl<'a> Decider<'a> {
+    /// ECS's own deployments.
+    fn deploy(&mut self) {
+        self.carry_out_orders();
+        self.advance_stages();
+        match self.state.service.scheduling {
+            SchedulingStrategy::Replica => self.roll(),
+            SchedulingStrategy::Daemon => self.roll_daemon(),
+        }
+        self.conclude();
+    }
+
     /// The deployment that is wanted, as decided so far.
     fn primary(&self) -> Option<&Deployment> {
         self.out.service.deployments.first()
@@ -194,9 +209,11 @@ impl<'a> Decider<'a> {
     /// Whether the primary may start tasks, and when it may otherwise.
     fn may_start(&mut self) -> bool {
         let failed = self.primary().is_none_or(|primary| primary.rollout == RolloutState::Failed);
-        if failed {
-            return false;
-        }
+        !failed && self.pause_is_over()
+    }
+
+    /// Whether tasks that keep failing may be tried again.
+    fn pause_is_over(&mut self) -> bool {
         match self.out.service.pacing.not_before {
             Some(at) if at > self.state.now => {
                 self.wake(at);
@@ -240,6 +257,7 @@ impl<'a> Decider<'a> {
             service.status = ServiceStatus::Inactive;
             service.gone_at = Some(self.state.now);
             service.deployments.clear();
+            self.out.task_sets.clear();
         }
     }
 }

@@ -152,6 +152,11 @@ impl Decider<'_> {
         } else if !is_whole && self.out.service.is_steady {
             self.out.service.is_steady = false;
         }
+        self.wake_when_settled();
+    }
+
+    /// When a task comes to count as healthy, or is protected no more.
+    pub(super) fn wake_when_settled(&mut self) {
         let settling = self.state.tasks.iter().filter(|task| task.is_wanted).filter_map(|task| match task.condition {
             Condition::Starting { settles_at } => settles_at,
             Condition::Healthy | Condition::Unhealthy => None,

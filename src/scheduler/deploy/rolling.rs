@@ -153,7 +153,7 @@ impl Bounds {
 
 /// Which task goes first: one that is not up, one on a draining instance, then one of the fullest zone and instance, the
 /// youngest of those. Protected tasks stay.
-fn least_worth(tasks: &[&TaskView], now: cove_base::Timestamp) -> Option<usize> {
+pub(super) fn least_worth(tasks: &[&TaskView], now: cove_base::Timestamp) -> Option<usize> {
     let same_zone = |task: &TaskView| tasks.iter().filter(|other| other.zone == task.zone).count();
     let same_instance = |task: &TaskView| {
         tasks.iter().filter(|other| other.instance.is_some() && other.instance == task.instance).count()

@@ -87,6 +87,7 @@ fn state(desired: u32, minimum: i32, maximum: i32, deployments: Vec<Deployment>)
     State {
         service,
         rollouts,
+        task_sets: Vec::new(),
         tasks: Vec::new(),
         departed: Vec::new(),
         instances: Vec::new(),

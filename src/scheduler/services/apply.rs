@@ -3,7 +3,8 @@
 use cove_base::Timestamp;
 use cove_base::ids::{random_u64, uuid};
 use cove_model::service::{
-    Departed, EVENTS_MAX, PinnedImage, PropagateTags, Service, ServiceEvent, ServiceRevision, ServiceStatus, Trouble,
+    Departed, EVENTS_MAX, PinnedImage, PropagateTags, Service, ServiceEvent, ServiceRevision, ServiceStatus, TaskSet,
+    Trouble,
 };
 use cove_model::tag::Tag;
 use cove_model::task::{Desired, Keeper, StopCode, StopOrder, Task};
@@ -32,7 +33,7 @@ pub(super) fn reconcile(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key:
 }
 
 fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decision) {
-    let Decision { mut service, rollouts, start, stop, say, wake_at: _ } = decision;
+    let Decision { mut service, rollouts, task_sets, start, stop, say, wake_at: _ } = decision;
     for ended in &state.departed {
         tx.delete::<Departed>(&keys::departed(&ended.tenant, &ended.cluster, &ended.service, &ended.task_id));
     }
@@ -41,13 +42,14 @@ fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decisio
             tx.put(after);
         }
     }
+    keep_sets(tx, &state.task_sets, task_sets);
     let mut told = say;
     let stopped: Vec<String> =
         stop.into_iter().filter_map(|one| order_stop(tx, &service, &one.task_id, one.reason)).collect();
     if !stopped.is_empty() {
         told.push(Say::News(message::stopped(&service.name, &stopped)));
     }
-    pin_images(tx, &service);
+    pin_images(tx, &service, &state.task_sets);
     service.trouble = if start.is_empty() { None } else { service.trouble };
     for one in start {
         told.extend(begin(tx, host, state, &mut service, one));
@@ -60,14 +62,25 @@ fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decisio
     }
 }
 
+/// Writes those that changed and removes those that are gone.
+fn keep_sets(tx: &mut Tx<'_>, before: &[TaskSet], after: Vec<TaskSet>) {
+    for old in before.iter().filter(|old| !after.iter().any(|set| set.id == old.id)) {
+        tx.delete::<TaskSet>(&keys::task_set(&old.tenant, &old.cluster, &old.service, &old.id));
+    }
+    for set in after.into_iter().filter(|set| !before.contains(set)) {
+        tx.put(set);
+    }
+}
+
 /// What the first task of a revision found its tags to mean is what all others run.
-fn pin_images(tx: &mut Tx<'_>, service: &Service) {
-    for deployment in &service.deployments {
-        let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &deployment.revision);
+fn pin_images(tx: &mut Tx<'_>, service: &Service, sets: &[TaskSet]) {
+    let deployments = service.deployments.iter().map(|it| (&it.id, &it.revision));
+    for (id, revision) in deployments.chain(sets.iter().map(|it| (&it.id, &it.revision))) {
+        let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, revision);
         let Some(known) = tx.get::<ServiceRevision>(&key) else { continue };
         let tasks = tx.live::<Task>(&Prefix::parent(&service.tenant, &service.cluster));
         let mut revision = (*known).clone();
-        for task in tasks.iter().filter(|task| task.started_by.as_ref() == Some(&deployment.id)) {
+        for task in tasks.iter().filter(|task| task.started_by.as_ref() == Some(id)) {
             for container in &task.containers {
                 let is_known = revision.images.iter().any(|image| image.container == container.name);
                 let (false, Some(digest)) = (is_known, &container.seen.image_digest) else { continue };

@@ -14,7 +14,7 @@ use std::time::Duration;
 use cove_base::{Clock, Timestamp};
 use cove_model::alarm::Alarm;
 use cove_model::container_instance::ContainerInstance;
-use cove_model::service::{Departed, Service, ServiceDeployment};
+use cove_model::service::{Departed, Service, ServiceDeployment, TaskSet};
 use cove_model::task::Task;
 use cove_store::{Key, Prefix, Read, Record, Store, StoreError};
 
@@ -53,8 +53,11 @@ impl ServiceScheduler {
         let mut rollouts = self.store.watch::<ServiceDeployment>();
         let mut departures = self.store.watch::<Departed>();
         let mut alarms = self.store.watch::<Alarm>();
+        let mut sets = self.store.watch::<TaskSet>();
         loop {
-            for changed in [&mut services, &mut tasks, &mut instances, &mut rollouts, &mut departures, &mut alarms] {
+            for changed in
+                [&mut services, &mut tasks, &mut instances, &mut rollouts, &mut departures, &mut alarms, &mut sets]
+            {
                 changed.mark_unchanged();
             }
             let turn = self.turn.lock().await;
@@ -69,6 +72,7 @@ impl ServiceScheduler {
                 result = rollouts.changed() => if result.is_err() { return },
                 result = departures.changed() => if result.is_err() { return },
                 result = alarms.changed() => if result.is_err() { return },
+                result = sets.changed() => if result.is_err() { return },
                 () = tokio::time::sleep(wait) => {}
             }
             tokio::time::sleep(CROWD).await;
@@ -134,6 +138,7 @@ struct Round {
 fn is_work(state: &State, decision: &Decision) -> bool {
     decision.service != state.service
         || decision.rollouts != state.rollouts
+        || decision.task_sets != state.task_sets
         || !decision.start.is_empty()
         || !decision.stop.is_empty()
         || !decision.say.is_empty()

@@ -7,7 +7,7 @@ use cove_base::Timestamp;
 use cove_model::alarm::{Alarm, StateValue};
 use cove_model::arn::Tenant;
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
-use cove_model::service::{Departed, SchedulingStrategy, Service, ServiceDeployment, ServiceRevision};
+use cove_model::service::{Departed, SchedulingStrategy, Service, ServiceDeployment, ServiceRevision, TaskSet};
 use cove_model::task::Task;
 use cove_model::task_definition::TaskDefinition;
 use cove_store::{Prefix, Read, keys};
@@ -63,6 +63,7 @@ impl<'a> Scene<'a> {
         State {
             service: service.clone(),
             rollouts,
+            task_sets: source.scan::<TaskSet>(&inside).iter().map(|one| (**one).clone()).collect(),
             tasks: own.iter().map(view).collect(),
             departed: source.scan::<Departed>(&inside).iter().map(|one| (**one).clone()).collect(),
             instances: self.instances(source, service, &instances),

@@ -360,3 +360,47 @@ fn why_a_service_waits_is_explained() {
     let none = server.cove(&["explain", "nobody"]);
     assert_eq!(none.status.code(), Some(1));
 }
+
+#[test]
+fn task_sets_share_the_desired_count() {
+    let mut server = Server::start();
+    let definition = waiting(&server);
+    let service = json!({"serviceName": "web", "desiredCount": 3, "deploymentController": {"type": "EXTERNAL"}});
+    let refused = server.ecs("CreateService", &with(&service, &json!({"taskDefinition": definition}))).unwrap_err();
+    assert_eq!(refused.0, "InvalidParameterException");
+    server.ecs("CreateService", &service).unwrap();
+    let of_web = json!({"cluster": "default", "service": "web"});
+    let set = |percent: f64| {
+        let input = json!({"taskDefinition": definition, "scale": {"value": percent, "unit": "PERCENT"}});
+        let made = server.ecs("CreateTaskSet", &with(&of_web, &input)).unwrap();
+        made["taskSet"]["id"].as_str().unwrap().to_owned()
+    };
+    let (blue, green) = (set(100.0), set(40.0));
+    let steady = |server: &Server, id: &str, count: u32| {
+        until(&format!("{id} has {count}"), || {
+            let all = server.ecs("DescribeTaskSets", &with(&of_web, &json!({"taskSets": [id]}))).unwrap();
+            let one = &all["taskSets"][0];
+            (one["runningCount"] == count && one["stabilityStatus"] == "STEADY_STATE").then(|| one.clone())
+        })
+    };
+    server.ecs("UpdateServicePrimaryTaskSet", &with(&of_web, &json!({"primaryTaskSet": blue}))).unwrap();
+    server.kill_and_restart();
+    assert_eq!(steady(&server, &blue, 3)["status"], "PRIMARY");
+    assert_eq!(steady(&server, &green, 2)["computedDesiredCount"], 2, "rounded up");
+    let scale = json!({"taskSet": green, "scale": {"value": 100.0, "unit": "PERCENT"}});
+    server.ecs("UpdateTaskSet", &with(&of_web, &scale)).unwrap();
+    server.ecs("UpdateServicePrimaryTaskSet", &with(&of_web, &json!({"primaryTaskSet": green}))).unwrap();
+    let refused = server.ecs("DeleteTaskSet", &with(&of_web, &json!({"taskSet": blue}))).unwrap_err();
+    assert_eq!(refused.0, "InvalidParameterException");
+    server.ecs("DeleteTaskSet", &with(&of_web, &json!({"taskSet": blue, "force": true}))).unwrap();
+    server.kill_and_restart();
+    steady(&server, &green, 3);
+    until("blue is gone", || {
+        let sets = describe(&server)["taskSets"].as_array().unwrap().clone();
+        (sets.len() == 1 && sets[0]["status"] == "PRIMARY").then_some(())
+    });
+    let none = server.ecs("DeleteTaskSet", &with(&of_web, &json!({"taskSet": blue}))).unwrap_err();
+    assert_eq!(none.0, "TaskSetNotFoundException");
+    server.ecs("DeleteService", &json!({"service": "web", "force": true})).unwrap();
+    until("INACTIVE", || Some(describe(&server)).filter(|service| service["status"] == "INACTIVE"));
+}

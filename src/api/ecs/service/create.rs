@@ -64,11 +64,12 @@ fn check(input: &CreateServiceIn) -> Result<(), EcsError> {
     if input.client_token.as_ref().is_some_and(|token| !good(token)) {
         return Err(EcsError::parameter("clientToken must have between 1 and 36 printable ASCII characters."));
     }
-    match input.deployment_controller.map(|given| given.kind) {
-        None | Some(DeploymentController::Ecs) => {}
-        Some(DeploymentController::CodeDeploy | DeploymentController::External) => {
+    match controller(input) {
+        DeploymentController::Ecs => {}
+        DeploymentController::External => check_external(input)?,
+        DeploymentController::CodeDeploy => {
             return Err(EcsError::UnsupportedFeature(
-                "This version of Cove does not carry out: deploymentController other than ECS.".to_owned(),
+                "This version of Cove does not carry out: deploymentController CODE_DEPLOY.".to_owned(),
             ));
         }
     }
@@ -79,6 +80,32 @@ fn check(input: &CreateServiceIn) -> Result<(), EcsError> {
         SchedulingStrategy::Replica => Ok(()),
         SchedulingStrategy::Daemon => check_daemon(input),
     }
+}
+
+fn controller(input: &CreateServiceIn) -> DeploymentController {
+    input.deployment_controller.map_or(DeploymentController::Ecs, |given| given.kind)
+}
+
+/// What the tasks are, each task set says for itself.
+fn check_external(input: &CreateServiceIn) -> Result<(), EcsError> {
+    let given = [
+        ("taskDefinition", input.task_definition.is_some()),
+        ("networkConfiguration", input.network_configuration.is_some()),
+        ("launchType", input.launch_type.is_some()),
+        ("capacityProviderStrategy", !input.capacity_provider_strategy.is_empty()),
+        ("platformVersion", input.platform_version.is_some()),
+    ];
+    if let Some((name, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+        return Err(EcsError::parameter(format!(
+            "{name} is not supported for services with the EXTERNAL deployment controller: give it to CreateTaskSet."
+        )));
+    }
+    if input.scheduling_strategy == Some(SchedulingStrategy::Daemon) {
+        return Err(EcsError::parameter(
+            "The EXTERNAL deployment controller supports the REPLICA scheduling strategy only.",
+        ));
+    }
+    Ok(())
 }
 
 fn check_daemon(input: &CreateServiceIn) -> Result<(), EcsError> {
@@ -157,6 +184,7 @@ fn make(
     principal: String,
 ) -> Result<Service, EcsError> {
     let request_digest = digest(&input);
+    let controller = controller(&input);
     let scheduling = input.scheduling_strategy.unwrap_or(SchedulingStrategy::Replica);
     let given = input.deployment_configuration.unwrap_or_default();
     let configuration = DeploymentConfiguration::default().updated(given, scheduling);
@@ -167,8 +195,6 @@ fn make(
         platform_version: input.platform_version,
         network_configuration: input.network_configuration,
     };
-    let definition = input.task_definition.as_deref();
-    let definition = definition.ok_or_else(|| EcsError::parameter("TaskDefinition can not be null."))?;
     let propagates = input.propagate_tags.unwrap_or(PropagateTags::None);
     let rules = Rules {
         cluster,
@@ -178,9 +204,17 @@ fn make(
         propagates,
         enable_execute_command: input.enable_execute_command,
     };
-    let ask = ask(&workload, reference::definition(tenant, definition)?, &rules)?;
-    let template = own_rules_aside(resolve(tx, tenant, host, &ask, reach)?, rules.constraints.len());
-    if scheduling == SchedulingStrategy::Daemon && template.placing.launch_type == LaunchType::Fargate {
+    let template = match controller {
+        DeploymentController::External => None,
+        DeploymentController::Ecs | DeploymentController::CodeDeploy => {
+            let definition = input.task_definition.as_deref();
+            let definition = definition.ok_or_else(|| EcsError::parameter("TaskDefinition can not be null."))?;
+            let ask = ask(&workload, reference::definition(tenant, definition)?, &rules)?;
+            Some(own_rules_aside(resolve(tx, tenant, host, &ask, reach)?, rules.constraints.len()))
+        }
+    };
+    let on_fargate = template.as_ref().is_some_and(|it| it.placing.launch_type == LaunchType::Fargate);
+    if scheduling == SchedulingStrategy::Daemon && on_fargate {
         return Err(EcsError::parameter(
             "The daemon scheduling strategy is not supported for the Fargate launch type.",
         ));
@@ -190,7 +224,7 @@ fn make(
         tenant: tenant.clone(),
         cluster: cluster.to_owned(),
         status: ServiceStatus::Active,
-        controller: DeploymentController::Ecs,
+        controller,
         scheduling,
         desired_count: u32::try_from(input.desired_count.unwrap_or(0)).unwrap_or(0),
         configuration,
@@ -214,7 +248,9 @@ fn make(
         gone_at: None,
         name: input.service_name,
     };
-    begin(tx, &mut service, template, workload);
+    if let Some(template) = template {
+        begin(tx, &mut service, template, workload);
+    }
     tx.put(service.clone());
     Ok(service)
 }

@@ -8,6 +8,7 @@ mod describe;
 mod list;
 mod rollout;
 mod show;
+mod task_set;
 mod update;
 
 pub(super) use create::create;
@@ -16,6 +17,10 @@ pub(super) use describe::describe;
 pub(super) use list::{list, list_by_namespace};
 pub(super) use rollout::{
     continue_deployment, describe_deployments, describe_revisions, list_deployments, stop_deployment,
+};
+pub(super) use task_set::{
+    create as create_task_set, delete as delete_task_set, describe as describe_task_sets,
+    make_primary as update_primary_task_set, update as update_task_set,
 };
 pub(super) use update::update;
 

@@ -35,7 +35,7 @@ pub(super) fn show(store: &impl Read, service: &Service, with_tags: bool) -> wir
         platform_family: revision.and_then(platform_family),
         task_definition: revision.map(|it| it.template.definition_arn()),
         deployment_configuration: service.configuration.clone(),
-        task_sets: Vec::new(),
+        task_sets: super::task_set::shown(store, service, with_tags),
         deployments: (0..)
             .zip(&service.deployments)
             .map(|(at, it)| deployment(store, service, at, it, &tasks))

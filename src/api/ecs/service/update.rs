@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
-use cove_model::service::{SchedulingStrategy, Service, ServiceRevision};
+use cove_model::service::{DeploymentController, SchedulingStrategy, Service, ServiceRevision};
 use cove_scheduler::HostFacts;
 use cove_store::{Read, Tx, keys};
 
@@ -53,6 +53,9 @@ fn change(
         ));
     }
     in_force_at_once(&mut service, input)?;
+    if service.controller == DeploymentController::External {
+        return by_others(tx, service, input);
+    }
     let primary = service.primary().map(|primary| primary.revision.clone()).unwrap_or_default();
     let key = keys::service_revision(tenant, &service.cluster, &service.name, &primary);
     let before = tx.get::<ServiceRevision>(&key).ok_or(EcsError::ServiceNotFound)?;
@@ -90,6 +93,22 @@ fn change(
         if template != before.template || input.force_new_deployment {
             begin(tx, &mut service, template, workload);
         }
+    }
+    tx.put(service.clone());
+    Ok(service)
+}
+
+/// Of a service that an EXTERNAL controller deploys, ECS changes nothing of its tasks.
+fn by_others(tx: &mut Tx<'_>, service: Service, input: &UpdateServiceIn) -> Result<Service, EcsError> {
+    let deploys = input.task_definition.is_some()
+        || input.capacity_provider_strategy.is_some()
+        || input.platform_version.is_some()
+        || input.network_configuration.is_some()
+        || input.force_new_deployment;
+    if deploys {
+        return Err(EcsError::parameter(
+            "Only the desired count and settings of a service with the EXTERNAL deployment controller can be updated.",
+        ));
     }
     tx.put(service.clone());
     Ok(service)

@@ -11,6 +11,7 @@ mod service;
 mod setting;
 mod tag;
 mod task;
+mod task_set;
 
 pub(super) use cluster::*;
 pub(super) use definition::*;
@@ -20,6 +21,7 @@ pub(super) use service::*;
 pub(super) use setting::*;
 pub(super) use tag::*;
 pub(super) use task::*;
+pub(super) use task_set::*;
 
 use serde::{Deserialize, Serialize};
 

@@ -12,7 +12,7 @@ use cove_model::task_template::{PlacementConstraint, PlacementStrategy};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Failure, PageIn, TagsField};
+use super::{Failure, PageIn, TagsField, TaskSet};
 
 /// Serialised again to tell whether a client token comes with the same request.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -180,7 +180,7 @@ pub(crate) struct Service {
     pub(crate) task_definition: Option<String>,
     pub(crate) deployment_configuration: DeploymentConfiguration,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) task_sets: Vec<Value>,
+    pub(crate) task_sets: Vec<TaskSet>,
     pub(crate) deployments: Vec<Deployment>,
     pub(crate) events: Vec<ServiceEvent>,
     pub(crate) created_at: f64,
