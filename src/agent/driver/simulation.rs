@@ -1,5 +1,5 @@
-//! A driver's decisions in a world where anything may happen between two of them: the server dies, the shim dies,
-//! messages are late, containers end, get well or ill, time passes, somebody stops the task.
+//! A driver's decisions in a world where anything may happen between two of them: the server, the shim or the host dies,
+//! messages are late, containers end, get well or ill, time passes, somebody stops the task, its instance is lost.
 //!
 //! In: a seed. Out: a panic that names it when something is broken. Real: knowledge, order, step, observe. Made up: shim,
 //! store, clock and containers, which do what the real ones promise.
@@ -82,6 +82,8 @@ struct World {
     events: VecDeque<Event>,
     /// How each container really ended last.
     ends: HashMap<String, ExitRecord>,
+    /// The host's boots so far.
+    boots: u32,
     /// Names of containers that ran when the shim was killed: nobody knows how they ended.
     lost: HashSet<String>,
 }
@@ -147,6 +149,7 @@ impl World {
             requests: VecDeque::new(),
             events: VecDeque::new(),
             ends: HashMap::new(),
+            boots: 1,
             lost: HashSet::new(),
         }
     }
@@ -154,7 +157,7 @@ impl World {
     /// The one transaction of a step. Holds: a status only moves forward, a container's within one attempt.
     fn write(&mut self, change: impl FnOnce(&mut Task)) {
         let before = self.task.clone();
-        self.task.observed.boot_id.get_or_insert("boot".into());
+        self.task.observed.boot_id.get_or_insert(self.boots.to_string());
         change(&mut self.task);
         assert!(self.task.observed.status >= before.observed.status, "{before:?} became {:?}", self.task);
         for (old, new) in before.containers.iter().zip(&self.task.containers) {
@@ -164,9 +167,13 @@ impl World {
         }
     }
 
+    fn is_rebooted(&self) -> bool {
+        self.task.observed.boot_id.as_ref().is_some_and(|boot| *boot != self.boots.to_string())
+    }
+
     /// One step of the driver; whether there was anything to do.
     fn drive(&mut self) -> bool {
-        let outlook = self.known.outlook(&self.task, &self.graph, false, self.now);
+        let outlook = self.known.outlook(&self.task, &self.graph, self.is_rebooted(), self.now);
         let (graph, said, now) = (Arc::clone(&self.graph), self.known.said.clone(), self.now);
         match next_step(&self.task, &outlook.facts) {
             Step::Rest => match self.events.pop_front() {
@@ -184,10 +191,10 @@ impl World {
             }),
             Step::Record => self.write(|task| observe::containers(task, &said, &graph, now)),
             Step::Stop => self.send_stops(&outlook.stops),
-            Step::Kill => unreachable!("no instance is lost here"),
+            Step::Kill => self.send_kills(),
             Step::Release => self.release(),
             Step::Bury => {
-                let last_word = self.known.last_word(&graph, false, None);
+                let last_word = self.known.last_word(&graph, self.is_rebooted(), None);
                 self.write(|task| last_word.write(task, now));
                 self.journal.clear();
                 self.has_begun = false;
@@ -269,6 +276,21 @@ impl World {
         }
     }
 
+    /// The groups are killed beside; what starts at this moment is met by its request.
+    fn send_kills(&mut self) {
+        for at in self.running() {
+            self.exit(at, Some(137));
+            self.tell(at);
+        }
+        for container in &self.task.containers {
+            self.requests.push_back(Request::Kill { container: container.name.clone() });
+        }
+        if !self.known.asked.end {
+            self.requests.push_back(Request::Subscribe);
+        }
+        (self.known.asked.end, self.known.asked.kill) = (true, true);
+    }
+
     fn release(&mut self) {
         if self.known.shim == Shim::Alive {
             let shim = self.shim.as_ref().unwrap();
@@ -293,6 +315,11 @@ impl World {
             }
             Request::Start { container, attempt } => self.start(find(&container), attempt),
             Request::Stop { container } => self.stop(find(&container)),
+            Request::Kill { container } => {
+                let at = find(&container);
+                self.exit(at, Some(137));
+                self.tell(at);
+            }
             other => panic!("nobody asks for {other:?}"),
         }
         true
@@ -434,6 +461,23 @@ impl World {
         }
     }
 
+    /// Everything that is not on disk is gone; the next server starts on what is.
+    fn host_dies(&mut self) {
+        self.shim_dies();
+        self.known = Knowledge::default();
+        self.was_made = false;
+        self.boots += 1;
+    }
+
+    /// The instance is gone: nobody sees how its containers end.
+    fn lose_instance(&mut self) {
+        if self.task.is_live() {
+            let order = StopOrder { code: StopCode::TerminationNotice, reason: "gone".into(), at: self.now };
+            self.task.desired = Desired::Lost(order);
+            self.lost.extend(self.task.containers.iter().map(|container| container.name.clone()));
+        }
+    }
+
     fn order_stop(&mut self) {
         if !self.task.desired.is_stopped() {
             let order = StopOrder { code: StopCode::UserInitiated, reason: "enough".into(), at: self.now };
@@ -452,6 +496,8 @@ impl World {
             22 => self.server_dies(),
             _ if self.dice.one_in(10) => self.shim_dies(),
             _ if self.dice.one_in(10) => self.order_stop(),
+            _ if self.dice.one_in(20) => self.lose_instance(),
+            _ if self.dice.one_in(20) => self.host_dies(),
             _ => {}
         }
     }
@@ -475,12 +521,13 @@ impl World {
         if self.task.observed.status == TaskStatus::Stopped && !self.known.residue {
             return true;
         }
-        let outlook = self.known.outlook(&self.task, &self.graph, false, self.now);
+        let outlook = self.known.outlook(&self.task, &self.graph, self.is_rebooted(), self.now);
         let waits_for_time = outlook.starts.look_again_at.is_some();
         assert!(waits_for_time || !self.running().is_empty(), "nothing runs, nothing is done: {:?}", self.task);
         if self.task.desired.is_stopped() || self.task.observed.status >= TaskStatus::Deactivating {
             let shim = self.shim.as_ref().unwrap();
-            assert!(shim.iter().any(|one| one.is_asked_to_stop), "nobody is asked to stop: {:?}", self.task);
+            let is_asked = self.task.desired.is_lost() || shim.iter().any(|one| one.is_asked_to_stop);
+            assert!(is_asked, "nobody is asked to stop: {:?}", self.task);
         }
         if let Some(moment) = outlook.starts.look_again_at.filter(|_| self.dice.one_in(3)) {
             self.now = self.now.max(moment);
