@@ -18,6 +18,9 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::cgroup::Group;
 use crate::process::PidFd;
@@ -55,6 +58,10 @@ pub struct Executed {
     pub pid: i32,
     pub handle: PidFd,
 }
+
+/// How long a command may take until its program begins, a few milliseconds mostly. A file system that does not answer
+/// must not hold the caller, who has other things to supervise.
+const START_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where A or B got stuck, as a byte on the pipe.
 const STEPS: [&str; 9] = [
@@ -98,8 +105,15 @@ pub fn run(command: &Command<'_>, streams: [OwnedFd; 3]) -> Result<Executed, Exe
         return Err(ExecError::Prepare(io::Error::last_os_error()));
     }
     drop((reports_write, errors_write, streams));
+    let deadline = Instant::now() + START_DEADLINE;
+    if !is_readable_by(&reports, deadline) {
+        return Err(abandon(&[first]));
+    }
     let pid = read_pid(&reports);
     reap(first);
+    if !is_readable_by(&errors, deadline) {
+        return Err(abandon(pid.as_slice()));
+    }
     // Opened before anybody could reap it: its number is still its own.
     let handle = pid.map(PidFd::open);
     match (told(errors), pid, handle) {
@@ -139,6 +153,29 @@ fn limits(pid: i32) -> Vec<(u32, libc::rlimit)> {
         (done == 0).then_some((resource, limit))
     };
     (0..RESOURCES).filter_map(read).collect()
+}
+
+/// Whether somebody wrote or closed in time.
+fn is_readable_by(pipe: &OwnedFd, deadline: Instant) -> bool {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let millis = u16::try_from(left.as_millis().saturating_add(1)).unwrap_or(u16::MAX);
+        match poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], PollTimeout::from(millis)) {
+            Ok(0) if Instant::now() >= deadline => return false,
+            Ok(0) | Err(nix::errno::Errno::EINTR) => {}
+            // What cannot be waited for is read, which says why.
+            Ok(_) | Err(_) => return true,
+        }
+    }
+}
+
+/// Kills what does not begin, without waiting for it: it dies once the kernel lets it, and the caller reaps it as an
+/// orphan. Its number is its own until then.
+fn abandon(pids: &[i32]) -> ExecError {
+    for pid in pids {
+        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(*pid), nix::sys::signal::Signal::SIGKILL);
+    }
+    ExecError::Enter { step: "it did not begin in time", source: io::ErrorKind::TimedOut.into() }
 }
 
 fn read_pid(reports: &OwnedFd) -> Option<i32> {

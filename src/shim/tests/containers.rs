@@ -6,7 +6,7 @@ mod world;
 
 use std::fs;
 use std::io::Read;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -537,6 +537,38 @@ async fn a_probe_that_cannot_be_run_is_one_that_failed() {
     health(&mut shim, Health::Unhealthy).await;
     shim.send(&Request::Kill { container: "main".to_owned() }).await.unwrap();
     exit(&mut shim, "main").await;
+    finish(shim, &world, &spec).await;
+}
+
+/// Whoever opens the file waits until this is dropped, or 45 s.
+fn lease(path: &std::path::Path) -> fs::File {
+    const F_SETLEASE: i32 = 1024;
+    let file = fs::File::open(path).unwrap();
+    // SAFETY: integers only; the signal that says that somebody waits would end this process.
+    let done = unsafe {
+        libc::signal(libc::SIGIO, libc::SIG_IGN);
+        libc::fcntl(file.as_raw_fd(), F_SETLEASE, libc::F_WRLCK)
+    };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    file
+}
+
+#[tokio::test]
+async fn a_program_on_a_file_system_that_does_not_answer_holds_the_shim_for_a_while_only() {
+    let world = World::new();
+    let mut container = world.container("main", &["sleep", "600"]);
+    let args = vec!["/f/probe".to_owned()];
+    container.health = Some(HealthCheck { args, retries: 1, interval_millis: 3000, ..check("", 1000) });
+    let shared = share(&world, &mut container);
+    fs::copy("/bin/busybox", shared.join("probe")).unwrap();
+    let leased = lease(&shared.join("probe"));
+    let spec = world.task(vec![container]);
+    let mut shim = up(&world, &spec).await;
+    start(&shim, "main").await;
+    health(&mut shim, Health::Unhealthy).await;
+    drop(leased);
+    shim.send(&Request::Kill { container: "main".to_owned() }).await.unwrap();
+    assert_eq!(exit(&mut shim, "main").await.exit_code, Some(137));
     finish(shim, &world, &spec).await;
 }
 
