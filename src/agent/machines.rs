@@ -127,6 +127,8 @@ pub(crate) mod tests {
             task_interfaces_max: None,
             origin: Origin::Declared,
             capacity: Capacity::OnDemand,
+            asg_max: None,
+            asg: None,
             leaves_at: None,
             gone_at: None,
         }

@@ -68,6 +68,12 @@ struct AddArgs {
     /// Spot capacity: may be interrupted
     #[arg(long)]
     spot: bool,
+    /// Auto Scaling group that a capacity provider may stand for
+    #[arg(long, value_name = "NAME")]
+    asg: Option<String>,
+    /// How many instances managed scaling lets that group have [default: no more]
+    #[arg(long, value_name = "COUNT", requires = "asg")]
+    asg_max: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +153,8 @@ fn machine(args: &AddArgs) -> Result<Value, CliError> {
         "eni_limit": args.eni_limit,
         "attributes": attributes,
         "capacity": if args.spot { "spot" } else { "on-demand" },
+        "asg": args.asg,
+        "asg_max": args.asg_max,
     }))
 }
 

@@ -42,6 +42,12 @@ pub struct ContainerInstance {
     pub origin: Origin,
     #[serde(default)]
     pub capacity: Capacity,
+    /// The Auto Scaling group that it is of.
+    #[serde(default)]
+    pub asg: Option<String>,
+    /// How many instances managed scaling lets that group have; the largest of its instances' counts.
+    #[serde(default)]
+    pub asg_max: Option<u32>,
     /// When a Spot interruption takes it away; the warning was given when this was written.
     #[serde(default)]
     pub leaves_at: Option<Timestamp>,

@@ -5,6 +5,7 @@
 pub mod account;
 pub mod alarm;
 pub mod arn;
+pub mod capacity_provider;
 pub mod cluster;
 pub mod container_instance;
 pub mod event;

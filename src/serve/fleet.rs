@@ -13,6 +13,9 @@ use super::host;
 const SPOT_WARNING: Duration = Duration::from_secs(120);
 /// Long enough to look at, short enough to wait for.
 const SPOT_WARNING_DEV: Duration = Duration::from_secs(2);
+/// AWS's alarm for scaling in waits for 15 datapoints of a minute.
+const SCALE_IN: Duration = Duration::from_secs(900);
+const SCALE_IN_DEV: Duration = Duration::from_secs(5);
 
 /// The machines, in the order of the file.
 pub(crate) fn machines(wishes: &[MachineWish]) -> Result<Vec<Machine>, ConfigError> {
@@ -37,5 +40,11 @@ pub(crate) fn machines(wishes: &[MachineWish]) -> Result<Vec<Machine>, ConfigErr
 /// The warning of a Spot interruption: what the operator says, else AWS's, else a short one with `--dev`.
 pub(crate) fn spot_warning(given_secs: Option<u64>, dev: bool) -> Duration {
     let usual = if dev { SPOT_WARNING_DEV } else { SPOT_WARNING };
+    given_secs.map_or(usual, Duration::from_secs)
+}
+
+/// How long instances stay empty before managed scaling takes them away, by the same rule.
+pub(crate) fn scale_in(given_secs: Option<u64>, dev: bool) -> Duration {
+    let usual = if dev { SCALE_IN_DEV } else { SCALE_IN };
     given_secs.map_or(usual, Duration::from_secs)
 }

@@ -44,6 +44,7 @@ pub(crate) fn facts(config: &Config, own_ports: &[u16]) -> HostFacts {
         memory_overcommit: config.memory_overcommit,
         fleet: Fleet {
             machines: config.machines.clone(),
+            scale_in_millis: i64::try_from(config.scale_in.as_millis()).unwrap_or(i64::MAX),
             spot_warning_millis: i64::try_from(config.spot_warning.as_millis()).unwrap_or(i64::MAX),
         },
     }

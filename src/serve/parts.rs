@@ -113,10 +113,11 @@ impl Parts {
     }
 
     /// Brings the fleet in line with what is declared. Before anybody can ask, so that the answer is the declared one.
-    /// The loops that come back let interrupted instances leave, keep services, measure, and watch alarms; whoever closes
-    /// the store ends them.
+    /// The loops that come back let interrupted and empty instances leave, keep services, measure, and watch alarms;
+    /// whoever closes the store ends them.
     pub(crate) async fn begin(&self, host: &Arc<HostFacts>, timing: Timing) -> Result<JoinSet<()>, ServeError> {
         let of_host = Arc::clone(host);
+        let scale_in_millis = host.fleet.scale_in_millis;
         let reconcile = move |tx: &mut Tx<'_>| {
             fleet::reconcile(tx, &of_host);
             Ok::<_, StoreError>(())
@@ -138,6 +139,7 @@ impl Parts {
         };
         let mut loops = JoinSet::new();
         loops.spawn(fleet::watch_departures(store(), clock()));
+        loops.spawn(fleet::watch_scaling(store(), clock(), scale_in_millis));
         loops.spawn(services.run());
         loops.spawn(cove_metrics::measure_for_ever(store(), metrics(), clock(), Arc::new(usage)));
         loops.spawn(cove_metrics::watch_for_ever(store(), metrics(), clock()));

@@ -195,6 +195,8 @@ mod tests {
             capacity: Capacity::OnDemand,
             leaves_at: None,
             gone_at: None,
+            asg: None,
+            asg_max: None,
         }
     }
 

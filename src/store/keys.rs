@@ -226,3 +226,9 @@ pub fn delivery(number: u64) -> Key {
 pub fn routed() -> Key {
     Key::new(&Tenant::new("", ""), "", "")
 }
+
+/// A capacity provider by name.
+#[must_use]
+pub fn capacity_provider(tenant: &Tenant, name: &str) -> Key {
+    Key::new(tenant, "", name)
+}

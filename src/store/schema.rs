@@ -4,6 +4,7 @@
 
 use cove_model::account::{AccountSetting, TenantRecord};
 use cove_model::alarm::{Alarm, AlarmHistory};
+use cove_model::capacity_provider::CapacityProvider;
 use cove_model::cluster::Cluster;
 use cove_model::container_instance::ContainerInstance;
 use cove_model::event::Event;
@@ -88,6 +89,7 @@ kinds! {
     31 Delivery, "deliveries", 1, it => keys::delivery(it.number), live if it.dead_at.is_none();
     32 Routed, "routed", 1, it => { let _ = it; keys::routed() };
     33 TaskSet, "task_sets", 1, it => keys::task_set(&it.tenant, &it.cluster, &it.service, &it.id);
+    34 CapacityProvider, "capacity_providers", 1, it => keys::capacity_provider(&it.tenant, &it.name);
 }
 
 #[cfg(test)]

@@ -131,6 +131,7 @@ fn shown<'a>(instances: impl Iterator<Item = &'a ContainerInstance>, tasks: &[Ar
             "cluster": one.cluster,
             "status": one.status.as_str(),
             "capacity": one.capacity,
+            "asg": one.asg,
             "origin": origin(one.origin),
             "cpu": {"free": free.cpu, "total": one.registered.cpu},
             "memoryMib": {"free": free.memory_mib, "total": one.registered.memory_mib},

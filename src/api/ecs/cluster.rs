@@ -1,6 +1,7 @@
 //! Clusters.
 
 use cove_model::arn::Tenant;
+use cove_model::capacity_provider::is_fargate;
 use cove_model::cluster::{CapacityProviderStrategyItem, Cluster, ClusterSetting, ClusterStatus, cluster_arn};
 use cove_model::container_instance::ContainerInstance;
 use cove_model::service::{Service, ServiceStatus};
@@ -12,15 +13,15 @@ use super::error::EcsError;
 use super::page::{Direction, Listing, PAGE_MAX};
 use super::wire::{
     ClusterField, ClusterOut, CreateClusterIn, DeleteClusterIn, DescribeClustersIn, DescribeClustersOut, Failure,
-    ListClustersIn, ListClustersOut, Pair, UpdateClusterIn,
+    ListClustersIn, ListClustersOut, Pair, PutClusterCapacityProvidersIn, UpdateClusterIn,
 };
-use super::{reference, service, setting, tag, wire};
+use super::{capacity_provider, reference, service, setting, tag, wire};
 use crate::Context;
 
 /// ECS's quota of providers in a strategy.
 const STRATEGY_MAX: usize = 20;
-/// The providers that exist without having been made.
-const FARGATE_PROVIDERS: [&str; 2] = ["FARGATE", "FARGATE_SPOT"];
+/// ECS's quota of providers of a cluster.
+const PROVIDERS_MAX: usize = 20;
 
 /// The cluster of a request, if it is ACTIVE.
 pub(super) fn active(store: &impl Read, tenant: &Tenant, name: &str) -> Result<std::sync::Arc<Cluster>, EcsError> {
@@ -37,6 +38,7 @@ pub(super) async fn create(cx: &Context, input: CreateClusterIn) -> Result<Clust
     check_settings(&input.settings)?;
     tag::check(&input.tags)?;
     check_strategy(&input.capacity_providers, &input.default_capacity_provider_strategy)?;
+    let providers = provider_names(&cx.tenant, &input.capacity_providers)?;
     let (tenant, principal) = (cx.tenant.clone(), cx.caller.arn.clone());
     let cluster = cx
         .store
@@ -44,6 +46,7 @@ pub(super) async fn create(cx: &Context, input: CreateClusterIn) -> Result<Clust
             if let Ok(cluster) = active(tx, &tenant, &name) {
                 return Ok::<_, EcsError>(show(tx, &cluster, &ALL_FIELDS));
             }
+            check_providers(tx, &tenant, &providers)?;
             let insights = setting::effective(tx, &tenant, &principal, "containerInsights");
             let cluster = Cluster {
                 settings: with_insights(input.settings, insights),
@@ -52,7 +55,7 @@ pub(super) async fn create(cx: &Context, input: CreateClusterIn) -> Result<Clust
                 status: ClusterStatus::Active,
                 configuration: input.configuration,
                 service_connect_defaults: input.service_connect_defaults,
-                capacity_providers: input.capacity_providers,
+                capacity_providers: providers,
                 default_capacity_provider_strategy: input.default_capacity_provider_strategy,
                 tags: input.tags,
                 created_at: tx.now(),
@@ -81,8 +84,8 @@ fn check_settings(settings: &[ClusterSetting]) -> Result<(), EcsError> {
 }
 
 fn check_strategy(providers: &[String], strategy: &[CapacityProviderStrategyItem]) -> Result<(), EcsError> {
-    if let Some(unknown) = providers.iter().find(|name| !FARGATE_PROVIDERS.contains(&name.as_str())) {
-        return Err(EcsError::parameter(format!("The specified capacity provider '{unknown}' was not found.")));
+    if providers.len() > PROVIDERS_MAX {
+        return Err(EcsError::parameter("The maximum number of capacity providers per cluster has been exceeded."));
     }
     check_strategy_items(strategy)?;
     if strategy.iter().any(|item| !providers.contains(&item.capacity_provider)) {
@@ -91,6 +94,53 @@ fn check_strategy(providers: &[String], strategy: &[CapacityProviderStrategyItem
         ));
     }
     Ok(())
+}
+
+/// Names and ARNs mean the same; one that stands twice counts once.
+fn provider_names(tenant: &Tenant, texts: &[String]) -> Result<Vec<String>, EcsError> {
+    let mut names: Vec<String> = Vec::new();
+    for text in texts {
+        let name = reference::capacity_provider(tenant, text)?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+fn check_providers(store: &impl Read, tenant: &Tenant, names: &[String]) -> Result<(), EcsError> {
+    let is_there = |name: &String| is_fargate(name) || capacity_provider::find(store, tenant, name).is_some();
+    match names.iter().find(|name| !is_there(name)) {
+        None => Ok(()),
+        Some(unknown) => {
+            Err(EcsError::parameter(format!("The specified capacity provider '{unknown}' was not found.")))
+        }
+    }
+}
+
+/// PutClusterCapacityProviders: what is not named is taken from the cluster, unless tasks are on it.
+pub(super) async fn put_providers(cx: &Context, input: PutClusterCapacityProvidersIn) -> Result<ClusterOut, EcsError> {
+    let tenant = cx.tenant.clone();
+    let name = reference::cluster(&tenant, Some(&input.cluster))?;
+    let providers = provider_names(&tenant, &input.capacity_providers)?;
+    check_strategy(&providers, &input.default_capacity_provider_strategy)?;
+    let cluster = cx
+        .store
+        .write(move |tx| {
+            let mut cluster = (*active(tx, &tenant, &name)?).clone();
+            check_providers(tx, &tenant, &providers)?;
+            let tasks = tx.live::<Task>(&Prefix::parent(&tenant, &name));
+            let goes = |given: &String| cluster.capacity_providers.contains(given) && !providers.contains(given);
+            if tasks.iter().any(|task| task.placement.capacity_provider.as_ref().is_some_and(goes)) {
+                return Err(EcsError::ProviderInUse);
+            }
+            cluster.capacity_providers = providers;
+            cluster.default_capacity_provider_strategy = input.default_capacity_provider_strategy;
+            tx.put(cluster.clone());
+            Ok(show(tx, &cluster, &ALL_FIELDS))
+        })
+        .await?;
+    Ok(ClusterOut { cluster })
 }
 
 /// What a strategy must be wherever it stands.

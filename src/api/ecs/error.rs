@@ -22,6 +22,8 @@ pub(crate) enum EcsError {
     ClusterContainsContainerInstances,
     #[error("The Cluster cannot be deleted while Services are active.")]
     ClusterContainsServices,
+    #[error("The specified capacity provider is in use and cannot be removed.")]
+    ProviderInUse,
     #[error("Service not found.")]
     ServiceNotFound,
     #[error("Service was not ACTIVE.")]
@@ -69,6 +71,7 @@ impl EcsError {
             Self::ClusterContainsTasks => "ClusterContainsTasksException",
             Self::ClusterContainsContainerInstances => "ClusterContainsContainerInstancesException",
             Self::ClusterContainsServices => "ClusterContainsServicesException",
+            Self::ProviderInUse => "ResourceInUseException",
             Self::ServiceNotFound => "ServiceNotFoundException",
             Self::ServiceNotActive => "ServiceNotActiveException",
             Self::TaskSetNotFound => "TaskSetNotFoundException",

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
+use cove_model::capacity_provider::CapacityProvider;
 use cove_model::container_instance::{
     AGENT_VERSION, ContainerInstance, ContainerInstanceStatus, Resources, container_instance_arn,
 };
@@ -79,7 +80,7 @@ pub(super) fn describe(cx: &Context, input: DescribeContainerInstancesIn) -> Res
         let mut out = ContainerInstancesOut { container_instances: Vec::new(), failures: Vec::new() };
         for id in &ids {
             match view.get::<ContainerInstance>(&keys::container_instance(tenant, &name, id)) {
-                Some(instance) => out.container_instances.push(show(&instance, &tasks, &input.include)),
+                Some(instance) => out.container_instances.push(show(view, &instance, &tasks, &input.include)),
                 None => out.failures.push(Failure::missing(container_instance_arn(tenant, &name, id))),
             }
         }
@@ -113,7 +114,7 @@ pub(super) async fn update_state(
                     continue;
                 };
                 match fleet::apply(tx, &found, verb) {
-                    Ok(instance) => out.container_instances.push(show(&instance, &tasks, &[])),
+                    Ok(instance) => out.container_instances.push(show(tx, &instance, &tasks, &[])),
                     Err(Refused::Gone(_)) => out.failures.push(Failure::inactive(found.arn())),
                     Err(refused) => return Err(EcsError::parameter(refused.to_string())),
                 }
@@ -142,7 +143,7 @@ pub(super) async fn deregister(
             let gone = fleet::apply(tx, &found, Verb::Remove { force: input.force })
                 .map_err(|refused| EcsError::parameter(refused.to_string()))?;
             let tasks = tx.live::<Task>(&Prefix::parent(&tenant, &name));
-            Ok::<_, EcsError>(show(&gone, &tasks, &[]))
+            Ok::<_, EcsError>(show(tx, &gone, &tasks, &[]))
         })
         .await?;
     Ok(DeregisterContainerInstanceOut { container_instance })
@@ -159,7 +160,12 @@ fn ids(tenant: &Tenant, cluster: &str, texts: &[String], max: usize) -> Result<V
 }
 
 /// ECS shape `ContainerInstance`. `tasks` are all of the cluster.
-fn show(it: &ContainerInstance, tasks: &[Arc<Task>], include: &[InstanceField]) -> wire::ContainerInstance {
+fn show(
+    store: &impl Read,
+    it: &ContainerInstance,
+    tasks: &[Arc<Task>],
+    include: &[InstanceField],
+) -> wire::ContainerInstance {
     let here: Vec<&Task> = tasks
         .iter()
         .map(Arc::as_ref)
@@ -182,8 +188,15 @@ fn show(it: &ContainerInstance, tasks: &[Arc<Task>], include: &[InstanceField]) 
         registered_at: it.registered_at.epoch_seconds(),
         attachments: Vec::new(),
         tags: if include.contains(&InstanceField::Tags) { it.tags.clone() } else { Vec::new() },
+        capacity_provider_name: it.asg.as_deref().and_then(|asg| provider_of(store, it, asg)),
         health_status: health.then_some(InstanceHealth { overall_status: "OK" }),
     }
+}
+
+/// The capacity provider that stands for the instance's Auto Scaling group.
+fn provider_of(store: &impl Read, it: &ContainerInstance, asg: &str) -> Option<String> {
+    let known = store.scan::<CapacityProvider>(&Prefix::tenant(&it.tenant));
+    known.iter().find(|provider| provider.is_active() && provider.asg == asg).map(|provider| provider.name.clone())
 }
 
 fn show_resources(it: &Resources) -> Vec<Resource> {

@@ -12,6 +12,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "handlers own their input: the adapters hand it over")]
 
 mod attribute;
+mod capacity_provider;
 mod cluster;
 mod definition;
 mod error;
@@ -41,10 +42,14 @@ const SERVICES: &str = "load balancers, service discovery, Service Connect, volu
 /// What task sets lack.
 const SETS: &str = "load balancers, service discovery";
 /// What clusters lack.
-const PROVIDERS: &str = "capacity providers other than Fargate's, service connect";
+const CLUSTERS: &str = "service connect";
+/// What capacity providers lack.
+const PROVIDERS: &str = "managed instances; draining of instances that are removed by hand";
+/// The test of capacity providers.
+const PROVIDERS_TEST: &str = "a_capacity_provider_sends_tasks_to_its_group_across_restarts";
 
 const OPS: &[Op] = &[
-    Op::partial("CreateCluster", "a_cluster_survives_restarts_until_it_is_deleted", PROVIDERS, |cx, input| {
+    Op::partial("CreateCluster", "a_cluster_survives_restarts_until_it_is_deleted", CLUSTERS, |cx, input| {
         json(cx, input, cluster::create)
     }),
     Op::done("DescribeClusters", "a_cluster_survives_restarts_until_it_is_deleted", |cx, input| {
@@ -171,6 +176,15 @@ const OPS: &[Op] = &[
         "a_deregistered_instance_takes_its_tasks_along_only_by_force",
         |cx, input| json(cx, input, instance::deregister),
     ),
+    Op::partial("CreateCapacityProvider", PROVIDERS_TEST, PROVIDERS, |cx, input| {
+        json(cx, input, capacity_provider::create)
+    }),
+    Op::partial("UpdateCapacityProvider", PROVIDERS_TEST, PROVIDERS, |cx, input| {
+        json(cx, input, capacity_provider::update)
+    }),
+    Op::done("DeleteCapacityProvider", PROVIDERS_TEST, |cx, input| json(cx, input, capacity_provider::delete)),
+    Op::done("DescribeCapacityProviders", PROVIDERS_TEST, |cx, input| read(cx, input, capacity_provider::describe)),
+    Op::done("PutClusterCapacityProviders", PROVIDERS_TEST, |cx, input| json(cx, input, cluster::put_providers)),
     Op::done("PutAttributes", "attributes_steer_placement_across_restarts", |cx, input| {
         json(cx, input, attribute::put)
     }),
@@ -180,24 +194,13 @@ const OPS: &[Op] = &[
     Op::done("ListAttributes", "attributes_steer_placement_across_restarts", |cx, input| {
         read(cx, input, attribute::list)
     }),
-    Op::partial(
-        "TagResource",
-        "tags_of_every_kind_of_resource_survive_a_restart",
-        "capacity providers",
-        |cx, input| json(cx, input, tag::tag),
-    ),
-    Op::partial(
-        "UntagResource",
-        "tags_of_every_kind_of_resource_survive_a_restart",
-        "capacity providers",
-        |cx, input| json(cx, input, tag::untag),
-    ),
-    Op::partial(
-        "ListTagsForResource",
-        "tags_of_every_kind_of_resource_survive_a_restart",
-        "capacity providers",
-        |cx, input| read(cx, input, tag::list),
-    ),
+    Op::done("TagResource", "tags_of_every_kind_of_resource_survive_a_restart", |cx, input| json(cx, input, tag::tag)),
+    Op::done("UntagResource", "tags_of_every_kind_of_resource_survive_a_restart", |cx, input| {
+        json(cx, input, tag::untag)
+    }),
+    Op::done("ListTagsForResource", "tags_of_every_kind_of_resource_survive_a_restart", |cx, input| {
+        read(cx, input, tag::list)
+    }),
     Op::partial("ListAccountSettings", "account_settings_are_layered_and_survive_a_restart", SETTINGS, |cx, input| {
         read(cx, input, setting::list)
     }),

@@ -53,6 +53,15 @@ pub(crate) fn cluster(tenant: &Tenant, text: Option<&str>) -> Result<String, Ecs
     resource.strip_prefix("cluster/").map(str::to_owned).ok_or_else(|| unexpected(resource))
 }
 
+/// A capacity provider's name, from a name or an ARN.
+pub(crate) fn capacity_provider(tenant: &Tenant, text: &str) -> Result<String, EcsError> {
+    if !is_arn(text) {
+        return Ok(text.to_owned());
+    }
+    let resource = own_resource(tenant, text)?;
+    resource.strip_prefix("capacity-provider/").map(str::to_owned).ok_or_else(|| unexpected(resource))
+}
+
 /// A task's id, from an id or an ARN (long: with the cluster; short: without).
 pub(crate) fn task(tenant: &Tenant, cluster: &str, text: &str) -> Result<String, EcsError> {
     let id = within_cluster(tenant, cluster, "task/", text)?;
@@ -145,6 +154,7 @@ pub(crate) enum Taggable {
     Task { cluster: String, id: String },
     ContainerInstance { cluster: String, id: String },
     Service { cluster: String, name: String },
+    CapacityProvider(String),
 }
 
 /// Tags need the long ARN, the one with the cluster in it.
@@ -161,6 +171,7 @@ pub(crate) fn taggable(tenant: &Tenant, text: &str) -> Result<Taggable, EcsError
     };
     match kind {
         "cluster" => Ok(Taggable::Cluster(path.to_owned())),
+        "capacity-provider" => Ok(Taggable::CapacityProvider(path.to_owned())),
         "task-definition" => match definition(tenant, path)? {
             DefinitionRef::Revision { family, revision } => Ok(Taggable::TaskDefinition { family, revision }),
             DefinitionRef::Latest { .. } => Err(EcsError::client("Invalid revision number. Number: null")),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use cove_model::arn::Tenant;
+use cove_model::capacity_provider::CapacityProvider;
 use cove_model::cluster::Cluster;
 use cove_model::container_instance::ContainerInstance;
 use cove_model::service::Service;
@@ -14,7 +15,7 @@ use cove_store::{Read, Tx, keys};
 use super::error::EcsError;
 use super::reference::{self, Taggable};
 use super::wire::{ListTagsForResourceIn, Nothing, TagResourceIn, TagsOut, UntagResourceIn};
-use super::{cluster, service};
+use super::{capacity_provider, cluster, service};
 use crate::Context;
 
 /// ECS's quota of tags per resource.
@@ -101,6 +102,7 @@ enum Tagged {
     Task(Box<Task>),
     ContainerInstance(ContainerInstance),
     Service(Box<Service>),
+    CapacityProvider(CapacityProvider),
 }
 
 impl Tagged {
@@ -111,6 +113,7 @@ impl Tagged {
             Self::Task(it) => &it.tags,
             Self::ContainerInstance(it) => &it.tags,
             Self::Service(it) => &it.tags,
+            Self::CapacityProvider(it) => &it.tags,
         }
     }
 
@@ -121,6 +124,7 @@ impl Tagged {
             Self::Task(it) => tx.put(Task { tags, ..*it }),
             Self::ContainerInstance(it) => tx.put(ContainerInstance { tags, ..it }),
             Self::Service(it) => tx.put(Service { tags, ..*it }),
+            Self::CapacityProvider(it) => tx.put(CapacityProvider { tags, ..it }),
         }
     }
 }
@@ -136,6 +140,9 @@ fn find(store: &impl Read, tenant: &Tenant, resource: &Taggable) -> Result<Tagge
         Taggable::Task { cluster, id } => store
             .get::<Task>(&keys::task(tenant, cluster, id))
             .map(|it| Tagged::Task(Box::new((*it).clone())))
+            .ok_or_else(not_found),
+        Taggable::CapacityProvider(name) => capacity_provider::find(store, tenant, name)
+            .map(|it| Tagged::CapacityProvider((*it).clone()))
             .ok_or_else(not_found),
         Taggable::ContainerInstance { cluster, id } => store
             .get::<ContainerInstance>(&keys::container_instance(tenant, cluster, id))

@@ -59,6 +59,12 @@ pub struct MachineWish {
     pub attributes: BTreeMap<String, String>,
     #[serde(default)]
     pub capacity: Capacity,
+    /// The Auto Scaling group that it is of: what capacity providers stand for.
+    #[serde(default)]
+    pub asg: Option<String>,
+    /// How many instances managed scaling lets that group have.
+    #[serde(default)]
+    pub asg_max: Option<u32>,
 }
 
 /// A wish that cannot be met.
@@ -76,7 +82,9 @@ pub enum BadMachine {
     Attributes,
     #[error("cluster `{0}` is no cluster name")]
     Cluster(String),
-    #[error("the host has its own size, zone and cluster: type `{HOST_TYPE}` takes only ports and attributes")]
+    #[error("`{0}` is no name of an Auto Scaling group")]
+    Group(String),
+    #[error("the host has its own size, zone, cluster and group: type `{HOST_TYPE}` takes only ports and attributes")]
     Host,
     #[error("the host is there once")]
     SecondHost,
@@ -94,6 +102,8 @@ pub struct Machine {
     pub ports: Vec<u16>,
     pub attributes: Vec<Attribute>,
     pub capacity: Capacity,
+    pub asg: Option<String>,
+    pub asg_max: Option<u32>,
 }
 
 /// What a machine has.
@@ -119,6 +129,8 @@ impl Machine {
             ports: Vec::new(),
             attributes: Vec::new(),
             capacity: Capacity::OnDemand,
+            asg: None,
+            asg_max: None,
         }
     }
 
@@ -141,7 +153,11 @@ impl Machine {
         let ports = wish.ports.clone();
         if wish.instance_type == HOST_TYPE {
             let sized = wish.cpu.is_some() || wish.memory_mib.is_some() || wish.gpus.is_some();
-            let placed = wish.zone.is_some() || wish.cluster.is_some() || wish.eni_limit.is_some();
+            let placed = wish.asg.is_some()
+                || wish.asg_max.is_some()
+                || wish.zone.is_some()
+                || wish.cluster.is_some()
+                || wish.eni_limit.is_some();
             if sized || placed || wish.capacity == Capacity::Spot {
                 return Err(BadMachine::Host);
             }
@@ -156,6 +172,10 @@ impl Machine {
         if !is_cluster_name(&cluster) {
             return Err(BadMachine::Cluster(cluster));
         }
+        if let Some(asg) = wish.asg.as_ref().filter(|asg| !is_cluster_name(asg)) {
+            return Err(BadMachine::Group(asg.clone()));
+        }
+        within("asg_max", i64::from(wish.asg_max.unwrap_or(0)), 0, i64::from(COUNT_MAX))?;
         Ok(Self {
             instance_type: wish.instance_type.clone(),
             zone: wish.zone.clone(),
@@ -164,6 +184,8 @@ impl Machine {
             ports,
             attributes,
             capacity: wish.capacity,
+            asg: wish.asg.clone(),
+            asg_max: wish.asg_max,
         })
     }
 }

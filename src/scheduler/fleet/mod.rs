@@ -19,6 +19,7 @@ mod machine;
 mod promise;
 mod reconcile;
 mod record;
+mod scale;
 mod select;
 mod spot;
 mod verb;
@@ -29,7 +30,9 @@ mod tests;
 pub use machine::{BadMachine, HOST_TYPE, Machine, MachineWish};
 pub use promise::beyond;
 pub use reconcile::{reconcile, reconcile_tenant};
-pub use record::{CAPABILITIES, add};
+pub use record::{CAPABILITIES, add, group_arn};
+pub(crate) use scale::scale_out;
+pub use scale::watch_scaling;
 pub use select::{Selection, select};
 pub use spot::watch_departures;
 pub use verb::{Refused, Verb, apply};
@@ -41,4 +44,6 @@ pub struct Fleet {
     pub machines: Vec<Machine>,
     /// Between the warning of a Spot interruption and the end.
     pub spot_warning_millis: i64,
+    /// How long an instance of a group with managed scaling stays empty before it goes.
+    pub scale_in_millis: i64,
 }

@@ -97,6 +97,8 @@ fn refreshed(known: &ContainerInstance, fresh: ContainerInstance) -> Option<Cont
     changed.attributes = attributes;
     changed.task_interfaces_max = fresh.task_interfaces_max;
     changed.capacity = fresh.capacity;
+    changed.asg = fresh.asg;
+    changed.asg_max = fresh.asg_max;
     changed.origin = fresh.origin;
     if changed == *known {
         return None;

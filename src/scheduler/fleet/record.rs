@@ -97,7 +97,8 @@ impl<'a> Place<'a> {
             Capacity::Spot => "spot",
         };
         let zone = machine.zone.as_deref().unwrap_or_default();
-        format!("{}/{}/{}/{zone}/{capacity}", self.host.node, machine.cluster, machine.instance_type)
+        let asg = machine.asg.as_ref().map_or_else(String::new, |asg| format!("/{asg}"));
+        format!("{}/{}/{}/{zone}/{capacity}{asg}", self.host.node, machine.cluster, machine.instance_type)
     }
 
     fn record(&self, machine: &Machine, origin: Origin, id: String, ec2_instance_id: String) -> ContainerInstance {
@@ -124,6 +125,8 @@ impl<'a> Place<'a> {
             task_interfaces_max: machine.size.as_ref().map(|size| trunk.unwrap_or(size.tasks)),
             origin,
             capacity: machine.capacity,
+            asg: machine.asg.clone(),
+            asg_max: machine.asg_max,
             leaves_at: None,
             gone_at: None,
         }
@@ -163,6 +166,14 @@ impl<'a> Place<'a> {
         all.extend(self.host.attributes.iter().chain(&machine.attributes).cloned());
         all
     }
+}
+
+/// The ARN of an Auto Scaling group: its identifier derives from its name.
+#[must_use]
+pub fn group_arn(tenant: &Tenant, name: &str) -> String {
+    let id = digits("autoScalingGroup", tenant, name, 32);
+    let uuid = [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join("-");
+    tenant.arn("autoscaling", format_args!("autoScalingGroup:{uuid}:autoScalingGroupName/{name}"))
 }
 
 /// Registers a machine that nobody declared; it stays until it is removed.

@@ -12,7 +12,7 @@ use cove_store::{Prefix, Read, Store, StoreError, Tx};
 use super::verb::{End, end};
 
 /// After the store refused a write.
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+pub(super) const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Runs until the store closes. Cancel safe.
 pub async fn watch_departures(store: Store, clock: Clock) {
@@ -37,14 +37,14 @@ pub async fn watch_departures(store: Store, clock: Clock) {
     }
 }
 
-async fn pause(wait: Option<Duration>) {
+pub(super) async fn pause(wait: Option<Duration>) {
     match wait {
         Some(wait) => tokio::time::sleep(wait).await,
         None => std::future::pending().await,
     }
 }
 
-fn millis_until(at: Timestamp, now: Timestamp) -> Duration {
+pub(super) fn millis_until(at: Timestamp, now: Timestamp) -> Duration {
     Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0))
 }
 

@@ -8,6 +8,7 @@
 mod credentials;
 mod provider;
 mod record;
+mod scaling;
 
 use std::sync::Arc;
 
@@ -64,16 +65,23 @@ pub fn launch(
 ) -> Result<Launched, LaunchError> {
     let definition = definition(tx, template)?;
     let count = target.count();
-    let request = request(template, &definition, target, seed)?;
-    let snapshot = Snapshot::read(tx, host, &template.tenant, &template.cluster);
-    let mut placed = place::place(&snapshot, &request)?;
+    let providers = provider::divide(&template.placing.strategy, shares, count);
+    let groups = provider::groups(tx, template, &providers);
+    let request = Request { groups, ..request(template, &definition, target, seed)? };
+    let read = |tx: &Tx<'_>| Snapshot::read(tx, host, &template.tenant, &template.cluster);
+    let snapshot = read(tx);
     let room = host.tasks_max.saturating_sub(snapshot.tasks.len());
+    let first = place::place(&snapshot, &request);
     drop(snapshot);
+    let mut placed = match scaling::grow(tx, &request, &providers, &first) {
+        0 => first?,
+        _ => place::place(&read(tx), &request)?,
+    };
     let mut launched = Launched::default();
     for _ in placed.drain(room.min(placed.len())..) {
         launched.refusals.push(at_the_limit(host.tasks_max));
     }
-    let mut providers = provider::divide(&template.placing.strategy, shares, count).into_iter();
+    let mut providers = providers.into_iter();
     for placed in placed {
         let provider = providers.next();
         match placed {
@@ -101,6 +109,7 @@ fn request(
         tenant: template.tenant.clone(),
         cluster: template.cluster.clone(),
         target,
+        groups: Vec::new(),
         launch_type: template.placing.launch_type,
         network_mode: template.network_mode,
         cpu: template.size.cpu,

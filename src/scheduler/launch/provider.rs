@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use cove_model::capacity_provider::{CapacityProvider, is_fargate};
 use cove_model::cluster::CapacityProviderStrategyItem;
+use cove_model::task_template::TaskTemplate;
+use cove_store::{Read, keys};
 
 /// Live tasks of the same template by capacity provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,6 +47,18 @@ pub(super) fn divide(strategy: &[CapacityProviderStrategyItem], shares: &Shares,
         names.push(strategy[chosen].capacity_provider.clone());
     }
     names
+}
+
+/// The Auto Scaling group behind each provider; Fargate's have none. One that is gone has no instances.
+pub(super) fn groups(source: &impl Read, template: &TaskTemplate, providers: &[String]) -> Vec<Option<String>> {
+    let mut known: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    let group_of = |name: &str| match source.get::<CapacityProvider>(&keys::capacity_provider(&template.tenant, name)) {
+        _ if is_fargate(name) => None,
+        Some(provider) => Some(provider.asg.clone()),
+        // No group has an empty name.
+        None => Some(String::new()),
+    };
+    providers.iter().map(|name| known.entry(name).or_insert_with(|| group_of(name)).clone()).collect()
 }
 
 #[cfg(test)]

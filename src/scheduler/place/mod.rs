@@ -17,6 +17,7 @@ mod seed;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
@@ -74,6 +75,8 @@ pub struct Request {
     pub tenant: Tenant,
     pub cluster: String,
     pub target: Target,
+    /// For each task of a count in turn: the Auto Scaling group that its instance must be of. Empty: any instance.
+    pub groups: Vec<Option<String>>,
     pub launch_type: LaunchType,
     pub network_mode: NetworkMode,
     /// What one task takes, in 1/1024 of a core: the task's size, or the sum over its containers.
@@ -194,6 +197,8 @@ pub enum Reason {
     Gpu,
     Ports,
     Eni,
+    /// The capacity provider's group has no ACTIVE instance.
+    NoCapacity,
     /// The node runs as many tasks as it may.
     TaskLimit,
 }
@@ -213,6 +218,7 @@ impl Reason {
             Self::Gpu => "RESOURCE:GPU",
             Self::Ports => "RESOURCE:PORTS",
             Self::Eni => "RESOURCE:ENI",
+            Self::NoCapacity => "No Container Instances were found in your capacity provider.",
             // In Fargate's words for its own quota.
             Self::TaskLimit => "You've reached the limit on the number of tasks you can run concurrently",
         }
@@ -258,20 +264,22 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
             if active.is_empty() {
                 return Err(BadRequest::NoContainerInstances);
             }
-            let mut placed = Vec::with_capacity(*count);
-            while placed.len() < *count {
-                let one = place_one(&active, snapshot, request, &network, &mut ledger, &mut seed);
-                let is_refused = one.is_err();
-                placed.push(one);
-                if is_refused {
-                    break;
+            // The tasks are equal: where one of them was refused, there is no room for those behind it either.
+            let mut refused: HashMap<Option<&String>, Vec<Refusal>> = HashMap::new();
+            let mut place_next = |number: usize| {
+                let group = request.groups.get(number).and_then(Option::as_ref);
+                if let Some(refusals) = refused.get(&group) {
+                    return Err(refusals.clone());
                 }
-            }
-            // The tasks are equal, and a refused one takes nothing: what holds of it holds of those behind it.
-            if let Some(Err(refusals)) = placed.last().cloned() {
-                placed.resize(*count, Err(refusals));
-            }
-            Ok(placed)
+                let inside: Vec<&ContainerInstance> =
+                    active.iter().copied().filter(|one| group.is_none() || one.asg.as_ref() == group).collect();
+                if inside.is_empty() {
+                    return Err(vec![Refusal { arn: None, reason: Reason::NoCapacity, detail: None }]);
+                }
+                place_one(&inside, snapshot, request, &network, &mut ledger, &mut seed)
+                    .inspect_err(|refusals| drop(refused.insert(group, refusals.clone())))
+            };
+            Ok((0..*count).map(&mut place_next).collect())
         }
         Target::Instances(ids) => {
             let mut place_on = |id: &String| {

@@ -60,6 +60,8 @@ pub(crate) fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerIn
         task_interfaces_max: None,
         origin: Origin::Declared,
         capacity: Capacity::OnDemand,
+        asg_max: None,
+        asg: None,
         leaves_at: None,
         gone_at: None,
     })
@@ -87,6 +89,7 @@ fn request(count: usize, network_mode: NetworkMode) -> Request {
         tenant: tenant(),
         cluster: "default".into(),
         target: Target::Count(count),
+        groups: vec![],
         launch_type: LaunchType::Ec2,
         network_mode,
         cpu: 128,
@@ -212,6 +215,18 @@ fn gpus_are_given_by_id_and_to_one_container_each() {
     snapshot.tasks.push(first);
     let next = place(&snapshot, &wants(&[0, 1], 1)).unwrap();
     assert_eq!(next[0].as_ref().unwrap().gpus, [vec![], vec!["g3".to_owned()]]);
+}
+
+#[test]
+fn tasks_of_a_group_go_to_its_instances_only() {
+    let host = host();
+    let mut blue = ContainerInstance::clone(&instance("one", "a", 600));
+    blue.asg = Some("blue".into());
+    let snapshot = snapshot(&host, vec![Arc::new(blue), instance("two", "a", 4096)]);
+    let (blue, none) = (Some("blue".to_owned()), None);
+    let groups = vec![blue.clone(), none, blue.clone(), blue, Some("green".into())];
+    let got = place(&snapshot, &Request { groups, ..request(5, NetworkMode::None) }).unwrap();
+    assert_eq!(outcome(&got), ["one", "two", "one", "RESOURCE:MEMORY", Reason::NoCapacity.as_str()]);
 }
 
 /// One pass over instances and tasks for each placed task would be 10,000 × 10,000 here.

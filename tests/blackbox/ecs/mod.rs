@@ -2,6 +2,7 @@
 
 mod account_setting;
 mod attribute;
+mod capacity_provider;
 mod cluster;
 mod container;
 mod container_instance;

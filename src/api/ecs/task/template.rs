@@ -33,7 +33,7 @@ pub(in crate::ecs) fn resolve(
     size::check_overrides(document, &ask.overrides)?;
     unsupported::check(document, &wish(ask, host))?;
     reach::check(document, reach)?;
-    let (launch_type, strategy) = provider::choose(&cluster, &ask.placing)?;
+    let (launch_type, strategy) = provider::choose(tx, &cluster, &ask.placing)?;
     provider::check(&definition, launch_type, ask.platform_version.as_deref())?;
     check_fargate(ask, launch_type)?;
     let network_mode = document.network_mode.unwrap_or(NetworkMode::Bridge);

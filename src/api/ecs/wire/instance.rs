@@ -99,6 +99,8 @@ pub(crate) struct ContainerInstance {
     pub(crate) attachments: Vec<super::Attachment>,
     pub(crate) tags: Vec<Tag>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) capacity_provider_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) health_status: Option<InstanceHealth>,
 }
 

@@ -1,0 +1,252 @@
+//! Managed scaling: an Auto Scaling group grows for tasks that find no room, and shrinks when instances stay empty.
+//!
+//! In: the group's instances, the tasks on them, what waits. Out: how many to add; which are to go, and when.
+//!
+//! ```text
+//! wanted = instances that have or need tasks × 100 ÷ targetCapacity      CapacityProviderReservation, turned round
+//! ```
+//!
+//! Holds: never above the group's `asg_max`, never below what is declared; only empty instances go, so that a protected
+//! instance is never taken from under its tasks. Why it grows inside the launch: a machine of the fleet is there at
+//! once, so that tasks need not wait as PROVISIONING.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use cove_base::ids::random_hex;
+use cove_base::{Clock, Timestamp};
+use cove_model::arn::Tenant;
+use cove_model::capacity_provider::{CapacityProvider, ManagedScaling, Switch};
+use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, Origin};
+use cove_model::task::Task;
+use cove_model::task_definition::NetworkMode;
+use cove_store::{Prefix, Read, Store, StoreError, Tx, keys};
+
+use super::spot::{RETRY_DELAY, millis_until, pause};
+use super::verb::{End, end};
+use crate::place::{Constraint, Request};
+
+/// Adds instances for tasks that found no room: `waiting` by provider, `taken` are instances that the rest of the same
+/// request goes to. How many were added.
+pub(crate) fn scale_out(
+    tx: &mut Tx<'_>,
+    request: &Request,
+    waiting: &BTreeMap<String, usize>,
+    mut taken: HashSet<String>,
+) -> usize {
+    let inside = Prefix::parent(&request.tenant, &request.cluster);
+    taken.extend(tx.live::<Task>(&inside).iter().filter_map(|task| task.placement.container_instance.clone()));
+    let instances = tx.scan::<ContainerInstance>(&inside);
+    let mut added = 0;
+    for (name, count) in waiting {
+        let found = tx.get::<CapacityProvider>(&keys::capacity_provider(&request.tenant, name));
+        let Some(provider) = found.filter(|it| it.is_active() && it.managed_scaling.status == Switch::Enabled) else {
+            continue;
+        };
+        let fresh = growth(&provider, &instances, request, *count, &taken);
+        added += fresh.len();
+        for model in fresh {
+            let instance = like(model, tx.now());
+            tx.put(instance);
+        }
+    }
+    added
+}
+
+/// One entry per instance to add: the one that it is to be like. New ones go to the zones that have fewest.
+fn growth<'a>(
+    provider: &CapacityProvider,
+    instances: &'a [Arc<ContainerInstance>],
+    request: &Request,
+    waiting: usize,
+    taken: &HashSet<String>,
+) -> Vec<&'a ContainerInstance> {
+    let members = || instances.iter().map(Arc::as_ref).filter(|it| it.asg.as_ref() == Some(&provider.asg));
+    let active: Vec<_> = members().filter(|it| it.status == ContainerInstanceStatus::Active).collect();
+    // One model per zone; those that are gone say what the group was made of.
+    let mut zones: BTreeMap<&str, (usize, &ContainerInstance)> = BTreeMap::new();
+    for one in members() {
+        let here = active.iter().filter(|it| it.availability_zone == one.availability_zone).count();
+        zones.insert(&one.availability_zone, (here, one));
+    }
+    let each = zones.values().map(|(_, model)| tasks_on_an_empty(model, request)).max().unwrap_or(0);
+    if each == 0 {
+        return Vec::new();
+    }
+    let used = active.iter().filter(|it| taken.contains(&it.id)).count();
+    let most = members().filter_map(|it| it.asg_max).max().map_or(0, |most| most as usize);
+    let count = to_add(&provider.managed_scaling, used + waiting.div_ceil(each), active.len(), most);
+    let mut models = Vec::with_capacity(count);
+    for _ in 0..count {
+        if let Some((here, model)) = zones.values_mut().min_by_key(|(here, _)| *here) {
+            *here += 1;
+            models.push(*model);
+        }
+    }
+    models
+}
+
+/// How many tasks of the request an empty instance takes.
+fn tasks_on_an_empty(model: &ContainerInstance, request: &Request) -> usize {
+    let times = |has: i64, takes: i64| {
+        if takes > 0 { usize::try_from(has / takes).unwrap_or(0) } else { usize::MAX }
+    };
+    let gpus: usize = request.gpus.iter().sum();
+    let interfaces = match request.network_mode {
+        NetworkMode::Awsvpc => model.task_interfaces_max.map_or(usize::MAX, |most| most as usize),
+        NetworkMode::Bridge | NetworkMode::Host | NetworkMode::None => usize::MAX,
+    };
+    let alone = if request.constraints.contains(&Constraint::DistinctInstance) { 1 } else { usize::MAX };
+    times(model.registered.cpu, request.cpu)
+        .min(times(model.registered.memory_mib, request.memory_mib))
+        .min(model.registered.gpus.len().checked_div(gpus).unwrap_or(usize::MAX))
+        .min(interfaces)
+        .min(alone)
+}
+
+/// How many instances a group of `total` gets more, when `needed` of them would be full.
+fn to_add(scaling: &ManagedScaling, needed: usize, total: usize, most: usize) -> usize {
+    let short = wanted(scaling, needed).saturating_sub(total);
+    if short == 0 {
+        return 0;
+    }
+    let step = |size: i32| usize::try_from(size).unwrap_or(1).max(1);
+    let (least, largest) = (step(scaling.minimum_scaling_step_size), step(scaling.maximum_scaling_step_size));
+    short.max(least).min(largest).min(most.saturating_sub(total))
+}
+
+/// The size at which the reservation is the target.
+fn wanted(scaling: &ManagedScaling, used: usize) -> usize {
+    let target = usize::try_from(scaling.target_capacity).unwrap_or(100).clamp(1, 100);
+    (used * 100).div_ceil(target)
+}
+
+/// A new instance of the same kind.
+fn like(model: &ContainerInstance, now: Timestamp) -> ContainerInstance {
+    let ec2_instance_id = format!("i-0{}", random_hex(8));
+    let mut fresh = ContainerInstance {
+        id: random_hex(16),
+        status: ContainerInstanceStatus::Active,
+        registered_at: now,
+        version: 1,
+        tags: Vec::new(),
+        origin: Origin::Added,
+        leaves_at: None,
+        gone_at: None,
+        ..model.clone()
+    };
+    for (number, gpu) in fresh.registered.gpus.iter_mut().enumerate() {
+        *gpu = format!("GPU-{ec2_instance_id}-{number}");
+    }
+    fresh.ec2_instance_id = ec2_instance_id;
+    fresh
+}
+
+/// Takes empty instances of scaled groups away when they have been empty for `wait_millis`. Runs until the store
+/// closes. Cancel safe.
+pub async fn watch_scaling(store: Store, clock: Clock, wait_millis: i64) {
+    let (mut tasks, mut instances) = (store.watch::<Task>(), store.watch::<ContainerInstance>());
+    let mut providers = store.watch::<CapacityProvider>();
+    loop {
+        let next = store.read(|view| surplus(view, wait_millis).into_iter().map(|(due, _)| due).min());
+        let wait = match next {
+            None => None,
+            Some(at) if at > clock.now() => Some(millis_until(at, clock.now())),
+            Some(_) => {
+                if let Err(error) = store.write(move |tx| scale_in(tx, wait_millis)).await {
+                    tracing::warn!(error = cove_base::error::chain(&error), "an empty instance cannot leave");
+                    tokio::time::sleep(RETRY_DELAY).await;
+                }
+                continue;
+            }
+        };
+        let changed = tokio::select! {
+            result = tasks.changed() => result,
+            result = instances.changed() => result,
+            result = providers.changed() => result,
+            () = pause(wait) => Ok(()),
+        };
+        if changed.is_err() {
+            return;
+        }
+    }
+}
+
+fn scale_in(tx: &mut Tx<'_>, wait_millis: i64) -> Result<(), StoreError> {
+    let now = tx.now();
+    for (_, instance) in surplus(tx, wait_millis).into_iter().filter(|(due, _)| *due <= now) {
+        let gone = end(tx, &instance, End::Deregistered);
+        tx.put(gone);
+    }
+    Ok(())
+}
+
+/// Instances that their groups do not need, and when each may go.
+fn surplus(source: &impl Read, wait_millis: i64) -> Vec<(Timestamp, Arc<ContainerInstance>)> {
+    let mut all = Vec::new();
+    for provider in source.scan::<CapacityProvider>(&Prefix::all()) {
+        if provider.is_active() && provider.managed_scaling.status == Switch::Enabled {
+            all.extend(surplus_of(source, &provider, wait_millis));
+        }
+    }
+    all
+}
+
+fn surplus_of(
+    source: &impl Read,
+    provider: &CapacityProvider,
+    wait_millis: i64,
+) -> Vec<(Timestamp, Arc<ContainerInstance>)> {
+    let inside = Prefix::tenant(&provider.tenant);
+    let is_member = |it: &Arc<ContainerInstance>| {
+        it.asg.as_ref() == Some(&provider.asg) && it.status == ContainerInstanceStatus::Active
+    };
+    let members: Vec<_> = source.scan::<ContainerInstance>(&inside).into_iter().filter(is_member).collect();
+    let used = used(source, &provider.tenant);
+    let (busy, idle): (Vec<_>, Vec<_>) = members.into_iter().partition(|it| used.contains(&it.id));
+    let extra = (busy.len() + idle.len()).saturating_sub(wanted(&provider.managed_scaling, busy.len()));
+    let stops = source.scan::<Task>(&inside);
+    let warmup_millis = i64::from(provider.managed_scaling.instance_warmup_period) * 1000;
+    let due = |it: &ContainerInstance| {
+        let own = stops.iter().filter(|task| task.placement.container_instance.as_ref() == Some(&it.id));
+        let emptied = own.filter_map(|task| task.observed.stopped_at).max().unwrap_or(it.registered_at);
+        emptied.plus_millis(wait_millis).max(it.registered_at.plus_millis(warmup_millis))
+    };
+    let mut going: Vec<_> = idle.into_iter().filter(|it| it.origin == Origin::Added).map(|it| (due(&it), it)).collect();
+    going.sort_by(|(left, one), (right, other)| (left, &one.id).cmp(&(right, &other.id)));
+    going.truncate(extra);
+    going
+}
+
+fn used(source: &impl Read, tenant: &Tenant) -> HashSet<String> {
+    let tasks = source.live::<Task>(&Prefix::tenant(tenant));
+    tasks.iter().filter_map(|task| task.placement.container_instance.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_grows_by_its_steps_up_to_its_limit() {
+        let steps = |least, largest| ManagedScaling {
+            minimum_scaling_step_size: least,
+            maximum_scaling_step_size: largest,
+            ..ManagedScaling::default()
+        };
+        assert_eq!(to_add(&steps(1, 10), 3, 1, 100), 2);
+        assert_eq!(to_add(&steps(4, 10), 3, 1, 100), 4, "at least the least step");
+        assert_eq!(to_add(&steps(1, 2), 9, 1, 100), 2, "at most the largest");
+        assert_eq!(to_add(&steps(1, 10), 9, 1, 3), 2, "never above the group's limit");
+        assert_eq!(to_add(&steps(5, 10), 1, 1, 100), 0, "there is enough");
+        assert_eq!(to_add(&ManagedScaling::default(), 3, 5, 3), 0);
+    }
+
+    #[test]
+    fn a_lower_target_keeps_spare_instances() {
+        let half = ManagedScaling { target_capacity: 50, ..ManagedScaling::default() };
+        assert_eq!((wanted(&half, 3), wanted(&half, 0)), (6, 0));
+        let most = ManagedScaling { target_capacity: 90, ..ManagedScaling::default() };
+        assert_eq!((wanted(&most, 9), wanted(&most, 10)), (10, 12));
+    }
+}

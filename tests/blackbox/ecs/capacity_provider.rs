@@ -1,0 +1,150 @@
+//! Capacity providers.
+
+use serde_json::{Value, json};
+
+use crate::server::{AwsError, Server, assert_refused, texts, until};
+
+/// A provider `web` of an Auto Scaling group of one instance; the instance's ARN.
+fn provider(server: &Server) -> String {
+    let before = server.ecs("ListContainerInstances", &json!({})).unwrap();
+    let added = server.cove(&["fleet", "add", "--type", "t3.small", "--asg", "blue"]);
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let group = json!({"autoScalingGroupArn": "blue"});
+    let tags = json!([{"key": "team", "value": "a"}]);
+    let input = json!({"name": "web", "autoScalingGroupProvider": group, "tags": tags});
+    let made = server.ecs("CreateCapacityProvider", &input).unwrap();
+    assert_eq!(made["capacityProvider"]["status"], "ACTIVE");
+    let after = server.ecs("ListContainerInstances", &json!({})).unwrap();
+    let before = texts(&before["containerInstanceArns"]);
+    texts(&after["containerInstanceArns"]).into_iter().find(|arn| !before.contains(arn)).unwrap().to_owned()
+}
+
+fn describe(server: &Server, name: &str) -> Value {
+    let named = json!({"capacityProviders": [name], "include": ["TAGS"]});
+    server.ecs("DescribeCapacityProviders", &named).unwrap()["capacityProviders"][0].clone()
+}
+
+fn put(server: &Server, providers: &Value, strategy: &Value) -> Result<Value, AwsError> {
+    let input = json!({"cluster": "default", "capacityProviders": providers,
+        "defaultCapacityProviderStrategy": strategy});
+    server.ecs("PutClusterCapacityProviders", &input)
+}
+
+#[test]
+fn a_capacity_provider_sends_tasks_to_its_group_across_restarts() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let instance = provider(&server);
+    put(&server, &json!(["web", "FARGATE"]), &json!([{"capacityProvider": "web", "weight": 1}])).unwrap();
+    let draining = json!({"managedDraining": "DISABLED"});
+    server.ecs("UpdateCapacityProvider", &json!({"name": "web", "autoScalingGroupProvider": draining})).unwrap();
+    server.kill_and_restart();
+    let shown = describe(&server, "web");
+    assert_eq!(shown["type"], "EC2_AUTOSCALING");
+    assert_eq!(shown["updateStatus"], "UPDATE_COMPLETE");
+    assert_eq!(shown["autoScalingGroupProvider"]["managedDraining"], "DISABLED");
+    assert_eq!(shown["tags"], json!([{"key": "team", "value": "a"}]));
+    let main = json!({"name": "main", "image": image, "memory": 16, "command": ["sleep", "60"], "stopTimeout": 2});
+    server.ecs("RegisterTaskDefinition", &json!({"family": "a", "containerDefinitions": [main]})).unwrap();
+    let run = server.ecs("RunTask", &json!({"taskDefinition": "a", "count": 3})).unwrap();
+    for task in run["tasks"].as_array().unwrap() {
+        assert_eq!((&task["capacityProviderName"], &task["launchType"]), (&json!("web"), &json!("EC2")));
+        assert_eq!(task["containerInstanceArn"], json!(instance));
+    }
+    assert_eq!(run["tasks"].as_array().unwrap().len(), 3);
+    let described = json!({"containerInstances": [instance]});
+    let described = server.ecs("DescribeContainerInstances", &described).unwrap();
+    assert_eq!(described["containerInstances"][0]["capacityProviderName"], "web");
+
+    assert_refused(put(&server, &json!([]), &json!([])), "ResourceInUseException", "is in use and cannot be removed.");
+    let delete = json!({"capacityProvider": shown["capacityProviderArn"]});
+    let code = "ClientException";
+    assert_refused(server.ecs("DeleteCapacityProvider", &delete), code, "associated with cluster: default");
+    for task in run["tasks"].as_array().unwrap() {
+        let arn = task["taskArn"].as_str().unwrap();
+        server.ecs("StopTask", &json!({"task": arn})).unwrap();
+        server.wait_task(arn, "STOPPED");
+    }
+    put(&server, &json!(["FARGATE"]), &json!([])).unwrap();
+    server.ecs("DeleteCapacityProvider", &delete).unwrap();
+    server.kill_and_restart();
+    assert_eq!(describe(&server, "web")["status"], "INACTIVE");
+    let all = server.ecs("DescribeCapacityProviders", &json!({})).unwrap();
+    let names: Vec<&str> =
+        all["capacityProviders"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["FARGATE", "FARGATE_SPOT"]);
+    let clusters = server.ecs("DescribeClusters", &json!({})).unwrap();
+    assert_eq!(clusters["clusters"][0]["capacityProviders"], json!(["FARGATE"]));
+}
+
+#[test]
+fn a_group_grows_for_tasks_and_shrinks_when_it_is_empty() {
+    let mut server = Server::start_configured("scale_in_secs = 1\n");
+    let image = server.busybox();
+    let add = ["fleet", "add", "--type", "t3.nano", "--asg", "blue", "--asg-max", "3"];
+    assert!(server.cove(&add).status.success());
+    let scaling = json!({"status": "ENABLED", "instanceWarmupPeriod": 0});
+    let group = json!({"autoScalingGroupArn": "blue", "managedScaling": scaling,
+        "managedTerminationProtection": "ENABLED"});
+    server.ecs("CreateCapacityProvider", &json!({"name": "web", "autoScalingGroupProvider": group})).unwrap();
+    put(&server, &json!(["web"]), &json!([{"capacityProvider": "web", "weight": 1}])).unwrap();
+    let main = json!({"name": "main", "image": image, "memory": 300, "command": ["sleep", "60"], "stopTimeout": 2});
+    server.ecs("RegisterTaskDefinition", &json!({"family": "a", "containerDefinitions": [main]})).unwrap();
+    let run =
+        |server: &Server, count: u32| server.ecs("RunTask", &json!({"taskDefinition": "a", "count": count})).unwrap();
+    let members = |server: &Server| {
+        let filter = json!({"filter": "attribute:ecs.instance-type == t3.nano"});
+        let listed = server.ecs("ListContainerInstances", &filter).unwrap();
+        texts(&listed["containerInstanceArns"]).len()
+    };
+    // One task fills an instance; the group may have three.
+    let first = run(&server, 4);
+    assert_eq!(first["tasks"].as_array().unwrap().len(), 3);
+    assert_eq!(first["failures"][0]["reason"], "RESOURCE:MEMORY");
+    assert_eq!(members(&server), 3);
+    for task in first["tasks"].as_array().unwrap() {
+        let arn = task["taskArn"].as_str().unwrap();
+        server.wait_task(arn, "RUNNING");
+        server.ecs("StopTask", &json!({"task": arn})).unwrap();
+    }
+    server.kill_and_restart();
+    until("empty instances go", || (members(&server) == 0).then_some(()));
+    let again = run(&server, 1);
+    assert_eq!(again["tasks"].as_array().unwrap().len(), 1, "it grows from nothing: {again}");
+    assert_eq!(members(&server), 1);
+}
+
+#[test]
+fn capacity_providers_that_ecs_refuses_are_refused() {
+    let server = Server::start();
+    provider(&server);
+    let create = |name: &str, group: Value| {
+        server.ecs("CreateCapacityProvider", &json!({"name": name, "autoScalingGroupProvider": group}))
+    };
+    let blue = json!({"autoScalingGroupArn": "blue"});
+    let code = "ClientException";
+    assert_refused(create("web", blue.clone()), code, "The specified capacity provider already exists.");
+    assert_refused(create("other", blue.clone()), code, "already being used by another capacity provider.");
+    assert_refused(create("awsome", blue), code, "cannot be prefixed with");
+    assert_refused(create("other", json!({"autoScalingGroupArn": "none"})), code, "was not found.");
+    let update =
+        |given: Value| server.ecs("UpdateCapacityProvider", &json!({"name": "web", "autoScalingGroupProvider": given}));
+    assert_refused(update(json!({"managedTerminationProtection": "ENABLED"})), code, "enable managed scaling.");
+    let code = "InvalidParameterException";
+    assert_refused(put(&server, &json!(["none"]), &json!([])), code, "'none' was not found.");
+    let foreign = json!([{"capacityProvider": "web", "weight": 1}]);
+    assert_refused(put(&server, &json!(["FARGATE"]), &foreign), code, "not associated with the cluster.");
+    put(&server, &json!(["FARGATE", "web"]), &json!([])).unwrap();
+    server
+        .ecs(
+            "RegisterTaskDefinition",
+            &json!({"family": "a", "containerDefinitions": [
+        {"name": "main", "image": "x", "memory": 16}]}),
+        )
+        .unwrap();
+    let mixed = json!([{"capacityProvider": "web", "weight": 1}, {"capacityProvider": "FARGATE", "weight": 1}]);
+    let run = server.ecs("RunTask", &json!({"taskDefinition": "a", "capacityProviderStrategy": mixed}));
+    assert_refused(run, code, "cannot contain a mix of capacity providers");
+    assert_refused(server.ecs("DeleteCapacityProvider", &json!({"capacityProvider": "FARGATE"})), code, "reserved");
+    assert_refused(server.ecs("DeleteCapacityProvider", &json!({"capacityProvider": "x"})), code, "does not exist.");
+}
