@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Marks a data directory whose content goes with its server.
 const EPHEMERAL_MARK: &str = "ephemeral";
@@ -18,6 +19,10 @@ const FORMAT: u32 = 1;
 const OF_TASKS: [&str; 2] = ["tasks", "network/tasks"];
 /// Beside the store's own lock, because this one covers the run directory and the kernel as well.
 const LOCK_FILE: &str = "server.lock";
+
+/// A busy machine may keep a process from running for so long.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_POLL: Duration = Duration::from_millis(5);
 
 /// A directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -134,18 +139,39 @@ fn take(path: &Path) -> Result<File, DirectoryError> {
     let lock = path.join(LOCK_FILE);
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(lock);
     let file = file.as_mut().map_err(|error| prepare(io::Error::from(error.kind())))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            return Err(DirectoryError::Taken { path: path.to_owned(), pid: pid.trim().to_owned() });
-        }
-        Err(TryLockError::Error(source)) => return Err(prepare(source)),
-    }
+    wait_for(file).map_err(|error| match error {
+        TryLockError::WouldBlock => DirectoryError::Taken { path: path.to_owned(), pid: holder(file) },
+        TryLockError::Error(source) => prepare(source),
+    })?;
     file.set_len(0).and_then(|()| file.rewind()).map_err(prepare)?;
     writeln!(file, "{}", std::process::id()).map_err(prepare)?;
     file.try_clone().map_err(prepare)
+}
+
+/// A server that was killed may leave a child that has not become another program yet, with the lock in its hands: as long
+/// as the one who took it is gone, whoever has it gives it back by itself.
+fn wait_for(file: &mut File) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline && !is_there(&holder(file)) => {
+                std::thread::sleep(LOCK_POLL);
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Who took the lock, as the file says.
+fn holder(file: &mut File) -> String {
+    let mut pid = String::new();
+    // What cannot be read names nobody.
+    let _ = file.rewind().and_then(|()| file.read_to_string(&mut pid));
+    pid.trim().to_owned()
+}
+
+fn is_there(pid: &str) -> bool {
+    !pid.is_empty() && Path::new("/proc").join(pid).exists()
 }
 
 #[cfg(test)]
@@ -159,8 +185,14 @@ mod tests {
         let first = Directories::take(&data, &run).unwrap();
         let second = Directories::take(&data, &run).err().unwrap();
         assert!(second.to_string().contains(&std::process::id().to_string()), "{second}");
-        drop(first);
+        // The lock is a child's of a server that is gone.
+        fs::write(data.join(LOCK_FILE), "4194305").unwrap();
+        let child = std::thread::spawn(move || {
+            std::thread::sleep(LOCK_POLL * 4);
+            drop(first);
+        });
         assert!(Directories::take(&data, &run).is_ok());
+        child.join().unwrap();
     }
 
     #[test]

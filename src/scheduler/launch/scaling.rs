@@ -19,7 +19,7 @@ pub(super) fn grow(tx: &mut Tx<'_>, request: &Request, providers: &[String], ans
             Ok(answers) => match answers.get(number) {
                 Some(Ok(placed)) => taken.extend(placed.placement.container_instance.clone()),
                 Some(Err(refusals)) if refusals.iter().any(is_lack) => {
-                    *waiting.entry(provider.clone()).or_default() += 1
+                    *waiting.entry(provider.clone()).or_default() += 1;
                 }
                 Some(Err(_)) | None => {}
             },
