@@ -82,7 +82,11 @@ fn ensure(deps: &Deps, instance: &ContainerInstance) -> Result<(), CgroupError> 
     deps.cgroups.ensure_instance(&instance.ec2_instance_id, &limits(instance, deps.host.cores))
 }
 
+/// The host itself needs none, and what another host's agent registered is not here.
 const fn has_group(instance: &ContainerInstance) -> bool {
+    if instance.agent.is_some() {
+        return false;
+    }
     match instance.origin {
         Origin::Host => false,
         Origin::Declared | Origin::Added => true,
@@ -128,6 +132,7 @@ pub(crate) mod tests {
             origin: Origin::Declared,
             capacity: Capacity::OnDemand,
             asg_max: None,
+            agent: None,
             asg: None,
             leaves_at: None,
             gone_at: None,

@@ -48,6 +48,9 @@ pub struct ContainerInstance {
     /// How many instances managed scaling lets that group have; the largest of its instances' counts.
     #[serde(default)]
     pub asg_max: Option<u32>,
+    /// The agent of another host that registered it; `None`: it is the node's own.
+    #[serde(default)]
+    pub agent: Option<Agent>,
     /// When a Spot interruption takes it away; the warning was given when this was written.
     #[serde(default)]
     pub leaves_at: Option<Timestamp>,
@@ -69,12 +72,35 @@ impl ContainerInstance {
         self.status != ContainerInstanceStatus::Inactive
     }
 
+    /// Whether its agent can be told what to run: nobody can tell those of other hosts yet.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.is_registered() && self.agent.is_none()
+    }
+
+    /// Its agent's version, if that is known.
+    #[must_use]
+    pub fn agent_version(&self) -> Option<&str> {
+        match &self.agent {
+            None => Some(AGENT_VERSION),
+            Some(agent) => agent.version.as_deref(),
+        }
+    }
+
     /// The value of one of its attributes.
     #[must_use]
     pub fn attribute(&self, name: &str) -> Option<&str> {
         let found = self.attributes.iter().find(|attribute| attribute.name.as_deref() == Some(name))?;
         Some(found.value.as_deref().unwrap_or_default())
     }
+}
+
+/// What an agent of another host says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agent {
+    pub version: Option<String>,
+    pub hash: Option<String>,
+    pub docker_version: Option<String>,
 }
 
 /// Who wants the instance.

@@ -22,8 +22,7 @@ pub(super) async fn put(cx: &Context, input: AttributesIn) -> Result<AttributesO
         instance.attributes.retain(|known| known.name != given.name);
         let (name, value) = (given.name.clone(), given.value.clone());
         instance.attributes.push(Attribute { name, value, ..Attribute::default() });
-        let custom = instance.attributes.iter().filter(|it| !is_built_in(it.name.as_deref().unwrap_or_default()));
-        if custom.count() > CUSTOM_MAX { Err(EcsError::AttributeLimitExceeded(CUSTOM_MAX)) } else { Ok(()) }
+        check_custom(&instance.attributes)
     })
     .await
 }
@@ -82,13 +81,19 @@ fn target(tx: &Tx<'_>, tenant: &Tenant, cluster: &str, given: &Attribute) -> Res
 }
 
 fn check(given: &Attribute) -> Result<(), EcsError> {
+    check_text(given)?;
+    match given.name.as_deref().filter(|name| is_built_in(name)) {
+        None => Ok(()),
+        Some(name) => Err(EcsError::parameter(format!("The attribute {name} is reserved."))),
+    }
+}
+
+/// Characters and lengths of a name and a value.
+pub(super) fn check_text(given: &Attribute) -> Result<(), EcsError> {
     let name = given.name.as_deref().unwrap_or_default();
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_/\\.".contains(c);
     if name.is_empty() || name.len() > LENGTH_MAX || !name.chars().all(legal) {
         return Err(EcsError::parameter("Attribute name contains invalid characters."));
-    }
-    if is_built_in(name) {
-        return Err(EcsError::parameter(format!("The attribute {name} is reserved.")));
     }
     let Some(value) = given.value.as_deref() else { return Ok(()) };
     let legal = |c: char| c.is_ascii_alphanumeric() || "-_.@/\\: ".contains(c);
@@ -96,6 +101,16 @@ fn check(given: &Attribute) -> Result<(), EcsError> {
         return Err(EcsError::parameter("Attribute value contains invalid characters."));
     }
     Ok(())
+}
+
+/// Whether there are no more custom ones than ECS lets an instance have.
+pub(super) fn check_custom(attributes: &[Attribute]) -> Result<(), EcsError> {
+    let count = attributes.iter().filter(|it| is_custom(it)).count();
+    if count > CUSTOM_MAX { Err(EcsError::AttributeLimitExceeded(CUSTOM_MAX)) } else { Ok(()) }
+}
+
+pub(super) fn is_custom(attribute: &Attribute) -> bool {
+    !is_built_in(attribute.name.as_deref().unwrap_or_default())
 }
 
 /// What the agent says of its instance; clients cannot change it.

@@ -24,6 +24,10 @@ pub(crate) enum EcsError {
     ClusterContainsServices,
     #[error("The specified capacity provider is in use and cannot be removed.")]
     ProviderInUse,
+    #[error("There is no update available for your container agent.")]
+    NoUpdateAvailable,
+    #[error("The version of the container agent is not known.")]
+    MissingVersion,
     #[error("Service not found.")]
     ServiceNotFound,
     #[error("Service was not ACTIVE.")]
@@ -72,6 +76,8 @@ impl EcsError {
             Self::ClusterContainsContainerInstances => "ClusterContainsContainerInstancesException",
             Self::ClusterContainsServices => "ClusterContainsServicesException",
             Self::ProviderInUse => "ResourceInUseException",
+            Self::NoUpdateAvailable => "NoUpdateAvailableException",
+            Self::MissingVersion => "MissingVersionException",
             Self::ServiceNotFound => "ServiceNotFoundException",
             Self::ServiceNotActive => "ServiceNotActiveException",
             Self::TaskSetNotFound => "TaskSetNotFoundException",

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use cove_model::arn::Tenant;
 use cove_model::capacity_provider::CapacityProvider;
-use cove_model::container_instance::{
-    AGENT_VERSION, ContainerInstance, ContainerInstanceStatus, Resources, container_instance_arn,
-};
+use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, Resources, container_instance_arn};
 use cove_model::task::Task;
 use cove_scheduler::fleet::{self, Refused, Verb};
 use cove_scheduler::place::{Expression, Occupancy, remaining};
@@ -160,7 +158,7 @@ fn ids(tenant: &Tenant, cluster: &str, texts: &[String], max: usize) -> Result<V
 }
 
 /// ECS shape `ContainerInstance`. `tasks` are all of the cluster.
-fn show(
+pub(super) fn show(
     store: &impl Read,
     it: &ContainerInstance,
     tasks: &[Arc<Task>],
@@ -177,11 +175,11 @@ fn show(
         container_instance_arn: it.arn(),
         ec2_instance_id: it.ec2_instance_id.clone(),
         version: it.version,
-        version_info: VersionInfo { agent_version: AGENT_VERSION },
+        version_info: version_info(it),
         remaining_resources: show_resources(&remaining(it, here.iter().copied())),
         registered_resources: show_resources(&it.registered),
         status: it.status.as_str(),
-        agent_connected: it.is_registered(),
+        agent_connected: it.is_connected(),
         running_tasks_count: count(Phase::Running),
         pending_tasks_count: count(Phase::Pending),
         attributes: it.attributes.clone(),
@@ -189,7 +187,17 @@ fn show(
         attachments: Vec::new(),
         tags: if include.contains(&InstanceField::Tags) { it.tags.clone() } else { Vec::new() },
         capacity_provider_name: it.asg.as_deref().and_then(|asg| provider_of(store, it, asg)),
-        health_status: health.then_some(InstanceHealth { overall_status: "OK" }),
+        health_status: health
+            .then(|| InstanceHealth { overall_status: if it.is_connected() { "OK" } else { "INSUFFICIENT_DATA" } }),
+    }
+}
+
+fn version_info(it: &ContainerInstance) -> VersionInfo {
+    let agent = it.agent.clone().unwrap_or_default();
+    VersionInfo {
+        agent_version: it.agent_version().map(str::to_owned),
+        agent_hash: agent.hash,
+        docker_version: agent.docker_version,
     }
 }
 

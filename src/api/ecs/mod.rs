@@ -11,6 +11,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "handlers own their input: the adapters hand it over")]
 
+mod agent;
 mod attribute;
 mod capacity_provider;
 mod cluster;
@@ -43,6 +44,10 @@ const SERVICES: &str = "load balancers, service discovery, Service Connect, volu
 const SETS: &str = "load balancers, service discovery";
 /// What clusters lack.
 const CLUSTERS: &str = "service connect";
+/// What agents of other hosts lack.
+const AGENTS: &str = "work for agents of other hosts: the endpoint that they poll (ACS)";
+/// The test of what agents call.
+const AGENT_TEST: &str = "an_agent_of_another_host_registers_and_gets_no_work";
 /// What capacity providers lack.
 const PROVIDERS: &str = "managed instances; draining of instances that are removed by hand";
 /// The test of capacity providers.
@@ -185,6 +190,14 @@ const OPS: &[Op] = &[
     Op::done("DeleteCapacityProvider", PROVIDERS_TEST, |cx, input| json(cx, input, capacity_provider::delete)),
     Op::done("DescribeCapacityProviders", PROVIDERS_TEST, |cx, input| read(cx, input, capacity_provider::describe)),
     Op::done("PutClusterCapacityProviders", PROVIDERS_TEST, |cx, input| json(cx, input, cluster::put_providers)),
+    Op::partial("RegisterContainerInstance", AGENT_TEST, AGENTS, |cx, input| json(cx, input, agent::register)),
+    Op::partial("DiscoverPollEndpoint", AGENT_TEST, AGENTS, |cx, input| read(cx, input, agent::discover)),
+    Op::partial("SubmitTaskStateChange", AGENT_TEST, AGENTS, |cx, input| read(cx, input, agent::submit)),
+    Op::partial("SubmitContainerStateChange", AGENT_TEST, AGENTS, |cx, input| read(cx, input, agent::submit)),
+    Op::partial("SubmitAttachmentStateChanges", AGENT_TEST, AGENTS, |cx, input| {
+        read(cx, input, agent::submit_attachments)
+    }),
+    Op::partial("UpdateContainerAgent", AGENT_TEST, AGENTS, |cx, input| read(cx, input, agent::update)),
     Op::done("PutAttributes", "attributes_steer_placement_across_restarts", |cx, input| {
         json(cx, input, attribute::put)
     }),

@@ -127,6 +127,7 @@ impl<'a> Place<'a> {
             capacity: machine.capacity,
             asg: machine.asg.clone(),
             asg_max: machine.asg_max,
+            agent: None,
             leaves_at: None,
             gone_at: None,
         }

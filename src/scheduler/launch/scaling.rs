@@ -43,6 +43,7 @@ const fn is_lack(refusal: &Refusal) -> bool {
         }
         Reason::Missing
         | Reason::Inactive
+        | Reason::Agent
         | Reason::Attribute
         | Reason::MemberOf
         | Reason::Ports

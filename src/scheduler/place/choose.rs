@@ -38,6 +38,9 @@ pub(super) fn fits(
     ledger: &Ledger,
 ) -> Result<(), Refusal> {
     let refuse = |reason, detail| Err(Refusal { arn: Some(instance.arn()), reason, detail });
+    if !instance.is_connected() {
+        return refuse(Reason::Agent, None);
+    }
     if let Some(missing) = request.required_attributes.iter().find(|attribute| !has(instance, attribute)) {
         return refuse(Reason::Attribute, missing.name.clone());
     }

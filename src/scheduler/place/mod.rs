@@ -189,6 +189,8 @@ pub struct Refusal {
 pub enum Reason {
     Missing,
     Inactive,
+    /// The instance's agent is not connected.
+    Agent,
     Attribute,
     MemberOf,
     DistinctInstance,
@@ -210,6 +212,7 @@ impl Reason {
         match self {
             Self::Missing => "MISSING",
             Self::Inactive => "INACTIVE",
+            Self::Agent => "AGENT",
             Self::Attribute => "ATTRIBUTE",
             Self::MemberOf => "MemberOf placement constraint unsatisfied.",
             Self::DistinctInstance => "DistinctInstance placement constraint unsatisfied.",

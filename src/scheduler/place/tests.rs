@@ -61,6 +61,7 @@ pub(crate) fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerIn
         origin: Origin::Declared,
         capacity: Capacity::OnDemand,
         asg_max: None,
+        agent: None,
         asg: None,
         leaves_at: None,
         gone_at: None,
@@ -227,6 +228,17 @@ fn tasks_of_a_group_go_to_its_instances_only() {
     let groups = vec![blue.clone(), none, blue.clone(), blue, Some("green".into())];
     let got = place(&snapshot, &Request { groups, ..request(5, NetworkMode::None) }).unwrap();
     assert_eq!(outcome(&got), ["one", "two", "one", "RESOURCE:MEMORY", Reason::NoCapacity.as_str()]);
+}
+
+#[test]
+fn an_instance_whose_agent_is_elsewhere_takes_no_task() {
+    let host = host();
+    let mut far = ContainerInstance::clone(&instance("far", "a", 4096));
+    far.agent = Some(cove_model::container_instance::Agent::default());
+    let snapshot = snapshot(&host, vec![Arc::new(far)]);
+    assert_eq!(outcome(&place(&snapshot, &request(1, NetworkMode::None)).unwrap()), ["AGENT"]);
+    let named = Request { target: Target::Instances(vec!["far".into()]), ..request(0, NetworkMode::None) };
+    assert_eq!(outcome(&place(&snapshot, &named).unwrap()), ["AGENT"]);
 }
 
 /// One pass over instances and tasks for each placed task would be 10,000 × 10,000 here.

@@ -136,3 +136,56 @@ fn a_deregistered_instance_takes_its_tasks_along_only_by_force() {
     let update = server.ecs("UpdateContainerInstancesState", &update).unwrap();
     assert_eq!(update["failures"][0]["reason"], "INACTIVE");
 }
+
+#[test]
+fn an_agent_of_another_host_registers_and_gets_no_work() {
+    let mut server = Server::start();
+    let own = instance(&server);
+    let integer = |name: &str, value: i64| json!({"name": name, "type": "INTEGER", "integerValue": value});
+    let ports = json!({"name": "PORTS", "type": "STRINGSET", "stringSetValue": ["22", "51678"]});
+    let document = json!({"instanceId": "i-0abc", "availabilityZone": "us-east-1b", "instanceType": "m5.large"});
+    let far = json!({"totalResources": [integer("CPU", 2048), integer("MEMORY", 7000), ports],
+        "instanceIdentityDocument": document.to_string(), "versionInfo": {"agentVersion": "1.80.0"},
+        "attributes": [{"name": "ecs.os-type", "value": "linux"}, {"name": "rack", "value": "r9"}]});
+    let made = server.ecs("RegisterContainerInstance", &far).unwrap();
+    let arn = made["containerInstance"]["containerInstanceArn"].as_str().unwrap().to_owned();
+    let rack = json!({"name": "row", "value": "7", "targetType": "container-instance", "targetId": arn});
+    server.ecs("PutAttributes", &json!({"attributes": [rack]})).unwrap();
+    let mut more = far.clone();
+    more["containerInstanceArn"] = json!(arn);
+    more["totalResources"][0]["integerValue"] = json!(4096);
+    server.ecs("RegisterContainerInstance", &more).unwrap();
+    server.kill_and_restart();
+    let shown = describe(&server, &arn);
+    assert_eq!((&shown["agentConnected"], &shown["status"]), (&json!(false), &json!("ACTIVE")));
+    assert_eq!((&shown["ec2InstanceId"], &shown["versionInfo"]["agentVersion"]), (&json!("i-0abc"), &json!("1.80.0")));
+    assert_eq!(resource(&shown, "registeredResources", "CPU")["integerValue"], 4096);
+    let filter = json!({"filter": "agentConnected == false and attribute:row == 7 and agentVersion < 1.81"});
+    let found = server.ecs("ListContainerInstances", &filter).unwrap();
+    assert_eq!(texts(&found["containerInstanceArns"]), [arn.as_str()]);
+
+    let definition = json!({"family": "a", "containerDefinitions": [{"name": "main", "image": "x", "memory": 16}]});
+    server.ecs("RegisterTaskDefinition", &definition).unwrap();
+    let start = server.ecs("StartTask", &json!({"taskDefinition": "a", "containerInstances": [arn]})).unwrap();
+    assert_eq!(start["failures"][0]["reason"], "AGENT");
+    let code = "ClientException";
+    let discover = server.ecs("DiscoverPollEndpoint", &json!({"containerInstance": arn}));
+    assert_refused(discover, code, "has no endpoint (ACS)");
+    let task = server.run_task("own", json!({"image": server.busybox(), "command": ["sleep", "60"]}));
+    let stopped = json!({"task": task, "status": "STOPPED"});
+    assert_refused(server.ecs("SubmitTaskStateChange", &stopped), code, "its own agent alone");
+    assert_refused(server.ecs("SubmitContainerStateChange", &stopped), code, "its own agent alone");
+    let attachments = json!({"attachments": [{"attachmentArn": "a", "status": "ATTACHED"}]});
+    assert_refused(server.ecs("SubmitAttachmentStateChanges", &attachments), code, "No attachment");
+    let update = |arn: &str| server.ecs("UpdateContainerAgent", &json!({"containerInstance": arn}));
+    assert_refused(update(&own), "NoUpdateAvailableException", "no update available");
+    assert_refused(update(&arn), "InvalidParameterException", "disconnected");
+    let mut mine = far.clone();
+    mine["containerInstanceArn"] = json!(own);
+    assert_refused(server.ecs("RegisterContainerInstance", &mine), code, "belongs to this node");
+    let empty = json!({"totalResources": []});
+    assert_refused(server.ecs("RegisterContainerInstance", &empty), "InvalidParameterException", "should contain CPU");
+    server.wait_task(&task, "RUNNING");
+    server.ecs("DeregisterContainerInstance", &json!({"containerInstance": arn})).unwrap();
+    assert_eq!(describe(&server, &arn)["status"], "INACTIVE");
+}

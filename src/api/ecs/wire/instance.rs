@@ -107,7 +107,12 @@ pub(crate) struct ContainerInstance {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VersionInfo {
-    pub(crate) agent_version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) agent_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) agent_hash: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) docker_version: Option<String>,
 }
 
 #[derive(Debug, Serialize)]

@@ -3,6 +3,7 @@
 //! Members that this version refuses are here too, so that they can be named. Stored structs appear only where they are
 //! the client's own document (task definitions, overrides, tags).
 
+mod agent;
 mod capacity_provider;
 mod cluster;
 mod definition;
@@ -14,6 +15,7 @@ mod tag;
 mod task;
 mod task_set;
 
+pub(super) use agent::*;
 pub(super) use capacity_provider::*;
 pub(super) use cluster::*;
 pub(super) use definition::*;

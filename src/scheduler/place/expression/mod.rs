@@ -23,7 +23,7 @@ mod tests;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use cove_model::container_instance::{AGENT_VERSION, ContainerInstance};
+use cove_model::container_instance::ContainerInstance;
 use cove_model::task::{Task, TaskStatus};
 
 use pattern::Pattern;
@@ -135,8 +135,8 @@ impl Node {
 impl Subject {
     fn passes(&self, test: &Test, instance: &ContainerInstance, occupancy: &Occupancy) -> bool {
         match self {
-            Self::AgentConnected => test.of_text(if instance.is_registered() { "true" } else { "false" }),
-            Self::AgentVersion => test.of_value(|value| value.compare_version(AGENT_VERSION)),
+            Self::AgentConnected => test.of_text(if instance.is_connected() { "true" } else { "false" }),
+            Self::AgentVersion => test.of_value(|value| value.compare_version(instance.agent_version()?)),
             Self::Attribute(name) => instance.attribute(name).is_some_and(|value| test.of_text(value)),
             Self::Ec2InstanceId => test.of_text(&instance.ec2_instance_id),
             Self::RegisteredAt => test.of_value(|value| value.compare_number(instance.registered_at.millis())),
