@@ -1,0 +1,61 @@
+"""Every operation of the tables, one after the other: a request that makes sense is carried out and answered in the model's
+shape, an empty and a garbage one are refused as the model says.
+"""
+import model
+import mutate
+import wire
+
+TRIES = 150
+"""Requests that make sense until one is carried out: what they name may have gone meanwhile."""
+ORDER = ["CreateCluster", "Register", "Create", "Register", "Put", "Run", "Start", "Tag", "List", "Describe", "Get"]
+"""What fills the server comes first, what empties it last."""
+WAITING = {"ListServicesByNamespace": "there are no namespaces yet", "ContinueServiceDeployment": "needs a deployment that pauses, which takes its time"}
+"""Operations of which no request can be carried out at once."""
+GARBAGE = {"json": mutate.GARBAGE, "query": [b"Action=\xff\xfe", b"%", b"=&=&", b"\0" * 100]}
+
+
+def rank(one):
+    word = next((index for index, word in enumerate(ORDER) if one[1].startswith(word)), len(ORDER))
+    return word + (10 if one[1].startswith(("Delete", "Deregister", "Remove", "Untag")) else 0), one
+
+
+def works(player, service, op):
+    """Whether one of the requests that make sense is carried out, and the refusals on the way."""
+    refusals = {}
+    for _ in range(TRIES if service == "ecs" else TRIES // 4):
+        value, _ = player.input(service, op)
+        status, code = player.send(service, op, wire.written(service, op, value), False, value)
+        if status == 200:
+            return True, refusals
+        refusals[status, code] = refusals.get((status, code), 0) + 1
+    return False, refusals
+
+
+def refuses(player, service, op, body, what):
+    """4xx, by a code that the operation may answer."""
+    before = len(player.problems)
+    status, code = player.send(service, op, body, False)
+    if not 400 <= status < 500:
+        player.problem(f"{service} {op}: {what} is answered {status} {code}", f"{service} {op} {body[:300]!r}")
+    return len(player.problems) == before
+
+
+def run(player, strict):
+    """Gives how many checks passed. `strict`: the service whose every operation must be carried out at least once."""
+    passed, lame = 0, []
+    player.prime()
+    for service, op in sorted(player.there, key=rank):
+        carried_out, refusals = works(player, service, op)
+        if carried_out:
+            passed += 1
+        elif service == strict and op not in WAITING:
+            player.problem(f"{service} {op}: nothing was carried out", f"{refusals}")
+        else:
+            lame.append(f"{service} {op}")
+        shape = model.operation(service, op).input_shape
+        if shape is not None and shape.required_members:
+            passed += refuses(player, service, op, wire.written(service, op, {}), "an empty request")
+        json = model.speaks_json(service)
+        for body in GARBAGE["json" if json else "query"]:
+            passed += refuses(player, service, op, body, "garbage")
+    return passed, lame
