@@ -197,6 +197,7 @@ mod tests {
             gone_at: None,
             asg: None,
             asg_max: None,
+            agent: None,
         }
     }
 
