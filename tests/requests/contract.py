@@ -1,15 +1,20 @@
 """Every operation of the tables, one after the other: a request that makes sense is carried out and answered in the model's
 shape, an empty and a garbage one are refused as the model says.
 """
+import re
+
 import model
 import mutate
 import wire
 
 TRIES = 150
 """Requests that make sense until one is carried out: what they name may have gone meanwhile."""
-ORDER = ["CreateCluster", "Register", "Create", "Register", "Put", "Run", "Start", "Tag", "List", "Describe", "Get"]
+REFRESH = 20
+"""After so many refusals it is looked up again what lives, and a task is run: the older ones may have ended."""
+ORDER = ["CreateCluster", "Register", "CreateService", "Create", "Register", "Put", "Run", "Start", "Tag", "List", "Describe", "Get"]
 """What fills the server comes first, what empties it last."""
-WAITING = {"ListServicesByNamespace": "there are no namespaces yet", "ContinueServiceDeployment": "needs a deployment that pauses, which takes its time"}
+WAITING = {"ListServicesByNamespace": "there are no namespaces yet", "ContinueServiceDeployment": "needs a deployment that pauses, which takes its time",
+           "StopServiceDeployment": "needs a deployment that goes on at this moment"}
 """Operations of which no request can be carried out at once."""
 GARBAGE = {"json": mutate.GARBAGE, "query": [b"Action=\xff\xfe", b"%", b"=&=&", b"\0" * 100]}
 
@@ -22,19 +27,23 @@ def rank(one):
 def works(player, service, op):
     """Whether one of the requests that make sense is carried out, and the refusals on the way."""
     refusals = {}
-    for _ in range(TRIES if service == "ecs" else TRIES // 4):
+    for attempt in range(TRIES if service == "ecs" else TRIES // 4):
+        if attempt % REFRESH == REFRESH - 1:
+            player.send("ecs", "RunTask", b'{"taskDefinition": "f0"}', False, {})
+            player.prime()
         value, _ = player.input(service, op)
-        status, code = player.send(service, op, wire.written(service, op, value), False, value)
+        status, code, message = player.send(service, op, wire.written(service, op, value), False, value)
         if status == 200:
             return True, refusals
-        refusals[status, code] = refusals.get((status, code), 0) + 1
+        text = re.sub(r"[0-9a-f]{8,}|\d+", "#", f"{code}: {message}")[:160]
+        refusals[text] = refusals.get(text, 0) + 1
     return False, refusals
 
 
 def refuses(player, service, op, body, what):
     """4xx, by a code that the operation may answer."""
     before = len(player.problems)
-    status, code = player.send(service, op, body, False)
+    status, code, _ = player.send(service, op, body, False)
     if not 400 <= status < 500:
         player.problem(f"{service} {op}: {what} is answered {status} {code}", f"{service} {op} {body[:300]!r}")
     return len(player.problems) == before

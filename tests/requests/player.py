@@ -3,6 +3,7 @@
 Why an own pool for each: what a client does depends on its seed and on what the server told it, on nothing else.
 """
 import collections
+import json
 import random
 import re
 import time
@@ -45,6 +46,7 @@ class Player:
         """Learns what is there."""
         for op in ("ListClusters", "ListTaskDefinitions", "ListContainerInstances", "ListServices", "ListTasks"):
             self.send("ecs", op, b"{}", False, {})
+        self.send("ecs", "DescribeServices", json.dumps({"services": [f"x{n}" for n in range(10)]}).encode(), False, {})
 
     def input(self, service, op):
         shape = model.operation(service, op).input_shape
@@ -73,7 +75,7 @@ class Player:
         self.send(service, op, body, must_fail, value)
 
     def send(self, service, op, body, must_fail, value=None):
-        """Gives status and code; the judgement is noted."""
+        """Gives status, code and message; the judgement is noted."""
         began = time.monotonic()
         example = f"{service} {op} {body[:2000]!r}"
         self.sent[service, op] += 1
@@ -81,13 +83,13 @@ class Player:
             status, code, message, reply = self.wire.send(service, op, body)
         except model.Breach as breach:
             self.problem(f"{service} {op}: {breach}", example)
-            return 0, None
+            return 0, None, ""
         except OSError as error:
             self.problem(f"{service} {op}: {error!r}", example)
-            return 0, None
+            return 0, None, ""
         except wire.http.client.HTTPException as error:
             self.problem(f"{service} {op}: {error!r}", example)
-            return 0, None
+            return 0, None, ""
         self.slowest = max(self.slowest, (time.monotonic() - began, example[:300]))
         self.judge(service, op, (status, code, message, reply), must_fail, example)
         if status == 200:
@@ -95,7 +97,9 @@ class Player:
             self.learn(op, value, reply)
         else:
             self.refused[service, op, status, code] += 1
-        return status, code
+            if op == "StopTask" and value:
+                self.pool.drop("task", value.get("task"))
+        return status, code, message
 
     def judge(self, service, op, answer, must_fail, example):
         status, code, message, reply = answer
@@ -123,6 +127,9 @@ class Player:
         gone = op.startswith(("Delete", "Stop", "Deregister"))
         if value and not gone:
             self.pool.harvest(op, value)
+        for found in reply.get("services", ()) if op == "DescribeServices" else [reply["service"]] if op == "CreateService" else ():
+            if found.get("deploymentController") == {"type": "EXTERNAL"} and found["status"] == "ACTIVE":
+                self.pool.add("controlled", found["serviceArn"])
         for deployment in reply.get("serviceDeployments", ()):
             for hook in deployment.get("lifecycleHookDetails", ()):
                 if hook.get("status") == "AWAITING_ACTION":

@@ -72,12 +72,34 @@ PAUSING = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0, "lifecycleHooks": [
 def create_service(m):
     if m.choose.random() < 0.2:
         return {"serviceName": m.name("blue"), "taskDefinition": m.any("task-definition"), "desiredCount": 1, "deploymentConfiguration": PAUSING}
+    if m.choose.random() < 0.2:
+        return {"serviceName": m.name("x"), "desiredCount": 1, "deploymentController": {"type": "EXTERNAL"}}
     return {"serviceName": m.name("s"), "cluster": m.home(), "taskDefinition": m.any("task-definition"),
             "desiredCount": m.choose.choice([0, 1, 1, 2]), **m.maybe(tags=m.tags(), deploymentConfiguration={"maximumPercent": 200, "minimumHealthyPercent": 50}, enableECSManagedTags=True)}
 
 
 def update_service(m):
     return {**m.within("service", "service"), **m.maybe(desiredCount=m.choose.randrange(3), taskDefinition=m.any("task-definition"), forceNewDeployment=True)}
+
+
+def create_set(m):
+    return {**m.within("controlled", "service"), "taskDefinition": m.any("task-definition"), "scale": {"value": m.choose.choice([0.0, 50.0, 100.0]), "unit": "PERCENT"}}
+
+
+def of_set(m, member, **more):
+    """A task set with its service and cluster."""
+    parts = m.any("task-set", "arn:aws:ecs:us-east-1:000000000000:task-set/default/none/ecs-svc/0").split("/")
+    return {"cluster": parts[1], "service": parts[2], member: "/".join(parts) if m.choose.random() < 0.6 else parts[-2] + "/" + parts[-1], **more}
+
+
+def provider(m):
+    return {"name": m.name("cp"), "autoScalingGroupProvider": {"autoScalingGroupArn": m.choose.choice(GROUPS)}, **m.maybe(tags=m.tags())}
+
+
+def stop_deployment(m):
+    """One that goes on, or with luck one that has just begun."""
+    arn = m.any("paused", ("none", "none"))[0] if m.choose.random() < 0.5 else m.any("service-deployment")
+    return {"serviceDeploymentArn": arn, "stopType": m.choose.choice(["ABORT", "ROLLBACK"])}
 
 
 def go_on(m):
@@ -105,6 +127,8 @@ def events(m):
             "logEvents": [{"timestamp": int(time.time() * 1000) + n, "message": f"line {n}"} for n in range(m.choose.randrange(1, 5))]}
 
 
+GROUPS = [f"group{n}" for n in range(8)]
+"""Of the configured fleet. A provider takes one that no other has."""
 SETTINGS = ["containerInsights", "taskLongArnFormat", "awsvpcTrunking"]
 
 
@@ -137,7 +161,27 @@ RECIPES = {
     ("ecs", "ListServiceDeployments"): lambda m: m.within("service", "service"),
     ("ecs", "DescribeServiceDeployments"): lambda m: {"serviceDeploymentArns": m.some("service-deployment")},
     ("ecs", "DescribeServiceRevisions"): lambda m: {"serviceRevisionArns": m.some("service-revision")},
-    ("ecs", "StopServiceDeployment"): lambda m: {"serviceDeploymentArn": m.any("service-deployment")},
+    ("ecs", "StopServiceDeployment"): stop_deployment,
+    ("ecs", "CreateTaskSet"): create_set,
+    ("ecs", "DescribeTaskSets"): lambda m: m.within("controlled", "service"),
+    ("ecs", "UpdateTaskSet"): lambda m: of_set(m, "taskSet", scale={"value": m.choose.choice([0.0, 100.0]), "unit": "PERCENT"}),
+    ("ecs", "UpdateServicePrimaryTaskSet"): lambda m: of_set(m, "primaryTaskSet"),
+    ("ecs", "DeleteTaskSet"): lambda m: of_set(m, "taskSet", force=True),
+    ("ecs", "CreateCapacityProvider"): provider,
+    ("ecs", "UpdateCapacityProvider"): lambda m: {"name": m.name("cp"), "autoScalingGroupProvider": {"managedDraining": m.choose.choice(["ENABLED", "DISABLED"])}},
+    ("ecs", "DeleteCapacityProvider"): lambda m: {"capacityProvider": m.name("cp")},
+    ("ecs", "PutClusterCapacityProviders"): lambda m: {"cluster": m.name("c"), "capacityProviders": ["FARGATE"],
+                                                       "defaultCapacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}]},
+    ("events", "PutTargets"): lambda m: {"Rule": m.name("rule"), "Targets": [{"Id": "a", "Arn": f"arn:aws:logs:us-east-1:000000000000:log-group:{m.name('g')}"}]},
+    ("events", "DescribeRule"): lambda m: {"Name": m.name("rule")},
+    ("events", "EnableRule"): lambda m: {"Name": m.name("rule")},
+    ("events", "DisableRule"): lambda m: {"Name": m.name("rule")},
+    ("events", "ListTargetsByRule"): lambda m: {"Rule": m.name("rule")},
+    ("events", "RemoveTargets"): lambda m: {"Rule": m.name("rule"), "Ids": ["a"]},
+    ("monitoring", "PutMetricAlarm"): lambda m: {"AlarmName": m.name("alarm"), "Namespace": "n0", "MetricName": "m0", "Statistic": "Average", "Period": 60,
+                                                 "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold"},
+    ("monitoring", "SetAlarmState"): lambda m: {"AlarmName": m.name("alarm"), "StateValue": m.choose.choice(["OK", "ALARM"]), "StateReason": "because"},
+    ("monitoring", "GetMetricStatistics"): lambda m: {"Namespace": "n0", "MetricName": "m0", "StartTime": int(time.time()) - 600, "EndTime": int(time.time()), "Period": 60, "Statistics": ["Sum"]},
     ("ecs", "ContinueServiceDeployment"): go_on,
     ("ecs", "DescribeContainerInstances"): lambda m: m.within("container-instance", "containerInstances", True),
     ("ecs", "UpdateContainerInstancesState"): lambda m: {**m.within("container-instance", "containerInstances", True), "status": m.choose.choice(["ACTIVE", "ACTIVE", "DRAINING"])},

@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "crash")]
 import contract
 import leaks
 from player import Player
+from recipes import GROUPS
 from watch import Watch, cost
 from world import COVE, World
 
@@ -32,11 +34,13 @@ GROWTH = (1.25, 24)
 FILES = 60
 """Open files beyond those before the first request: a connection for each client, and what tasks hold."""
 CONFIG = "".join(f'[[instance]]\ntype = "m5.large"\ncount = 6\nzone = "{zone}"\n' for zone in "abc")
+CONFIG += "".join(f'[[instance]]\ntype = "t3.nano"\nasg = "{group}"\n' for group in GROUPS)
 LIMITS = {"COVE_TASKS_MAX": "24", "COVE_STOPPED_TASK_SECS": "10", "COVE_HOUSEKEEPING_SECS": "5", "COVE_LOG_NODE_MAX_MIB": "64", "COVE_LOG": "warn"}
 
 
 def play(number, seed, port, operations, requests, counter, answers):
     """One client, in a process of its own."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     player = Player(f"{seed}/{number}", port, operations)
     try:
         player.prime()
@@ -138,6 +142,8 @@ def start(world):
     for _ in range(3):
         world.ecs("RegisterTaskDefinition", family="f0", containerDefinitions=[{"name": "main", "image": "bb:1", "memory": 16, "command": ["sleep", "5"]}])
     world.ecs("CreateService", serviceName="s0", taskDefinition="f0", desiredCount=1)
+    for name in ("x0", "x1", "x2"):
+        world.ecs("CreateService", serviceName=name, desiredCount=1, deploymentController={"type": "EXTERNAL"})
     world.ecs("RunTask", taskDefinition="f0")
 
 
@@ -154,6 +160,8 @@ def main():
     world, verdict = World("q" + os.urandom(4).hex()), Verdict()
     os.environ.update(LIMITS, COVE_CONFIG=str(world.home / "cove.toml"))
     (world.home / "cove.toml").write_text(CONFIG)
+    # Whoever ends this run wants the server and its tasks gone as well.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
     try:
         start(world)
         operations = table(world)

@@ -2,6 +2,9 @@
 import os
 import pathlib
 import threading
+import time
+
+TELL_SECS = 20
 
 
 class Watch(threading.Thread):
@@ -11,8 +14,12 @@ class Watch(threading.Thread):
         self.samples, self.over = [], threading.Event()
 
     def run(self):
-        while not self.over.wait(0.5):
+        told = time.monotonic()
+        while not self.over.wait(0.1):
             self.samples.append((self.progress(), *cost(self.pid)))
+            if time.monotonic() - told > TELL_SECS:
+                told = time.monotonic()
+                print("%d requests, %.0f MiB, %d files" % self.samples[-1], flush=True)
 
     def growth(self):
         """Memory and files: medians of the second and of the last quarter of the requests. The first one fills the server."""
