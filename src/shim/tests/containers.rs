@@ -417,6 +417,28 @@ async fn a_record_that_nobody_will_read_does_not_keep_the_shim() {
     finish(shim, &world, &spec).await;
 }
 
+#[tokio::test]
+async fn what_an_earlier_server_asked_is_done_before_a_later_one_is_told_the_state() {
+    let world = World::new();
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let spec = world.task(names.map(|name| world.container(name, &["sleep", "600"])).to_vec());
+    let mut last = up(&world, &spec).await;
+    for name in names {
+        let killed = client::connect(&spec.directory).await.unwrap();
+        start(&killed, name).await;
+        drop(killed);
+        let (shim, state) = client::take_over(&spec.directory).await.unwrap();
+        let there = state.containers.iter().find(|one| one.name == name).unwrap();
+        assert!(matches!(there.phase, Phase::Running { .. }), "{there:?}");
+        last = shim;
+    }
+    for name in names {
+        last.send(&Request::Kill { container: name.to_owned() }).await.unwrap();
+        exit(&mut last, name).await;
+    }
+    finish(last, &world, &spec).await;
+}
+
 /// Probes twenty times a second.
 fn check(script: &str, timeout_millis: u64) -> HealthCheck {
     let args = ["sh", "-c", script].map(ToOwned::to_owned).to_vec();
