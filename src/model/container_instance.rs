@@ -17,7 +17,7 @@ use crate::task::Task;
 use crate::task_definition::{Attribute, NetworkMode, TransportProtocol};
 
 /// The version of the ECS agent whose behaviour the node shows.
-pub const AGENT_VERSION: &str = "1.105.1";
+const AGENT_VERSION: &str = "1.105.1";
 
 /// A container instance registered in a cluster. What is free on it is computed from the tasks placed there, never kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{DEFAULT_BUS, NewEvent};
 use crate::arn::Tenant;
 use crate::cluster::cluster_arn;
-use crate::container_instance::{AGENT_VERSION, ContainerInstance, Resources, container_instance_arn};
+use crate::container_instance::{ContainerInstance, Resources, container_instance_arn};
 use crate::task::{Container, ElasticNetworkInterface, Task, TaskNetwork};
 use crate::task_override::ContainerOverride;
 
@@ -143,7 +143,7 @@ fn overrides(task: &Task) -> Value {
 #[must_use]
 pub fn container_instance_state_change(instance: &ContainerInstance, remaining: &Resources, at: Timestamp) -> NewEvent {
     let detail = json!({
-        "agentConnected": instance.is_registered(),
+        "agentConnected": instance.is_connected(),
         "attributes": instance.attributes,
         "clusterArn": cluster_arn(&instance.tenant, &instance.cluster),
         "containerInstanceArn": instance.arn(),
@@ -153,7 +153,7 @@ pub fn container_instance_state_change(instance: &ContainerInstance, remaining: 
         "registeredAt": instance.registered_at.rfc3339(),
         "status": instance.status.as_str(),
         "version": instance.version,
-        "versionInfo": {"agentVersion": AGENT_VERSION},
+        "versionInfo": {"agentVersion": instance.agent_version().unwrap_or_default()},
         "updatedAt": at.rfc3339(),
     });
     event(&instance.tenant, "ECS Container Instance State Change", instance.arn(), detail, at)

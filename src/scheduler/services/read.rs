@@ -93,7 +93,7 @@ impl<'a> Scene<'a> {
         let Some(definition) = source.get::<TaskDefinition>(&key) else { return Vec::new() };
         let others =
             |instance: &ContainerInstance| self.all.iter().filter(|task| is_other(task, instance, service)).count();
-        let registered = instances.iter().filter(|one| one.is_registered());
+        let registered = instances.iter().filter(|one| one.is_connected());
         registered
             .map(|one| InstanceView {
                 id: one.id.clone(),
