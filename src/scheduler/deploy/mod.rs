@@ -22,7 +22,7 @@ mod task_sets;
 mod view;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use cove_base::Timestamp;
 use cove_model::service::{

@@ -11,6 +11,11 @@ const NOW: Timestamp = Timestamp(1_000_000);
 const OLD: &str = "ecs-svc/1";
 const NEW: &str = "ecs-svc/2";
 
+/// A service of two tasks at rest.
+pub(crate) fn service() -> Service {
+    state(2, 100, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]).service
+}
+
 fn deployment(id: &str, revision: &str, rollout: RolloutState) -> Deployment {
     Deployment {
         id: id.into(),

@@ -5,6 +5,7 @@
 //! Why the state is read outside first: most of the time nothing is to be done, and then nothing is queued.
 
 mod apply;
+mod forget;
 mod read;
 
 use std::collections::BTreeSet;
@@ -62,7 +63,7 @@ impl ServiceScheduler {
             }
             let turn = self.turn.lock().await;
             let round = self.look();
-            let failed = self.carry_out(&round.work).await;
+            let failed = self.carry_out(&round.work).await | self.forget().await;
             drop(turn);
             let wait = if failed { RETRY_DELAY } else { self.until(round.wake_at) };
             tokio::select! {
@@ -114,6 +115,19 @@ impl ServiceScheduler {
             failed = true;
         }
         failed
+    }
+
+    /// Whether that could not be written.
+    async fn forget(&self) -> bool {
+        let over = self.store.read(|view| forget::forgotten(view, self.clock.now()));
+        if over.is_empty() {
+            return false;
+        }
+        let done = self.store.write(move |tx| forget::delete(tx, &over)).await;
+        if let Err(error) = &done {
+            tracing::warn!(error = cove_base::error::chain(error), "services that are gone cannot be forgotten");
+        }
+        done.is_err()
     }
 
     fn write(&self, key: Key) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
