@@ -3,7 +3,7 @@
 //! In: the records, and when a task has been seen long enough. Out: the keys that go. No clock, store or await.
 //!
 //! Holds: a task that is not STOPPED stays; a definition goes only once it is DELETE_IN_PROGRESS and no task that is
-//! still visible refers to it. Nothing new can refer to it by then: RunTask refuses such definitions. An instance that
+//! still visible, nor any revision of a daemon, refers to it. Nothing new can refer to it by then: RunTask refuses such definitions. An instance that
 //! is declared is remembered as gone, or the next start would register it again.
 
 use std::collections::HashSet;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_model::container_instance::{ContainerInstance, Origin};
+use cove_model::daemon::DaemonRevision;
 use cove_model::task::{ClientToken, Task};
 use cove_model::task_definition::{TaskDefinition, TaskDefinitionStatus};
 use cove_store::{Key, Prefix, Read, Record, StoreError, Tx};
@@ -27,13 +28,20 @@ pub(crate) struct Records {
     pub tokens: Vec<Arc<ClientToken>>,
     pub definitions: Vec<Arc<TaskDefinition>>,
     pub instances: Vec<Arc<ContainerInstance>>,
+    pub daemon_revisions: Vec<Arc<DaemonRevision>>,
 }
 
 impl Records {
     pub(crate) fn read(from: &impl Read) -> Self {
         let all = Prefix::all();
         let (tasks, tokens) = (from.scan(&all), from.scan(&all));
-        Self { tasks, tokens, definitions: from.scan(&all), instances: from.scan(&all) }
+        Self {
+            tasks,
+            tokens,
+            definitions: from.scan(&all),
+            instances: from.scan(&all),
+            daemon_revisions: from.scan(&all),
+        }
     }
 }
 
@@ -59,11 +67,14 @@ pub(crate) fn forgotten(records: &Records, now: Timestamp, keep_millis: i64) -> 
         .map(|(_, task)| task)
         .collect();
     let gone_ids: HashSet<&str> = gone.iter().map(|task| task.id.as_str()).collect();
+    let of_daemons = records.daemon_revisions.iter().map(|one| &one.template);
+    let of_daemons = of_daemons.map(|template| (&template.tenant, template.family.as_str(), template.revision));
     let needed: HashSet<_> = records
         .tasks
         .iter()
         .filter(|task| !gone_ids.contains(task.id.as_str()))
         .map(|task| (&task.tenant, task.family.as_str(), task.revision))
+        .chain(of_daemons)
         .collect();
     let is_unused = |definition: &TaskDefinition| {
         definition.status == TaskDefinitionStatus::DeleteInProgress

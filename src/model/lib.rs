@@ -8,6 +8,7 @@ pub mod arn;
 pub mod capacity_provider;
 pub mod cluster;
 pub mod container_instance;
+pub mod daemon;
 pub mod event;
 pub mod image;
 pub mod instance_type;

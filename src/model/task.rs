@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::arn::Tenant;
 use crate::cluster::cluster_arn;
 use crate::container_instance::ContainerInstance;
+use crate::daemon::definition_arn;
 use crate::tag::Tag;
 use crate::task_definition::{Attribute, NetworkMode, TransportProtocol};
 use crate::task_override::TaskOverride;
@@ -74,7 +75,7 @@ impl Task {
     /// The task definition's ARN.
     #[must_use]
     pub fn definition_arn(&self) -> String {
-        self.tenant.arn("ecs", format_args!("task-definition/{}:{}", self.family, self.revision))
+        definition_arn(&self.tenant, &self.family, self.revision)
     }
 
     /// Whether it holds resources: everything that is not STOPPED does.
@@ -88,7 +89,16 @@ impl Task {
     pub fn service(&self) -> Option<&str> {
         match &self.keeper {
             Some(Keeper::Service(name)) => Some(name),
-            None => None,
+            Some(Keeper::Daemon(_)) | None => None,
+        }
+    }
+
+    /// The daemon that keeps it.
+    #[must_use]
+    pub fn daemon(&self) -> Option<&str> {
+        match &self.keeper {
+            Some(Keeper::Daemon(name)) => Some(name),
+            Some(Keeper::Service(_)) | None => None,
         }
     }
 
@@ -143,6 +153,8 @@ impl Task {
 pub enum Keeper {
     /// A service of the task's cluster, by name; `started_by` is its deployment.
     Service(String),
+    /// A daemon of the task's cluster, by name; `started_by` is its revision.
+    Daemon(String),
 }
 
 /// Where the task was put. Fixed in the transaction that made the task.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arn::Tenant;
 use crate::cluster::CapacityProviderStrategyItem;
+use crate::daemon::definition_arn;
 use crate::service::PinnedImage;
 use crate::tag::Tag;
 use crate::task::{Keeper, LaunchType};
@@ -47,7 +48,7 @@ impl TaskTemplate {
     /// The task definition's ARN.
     #[must_use]
     pub fn definition_arn(&self) -> String {
-        self.tenant.arn("ecs", format_args!("task-definition/{}:{}", self.family, self.revision))
+        definition_arn(&self.tenant, &self.family, self.revision)
     }
 }
 

@@ -191,6 +191,24 @@ pub fn event(number: u64) -> Key {
     Key::new(&Tenant::new("", ""), "", &format!("{number:020}"))
 }
 
+/// A daemon by name.
+#[must_use]
+pub fn daemon(tenant: &Tenant, cluster: &str, name: &str) -> Key {
+    Key::new(tenant, cluster, name)
+}
+
+/// The parent under which what belongs to a daemon stands.
+#[must_use]
+pub fn daemon_parent(cluster: &str, name: &str) -> String {
+    service_parent(cluster, &cove_model::daemon::daemon_owner(name))
+}
+
+/// A revision or a deployment of a daemon.
+#[must_use]
+pub fn daemon_part(tenant: &Tenant, cluster: &str, daemon: &str, id: &str) -> Key {
+    Key::new(tenant, &daemon_parent(cluster, daemon), id)
+}
+
 /// An alarm by name.
 #[must_use]
 pub fn alarm(tenant: &Tenant, name: &str) -> Key {

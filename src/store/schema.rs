@@ -7,6 +7,7 @@ use cove_model::alarm::{Alarm, AlarmHistory};
 use cove_model::capacity_provider::CapacityProvider;
 use cove_model::cluster::Cluster;
 use cove_model::container_instance::ContainerInstance;
+use cove_model::daemon::{Daemon, DaemonDeployment, DaemonRevision};
 use cove_model::event::Event;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::network::{SecurityGroup, Subnet, Vpc};
@@ -90,6 +91,10 @@ kinds! {
     32 Routed, "routed", 1, it => { let _ = it; keys::routed() };
     33 TaskSet, "task_sets", 1, it => keys::task_set(&it.tenant, &it.cluster, &it.service, &it.id);
     34 CapacityProvider, "capacity_providers", 1, it => keys::capacity_provider(&it.tenant, &it.name);
+    35 Daemon, "daemons", 1, it => keys::daemon(&it.tenant, &it.cluster, &it.name);
+    36 DaemonRevision, "daemon_revisions", 1, it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id);
+    37 DaemonDeployment, "daemon_deployments", 1,
+        it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id), live if it.status.is_open();
 }
 
 #[cfg(test)]

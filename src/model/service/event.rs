@@ -4,6 +4,7 @@ use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::arn::Tenant;
+use crate::daemon::daemon_owner;
 use crate::task::{Keeper, StopCode, Task};
 
 /// ECS shows the newest hundred.
@@ -23,12 +24,13 @@ pub struct ServiceEvent {
     pub message: String,
 }
 
-/// A task of a service that has stopped. The agent leaves it in the transaction that makes the task STOPPED; the scheduler
+/// A task of a service or daemon that has stopped. The agent leaves it in the transaction that makes the task STOPPED; the scheduler
 /// takes it away in the one that counts it. So every end is counted once, whatever happens between.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Departed {
     pub tenant: Tenant,
     pub cluster: String,
+    /// A service's name, or [`daemon_owner`].
     pub service: String,
     pub task_id: String,
     /// The id of its deployment.
@@ -43,14 +45,17 @@ pub struct Departed {
 }
 
 impl Departed {
-    /// What the scheduler needs to know of a task that has stopped; `None` for one that no service keeps.
+    /// What the scheduler needs to know of a task that has stopped; `None` for one that nobody keeps.
     #[must_use]
     pub fn of(task: &Task) -> Option<Self> {
-        let Keeper::Service(service) = task.keeper.as_ref()?;
+        let service = match task.keeper.as_ref()? {
+            Keeper::Service(name) => name.clone(),
+            Keeper::Daemon(name) => daemon_owner(name),
+        };
         Some(Self {
             tenant: task.tenant.clone(),
             cluster: task.cluster.clone(),
-            service: service.clone(),
+            service,
             task_id: task.id.clone(),
             deployment: task.started_by.clone().unwrap_or_default(),
             started_at: task.observed.started_at,
