@@ -6,6 +6,7 @@
 //! Why placement is called by the API inside its write transaction: AWS answers its failures in the RunTask reply, and
 //! on the one writer thread nobody else can take what was found free.
 
+pub mod daemons;
 pub mod deploy;
 pub mod explain;
 pub mod fleet;

@@ -12,6 +12,7 @@ use cove_registry::{Registry, RegistryConfig};
 use cove_runtime::cgroup::NodeCgroups;
 use cove_runtime::network::{NetworkConfig, NetworkId, Networks, RouterListeners};
 use cove_runtime::rootfs::Snapshots;
+use cove_scheduler::daemons::DaemonScheduler;
 use cove_scheduler::deploy::Timing;
 use cove_scheduler::services::{ServiceScheduler, Turn};
 use cove_scheduler::{HostFacts, fleet};
@@ -130,6 +131,13 @@ impl Parts {
             let memory_bytes = used.memory_bytes.saturating_sub(used.inactive_file_bytes);
             Some(Usage { cpu_micros: used.cpu_micros, memory_bytes })
         };
+        let daemons = DaemonScheduler {
+            store: store(),
+            host: Arc::clone(host),
+            timing: timing.clone(),
+            clock: clock(),
+            turn: Arc::clone(&self.services_turn),
+        };
         let services = ServiceScheduler {
             store: store(),
             host: Arc::clone(host),
@@ -141,6 +149,7 @@ impl Parts {
         loops.spawn(fleet::watch_departures(store(), clock()));
         loops.spawn(fleet::watch_scaling(store(), clock(), scale_in_millis));
         loops.spawn(services.run());
+        loops.spawn(daemons.run());
         loops.spawn(cove_metrics::measure_for_ever(store(), metrics(), clock(), Arc::new(usage)));
         loops.spawn(cove_metrics::watch_for_ever(store(), metrics(), clock()));
         Ok(loops)

@@ -4,7 +4,7 @@
 //! task that had come to count as healthy.
 
 use cove_base::Timestamp;
-use cove_model::service::{Departed, RolloutState};
+use cove_model::service::{Departed, Pacing, RolloutState};
 
 use super::{Condition, Decider, message};
 
@@ -24,12 +24,7 @@ impl Decider<'_> {
         let Some(last) = failures.iter().map(|one| one.stopped_at).max() else { return };
         let number = u32::try_from(failures.len()).unwrap_or(u32::MAX);
         let timing = &state.timing;
-        let pacing = &mut self.out.service.pacing;
-        let was_at_once = pacing.failures <= AT_ONCE;
-        pacing.failures = pacing.failures.saturating_add(number);
-        pacing.last_failure_at = Some(last);
-        pacing.not_before = pause(pacing.failures, timing.throttle_max_millis).map(|millis| last.plus_millis(millis));
-        if was_at_once && pacing.failures > AT_ONCE {
+        if slow_down(&mut self.out.service.pacing, number, last, timing.throttle_max_millis) {
             self.complain(message::impaired(&state.service));
         }
         if let Some(primary) = self.primary_mut() {
@@ -60,15 +55,25 @@ impl Decider<'_> {
     }
 
     fn is_failure(&self, ended: &Departed) -> bool {
-        if !self.is_wanted(&ended.deployment) {
-            return false;
-        }
-        if ended.was_ordered {
-            return ended.reason.as_deref() == Some(message::UNHEALTHY);
-        }
-        let settle_millis = self.state.timing.settle_millis;
-        ended.started_at.is_none_or(|at| ended.stopped_at < at.plus_millis(settle_millis))
+        self.is_wanted(&ended.deployment) && is_failure(ended, self.state.timing.settle_millis)
     }
+}
+
+/// Whether a task ended that should have stayed: by itself before it counted as healthy, or because of its checks.
+pub(crate) fn is_failure(ended: &Departed, settle_millis: i64) -> bool {
+    if ended.was_ordered {
+        return ended.reason.as_deref() == Some(message::UNHEALTHY);
+    }
+    ended.started_at.is_none_or(|at| ended.stopped_at < at.plus_millis(settle_millis))
+}
+
+/// Adds failures to a row; whether it is now too long to be tried again at once.
+pub(crate) fn slow_down(pacing: &mut Pacing, failures: u32, last: Timestamp, most_millis: i64) -> bool {
+    let was_at_once = pacing.failures <= AT_ONCE;
+    pacing.failures = pacing.failures.saturating_add(failures);
+    pacing.last_failure_at = Some(last);
+    pacing.not_before = pause(pacing.failures, most_millis).map(|millis| last.plus_millis(millis));
+    was_at_once && pacing.failures > AT_ONCE
 }
 
 /// How long to wait after so many failures in a row.

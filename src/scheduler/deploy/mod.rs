@@ -13,7 +13,7 @@
 //! Why one decision at a time for the whole service: everything in it hangs together, and it is one transaction.
 
 mod daemon;
-mod departures;
+pub(crate) mod departures;
 pub(crate) mod message;
 mod outcome;
 mod rolling;

@@ -2,6 +2,7 @@
 
 use cove_base::Timestamp;
 use cove_base::ids::{random_u64, uuid};
+use cove_model::arn::Tenant;
 use cove_model::service::{
     Departed, EVENTS_MAX, PinnedImage, PropagateTags, Service, ServiceEvent, ServiceRevision, ServiceStatus, TaskSet,
     Trouble,
@@ -44,8 +45,10 @@ fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decisio
     }
     keep_sets(tx, &state.task_sets, task_sets);
     let mut told = say;
-    let stopped: Vec<String> =
-        stop.into_iter().filter_map(|one| order_stop(tx, &service, &one.task_id, one.reason)).collect();
+    let stopped: Vec<String> = stop
+        .into_iter()
+        .filter_map(|one| order_stop(tx, &service.tenant, &service.cluster, &one.task_id, one.reason))
+        .collect();
     if !stopped.is_empty() {
         told.push(Say::News(message::stopped(&service.name, &stopped)));
     }
@@ -78,25 +81,42 @@ fn pin_images(tx: &mut Tx<'_>, service: &Service, sets: &[TaskSet]) {
     for (id, revision) in deployments.chain(sets.iter().map(|it| (&it.id, &it.revision))) {
         let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, revision);
         let Some(known) = tx.get::<ServiceRevision>(&key) else { continue };
-        let tasks = tx.live::<Task>(&Prefix::parent(&service.tenant, &service.cluster));
         let mut revision = (*known).clone();
-        for task in tasks.iter().filter(|task| task.started_by.as_ref() == Some(id)) {
-            for container in &task.containers {
-                let is_known = revision.images.iter().any(|image| image.container == container.name);
-                let (false, Some(digest)) = (is_known, &container.seen.image_digest) else { continue };
-                let (container, image) = (container.name.clone(), container.image.clone());
-                revision.images.push(PinnedImage { container, image, digest: digest.clone() });
-            }
-        }
+        find_images(tx, &service.tenant, &service.cluster, id, &mut revision.images);
         if revision != *known {
             tx.put(revision);
         }
     }
 }
 
+/// Adds the digests that the live tasks of a deployment have found, for containers that have none yet.
+pub(crate) fn find_images(
+    tx: &Tx<'_>,
+    tenant: &Tenant,
+    cluster: &str,
+    started_by: &str,
+    images: &mut Vec<PinnedImage>,
+) {
+    let tasks = tx.live::<Task>(&Prefix::parent(tenant, cluster));
+    for task in tasks.iter().filter(|task| task.started_by.as_deref() == Some(started_by)) {
+        for container in &task.containers {
+            let is_known = images.iter().any(|image| image.container == container.name);
+            let (false, Some(digest)) = (is_known, &container.seen.image_digest) else { continue };
+            let (container, image) = (container.name.clone(), container.image.clone());
+            images.push(PinnedImage { container, image, digest: digest.clone() });
+        }
+    }
+}
+
 /// Its id, if it is there and had not been asked before.
-fn order_stop(tx: &mut Tx<'_>, service: &Service, task_id: &str, reason: String) -> Option<String> {
-    let found = tx.get::<Task>(&keys::task(&service.tenant, &service.cluster, task_id))?;
+pub(crate) fn order_stop(
+    tx: &mut Tx<'_>,
+    tenant: &Tenant,
+    cluster: &str,
+    task_id: &str,
+    reason: String,
+) -> Option<String> {
+    let found = tx.get::<Task>(&keys::task(tenant, cluster, task_id))?;
     if !found.is_live() || found.desired.is_stopped() {
         return None;
     }

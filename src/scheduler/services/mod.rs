@@ -4,9 +4,9 @@
 //! what is true there; so a crash between any two of them loses nothing, and there is no recovery path.
 //! Why the state is read outside first: most of the time nothing is to be done, and then nothing is queued.
 
-mod apply;
+pub(crate) mod apply;
 mod forget;
-mod read;
+pub(crate) mod read;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

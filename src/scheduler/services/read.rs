@@ -108,15 +108,22 @@ impl<'a> Scene<'a> {
 /// Those of the configuration that are in ALARM.
 fn alarms(source: &impl Read, service: &Service) -> Vec<String> {
     let Some(alarms) = service.configuration.alarms.as_ref().filter(|alarms| alarms.enable) else { return Vec::new() };
+    firing(source, &service.tenant, &alarms.alarm_names)
+}
+
+/// Those of the names that are in ALARM.
+pub(crate) fn firing(source: &impl Read, tenant: &Tenant, names: &[String]) -> Vec<String> {
     let fires = |name: &&String| {
-        let alarm = source.get::<Alarm>(&keys::alarm(&service.tenant, name));
+        let alarm = source.get::<Alarm>(&keys::alarm(tenant, name));
         alarm.is_some_and(|alarm| alarm.state.value == StateValue::Alarm)
     };
-    alarms.alarm_names.iter().filter(fires).cloned().collect()
+    names.iter().filter(fires).cloned().collect()
 }
 
 fn is_other(task: &Task, instance: &ContainerInstance, service: &Service) -> bool {
     task.placement.container_instance.as_deref() == Some(&*instance.id)
         && task.tenant == instance.tenant
         && task.service() != Some(&*service.name)
+        // Daemons wait for all others, this one too: they leave last.
+        && task.daemon().is_none()
 }

@@ -1,0 +1,298 @@
+//! What a daemon needs next: tasks to start and to stop, and how its deployment goes.
+//!
+//! ```text
+//! State ─▶ failures ─▶ give up? ─▶ replace, instance by instance ─▶ conclude ─▶ Decision
+//! ```
+//!
+//! In: a [`State`]. Out: a [`Decision`]. No clock, no store, no await.
+//!
+//! Holds: an instance never has two daemon tasks at once by our doing: the old one has gone before the new one comes; no
+//! more instances than drainPercent says are without a healthy one by our doing; a deployment that has failed starts
+//! nothing; deciding again on what a decision leads to comes to rest.
+//! Why beside [`crate::deploy`]: services have percentages of tasks, daemons have batches of instances. What a task, an
+//! instance, a failure and a pause are is shared.
+
+use cove_base::Timestamp;
+use cove_model::daemon::{Daemon, DaemonDeployment, DaemonDeploymentStatus as Status, DaemonStatus, daemon_started_by};
+use cove_model::service::{Departed, DeploymentConfiguration, Rollback};
+
+use crate::deploy::departures::{is_failure, slow_down};
+use crate::deploy::{Condition, InstanceView, Stop, TaskView, Timing, message};
+
+/// Why the tasks of a daemon stop.
+const DELETED: &str = "Daemon is being deleted";
+const REPLACED: &str = "Daemon deployment in progress";
+const LEFT: &str = "The container instance is not one of the daemon's capacity providers any more";
+/// Why a deployment was given up.
+const BREAKER: &str = "Circuit breaker triggered";
+const ALARMS: &str = "Alarms triggered";
+
+/// Everything that a decision looks at.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    pub daemon: Daemon,
+    /// The newest one.
+    pub deployment: DaemonDeployment,
+    /// Those of the cluster; eligible are those that the capacity providers cover.
+    pub instances: Vec<InstanceView>,
+    /// The daemon's tasks that are not STOPPED.
+    pub tasks: Vec<TaskView>,
+    pub departed: Vec<Departed>,
+    /// Those of the configuration that are in ALARM.
+    pub alarms: Vec<String>,
+    pub timing: Timing,
+    pub now: Timestamp,
+}
+
+/// What is to be done, in one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Decision {
+    pub daemon: Daemon,
+    pub deployment: DaemonDeployment,
+    /// Instances that get a task of the daemon's revision.
+    pub start: Vec<String>,
+    pub stop: Vec<Stop>,
+    /// It was deleted, and nothing is left of it.
+    pub is_gone: bool,
+    /// When to look again even if nothing changes.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// Decides.
+#[must_use]
+pub(super) fn decide(state: &State) -> Decision {
+    let mut decider = Decider {
+        state,
+        out: Decision {
+            daemon: state.daemon.clone(),
+            deployment: state.deployment.clone(),
+            start: Vec::new(),
+            stop: Vec::new(),
+            is_gone: false,
+            wake_at: None,
+        },
+    };
+    decider.begin();
+    match state.daemon.status {
+        DaemonStatus::DeleteInProgress => decider.delete(),
+        DaemonStatus::Active => {
+            decider.count_failures();
+            decider.give_up();
+            decider.leave_others();
+            decider.replace();
+            decider.conclude();
+            decider.wake_for_tasks();
+        }
+    }
+    decider.out
+}
+
+/// A decision in the making.
+struct Decider<'a> {
+    state: &'a State,
+    out: Decision,
+}
+
+impl<'a> Decider<'a> {
+    fn begin(&mut self) {
+        self.out.deployment.instances = u32::try_from(self.eligible().count()).unwrap_or(u32::MAX);
+        if self.out.deployment.status == Status::Pending {
+            self.out.deployment.status = Status::InProgress;
+            self.out.deployment.started_at = Some(self.state.now);
+        }
+    }
+
+    /// Everything stops, and with the last task the daemon is gone.
+    fn delete(&mut self) {
+        let all: Vec<&TaskView> = self.staying().collect();
+        for task in all {
+            self.stop(task, DELETED);
+        }
+        self.out.is_gone = self.state.tasks.is_empty();
+    }
+
+    fn eligible(&self) -> impl Iterator<Item = &'a InstanceView> + use<'a> {
+        self.state.instances.iter().filter(|it| it.is_eligible)
+    }
+
+    /// Tasks that nobody has asked to stop, in this decision neither.
+    fn staying(&self) -> impl Iterator<Item = &'a TaskView> + '_ {
+        let stopped = |task: &TaskView| self.out.stop.iter().any(|stop| stop.task_id == task.id);
+        self.state.tasks.iter().filter(move |task| task.is_wanted && !stopped(task))
+    }
+
+    /// Of the revision that is wanted, and not failing its checks.
+    fn is_current(&self, task: &TaskView) -> bool {
+        task.deployment == daemon_started_by(&self.out.daemon.revision) && task.condition != Condition::Unhealthy
+    }
+
+    fn stop(&mut self, task: &TaskView, reason: &str) {
+        self.out.stop.push(Stop { task_id: task.id.clone(), reason: reason.to_owned() });
+    }
+
+    fn wake(&mut self, at: Timestamp) {
+        self.out.wake_at = Some(self.out.wake_at.map_or(at, |known| known.min(at)));
+    }
+
+    /// Counts tasks that did not stay; one that began after the last of them and is well ends the row.
+    fn count_failures(&mut self) {
+        let wanted = daemon_started_by(&self.out.daemon.revision);
+        if let Some(last) = self.out.daemon.pacing.last_failure_at {
+            let is_well = |task: &&TaskView| {
+                task.deployment == wanted && task.is_healthy() && task.started_at.is_some_and(|at| at > last)
+            };
+            if self.state.tasks.iter().any(|task| is_well(&task)) {
+                self.out.daemon.pacing = Default::default();
+                if self.out.deployment.status.is_open() {
+                    self.out.deployment.failed_tasks = 0;
+                }
+            }
+        }
+        let settle_millis = self.state.timing.settle_millis;
+        let failed = self.state.departed.iter().filter(|it| it.deployment == wanted && is_failure(it, settle_millis));
+        let ends: Vec<Timestamp> = failed.map(|it| it.stopped_at).collect();
+        let Some(last) = ends.iter().copied().max() else { return };
+        let number = u32::try_from(ends.len()).unwrap_or(u32::MAX);
+        slow_down(&mut self.out.daemon.pacing, number, last, self.state.timing.throttle_max_millis);
+        if self.out.deployment.status.is_open() {
+            self.out.deployment.failed_tasks = self.out.deployment.failed_tasks.saturating_add(number);
+        }
+    }
+
+    /// The circuit breaker and the alarms of an open deployment.
+    fn give_up(&mut self) {
+        if !self.out.deployment.status.is_open() {
+            return;
+        }
+        let threshold = DeploymentConfiguration::breaker_threshold(self.out.deployment.instances);
+        if self.out.deployment.failed_tasks >= threshold {
+            self.go_back(BREAKER);
+        } else if !self.state.alarms.is_empty() && self.out.deployment.status == Status::InProgress {
+            self.out.deployment.triggered_alarms.clone_from(&self.state.alarms);
+            self.go_back(ALARMS);
+        }
+    }
+
+    /// To what ran before, if anything did.
+    fn go_back(&mut self, reason: &str) {
+        let now = self.state.now;
+        let (daemon, deployment) = (&mut self.out.daemon, &mut self.out.deployment);
+        deployment.status_reason = Some(format!("{reason}."));
+        deployment.baking_since = None;
+        daemon.pacing = Default::default();
+        if deployment.status == Status::RollbackInProgress {
+            deployment.status = Status::RollbackFailed;
+            deployment.finished_at = Some(now);
+            return;
+        }
+        match daemon.completed_revision.clone().filter(|revision| *revision != daemon.revision) {
+            None => {
+                deployment.status = Status::Stopped;
+                deployment.stopped_at = Some(now);
+            }
+            Some(revision) => {
+                deployment.status = Status::RollbackInProgress;
+                deployment.failed_tasks = 0;
+                daemon.revision.clone_from(&revision);
+                deployment.rollback = Some(Rollback { reason: reason.to_owned(), started_at: now, revision });
+            }
+        }
+    }
+
+    /// Tasks on instances that are not the daemon's: a draining one keeps its daemon until the other tasks have left.
+    fn leave_others(&mut self) {
+        let strangers: Vec<&TaskView> = self
+            .staying()
+            .filter(|task| {
+                let here = self.state.instances.iter().find(|it| Some(&*it.id) == task.instance.as_deref());
+                !here.is_some_and(|it| it.is_eligible || (it.is_draining && it.others > 0))
+            })
+            .collect();
+        for task in strangers {
+            self.stop(task, LEFT);
+        }
+    }
+
+    /// Instance by instance: what is old goes, batch by batch; what is missing comes.
+    fn replace(&mut self) {
+        if self.out.deployment.status.has_failed() {
+            return;
+        }
+        let may_start = self.may_start();
+        let batch = self.out.daemon.configuration.batch(self.eligible().count());
+        let down = self.eligible().filter(|it| !self.on_instance(&it.id).any(TaskView::is_healthy)).count();
+        let mut room = batch.saturating_sub(down);
+        for instance in self.eligible() {
+            let (current, outgoing): (Vec<&TaskView>, Vec<&TaskView>) =
+                self.on_instance(&instance.id).partition(|task| self.is_current(task));
+            for surplus in current.iter().skip(1) {
+                self.stop(surplus, REPLACED);
+            }
+            for task in &outgoing {
+                if task.is_healthy() && current.is_empty() {
+                    let Some(left) = room.checked_sub(1) else { continue };
+                    room = left;
+                }
+                let reason = if task.condition == Condition::Unhealthy { message::UNHEALTHY } else { REPLACED };
+                self.stop(task, reason);
+            }
+            let is_empty = !self.state.tasks.iter().any(|task| task.instance.as_deref() == Some(&*instance.id));
+            if is_empty && may_start {
+                self.out.start.push(instance.id.clone());
+            }
+        }
+    }
+
+    /// Tasks that stay on that instance.
+    fn on_instance(&self, instance: &'a str) -> impl Iterator<Item = &'a TaskView> + '_ {
+        self.staying().filter(move |task| task.instance.as_deref() == Some(instance))
+    }
+
+    /// Whether tasks that keep failing may be tried again.
+    fn may_start(&mut self) -> bool {
+        match self.out.daemon.pacing.not_before {
+            Some(at) if at > self.state.now => {
+                self.wake(at);
+                false
+            }
+            Some(_) | None => true,
+        }
+    }
+
+    /// Every instance runs the target, and has for the time to bake.
+    fn conclude(&mut self) {
+        let status = self.out.deployment.status;
+        if !status.is_open() {
+            return;
+        }
+        let runs_target = |it: &InstanceView| {
+            let mut here = self.state.tasks.iter().filter(|task| task.instance.as_deref() == Some(&*it.id));
+            self.on_instance(&it.id).any(TaskView::is_healthy) && here.all(|task| self.is_current(task))
+        };
+        let is_settled = self.eligible().all(runs_target);
+        if !is_settled {
+            self.out.deployment.baking_since = None;
+            return;
+        }
+        let now = self.state.now;
+        let since = *self.out.deployment.baking_since.get_or_insert(now);
+        let is_back = status == Status::RollbackInProgress;
+        let bakes_until = since.plus_millis(self.out.deployment.configuration.bake_millis());
+        if !is_back && bakes_until > now {
+            return self.wake(bakes_until);
+        }
+        let (daemon, deployment) = (&mut self.out.daemon, &mut self.out.deployment);
+        deployment.status = if is_back { Status::RollbackSuccessful } else { Status::Successful };
+        deployment.finished_at = Some(now);
+        daemon.completed_revision = Some(daemon.revision.clone());
+    }
+
+    /// Tasks without a health check count as healthy after a while.
+    fn wake_for_tasks(&mut self) {
+        for task in &self.state.tasks {
+            if let Condition::Starting { settles_at: Some(at) } = task.condition {
+                self.wake(at);
+            }
+        }
+    }
+}

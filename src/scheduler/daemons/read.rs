@@ -1,0 +1,96 @@
+//! From the store to the state that a decision looks at.
+
+use std::sync::Arc;
+
+use cove_base::Timestamp;
+use cove_model::arn::Tenant;
+use cove_model::capacity_provider::CapacityProvider;
+use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
+use cove_model::daemon::{Daemon, DaemonDeployment, DaemonRevision};
+use cove_model::service::Departed;
+use cove_model::task::Task;
+use cove_model::task_definition::TaskDefinition;
+use cove_store::{Prefix, Read, keys};
+
+use super::decide::State;
+use crate::deploy::{InstanceView, TaskView, Timing};
+use crate::launch::is_suitable;
+use crate::services::read::firing;
+
+/// A capacity provider that a daemon names, and the Auto Scaling group behind it.
+pub struct Covering {
+    pub provider: String,
+    pub asg: String,
+}
+
+/// What the capacity providers of a revision cover; those that are gone cover nothing.
+#[must_use]
+pub fn covering(source: &impl Read, tenant: &Tenant, providers: &[String]) -> Vec<Covering> {
+    let find = |name: &String| source.get::<CapacityProvider>(&keys::capacity_provider(tenant, name));
+    let active = providers.iter().filter_map(find).filter(|it| it.is_active());
+    active.map(|it| Covering { provider: it.name.clone(), asg: it.asg.clone() }).collect()
+}
+
+/// The provider that the instance belongs to, if it is one of those: here alone is said on which instances a daemon runs.
+#[must_use]
+pub fn covered_by<'a>(instance: &ContainerInstance, by: &'a [Covering]) -> Option<&'a str> {
+    let asg = instance.asg.as_deref()?;
+    by.iter().find(|one| one.asg == asg).map(|one| &*one.provider)
+}
+
+/// The state of one daemon; `None` when its records are not whole.
+pub(super) fn state(source: &impl Read, daemon: &Daemon, timing: &Timing, now: Timestamp) -> Option<State> {
+    let (tenant, cluster, name) = (&daemon.tenant, &daemon.cluster, &daemon.name);
+    let part = |id: &str| keys::daemon_part(tenant, cluster, name, id);
+    let deployment = source.get::<DaemonDeployment>(&part(&daemon.deployment))?;
+    let tasks = source.live::<Task>(&Prefix::parent(tenant, cluster));
+    let instances = source.scan::<ContainerInstance>(&Prefix::parent(tenant, cluster));
+    let is_draining = |task: &Task| {
+        let id = task.placement.container_instance.as_deref();
+        instances.iter().any(|it| Some(&*it.id) == id && it.status == ContainerInstanceStatus::Draining)
+    };
+    let own = tasks.iter().filter(|task| task.daemon() == Some(&**name));
+    let views = own.map(|task| TaskView::of(task, is_draining(task), now, timing.settle_millis, 0)).collect();
+    let watched = deployment.configuration.watched_alarms().unwrap_or_default();
+    let inside = Prefix::parent(tenant, &keys::daemon_parent(cluster, name));
+    Some(State {
+        daemon: daemon.clone(),
+        alarms: firing(source, tenant, watched),
+        deployment: (*deployment).clone(),
+        instances: views_of(source, daemon, &instances, &tasks),
+        tasks: views,
+        departed: source.scan::<Departed>(&inside).iter().map(|one| (**one).clone()).collect(),
+        timing: timing.clone(),
+        now,
+    })
+}
+
+/// The instances as the daemon sees them. Without a definition none is eligible.
+fn views_of(
+    source: &impl Read,
+    daemon: &Daemon,
+    instances: &[Arc<ContainerInstance>],
+    tasks: &[Arc<Task>],
+) -> Vec<InstanceView> {
+    let (tenant, cluster) = (&daemon.tenant, &daemon.cluster);
+    let key = keys::daemon_part(tenant, cluster, &daemon.name, &daemon.revision);
+    let Some(revision) = source.get::<DaemonRevision>(&key) else { return Vec::new() };
+    let template = &revision.template;
+    let key = keys::definition(&template.tenant, &template.family, template.revision);
+    let definition = source.get::<TaskDefinition>(&key);
+    let covering = covering(source, tenant, &revision.capacity_providers);
+    let fits = |one: &ContainerInstance| definition.as_ref().is_some_and(|it| is_suitable(template, it, one));
+    let others = |one: &ContainerInstance| {
+        tasks
+            .iter()
+            .filter(|task| task.daemon().is_none() && task.placement.container_instance.as_deref() == Some(&*one.id))
+            .count()
+    };
+    let view = |one: &Arc<ContainerInstance>| InstanceView {
+        id: one.id.clone(),
+        is_eligible: one.status == ContainerInstanceStatus::Active && covered_by(one, &covering).is_some() && fits(one),
+        is_draining: one.status == ContainerInstanceStatus::Draining,
+        others: others(one),
+    };
+    instances.iter().filter(|one| one.is_registered()).map(view).collect()
+}

@@ -1,0 +1,149 @@
+use cove_model::arn::Tenant;
+use cove_model::daemon::{
+    Daemon, DaemonConfiguration, DaemonDeployment, DaemonDeploymentStatus as Status, DaemonStatus, daemon_started_by,
+};
+
+use super::*;
+use crate::deploy::{Condition, InstanceView, TaskView};
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+fn instance(id: &str) -> InstanceView {
+    InstanceView { id: id.into(), is_eligible: true, is_draining: false, others: 0 }
+}
+
+fn task(id: &str, instance: &str, revision: &str, condition: Condition) -> TaskView {
+    TaskView {
+        id: id.into(),
+        deployment: daemon_started_by(revision),
+        is_wanted: true,
+        is_running_or_pending: true,
+        condition,
+        zone: "a".into(),
+        instance: Some(instance.into()),
+        is_on_draining: false,
+        protected_until: None,
+        created_at: NOW,
+        started_at: Some(NOW),
+    }
+}
+
+/// A daemon that shall run revision `new` after `old`, on those instances.
+fn state(instances: &[&str], tasks: Vec<TaskView>) -> State {
+    let tenant = Tenant::new("000000000000", "us-east-1");
+    let configuration = DaemonConfiguration::default().filled();
+    State {
+        daemon: Daemon {
+            tenant: tenant.clone(),
+            cluster: "default".into(),
+            name: "watch".into(),
+            status: DaemonStatus::Active,
+            revision: "new".into(),
+            deployment: "1".into(),
+            completed_revision: Some("old".into()),
+            configuration: configuration.clone(),
+            tags: Vec::new(),
+            pacing: Default::default(),
+            trouble: None,
+            created_at: NOW,
+            updated_at: NOW,
+            client_token: None,
+        },
+        deployment: DaemonDeployment {
+            tenant,
+            cluster: "default".into(),
+            daemon: "watch".into(),
+            id: "1".into(),
+            source_revisions: vec!["old".into()],
+            target_revision: Some("new".into()),
+            configuration,
+            status: Status::InProgress,
+            status_reason: None,
+            failed_tasks: 0,
+            instances: u32::try_from(instances.len()).unwrap(),
+            triggered_alarms: Vec::new(),
+            rollback: None,
+            baking_since: None,
+            created_at: NOW,
+            started_at: Some(NOW),
+            finished_at: None,
+            stopped_at: None,
+        },
+        instances: instances.iter().map(|id| instance(id)).collect(),
+        tasks,
+        departed: Vec::new(),
+        alarms: Vec::new(),
+        timing: Timing::default(),
+        now: NOW,
+    }
+}
+
+fn stopped(decision: &Decision) -> Vec<&str> {
+    decision.stop.iter().map(|stop| &*stop.task_id).collect()
+}
+
+#[test]
+fn each_instance_without_a_task_gets_one() {
+    let got = decide(&state(&["i", "j"], vec![task("1", "i", "new", Condition::Healthy)]));
+    assert_eq!((got.start, got.stop), (vec!["j".to_owned()], vec![]));
+}
+
+#[test]
+fn old_tasks_leave_a_batch_at_a_time_before_new_ones_come() {
+    let old = ["i", "j", "k", "l"].map(|at| task(at, at, "old", Condition::Healthy));
+    let mut state = state(&["i", "j", "k", "l"], old.to_vec());
+    let got = decide(&state);
+    assert_eq!((stopped(&got), got.start), (vec!["i"], vec![]), "a quarter of four");
+    state.tasks[0].is_wanted = false;
+    let got = decide(&state);
+    assert!(got.stop.is_empty() && got.start.is_empty(), "the batch is not back yet, the old task not gone");
+    state.tasks.remove(0);
+    assert_eq!(decide(&state).start, ["i"]);
+    state.tasks.push(task("new", "i", "new", Condition::Healthy));
+    assert_eq!(stopped(&decide(&state)), ["j"]);
+}
+
+#[test]
+fn a_deployment_is_over_when_all_run_the_target_and_have_baked() {
+    let mut state = state(&["i"], vec![task("1", "i", "new", Condition::Healthy)]);
+    state.deployment.configuration.bake_time_in_minutes = Some(1);
+    let got = decide(&state);
+    assert_eq!((got.deployment.status, got.wake_at), (Status::InProgress, Some(NOW.plus_millis(60_000))));
+    state.deployment = got.deployment;
+    state.now = NOW.plus_millis(60_000);
+    let got = decide(&state);
+    assert_eq!((got.deployment.status, got.daemon.completed_revision.as_deref()), (Status::Successful, Some("new")));
+}
+
+#[test]
+fn a_deployment_that_fails_goes_back_or_stops_when_there_is_nothing_to_go_back_to() {
+    let mut state = state(&["i"], Vec::new());
+    state.deployment.failed_tasks = 3;
+    let got = decide(&state);
+    assert_eq!((got.deployment.status, &*got.daemon.revision), (Status::RollbackInProgress, "old"));
+    state.daemon.completed_revision = None;
+    let got = decide(&state);
+    assert_eq!((got.deployment.status, got.start), (Status::Stopped, vec![]));
+    state.deployment.failed_tasks = 0;
+    state.alarms = vec!["high".into()];
+    assert_eq!(decide(&state).deployment.triggered_alarms, ["high"]);
+}
+
+#[test]
+fn a_draining_instance_keeps_its_daemon_until_the_others_have_left() {
+    let mut state = state(&["i"], vec![task("1", "i", "new", Condition::Healthy)]);
+    (state.instances[0].is_eligible, state.instances[0].is_draining, state.instances[0].others) = (false, true, 1);
+    assert!(decide(&state).stop.is_empty());
+    state.instances[0].others = 0;
+    assert_eq!(stopped(&decide(&state)), ["1"]);
+}
+
+#[test]
+fn a_deleted_daemon_is_gone_with_its_last_task() {
+    let mut state = state(&["i"], vec![task("1", "i", "new", Condition::Healthy)]);
+    state.daemon.status = DaemonStatus::DeleteInProgress;
+    let got = decide(&state);
+    assert_eq!((stopped(&got), got.is_gone), (vec!["1"], false));
+    state.tasks.clear();
+    assert!(decide(&state).is_gone);
+}
