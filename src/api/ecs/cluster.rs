@@ -15,7 +15,7 @@ use super::wire::{
     ClusterField, ClusterOut, CreateClusterIn, DeleteClusterIn, DescribeClustersIn, DescribeClustersOut, Failure,
     ListClustersIn, ListClustersOut, Pair, PutClusterCapacityProvidersIn, UpdateClusterIn,
 };
-use super::{capacity_provider, reference, service, setting, tag, wire};
+use super::{capacity_provider, daemon, reference, service, setting, tag, wire};
 use crate::Context;
 
 /// ECS's quota of providers in a strategy.
@@ -203,7 +203,7 @@ pub(super) async fn delete(cx: &Context, input: DeleteClusterIn) -> Result<Clust
             if registered_instances(tx, &inside) > 0 {
                 return Err(EcsError::ClusterContainsContainerInstances);
             }
-            if service::count(tx, &tenant, &name) > 0 {
+            if service::count(tx, &tenant, &name) > 0 || daemon::count(tx, &tenant, &name) > 0 {
                 return Err(EcsError::ClusterContainsServices);
             }
             if !tx.live::<Task>(&inside).is_empty() {

@@ -32,6 +32,10 @@ pub(crate) enum EcsError {
     ServiceNotFound,
     #[error("Service was not ACTIVE.")]
     ServiceNotActive,
+    #[error("The specified daemon was not found.")]
+    DaemonNotFound,
+    #[error("The specified daemon is not ACTIVE.")]
+    DaemonNotActive,
     #[error("The task set was not found.")]
     TaskSetNotFound,
     #[error("{0}")]
@@ -80,6 +84,8 @@ impl EcsError {
             Self::MissingVersion => "MissingVersionException",
             Self::ServiceNotFound => "ServiceNotFoundException",
             Self::ServiceNotActive => "ServiceNotActiveException",
+            Self::DaemonNotFound => "DaemonNotFoundException",
+            Self::DaemonNotActive => "DaemonNotActiveException",
             Self::TaskSetNotFound => "TaskSetNotFoundException",
             Self::LimitExceeded(_) => "LimitExceededException",
             Self::ServiceDeploymentNotFound => "ServiceDeploymentNotFoundException",

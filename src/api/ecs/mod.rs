@@ -15,6 +15,7 @@ mod agent;
 mod attribute;
 mod capacity_provider;
 mod cluster;
+mod daemon;
 mod definition;
 mod error;
 mod instance;
@@ -52,6 +53,13 @@ const AGENT_TEST: &str = "an_agent_of_another_host_registers_and_gets_no_work";
 const PROVIDERS: &str = "managed instances; draining of instances that are removed by hand";
 /// The test of capacity providers.
 const PROVIDERS_TEST: &str = "a_capacity_provider_sends_tasks_to_its_group_across_restarts";
+
+/// What daemons lack.
+const DAEMONS: &str = "managed instances: a daemon runs on those of Auto Scaling groups, is replaced in place, not with its instance, and other tasks do not wait for it";
+/// The tests of daemons.
+const DAEMON_TEST: &str = "a_daemon_runs_once_on_each_instance_of_its_providers_across_restarts";
+const DAEMON_DEPLOYMENTS_TEST: &str = "a_daemon_deployment_replaces_its_tasks_and_goes_back_when_they_fail";
+const DAEMON_DEFINITIONS_TEST: &str = "a_daemon_task_definition_lives_and_dies_across_restarts";
 
 const OPS: &[Op] = &[
     Op::partial("CreateCluster", "a_cluster_survives_restarts_until_it_is_deleted", CLUSTERS, |cx, input| {
@@ -198,6 +206,30 @@ const OPS: &[Op] = &[
         read(cx, input, agent::submit_attachments)
     }),
     Op::partial("UpdateContainerAgent", AGENT_TEST, AGENTS, |cx, input| read(cx, input, agent::update)),
+    Op::done("RegisterDaemonTaskDefinition", DAEMON_DEFINITIONS_TEST, |cx, input| {
+        json(cx, input, daemon::definition::register)
+    }),
+    Op::done("DescribeDaemonTaskDefinition", DAEMON_DEFINITIONS_TEST, |cx, input| {
+        read(cx, input, daemon::definition::describe)
+    }),
+    Op::done("ListDaemonTaskDefinitions", DAEMON_DEFINITIONS_TEST, |cx, input| {
+        read(cx, input, daemon::definition::list)
+    }),
+    Op::done("DeleteDaemonTaskDefinition", DAEMON_DEFINITIONS_TEST, |cx, input| {
+        json(cx, input, daemon::definition::delete)
+    }),
+    Op::partial("CreateDaemon", DAEMON_TEST, DAEMONS, |cx, input| json(cx, input, daemon::change::create)),
+    Op::partial("UpdateDaemon", DAEMON_DEPLOYMENTS_TEST, DAEMONS, |cx, input| json(cx, input, daemon::change::update)),
+    Op::partial("DeleteDaemon", DAEMON_TEST, DAEMONS, |cx, input| json(cx, input, daemon::change::delete)),
+    Op::done("DescribeDaemon", DAEMON_TEST, |cx, input| read(cx, input, daemon::look::describe)),
+    Op::done("ListDaemons", DAEMON_TEST, |cx, input| read(cx, input, daemon::look::list)),
+    Op::done("DescribeDaemonDeployments", DAEMON_DEPLOYMENTS_TEST, |cx, input| {
+        read(cx, input, daemon::rollout::describe)
+    }),
+    Op::done("ListDaemonDeployments", DAEMON_DEPLOYMENTS_TEST, |cx, input| read(cx, input, daemon::rollout::list)),
+    Op::done("DescribeDaemonRevisions", DAEMON_DEPLOYMENTS_TEST, |cx, input| {
+        read(cx, input, daemon::rollout::describe_revisions)
+    }),
     Op::done("PutAttributes", "attributes_steer_placement_across_restarts", |cx, input| {
         json(cx, input, attribute::put)
     }),

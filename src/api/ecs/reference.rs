@@ -6,6 +6,7 @@
 //! outside the tenant can be named.
 
 use cove_model::arn::{Arn, Tenant};
+use cove_model::daemon::kept_family;
 
 use super::error::EcsError;
 
@@ -83,6 +84,25 @@ pub(crate) fn service(tenant: &Tenant, cluster: &str, text: &str) -> Result<Stri
     Ok(name.to_owned())
 }
 
+/// A daemon's cluster and name: only its ARN names it.
+pub(crate) fn daemon(tenant: &Tenant, text: &str) -> Result<(String, String), EcsError> {
+    let path = of_kind(tenant, "daemon", text)?;
+    match path.split_once('/') {
+        Some((cluster, name)) if !cluster.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok((cluster.to_owned(), name.to_owned()))
+        }
+        _ => Err(EcsError::parameter("Invalid identifier: the ARN of the daemon is malformed.")),
+    }
+}
+
+/// Cluster, daemon and id, of a revision or a deployment.
+pub(crate) fn daemon_part(tenant: &Tenant, kind: &str, text: &str) -> Result<[String; 3], EcsError> {
+    let parts: Vec<String> = of_kind(tenant, kind, text)?.split('/').map(str::to_owned).collect();
+    parts
+        .try_into()
+        .map_err(|_| EcsError::parameter(format!("Invalid identifier: the ARN of the {kind} is malformed.")))
+}
+
 /// What follows the kind in an ARN of that kind.
 pub(crate) fn of_kind<'a>(tenant: &Tenant, kind: &str, text: &'a str) -> Result<&'a str, EcsError> {
     let resource = own_resource(tenant, text)?;
@@ -134,6 +154,28 @@ pub(crate) fn definition(tenant: &Tenant, text: &str) -> Result<DefinitionRef, E
     } else {
         text
     };
+    // Families of daemons are kept beside the others, under names with a slash.
+    if name.contains('/') {
+        return Err(EcsError::client("Unable to describe task definition."));
+    }
+    revision_of(name)
+}
+
+/// A daemon task definition, as [`definition`]; the family is the kept one.
+pub(crate) fn daemon_definition(tenant: &Tenant, text: &str) -> Result<DefinitionRef, EcsError> {
+    let name = if is_arn(text) { of_kind(tenant, "daemon-task-definition", text)? } else { text };
+    if name.contains('/') {
+        return Err(EcsError::client("Unable to describe daemon task definition."));
+    }
+    Ok(match revision_of(name)? {
+        DefinitionRef::Latest { family } => DefinitionRef::Latest { family: kept_family(&family) },
+        DefinitionRef::Revision { family, revision } => {
+            DefinitionRef::Revision { family: kept_family(&family), revision }
+        }
+    })
+}
+
+fn revision_of(name: &str) -> Result<DefinitionRef, EcsError> {
     if name.trim().is_empty() {
         return Err(EcsError::client("TaskDefinition can not be blank."));
     }
@@ -155,6 +197,7 @@ pub(crate) enum Taggable {
     ContainerInstance { cluster: String, id: String },
     Service { cluster: String, name: String },
     CapacityProvider(String),
+    Daemon { cluster: String, name: String },
 }
 
 /// Tags need the long ARN, the one with the cluster in it.
@@ -176,6 +219,11 @@ pub(crate) fn taggable(tenant: &Tenant, text: &str) -> Result<Taggable, EcsError
             DefinitionRef::Revision { family, revision } => Ok(Taggable::TaskDefinition { family, revision }),
             DefinitionRef::Latest { .. } => Err(EcsError::client("Invalid revision number. Number: null")),
         },
+        "daemon-task-definition" => match daemon_definition(tenant, path)? {
+            DefinitionRef::Revision { family, revision } => Ok(Taggable::TaskDefinition { family, revision }),
+            DefinitionRef::Latest { .. } => Err(EcsError::client("Invalid revision number. Number: null")),
+        },
+        "daemon" => long().map(|(cluster, name)| Taggable::Daemon { cluster, name }),
         "task" => long().map(|(cluster, id)| Taggable::Task { cluster, id }),
         "container-instance" => long().map(|(cluster, id)| Taggable::ContainerInstance { cluster, id }),
         "service" => long().map(|(cluster, name)| Taggable::Service { cluster, name }),

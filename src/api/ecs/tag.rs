@@ -6,6 +6,7 @@ use cove_model::arn::Tenant;
 use cove_model::capacity_provider::CapacityProvider;
 use cove_model::cluster::Cluster;
 use cove_model::container_instance::ContainerInstance;
+use cove_model::daemon::Daemon;
 use cove_model::service::Service;
 use cove_model::tag::Tag;
 use cove_model::task::Task;
@@ -15,7 +16,7 @@ use cove_store::{Read, Tx, keys};
 use super::error::EcsError;
 use super::reference::{self, Taggable};
 use super::wire::{ListTagsForResourceIn, Nothing, TagResourceIn, TagsOut, UntagResourceIn};
-use super::{capacity_provider, cluster, service};
+use super::{capacity_provider, cluster, daemon, service};
 use crate::Context;
 
 /// ECS's quota of tags per resource.
@@ -103,6 +104,7 @@ enum Tagged {
     ContainerInstance(ContainerInstance),
     Service(Box<Service>),
     CapacityProvider(CapacityProvider),
+    Daemon(Box<Daemon>),
 }
 
 impl Tagged {
@@ -114,6 +116,7 @@ impl Tagged {
             Self::ContainerInstance(it) => &it.tags,
             Self::Service(it) => &it.tags,
             Self::CapacityProvider(it) => &it.tags,
+            Self::Daemon(it) => &it.tags,
         }
     }
 
@@ -125,6 +128,7 @@ impl Tagged {
             Self::ContainerInstance(it) => tx.put(ContainerInstance { tags, ..it }),
             Self::Service(it) => tx.put(Service { tags, ..*it }),
             Self::CapacityProvider(it) => tx.put(CapacityProvider { tags, ..it }),
+            Self::Daemon(it) => tx.put(Daemon { tags, ..*it }),
         }
     }
 }
@@ -144,6 +148,9 @@ fn find(store: &impl Read, tenant: &Tenant, resource: &Taggable) -> Result<Tagge
         Taggable::CapacityProvider(name) => capacity_provider::find(store, tenant, name)
             .map(|it| Tagged::CapacityProvider((*it).clone()))
             .ok_or_else(not_found),
+        Taggable::Daemon { cluster, name } => daemon::active(store, tenant, cluster, name)
+            .map(|it| Tagged::Daemon(Box::new((*it).clone())))
+            .map_err(|_| not_found()),
         Taggable::ContainerInstance { cluster, id } => store
             .get::<ContainerInstance>(&keys::container_instance(tenant, cluster, id))
             .map(|it| Tagged::ContainerInstance((*it).clone()))

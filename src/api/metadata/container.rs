@@ -1,5 +1,6 @@
 //! A container as the metadata endpoint shows it.
 
+use cove_model::daemon::family_name;
 use cove_model::network::Subnet;
 use cove_model::task::{Container, ContainerSeen, ContainerState, Task, TaskNetwork};
 use cove_model::task_definition::{ContainerDefinition, TaskDefinition, TransportProtocol};
@@ -30,7 +31,7 @@ pub(super) fn document(store: &Store, task: &Task, container: &Container, versio
     let id = seen.runtime_id.as_deref().unwrap_or(&container.id);
     put("DockerId", id.into());
     put("Name", container.name.as_str().into());
-    put("DockerName", format!("ecs-{}-{}-{}", task.family, task.revision, container.name).into());
+    put("DockerName", format!("ecs-{}-{}-{}", family_name(&task.family), task.revision, container.name).into());
     put("Image", container.image.as_str().into());
     put("ImageID", seen.image_digest.clone().into());
     if !container.ports.is_empty() {
@@ -90,7 +91,7 @@ fn labels(task: &Task, container: &Container, given: Option<&ContainerDefinition
         ("cluster", task.cluster_arn()),
         ("container-name", container.name.clone()),
         ("task-arn", task.arn()),
-        ("task-definition-family", task.family.clone()),
+        ("task-definition-family", family_name(&task.family).to_owned()),
         ("task-definition-version", task.revision.to_string()),
     ];
     labels.extend(own.map(|(name, value)| (format!("com.amazonaws.ecs.{name}"), value.into())));

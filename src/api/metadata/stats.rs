@@ -4,6 +4,7 @@
 //! hosts without those controllers. `precpu_stats` is the sample before, one request ago at most.
 
 use cove_base::Timestamp;
+use cove_model::daemon::family_name;
 use cove_model::task::{Container, Task};
 use serde_json::{Value, json};
 
@@ -32,7 +33,7 @@ pub(super) fn document(port: Option<&dyn ExecPort>, task: &Task, container: &Con
     json!({
         "read": now.at.rfc3339(),
         "preread": before.at.rfc3339(),
-        "name": format!("/ecs-{}-{}-{}", task.family, task.revision, container.name),
+        "name": format!("/ecs-{}-{}-{}", family_name(&task.family), task.revision, container.name),
         "id": container.seen.runtime_id.as_deref().unwrap_or(&container.id),
         "num_procs": 0,
         "pids_stats": {"current": now.pids},

@@ -1,6 +1,7 @@
 //! A task as the metadata endpoint shows it.
 
 use cove_base::Timestamp;
+use cove_model::daemon::family_name;
 use cove_model::task::{LaunchType, Task, TaskNetwork, TaskStatus};
 use cove_store::Store;
 use serde_json::{Map, Value, json};
@@ -33,7 +34,7 @@ pub(super) fn document(store: &Store, task: &Task, version: Version) -> Value {
     let observed = &task.observed;
     put("Cluster", task.cluster_arn().into());
     put("TaskARN", task.arn().into());
-    put("Family", task.family.as_str().into());
+    put("Family", family_name(&task.family).into());
     put("Revision", task.revision.to_string().into());
     put("DesiredStatus", if task.desired.is_stopped() { "STOPPED" } else { "RUNNING" }.into());
     put("KnownStatus", known_status(observed.status).into());

@@ -93,7 +93,7 @@ fn old_tasks_leave_a_batch_at_a_time_before_new_ones_come() {
     let old = ["i", "j", "k", "l"].map(|at| task(at, at, "old", Condition::Healthy));
     let mut state = state(&["i", "j", "k", "l"], old.to_vec());
     let got = decide(&state);
-    assert_eq!((stopped(&got), got.start), (vec!["i"], vec![]), "a quarter of four");
+    assert_eq!((stopped(&got), got.start.len()), (vec!["i"], 0), "a quarter of four");
     state.tasks[0].is_wanted = false;
     let got = decide(&state);
     assert!(got.stop.is_empty() && got.start.is_empty(), "the batch is not back yet, the old task not gone");

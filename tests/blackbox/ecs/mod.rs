@@ -6,6 +6,7 @@ mod capacity_provider;
 mod cluster;
 mod container;
 mod container_instance;
+mod daemon;
 mod host_mode;
 mod inside;
 mod network;

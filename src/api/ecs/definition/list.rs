@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cove_model::daemon::daemon_family;
 use cove_model::task_definition::{TaskDefinition, TaskDefinitionStatus};
 use cove_store::{Prefix, Read};
 
@@ -24,8 +25,11 @@ pub(in crate::ecs) fn list(cx: &Context, input: ListTaskDefinitionsIn) -> Result
     let wanted = input.status.unwrap_or(TaskDefinitionStatus::Active);
     let definitions = cx.store.read(|view| view.scan::<TaskDefinition>(&range));
     let place = |it: &TaskDefinition| format!("{}\0{:010}", it.family, it.revision);
-    let mut items: Vec<(String, Arc<TaskDefinition>)> =
-        definitions.into_iter().filter(|it| it.status == wanted).map(|it| (place(&it), it)).collect();
+    let mut items: Vec<(String, Arc<TaskDefinition>)> = definitions
+        .into_iter()
+        .filter(|it| it.status == wanted && daemon_family(&it.family).is_none())
+        .map(|it| (place(&it), it))
+        .collect();
     let direction = match input.sort {
         None | Some(SortOrder::Asc) => Direction::Up,
         Some(SortOrder::Desc) => {
@@ -45,7 +49,7 @@ pub(in crate::ecs) fn families(
     let prefix = input.family_prefix.as_deref().unwrap_or_default();
     let definitions = cx.store.read(|view| view.scan::<TaskDefinition>(&Prefix::tenant(&cx.tenant)));
     let mut has_active: BTreeMap<&str, bool> = BTreeMap::new();
-    for it in definitions.iter().filter(|it| it.family.starts_with(prefix)) {
+    for it in definitions.iter().filter(|it| it.family.starts_with(prefix) && daemon_family(&it.family).is_none()) {
         *has_active.entry(&it.family).or_default() |= it.status == TaskDefinitionStatus::Active;
     }
     let wanted = |active: bool| match input.status {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
+use cove_model::tag::Tag;
 use cove_model::task_definition::{TaskDefinition, TaskDefinitionStatus, TaskFamily};
 use cove_store::{Read, keys};
 
+use super::check::Checked;
 use super::{check, show};
 use crate::Context;
 use crate::ecs::error::EcsError;
@@ -19,15 +21,26 @@ pub(in crate::ecs) async fn register(
     input: RegisterTaskDefinitionIn,
 ) -> Result<TaskDefinitionOut, EcsError> {
     tag::check(&input.tags)?;
-    let mut checked = check(input.document)?;
+    let checked = check(input.document)?;
+    let family = checked.document.family.clone().unwrap_or_default();
+    let definition = keep(cx, family, checked, input.tags).await?;
+    let tags = (!definition.tags.is_empty()).then(|| definition.tags.clone());
+    Ok(TaskDefinitionOut { task_definition: show(&definition), tags })
+}
+
+/// Keeps what was checked as the next revision of the family.
+pub(in crate::ecs) async fn keep(
+    cx: &Context,
+    family: String,
+    mut checked: Checked,
+    tags: Vec<Tag>,
+) -> Result<TaskDefinition, EcsError> {
     for role in [&mut checked.document.task_role_arn, &mut checked.document.execution_role_arn] {
         *role = role.take().map(|text| role_arn(&cx.tenant, text));
     }
-    let (tenant, registered_by, tags) = (cx.tenant.clone(), cx.caller.arn.clone(), input.tags);
-    let definition = cx
-        .store
+    let (tenant, registered_by) = (cx.tenant.clone(), cx.caller.arn.clone());
+    cx.store
         .write(move |tx| {
-            let family = checked.document.family.clone().unwrap_or_default();
             let last = tx.get::<TaskFamily>(&keys::family(&tenant, &family)).map_or(0, |family| family.last_revision);
             let revision = last.checked_add(1).ok_or_else(|| EcsError::client("Too many revisions of the family."))?;
             let definition = TaskDefinition {
@@ -48,9 +61,7 @@ pub(in crate::ecs) async fn register(
             tx.put(definition.clone());
             Ok::<_, EcsError>(definition)
         })
-        .await?;
-    let tags = (!definition.tags.is_empty()).then(|| definition.tags.clone());
-    Ok(TaskDefinitionOut { task_definition: show(&definition), tags })
+        .await
 }
 
 /// A role given by its name is shown by its ARN.

@@ -1,6 +1,7 @@
 //! A task definition as clients see it: the stored document, with the empty lists that AWS shows and the record's own
 //! members around it.
 
+use cove_model::daemon::definition_arn;
 use cove_model::task_definition::{TaskDefinition, TaskDefinitionDocument};
 use serde_json::{Map, Value, json};
 
@@ -10,7 +11,7 @@ const TASK_LISTS: [&str; 2] = ["volumes", "placementConstraints"];
 
 /// The ARN of one revision.
 pub(crate) fn arn(definition: &TaskDefinition) -> String {
-    definition.tenant.arn("ecs", format_args!("task-definition/{}:{}", definition.family, definition.revision))
+    definition_arn(&definition.tenant, &definition.family, definition.revision)
 }
 
 /// ECS shape `TaskDefinition`.

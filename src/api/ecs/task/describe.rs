@@ -1,5 +1,6 @@
 //! DescribeTasks and ListTasks.
 
+use cove_model::daemon::family_name;
 use cove_model::task::Task;
 use cove_store::{Prefix, Read, keys};
 
@@ -8,7 +9,7 @@ use crate::Context;
 use crate::ecs::error::EcsError;
 use crate::ecs::page::{Direction, Listing, PAGE_MAX};
 use crate::ecs::wire::{DescribeTasksIn, DesiredStatus, Failure, ListTasksIn, ListTasksOut, TagsField, TasksOut};
-use crate::ecs::{cluster, reference, service};
+use crate::ecs::{cluster, daemon, reference, service};
 
 /// DescribeTasks. Unknown ids are among the failures.
 pub(in crate::ecs) fn describe(cx: &Context, input: DescribeTasksIn) -> Result<TasksOut, EcsError> {
@@ -54,8 +55,9 @@ pub(in crate::ecs) fn list(cx: &Context, input: ListTasksIn) -> Result<ListTasks
     let wanted = |task: &Task| {
         stopped == Some(task.is_stopping())
             && service.as_ref().is_none_or(|name| task.service() == Some(name))
+            && input.daemon_name.as_deref().is_none_or(|name| task.daemon() == Some(name))
             && instance.as_ref().is_none_or(|id| task.placement.container_instance.as_ref() == Some(id))
-            && input.family.as_ref().is_none_or(|family| task.family == *family)
+            && input.family.as_ref().is_none_or(|family| family_name(&task.family) == family)
             && input.started_by.as_ref().is_none_or(|by| task.started_by.as_ref() == Some(by))
             && input.launch_type.is_none_or(|kind| task.placement.launch_type == kind)
     };
@@ -63,6 +65,10 @@ pub(in crate::ecs) fn list(cx: &Context, input: ListTasksIn) -> Result<ListTasks
         cluster::active(view, tenant, &cluster)?;
         if let Some(name) = &service {
             service::known(view, tenant, &cluster, name)?;
+        }
+        if let Some(name) = &input.daemon_name {
+            // ListTasks knows no DaemonNotFoundException.
+            daemon::known(view, tenant, &cluster, name).map_err(|error| EcsError::parameter(error.to_string()))?;
         }
         Ok::<_, EcsError>(view.scan::<Task>(&Prefix::parent(tenant, &cluster)))
     })?;
@@ -72,8 +78,8 @@ pub(in crate::ecs) fn list(cx: &Context, input: ListTasksIn) -> Result<ListTasks
 }
 
 fn check_filters(input: &ListTasksIn) -> Result<(), EcsError> {
-    if input.daemon_name.is_some() {
-        return Err(EcsError::parameter("The specified daemon was not found."));
+    if input.daemon_name.is_some() && input.service_name.is_some() {
+        return Err(EcsError::parameter("serviceName and daemonName cannot both be given."));
     }
     let others = input.family.is_some() || input.container_instance.is_some();
     if input.started_by.is_some() && others {

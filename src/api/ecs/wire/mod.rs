@@ -6,6 +6,7 @@
 mod agent;
 mod capacity_provider;
 mod cluster;
+mod daemon;
 mod definition;
 mod instance;
 mod launch;
@@ -18,6 +19,7 @@ mod task_set;
 pub(super) use agent::*;
 pub(super) use capacity_provider::*;
 pub(super) use cluster::*;
+pub(super) use daemon::*;
 pub(super) use definition::*;
 pub(super) use instance::*;
 pub(super) use launch::*;

@@ -1,0 +1,168 @@
+//! Daemons: one task on each instance that their capacity providers cover; with the server killed on the way.
+
+use serde_json::{Value, json};
+
+use super::WAITING;
+use crate::server::{Server, assert_refused, texts, until, with};
+
+/// A capacity provider `agents` of a group of two instances, which the default cluster has.
+fn fleet(server: &Server) {
+    for _ in 0..2 {
+        let added = server.cove(&["fleet", "add", "--type", "t3.small", "--asg", "blue"]);
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    }
+    let group = json!({"autoScalingGroupArn": "blue"});
+    server.ecs("CreateCapacityProvider", &json!({"name": "agents", "autoScalingGroupProvider": group})).unwrap();
+    let put = json!({"cluster": "default", "capacityProviders": ["agents", "FARGATE"],
+        "defaultCapacityProviderStrategy": []});
+    server.ecs("PutClusterCapacityProviders", &put).unwrap();
+}
+
+fn register(server: &Server, command: &str) -> String {
+    let main = json!({"name": "main", "image": server.busybox(), "memory": 8, "cpu": 16, "stopTimeout": 2,
+        "command": ["sh", "-c", command]});
+    let definition = json!({"family": "watch", "containerDefinitions": [main]});
+    let made = server.ecs("RegisterDaemonTaskDefinition", &definition).unwrap();
+    made["daemonTaskDefinitionArn"].as_str().unwrap().to_owned()
+}
+
+fn request(definition: &str, over: &Value) -> Value {
+    let input = json!({"daemonName": "watch", "daemonTaskDefinitionArn": definition,
+        "capacityProviderArns": ["arn:aws:ecs:us-east-1:000000000000:capacity-provider/agents"]});
+    with(&input, over)
+}
+
+fn tasks(server: &Server) -> Vec<Value> {
+    let listed = server.ecs("ListTasks", &json!({"daemonName": "watch"})).unwrap();
+    let arns = texts(&listed["taskArns"]);
+    if arns.is_empty() {
+        return Vec::new();
+    }
+    let described = server.ecs("DescribeTasks", &json!({"tasks": arns, "include": ["TAGS"]})).unwrap();
+    described["tasks"].as_array().unwrap().clone()
+}
+
+fn deployment(server: &Server, arn: &Value) -> Value {
+    let named = json!({"daemonDeploymentArns": [arn]});
+    server.ecs("DescribeDaemonDeployments", &named).unwrap()["daemonDeployments"][0].clone()
+}
+
+fn wait_status(server: &Server, arn: &Value, status: &str) -> Value {
+    until(&format!("the deployment is {status}"), || {
+        Some(deployment(server, arn)).filter(|seen| seen["status"] == status)
+    })
+}
+
+#[test]
+fn a_daemon_task_definition_lives_and_dies_across_restarts() {
+    let mut server = Server::start();
+    let (first, second) = (register(&server, WAITING), register(&server, WAITING));
+    assert!(first.ends_with(":daemon-task-definition/watch:1"), "{first}");
+    server.kill_and_restart();
+    let shown = server.ecs("DescribeDaemonTaskDefinition", &json!({"daemonTaskDefinition": "watch"})).unwrap();
+    let shown = &shown["daemonTaskDefinition"];
+    assert_eq!(
+        (&shown["revision"], &shown["family"], &shown["status"]),
+        (&json!(2), &json!("watch"), &json!("ACTIVE"))
+    );
+    assert_eq!(shown["containerDefinitions"][0]["name"], "main");
+    let others = server.ecs("ListTaskDefinitions", &json!({})).unwrap();
+    assert_eq!(others["taskDefinitionArns"], json!([]), "daemons' are listed by themselves");
+    let describe = json!({"taskDefinition": "daemon/watch:1"});
+    assert_refused(server.ecs("DescribeTaskDefinition", &describe), "ClientException", "Unable to describe");
+    let listed = |over: &Value| {
+        let listed = server.ecs("ListDaemonTaskDefinitions", over).unwrap();
+        let all = listed["daemonTaskDefinitions"].as_array().unwrap().clone();
+        all.iter().map(|one| one["arn"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&json!({"sort": "DESC"})), [second.clone(), first.clone()]);
+    assert_eq!(listed(&json!({"revision": "LAST_REGISTERED"})), std::slice::from_ref(&second));
+    let named = json!({"daemonTaskDefinition": first});
+    server.ecs("DeleteDaemonTaskDefinition", &named).unwrap();
+    assert_eq!(listed(&json!({"familyPrefix": "wat"})), [second]);
+    assert_refused(server.ecs("DeleteDaemonTaskDefinition", &named), "ClientException", "");
+    server.kill_and_restart();
+    assert_refused(server.ecs("RegisterDaemonTaskDefinition", &json!({})), "InvalidParameterException", "");
+}
+
+#[test]
+fn a_daemon_runs_once_on_each_instance_of_its_providers_across_restarts() {
+    let mut server = Server::start();
+    fleet(&server);
+    let definition = register(&server, WAITING);
+    let tags = json!({"tags": [{"key": "team", "value": "a"}], "propagateTags": "DAEMON", "clientToken": "once"});
+    let input = request(&definition, &tags);
+    let made = server.ecs("CreateDaemon", &input).unwrap();
+    assert_eq!(made["status"], "ACTIVE");
+    server.kill_and_restart();
+    assert_eq!(server.ecs("CreateDaemon", &input).unwrap()["daemonArn"], made["daemonArn"], "the same token");
+    wait_status(&server, &made["deploymentArn"], "SUCCESSFUL");
+    let running = tasks(&server);
+    assert_eq!(running.len(), 2);
+    assert_ne!(running[0]["containerInstanceArn"], running[1]["containerInstanceArn"]);
+    for task in &running {
+        assert_eq!((&task["taskDefinitionArn"], &task["capacityProviderName"]), (&json!(definition), &json!("agents")));
+        assert_eq!((&task["group"], &task["tags"][0]["value"]), (&json!("daemon:watch"), &json!("a")));
+    }
+    server.ecs("StopTask", &json!({"task": running[0]["taskArn"]})).unwrap();
+    server.kill_and_restart();
+    until("the instance has its task again", || {
+        let now = tasks(&server);
+        let is_other =
+            now.iter().all(|task| task["taskArn"] != running[0]["taskArn"] && task["lastStatus"] == "RUNNING");
+        (now.len() == 2 && is_other).then_some(())
+    });
+    assert!(server.cove(&["fleet", "add", "--type", "t3.small", "--asg", "blue"]).status.success());
+    until("the new instance has its task", || (tasks(&server).len() == 3).then_some(()));
+    let named = json!({"daemonArn": made["daemonArn"]});
+    until("the daemon says so", || {
+        let shown = server.ecs("DescribeDaemon", &named).unwrap();
+        (shown["daemon"]["currentRevisions"][0]["totalRunningCount"] == 3).then_some(())
+    });
+    let listed = server.ecs("ListDaemons", &json!({"capacityProviderArns": ["agents"]})).unwrap();
+    assert_eq!(listed["daemonSummariesList"][0]["daemonArn"], made["daemonArn"]);
+    let on_fargate = request(&definition, &json!({"daemonName": "b", "capacityProviderArns": ["FARGATE"]}));
+    assert_refused(server.ecs("CreateDaemon", &on_fargate), "InvalidParameterException", "FARGATE");
+    server.ecs("DeleteDaemon", &named).unwrap();
+    server.kill_and_restart();
+    until("the daemon is gone", || server.ecs("DescribeDaemon", &named).err());
+    assert_refused(server.ecs("DescribeDaemon", &named), "DaemonNotFoundException", "");
+}
+
+#[test]
+fn a_daemon_deployment_replaces_its_tasks_and_goes_back_when_they_fail() {
+    let mut server = Server::start();
+    fleet(&server);
+    let (first, second) = (register(&server, WAITING), register(&server, WAITING));
+    let broken = register(&server, "exit 1");
+    let made = server.ecs("CreateDaemon", &request(&first, &json!({}))).unwrap();
+    wait_status(&server, &made["deploymentArn"], "SUCCESSFUL");
+    let update = |server: &Server, definition: &str| {
+        let input = json!({"daemonArn": made["daemonArn"], "daemonTaskDefinitionArn": definition,
+            "capacityProviderArns": ["agents"], "deploymentConfiguration": {"drainPercent": 50.0}});
+        server.ecs("UpdateDaemon", &input).unwrap()["deploymentArn"].clone()
+    };
+    let good = update(&server, &second);
+    server.kill_and_restart();
+    let seen = wait_status(&server, &good, "SUCCESSFUL");
+    assert_eq!(seen["targetDaemonRevision"]["totalRunningInstanceCount"], 2);
+    assert!(tasks(&server).iter().all(|task| task["taskDefinitionArn"] == json!(second)));
+    let bad = update(&server, &broken);
+    server.kill_and_restart();
+    let seen = wait_status(&server, &bad, "ROLLBACK_SUCCESSFUL");
+    assert_eq!(seen["circuitBreaker"]["status"], "TRIGGERED");
+    let target = json!({"daemonRevisionArns": [seen["rollback"]["rollbackTargetDaemonRevisionArn"]]});
+    let target = server.ecs("DescribeDaemonRevisions", &target).unwrap();
+    assert_eq!(target["daemonRevisions"][0]["daemonTaskDefinitionArn"], json!(second));
+    assert!(target["daemonRevisions"][0]["containerImages"][0]["imageDigest"].is_string(), "{target}");
+    let listed = server.ecs("ListDaemonDeployments", &json!({"daemonArn": made["daemonArn"]})).unwrap();
+    assert_eq!(listed["daemonDeployments"].as_array().unwrap().len(), 3);
+    assert_eq!(listed["daemonDeployments"][0]["daemonDeploymentArn"], bad);
+    server.ecs("DeleteDaemon", &json!({"daemonArn": made["daemonArn"]})).unwrap();
+    until("nothing is left", || tasks_of_cluster(&server).is_empty().then_some(()));
+}
+
+fn tasks_of_cluster(server: &Server) -> Vec<String> {
+    let listed = server.ecs("ListTasks", &json!({})).unwrap();
+    texts(&listed["taskArns"]).into_iter().map(str::to_owned).collect()
+}
