@@ -25,7 +25,7 @@ impl<'a> Decider<'a> {
         if hold == Some(LifecycleStage::PreScaleUp) || hold == Some(LifecycleStage::ReconcileService) {
             return self.keep_old(desired);
         }
-        self.scale_in(desired);
+        self.scale_in(desired, minimum);
         let current = count(self.current());
         let short = desired.saturating_sub(current);
         let room = maximum.saturating_sub(self.occupying());
@@ -51,16 +51,22 @@ impl<'a> Decider<'a> {
     }
 
     /// More tasks of the primary than are wanted: those go first that are least worth.
-    fn scale_in(&mut self, desired: u32) {
+    fn scale_in(&mut self, desired: u32, minimum: u32) {
         let mut current: Vec<&TaskView> = self.current().collect();
         let surplus = current.len().saturating_sub(desired as usize);
         if surplus == 0 {
             return;
         }
         let now = self.state.now;
+        // Those that are not up may be protected: then healthy ones are chosen, and the minimum counts.
+        let mut spare = count(self.staying().filter(|task| task.is_healthy())).saturating_sub(minimum);
         let mut chosen = Vec::new();
         while chosen.len() < surplus {
             let Some(next) = least_worth(&current, now) else { break };
+            if current[next].is_healthy() {
+                let Some(left) = spare.checked_sub(1) else { break };
+                spare = left;
+            }
             chosen.push(current.remove(next));
         }
         let reason = self.primary().map(|primary| message::scaled(&primary.id)).unwrap_or_default();

@@ -218,6 +218,14 @@ fn scaling_in_takes_from_the_fullest_zone_and_leaves_protected_tasks() {
 }
 
 #[test]
+fn scaling_in_keeps_the_minimum_when_protected_tasks_are_not_up_yet() {
+    let mut state = state(2, 50, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]);
+    let protected = |id: &str| TaskView { protected_until: Some(NOW.plus_millis(1000)), ..starting(id, OLD) };
+    state.tasks = vec![protected("a"), protected("b"), healthy("c", OLD), healthy("d", OLD)];
+    assert_eq!(stops(&decide(&state)).len(), 1);
+}
+
+#[test]
 fn the_circuit_breaker_trips_after_three_failures_and_goes_back() {
     let mut state = updating(2, 100, 200);
     state.service.configuration.deployment_circuit_breaker = Some(CircuitBreaker { enable: true, rollback: true });
