@@ -1,3 +1,5 @@
+mod walk;
+
 use cove_model::arn::Tenant;
 use cove_model::service::{
     CircuitBreaker, DeploymentConfiguration, DeploymentController, LifecycleStage, PropagateTags,
