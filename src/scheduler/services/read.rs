@@ -92,7 +92,7 @@ impl<'a> Scene<'a> {
         let key = keys::definition(&template.tenant, &template.family, template.revision);
         let Some(definition) = source.get::<TaskDefinition>(&key) else { return Vec::new() };
         let others =
-            |instance: &ContainerInstance| self.all.iter().filter(|task| is_other(task, instance, service)).count();
+            |instance: &ContainerInstance| self.all.iter().filter(|task| is_other(source, task, instance)).count();
         let registered = instances.iter().filter(|one| one.is_connected());
         registered
             .map(|one| InstanceView {
@@ -120,10 +120,11 @@ pub(crate) fn firing(source: &impl Read, tenant: &Tenant, names: &[String]) -> V
     names.iter().filter(fires).cloned().collect()
 }
 
-fn is_other(task: &Task, instance: &ContainerInstance, service: &Service) -> bool {
-    task.placement.container_instance.as_deref() == Some(&*instance.id)
-        && task.tenant == instance.tenant
-        && task.service() != Some(&*service.name)
-        // Daemons wait for all others, this one too: they leave last.
-        && task.daemon().is_none()
+/// Whether a daemon that leaves the instance last waits for the task: not for other daemons, which wait as well.
+fn is_other(source: &impl Read, task: &Task, instance: &ContainerInstance) -> bool {
+    let is_of_daemon = |name: &str| {
+        let service = source.get::<Service>(&keys::service(&task.tenant, &task.cluster, name));
+        service.is_some_and(|service| service.scheduling == SchedulingStrategy::Daemon)
+    };
+    task.is_on(instance) && task.daemon().is_none() && !task.service().is_some_and(is_of_daemon)
 }

@@ -17,7 +17,7 @@ use cove_scheduler::deploy::digits;
 use cove_store::{Read, Tx, keys};
 use sha2::{Digest, Sha256};
 
-use super::{active, known};
+use super::active;
 use crate::Context;
 use crate::ecs::definition::is_name;
 use crate::ecs::error::EcsError;
@@ -161,7 +161,6 @@ pub(in crate::ecs) async fn delete(cx: &Context, input: DaemonIn) -> Result<Daem
     cx.store
         .write(move |tx| {
             cluster::active(tx, &tenant, &cluster)?;
-            known(tx, &tenant, &cluster, &name)?;
             let mut daemon = (*active(tx, &tenant, &cluster, &name)?).clone();
             supersede(tx, &daemon, DELETED);
             daemon.status = DaemonStatus::DeleteInProgress;

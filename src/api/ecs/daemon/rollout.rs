@@ -134,8 +134,10 @@ fn show(view: &impl Read, it: &DaemonDeployment) -> DaemonDeploymentOut {
 
 /// Status of a monitor that has fired or not.
 fn monitor(it: &DaemonDeployment, has_fired: bool) -> &'static str {
+    if has_fired {
+        return "TRIGGERED";
+    }
     match it.status {
-        _ if has_fired => "TRIGGERED",
         Status::Pending | Status::InProgress | Status::StopRequested => "MONITORING",
         Status::RollbackInProgress
         | Status::Successful
