@@ -1,4 +1,5 @@
-//! `cove demo`: a server if none runs, two tasks of a sample web application, a look at them, and how to go on.
+//! `cove demo`: a server if none runs, a service of two tasks of a sample web application, a look at them, and how to go
+//! on. Run again, it deploys the service anew.
 //!
 //! Everything goes over the AWS API as any client would do it; only the image comes from the binary itself, so that no
 //! network is needed.
@@ -45,14 +46,13 @@ pub(super) async fn run(args: &DemoArgs, target: &Target) -> Result<ExitCode, Cl
     }
     // The key of a server that was only just started for the first time.
     let client = Client::new(target)?;
-    stop_earlier(&client).await?;
     let image = client.cove("POST", "/_cove/v1/images/builtin", Some(&json!({"name": NAME}))).await?;
     let image = text(&image, "image").to_owned();
     say(&format!("image       {image} (made from this binary)"));
-    register(&client, &image).await?;
+    let definition = register(&client, &image).await?;
     let began = Instant::now();
-    let started = run_tasks(&client).await?;
-    let running = wait_running(&client, &started).await?;
+    let deployment = deploy(&client, &definition).await?;
+    let running = wait_running(&client, &deployment).await?;
     say(&format!("running     {TASKS} tasks after {} ms", began.elapsed().as_millis()));
     for task in &running {
         look_at(&client, task).await?;
@@ -92,19 +92,8 @@ async fn start_server(args: &DemoArgs, target: &Target, client: &Client) -> Resu
     Ok(())
 }
 
-async fn stop_earlier(client: &Client) -> Result<(), CliError> {
-    let earlier = client.list(ECS, "ListTasks", &json!({"startedBy": NAME}), "taskArns").await?;
-    for arn in &earlier {
-        let input = json!({"task": arn, "reason": "a new demo begins"});
-        client.aws(ECS, "StopTask", &input).await?;
-    }
-    if !earlier.is_empty() {
-        say(&format!("stopped     {} tasks of an earlier demo", earlier.len()));
-    }
-    Ok(())
-}
-
-async fn register(client: &Client, image: &str) -> Result<(), CliError> {
+/// The definition's ARN.
+async fn register(client: &Client, image: &str) -> Result<String, CliError> {
     match client.aws(LOGS, "CreateLogGroup", &json!({"logGroupName": LOG_GROUP})).await {
         Err(CliError::Aws { code, .. }) if code == "ResourceAlreadyExistsException" => {}
         other => drop(other?),
@@ -127,37 +116,61 @@ async fn register(client: &Client, image: &str) -> Result<(), CliError> {
         }],
     });
     let answer = client.aws(ECS, "RegisterTaskDefinition", &definition).await?;
-    say(&format!("definition  {}", text(&answer["taskDefinition"], "taskDefinitionArn")));
-    Ok(())
+    let arn = text(&answer["taskDefinition"], "taskDefinitionArn");
+    say(&format!("definition  {arn}"));
+    Ok(arn.to_owned())
 }
 
-async fn run_tasks(client: &Client) -> Result<Vec<Value>, CliError> {
-    let input = json!({"taskDefinition": NAME, "count": TASKS, "startedBy": NAME});
-    let answer = client.aws(ECS, "RunTask", &input).await?;
-    let started = answer["tasks"].as_array().cloned().unwrap_or_default();
-    if started.len() < TASKS {
-        return Err(CliError::Failed(format!("not every task could be placed: {}", answer["failures"])));
-    }
-    Ok(started.iter().map(|task| task["taskArn"].clone()).collect())
+/// Makes the service, or brings the one of an earlier demo to this definition; the id of the deployment.
+async fn deploy(client: &Client, definition: &str) -> Result<String, CliError> {
+    let described = client.aws(ECS, "DescribeServices", &json!({"services": [NAME]})).await?;
+    let is_there = text(&described["services"][0], "status") == "ACTIVE";
+    let (operation, input) = if is_there {
+        let input = json!({"service": NAME, "taskDefinition": definition, "desiredCount": TASKS});
+        ("UpdateService", input)
+    } else {
+        let input = json!({"serviceName": NAME, "taskDefinition": definition, "desiredCount": TASKS});
+        ("CreateService", input)
+    };
+    let answer = client.aws(ECS, operation, &input).await?;
+    let service = &answer["service"];
+    let how = if is_there { "deployed anew" } else { "made" };
+    say(&format!("service     {} ({how})", text(service, "serviceArn")));
+    Ok(text(&service["deployments"][0], "id").to_owned())
 }
 
-async fn wait_running(client: &Client, arns: &[Value]) -> Result<Vec<Value>, CliError> {
+/// The tasks of the deployment, once all of them run.
+async fn wait_running(client: &Client, deployment: &str) -> Result<Vec<Value>, CliError> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let answer = client.aws(ECS, "DescribeTasks", &json!({"tasks": arns})).await?;
-        let found = answer["tasks"].as_array().cloned().unwrap_or_default();
-        if let Some(stopped) = found.iter().find(|task| text(task, "lastStatus") == "STOPPED") {
-            let why = format!("{} {}", text(stopped, "stoppedReason"), text(&stopped["containers"][0], "reason"));
-            return Err(CliError::Failed(format!("a task stopped: {why}")));
-        }
-        if found.iter().all(|task| text(task, "lastStatus") == "RUNNING") {
+        let arns = client.list(ECS, "ListTasks", &json!({"startedBy": deployment}), "taskArns").await?;
+        let found = if arns.is_empty() {
+            Value::Null
+        } else {
+            client.aws(ECS, "DescribeTasks", &json!({"tasks": arns})).await?
+        };
+        let found = found["tasks"].as_array().cloned().unwrap_or_default();
+        if found.len() == TASKS && found.iter().all(|task| text(task, "lastStatus") == "RUNNING") {
             return Ok(found);
         }
         if Instant::now() > deadline {
-            return Err(CliError::Failed("the tasks do not run yet; `cove ps` shows where they are".to_owned()));
+            return Err(CliError::Failed(why_not(client).await));
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// What the service itself says last.
+async fn why_not(client: &Client) -> String {
+    let stopped = json!({"serviceName": NAME, "desiredStatus": "STOPPED"});
+    let arns = client.list(ECS, "ListTasks", &stopped, "taskArns").await.unwrap_or_default();
+    let of_task = match arns.first() {
+        Some(arn) => client.aws(ECS, "DescribeTasks", &json!({"tasks": [arn]})).await.unwrap_or_default(),
+        None => Value::Null,
+    };
+    let stopped = &of_task["tasks"][0];
+    let reason = format!("{} {}", text(stopped, "stoppedReason"), text(&stopped["containers"][0], "reason"));
+    format!("the tasks do not run yet: {}; `cove explain {NAME}` says more", reason.trim())
 }
 
 /// Calls the application on its host port.
@@ -184,8 +197,10 @@ fn next_steps(client: &Client, running: &[Value]) {
     say("how to go on:");
     say("  eval \"$(cove env)\"                # then aws ecs …, boto3, Terraform as usual");
     say("  cove ps                           # the tasks");
+    say(&format!("  cove explain {NAME}            # how the service is"));
     say(&format!("  cove logs -f {short}         # what one of them writes"));
     say(&format!("  cove exec {short} -- /cove --version"));
+    say(&format!("  aws ecs delete-service --service {NAME} --force    # or it comes back with the server"));
     say("  cove down                         # stop the tasks and the server, leave nothing behind");
     if client.authority != "127.0.0.1:4566" {
         say(&format!("  (with --endpoint {} or AWS_ENDPOINT_URL set to it)", client.url()));
