@@ -70,7 +70,10 @@ impl Decider<'_> {
         let Some(primary) = self.primary_mut() else { return };
         let failed_id = primary.id.clone();
         primary.rollout = RolloutState::Failed;
-        primary.rollout_reason = format!("ECS deployment circuit breaker: {why}.");
+        primary.rollout_reason = match why {
+            TASKS_FAILED => format!("ECS deployment circuit breaker: {why}."),
+            why => format!("ECS deployment {failed_id} failed: {why}."),
+        };
         primary.updated_at = now;
         let failed_revision = primary.revision.clone();
         self.tell(message::failed(&service, &failed_id, why));
@@ -98,12 +101,12 @@ impl Decider<'_> {
             }
         }
         if let Some(revision) = target {
-            self.roll_back_to(revision, &failed_id);
+            self.roll_back_to(revision);
         }
     }
 
     /// The older deployment of that revision leads again, if it still has tasks; else a new one does.
-    fn roll_back_to(&mut self, revision: String, failed_id: &str) {
+    fn roll_back_to(&mut self, revision: String) {
         let now = self.state.now;
         let service_deployment = self.primary().map(|it| it.service_deployment.clone()).unwrap_or_default();
         let known = self.out.service.deployments.iter().position(|it| it.revision == revision);
@@ -129,7 +132,6 @@ impl Decider<'_> {
         self.tell(text);
         self.out.service.pacing = Default::default();
         self.out.service.deployments.insert(0, back);
-        tracing::debug!(failed_id, "a deployment is rolled back");
     }
 
     /// Last of all: what is complete, what is over, what is steady; and when to look again.

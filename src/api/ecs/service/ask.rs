@@ -1,13 +1,13 @@
 //! What the tasks of a service shall be: from the members of a request, or from the revision that there is.
 
-use cove_model::service::{HookTarget, PropagateTags, ServiceRevision};
+use cove_model::service::{DeploymentConfiguration, HookTarget, LifecycleHook, PropagateTags, ServiceRevision};
 use cove_model::task_override::{NetworkConfiguration, TaskOverride};
 use cove_model::task_template::{PlacementConstraint, PlacementStrategy};
 
 use crate::ecs::error::EcsError;
 use crate::ecs::reference::DefinitionRef;
 use crate::ecs::task::{Ask, PlacingWish};
-use crate::ecs::wire::ServiceMembersToCome;
+use crate::ecs::wire::{ServiceMembersToCome, Switch};
 
 /// What a revision is made from, as the client gave it.
 #[derive(Debug, Clone)]
@@ -66,18 +66,21 @@ pub(super) fn ask(workload: &Workload, definition: DefinitionRef, rules: &Rules<
 /// Names every member that this version does not carry out.
 pub(super) fn check_members(
     members: &ServiceMembersToCome,
-    hooks: &[cove_model::service::LifecycleHook],
+    configuration: Option<&DeploymentConfiguration>,
+    rebalancing: Option<Switch>,
 ) -> Result<(), EcsError> {
     let connects = members.service_connect_configuration.as_ref().is_some_and(|connect| connect.enabled);
-    let is_lambda = |hook: &cove_model::service::LifecycleHook| hook.target_type != Some(HookTarget::Pause);
+    let is_lambda = |hook: &LifecycleHook| hook.target_type != Some(HookTarget::Pause);
+    let has_lambda = configuration.is_some_and(|it| it.lifecycle_hooks.iter().any(is_lambda));
     let given = [
+        ("availabilityZoneRebalancing", rebalancing == Some(Switch::Enabled)),
         ("loadBalancers", !members.load_balancers.is_empty()),
         ("serviceRegistries", !members.service_registries.is_empty()),
         ("serviceConnectConfiguration", connects),
         ("volumeConfigurations", !members.volume_configurations.is_empty()),
         ("vpcLatticeConfigurations", !members.vpc_lattice_configurations.is_empty()),
         ("role", members.role.is_some()),
-        ("deploymentConfiguration.lifecycleHooks of AWS_LAMBDA", hooks.iter().any(is_lambda)),
+        ("deploymentConfiguration.lifecycleHooks of AWS_LAMBDA", has_lambda),
     ];
     let names: Vec<&str> = given.into_iter().filter(|(_, is_given)| *is_given).map(|(name, _)| name).collect();
     if names.is_empty() {

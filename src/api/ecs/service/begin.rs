@@ -2,8 +2,8 @@
 
 use cove_base::ids::random_u64;
 use cove_model::service::{
-    Deployment, DeploymentConfiguration, DeploymentStrategy, LifecycleStage, RolloutState, Service, ServiceDeployment,
-    ServiceDeploymentStatus, ServiceRevision,
+    Deployment, DeploymentStrategy, LifecycleStage, RolloutState, Service, ServiceDeployment, ServiceDeploymentStatus,
+    ServiceRevision,
 };
 use cove_model::task_template::TaskTemplate;
 use cove_scheduler::deploy;
@@ -89,7 +89,6 @@ fn supersede(tx: &mut Tx<'_>, service: &Service) {
 }
 
 fn first_stage(service: &Service) -> Option<LifecycleStage> {
-    let DeploymentConfiguration { .. } = &service.configuration;
     match service.configuration.strategy() {
         DeploymentStrategy::Rolling => None,
         DeploymentStrategy::BlueGreen | DeploymentStrategy::Linear | DeploymentStrategy::Canary => {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cove_model::arn::Tenant;
 use cove_model::service::{
-    DeploymentConfiguration, DeploymentController, DeploymentStrategy, PropagateTags, SchedulingStrategy, Service,
-    ServiceStatus, ServiceToken,
+    DeploymentConfiguration, DeploymentController, PropagateTags, SchedulingStrategy, Service, ServiceStatus,
+    ServiceToken,
 };
 use cove_model::task::LaunchType;
 use cove_model::task_template::TaskTemplate;
@@ -20,7 +20,7 @@ use crate::Context;
 use crate::ecs::definition::is_name;
 use crate::ecs::error::EcsError;
 use crate::ecs::task::{Reach, reach_of, resolve};
-use crate::ecs::wire::{CreateServiceIn, ServiceOut, Switch};
+use crate::ecs::wire::{CreateServiceIn, ServiceOut};
 use crate::ecs::{cluster, reference, tag};
 
 /// ECS's limit of a client token, and its quota of tasks per service.
@@ -53,8 +53,7 @@ fn check(input: &CreateServiceIn) -> Result<(), EcsError> {
     if !is_name(&input.service_name) {
         return Err(EcsError::parameter("Service name contains invalid characters."));
     }
-    let hooks = input.deployment_configuration.as_ref().map(|it| it.lifecycle_hooks.as_slice()).unwrap_or_default();
-    check_members(&input.to_come, hooks)?;
+    check_members(&input.to_come, input.deployment_configuration.as_ref(), input.availability_zone_rebalancing)?;
     tag::check(&input.tags)?;
     check_count(input.desired_count)?;
     check_grace(input.health_check_grace_period_seconds)?;
@@ -219,7 +218,6 @@ fn make(
             "The daemon scheduling strategy is not supported for the Fargate launch type.",
         ));
     }
-    let is_rolling = configuration.strategy() == DeploymentStrategy::Rolling;
     let mut service = Service {
         tenant: tenant.clone(),
         cluster: cluster.to_owned(),
@@ -228,7 +226,8 @@ fn make(
         scheduling,
         desired_count: u32::try_from(input.desired_count.unwrap_or(0)).unwrap_or(0),
         configuration,
-        rebalances_zones: rebalances(input.availability_zone_rebalancing, scheduling, is_rolling),
+        // AWS turns it on by itself; what is not carried out is not shown as if it were.
+        rebalances_zones: false,
         health_check_grace_secs: input.health_check_grace_period_seconds.and_then(|secs| u32::try_from(secs).ok()),
         constraints: input.placement_constraints,
         strategies: input.placement_strategy,
@@ -260,14 +259,6 @@ pub(super) fn own_rules_aside(mut template: TaskTemplate, constraints: usize) ->
     template.constraints.drain(..constraints);
     template.strategies.clear();
     template
-}
-
-/// AWS turns it on where it can be.
-fn rebalances(given: Option<Switch>, scheduling: SchedulingStrategy, is_rolling: bool) -> bool {
-    match given {
-        Some(switch) => switch == Switch::Enabled,
-        None => scheduling == SchedulingStrategy::Replica && is_rolling,
-    }
 }
 
 /// A name that is used again goes on where the deleted service's events end.

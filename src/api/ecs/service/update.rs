@@ -15,13 +15,12 @@ use crate::Context;
 use crate::ecs::error::EcsError;
 use crate::ecs::reference::DefinitionRef;
 use crate::ecs::task::{Reach, reach_of, resolve};
-use crate::ecs::wire::{ServiceOut, Switch, UpdateServiceIn};
+use crate::ecs::wire::{ServiceOut, UpdateServiceIn};
 use crate::ecs::{cluster, reference};
 
 /// UpdateService.
 pub(in crate::ecs) async fn update(cx: &Context, input: UpdateServiceIn) -> Result<ServiceOut, EcsError> {
-    let hooks = input.deployment_configuration.as_ref().map(|it| it.lifecycle_hooks.as_slice()).unwrap_or_default();
-    check_members(&input.to_come, hooks)?;
+    check_members(&input.to_come, input.deployment_configuration.as_ref(), input.availability_zone_rebalancing)?;
     check_count(input.desired_count)?;
     check_grace(input.health_check_grace_period_seconds)?;
     let (tenant, host, reach) = (cx.tenant.clone(), Arc::clone(&cx.settings.host), reach_of(cx));
@@ -127,9 +126,6 @@ fn in_force_at_once(service: &mut Service, input: &UpdateServiceIn) -> Result<()
         let configuration = service.configuration.updated(given.clone(), service.scheduling);
         configuration.check(service.scheduling).map_err(|error| EcsError::parameter(error.to_string()))?;
         service.configuration = configuration;
-    }
-    if let Some(switch) = input.availability_zone_rebalancing {
-        service.rebalances_zones = switch == Switch::Enabled;
     }
     if let Some(constraints) = &input.placement_constraints {
         service.constraints.clone_from(constraints);
