@@ -57,6 +57,7 @@ pub(super) async fn run(args: &DemoArgs, target: &Target) -> Result<ExitCode, Cl
     for task in &running {
         look_at(&client, task).await?;
     }
+    wait_replaced(&client).await?;
     next_steps(&client, &running);
     Ok(ExitCode::SUCCESS)
 }
@@ -155,6 +156,20 @@ async fn wait_running(client: &Client, deployment: &str) -> Result<Vec<Value>, C
         }
         if Instant::now() > deadline {
             return Err(CliError::Failed(why_not(client).await));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Lets the tasks of an earlier demo leave. Where AWS's forty seconds apply to healthy tasks, they leave later.
+async fn wait_replaced(client: &Client) -> Result<(), CliError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = client.aws(ECS, "DescribeServices", &json!({"services": [NAME]})).await?;
+        let service = &answer["services"][0];
+        let alone = service["deployments"].as_array().is_some_and(|all| all.len() == 1);
+        if alone && service["runningCount"] == TASKS || Instant::now() > deadline {
+            return Ok(());
         }
         tokio::time::sleep(POLL).await;
     }

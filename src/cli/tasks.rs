@@ -24,7 +24,10 @@ pub(super) async fn describe_all(
         let mut arns = client.list(ECS, "ListTasks", &json!({"cluster": cluster}), "taskArns").await?;
         if stopped {
             let input = json!({"cluster": cluster, "desiredStatus": "STOPPED"});
-            arns.extend(client.list(ECS, "ListTasks", &input, "taskArns").await?);
+            let stopped = client.list(ECS, "ListTasks", &input, "taskArns").await?;
+            // One that was asked to stop between the two questions is in both answers.
+            arns.retain(|arn| !stopped.contains(arn));
+            arns.extend(stopped);
         }
         for some in arns.chunks(DESCRIBE_MAX) {
             let answer = client.aws(ECS, "DescribeTasks", &json!({"cluster": cluster, "tasks": some})).await?;
