@@ -14,7 +14,13 @@ REFRESH = 20
 ORDER = ["CreateCluster", "Register", "CreateService", "Create", "Register", "Put", "Run", "Start", "Tag", "List", "Describe", "Get"]
 """What fills the server comes first, what empties it last."""
 WAITING = {"ListServicesByNamespace": "there are no namespaces yet", "ContinueServiceDeployment": "needs a deployment that pauses, which takes its time",
-           "StopServiceDeployment": "needs a deployment that goes on at this moment"}
+           "StopServiceDeployment": "needs a deployment that goes on at this moment",
+           **dict.fromkeys(("DiscoverPollEndpoint", "SubmitAttachmentStateChanges", "SubmitContainerStateChange", "SubmitTaskStateChange"),
+                           "there is no endpoint for agents of other hosts yet"),
+           **dict.fromkeys(("RegisterContainerInstance", "UpdateContainerAgent"), "needs the identity document of an instance: no recipe yet"),
+           **dict.fromkeys(("CreateDaemon", "UpdateDaemon", "DeleteDaemon", "DescribeDaemon", "ListDaemonDeployments", "DescribeDaemonDeployments",
+                            "DescribeDaemonRevisions", "RegisterDaemonTaskDefinition", "DescribeDaemonTaskDefinition", "DeleteDaemonTaskDefinition"),
+                           "needs a provider over a group of the fleet: no recipe yet")}
 """Operations of which no request can be carried out at once."""
 GARBAGE = {"json": mutate.GARBAGE, "query": [b"Action=\xff\xfe", b"%", b"=&=&", b"\0" * 100]}
 

@@ -27,7 +27,11 @@ pub(super) fn get(cx: &Context, input: GetMetricDataIn) -> Result<GetMetricDataO
     }
     let skipped = input.next_token.as_deref().map_or(Ok(0), str::parse::<usize>);
     let skipped = skipped.map_err(|_| MonitoringError::InvalidToken)?;
-    let limit = input.max_datapoints.unwrap_or(DATAPOINTS_MAX).min(DATAPOINTS_MAX);
+    let limit = match input.max_datapoints.map(usize::try_from) {
+        None => DATAPOINTS_MAX,
+        Some(Ok(limit)) if limit > 0 => limit.min(DATAPOINTS_MAX),
+        Some(_) => return Err(MonitoringError::validation("MaxDatapoints must be at least 1.")),
+    };
     let (mut behind, mut shown, mut more) = (skipped, 0, false);
     let mut results = Vec::new();
     for query in &input.metric_data_queries {

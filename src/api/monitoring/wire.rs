@@ -135,7 +135,7 @@ pub(super) struct GetMetricDataIn {
     pub(super) end_time: f64,
     pub(super) next_token: Option<String>,
     pub(super) scan_by: Option<ScanBy>,
-    pub(super) max_datapoints: Option<usize>,
+    pub(super) max_datapoints: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
