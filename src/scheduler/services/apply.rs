@@ -9,6 +9,7 @@ use cove_model::service::{
 };
 use cove_model::tag::Tag;
 use cove_model::task::{Desired, Keeper, StopCode, StopOrder, Task};
+use cove_model::task_definition::TaskDefinition;
 use cove_model::task_template::TaskTemplate;
 use cove_store::{Key, Prefix, Read, StoreError, Tx, keys};
 
@@ -134,7 +135,7 @@ fn begin(tx: &mut Tx<'_>, host: &HostFacts, state: &State, service: &mut Service
     let Some(revision) = tx.get::<ServiceRevision>(&key) else {
         return complain(service, tx.now(), message::misconfigured(&service.name, "the service revision is missing"));
     };
-    let template = template(service, &revision, &start.deployment);
+    let template = template(tx, service, &revision, &start.deployment);
     let target = match start.on {
         On::Anywhere(count) => Target::Count(count as usize),
         On::Instances(ids) => Target::Instances(ids),
@@ -166,7 +167,7 @@ fn begin(tx: &mut Tx<'_>, host: &HostFacts, state: &State, service: &mut Service
 }
 
 /// What the tasks of a deployment are made from: the revision, and what the service adds to each task.
-fn template(service: &Service, revision: &ServiceRevision, deployment: &str) -> TaskTemplate {
+fn template(tx: &Tx<'_>, service: &Service, revision: &ServiceRevision, deployment: &str) -> TaskTemplate {
     let mut template = revision.template.clone();
     template.started_by = Some(deployment.to_owned());
     template.pinned.clone_from(&revision.images);
@@ -176,8 +177,12 @@ fn template(service: &Service, revision: &ServiceRevision, deployment: &str) -> 
     template.strategies.clone_from(&service.strategies);
     template.constraints.extend(service.constraints.iter().cloned());
     match service.propagates {
-        // Those of the definition are in the revision.
-        PropagateTags::None | PropagateTags::TaskDefinition => {}
+        PropagateTags::None => {}
+        PropagateTags::TaskDefinition => {
+            let key = keys::definition(&template.tenant, &template.family, template.revision);
+            let definition = tx.get::<TaskDefinition>(&key);
+            template.tags.extend(definition.iter().flat_map(|it| it.tags.iter().cloned()));
+        }
         PropagateTags::Service => template.tags.extend(service.tags.iter().cloned()),
     }
     if service.managed_tags {

@@ -404,3 +404,23 @@ fn task_sets_share_the_desired_count() {
     server.ecs("DeleteService", &json!({"service": "web", "force": true})).unwrap();
     until("INACTIVE", || Some(describe(&server)).filter(|service| service["status"] == "INACTIVE"));
 }
+
+#[test]
+fn what_a_service_asks_of_its_tasks_is_carried_out_or_refused() {
+    let server = Server::start();
+    let definition = waiting(&server);
+    let tag = json!({"resourceArn": definition, "tags": [{"key": "team", "value": "blue"}]});
+    server.ecs("TagResource", &tag).unwrap();
+    create(&server, &definition, &json!({"desiredCount": 1}));
+    wait_stable(&server);
+    for (member, value) in [("enableExecuteCommand", json!(true)), ("availabilityZoneRebalancing", json!("ENABLED"))] {
+        let (code, text) = server.ecs("UpdateService", &json!({"service": "web", member: value})).unwrap_err();
+        assert!(code == "UnsupportedFeatureException" && text.contains(member), "{code}: {text}");
+    }
+    let update = json!({"service": "web", "propagateTags": "TASK_DEFINITION", "desiredCount": 2});
+    server.ecs("UpdateService", &update).unwrap();
+    wait_stable(&server);
+    let all = server.ecs("DescribeTasks", &json!({"tasks": tasks(&server), "include": ["TAGS"]})).unwrap();
+    let tagged = all["tasks"].as_array().unwrap().iter().filter(|task| task["tags"][0]["value"] == "blue").count();
+    assert_eq!(tagged, 1, "the one that was started since: {all}");
+}

@@ -1,6 +1,6 @@
 //! What the tasks of a service shall be: from the members of a request, or from the revision that there is.
 
-use cove_model::service::{DeploymentConfiguration, HookTarget, LifecycleHook, PropagateTags, ServiceRevision};
+use cove_model::service::{DeploymentConfiguration, HookTarget, LifecycleHook, ServiceRevision};
 use cove_model::task_override::{NetworkConfiguration, TaskOverride};
 use cove_model::task_template::{PlacementConstraint, PlacementStrategy};
 
@@ -35,7 +35,6 @@ pub(super) struct Rules<'a> {
     pub(super) name: &'a str,
     pub(super) constraints: &'a [PlacementConstraint],
     pub(super) strategies: &'a [PlacementStrategy],
-    pub(super) propagates: PropagateTags,
     pub(super) enable_execute_command: bool,
 }
 
@@ -53,7 +52,8 @@ pub(super) fn ask(workload: &Workload, definition: DefinitionRef, rules: &Rules<
         group: Some(format!("service:{}", rules.name)),
         started_by: None,
         tags: Vec::new(),
-        propagates_definition_tags: rules.propagates == PropagateTags::TaskDefinition,
+        // The service may change its mind, so that tags are looked up when a task starts.
+        propagates_definition_tags: false,
         managed_tags: false,
         enable_execute_command: rules.enable_execute_command,
         has_volume_configurations: false,
@@ -68,11 +68,13 @@ pub(super) fn check_members(
     members: &ServiceMembersToCome,
     configuration: Option<&DeploymentConfiguration>,
     rebalancing: Option<Switch>,
+    executes_commands: bool,
 ) -> Result<(), EcsError> {
     let connects = members.service_connect_configuration.as_ref().is_some_and(|connect| connect.enabled);
     let is_lambda = |hook: &LifecycleHook| hook.target_type != Some(HookTarget::Pause);
     let has_lambda = configuration.is_some_and(|it| it.lifecycle_hooks.iter().any(is_lambda));
     let given = [
+        ("enableExecuteCommand", executes_commands),
         ("availabilityZoneRebalancing", rebalancing == Some(Switch::Enabled)),
         ("loadBalancers", !members.load_balancers.is_empty()),
         ("serviceRegistries", !members.service_registries.is_empty()),

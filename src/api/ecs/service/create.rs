@@ -53,7 +53,12 @@ fn check(input: &CreateServiceIn) -> Result<(), EcsError> {
     if !is_name(&input.service_name) {
         return Err(EcsError::parameter("Service name contains invalid characters."));
     }
-    check_members(&input.to_come, input.deployment_configuration.as_ref(), input.availability_zone_rebalancing)?;
+    check_members(
+        &input.to_come,
+        input.deployment_configuration.as_ref(),
+        input.availability_zone_rebalancing,
+        input.enable_execute_command,
+    )?;
     tag::check(&input.tags)?;
     check_count(input.desired_count)?;
     check_grace(input.health_check_grace_period_seconds)?;
@@ -200,7 +205,6 @@ fn make(
         name: &input.service_name,
         constraints: &input.placement_constraints,
         strategies: &input.placement_strategy,
-        propagates,
         enable_execute_command: input.enable_execute_command,
     };
     let template = match controller {

@@ -54,7 +54,6 @@ pub(in crate::ecs) async fn create(cx: &Context, input: CreateTaskSetIn) -> Resu
                 name: &service.name,
                 constraints: &service.constraints,
                 strategies: &service.strategies,
-                propagates: service.propagates,
                 enable_execute_command: service.enable_execute_command,
             };
             let ask = ask(&workload, reference::definition(&tenant, &input.task_definition)?, &rules)?;

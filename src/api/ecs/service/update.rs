@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cove_model::arn::Tenant;
 use cove_model::service::{DeploymentController, SchedulingStrategy, Service, ServiceRevision};
+use cove_model::task::LaunchType;
 use cove_scheduler::HostFacts;
 use cove_store::{Read, Tx, keys};
 
@@ -20,7 +21,12 @@ use crate::ecs::{cluster, reference};
 
 /// UpdateService.
 pub(in crate::ecs) async fn update(cx: &Context, input: UpdateServiceIn) -> Result<ServiceOut, EcsError> {
-    check_members(&input.to_come, input.deployment_configuration.as_ref(), input.availability_zone_rebalancing)?;
+    check_members(
+        &input.to_come,
+        input.deployment_configuration.as_ref(),
+        input.availability_zone_rebalancing,
+        input.enable_execute_command == Some(true),
+    )?;
     check_count(input.desired_count)?;
     check_grace(input.health_check_grace_period_seconds)?;
     let (tenant, host, reach) = (cx.tenant.clone(), Arc::clone(&cx.settings.host), reach_of(cx));
@@ -78,7 +84,6 @@ fn change(
         name: &service.name,
         constraints: &service.constraints,
         strategies: &service.strategies,
-        propagates: service.propagates,
         enable_execute_command: service.enable_execute_command,
     };
     let ask = ask(&workload, definition, &rules)?;
@@ -87,6 +92,12 @@ fn change(
         && input.capacity_provider_strategy.is_none()
         && input.platform_version.is_none()
         && input.network_configuration.is_none();
+    let has_rules = !service.constraints.is_empty() || !service.strategies.is_empty();
+    if keeps && has_rules && before.template.placing.launch_type == LaunchType::Fargate {
+        return Err(EcsError::parameter(
+            "Placement constraints and strategies are not supported with FARGATE launch type.",
+        ));
+    }
     if !keeps || input.force_new_deployment {
         let template = own_rules_aside(resolve(tx, tenant, host, &ask, reach)?, service.constraints.len());
         if template != before.template || input.force_new_deployment {
