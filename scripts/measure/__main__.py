@@ -38,6 +38,8 @@ def rows(options, rootfs, archive, server):
     return cove, start, {
         "latency": lambda: (peers.crun(rootfs, options.n), ours.latency(cove, options.n)),
         "many": many,
+        "replaced": lambda: ours.replacement(cove, 5),
+        "crowd": lambda: ours.crowd(cove),
         "logs": lambda: (peers.bare_pipe(3), ours.logs(cove, 3)),
         "ports": lambda: (peers.flat_network(server, OWN_ADDRESS), ours.ports(cove, server, OWN_ADDRESS)),
         "rates": lambda: (cove.register("many", ["sleep", "1000"]), ours.rates(cove)),
@@ -47,7 +49,7 @@ def rows(options, rootfs, archive, server):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--peers", action="store_true", help="docker and podman beside us")
-    parser.add_argument("--rows", help="only these of ours, separated by commas: latency, many, logs, ports, rates")
+    parser.add_argument("--rows", help="only these of ours, separated by commas: latency, many, replaced, crowd, logs, ports, rates")
     parser.add_argument("-n", type=int, default=20, help="repetitions of latency rows")
     options = parser.parse_args()
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

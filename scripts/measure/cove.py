@@ -181,6 +181,63 @@ def execute(cove, arn, n):
     emit("exec true", "cove", times[3:], "ms")
 
 
+def replacement(cove, n):
+    """A service of one task, whose container is killed."""
+    cove.register("kept", ["sh", "-c", figures.ACT], figures.fifo("fifo-replace-cove")[0])
+
+    def kept(_):
+        cove.ecs("CreateService", serviceName="kept", taskDefinition="kept", desiredCount=1)
+
+        def end():
+            cove.ecs("DeleteService", service="kept", force=True)
+            cove.wait(cove.ecs("ListTasks", family="kept", desiredStatus="STOPPED")["taskArns"], "STOPPED")
+        return lambda: figures.processes("sleep", "1000")[0], end
+    figures.replacements("cove", n, kept)
+
+
+CROWD = 500
+QUESTIONS = 4
+"""Clients that ask all the while, one question after the other."""
+
+
+def crowd(cove):
+    """A service of 500 tasks on this one box: how long until all of them run, and how the API answers meanwhile."""
+    cove.register("crowd", ["sleep", "1000"], memory=8)
+    done = threading.Event()
+
+    def asks(index):
+        times = []
+        while not done.is_set():
+            began = time.monotonic()
+            if index % 2:
+                cove.ecs("RegisterTaskDefinition", family="asked", containerDefinitions=[{"name": "a", "image": "b", "memory": 8}])
+            else:
+                cove.ecs("DescribeServices", services=["crowd"])
+            times.append((time.monotonic() - began) * 1000)
+            time.sleep(0.01)
+        return times
+    with concurrent.futures.ThreadPoolExecutor(QUESTIONS) as pool:
+        began = time.monotonic()
+        cove.ecs("CreateService", serviceName="crowd", taskDefinition="crowd", desiredCount=CROWD)
+        asked = [pool.submit(asks, index) for index in range(QUESTIONS)]
+        try:
+            while cove.ecs("DescribeServices", services=["crowd"])["services"][0]["runningCount"] < CROWD:
+                assert time.monotonic() - began < 120, cove.ecs("DescribeServices", services=["crowd"])["services"][0]["events"][:3]
+                time.sleep(0.05)
+            took = time.monotonic() - began
+        finally:
+            done.set()
+        times = sorted(time for one in asked for time in one.result())
+    emit("500 tasks of a service running", "cove", [took], "s")
+    emit("API while 500 tasks start, p99", "cove", [times[int(len(times) * 0.99)]], "ms")
+    emit("server PSS, 500 tasks", "cove", [figures.pss_mib([cove.process.pid])], "MiB")
+    cove.ecs("DeleteService", service="crowd", force=True)
+    deadline = time.monotonic() + 120
+    while figures.processes("sleep", "1000"):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def logs(cove, n):
     options = {"awslogs-group": "/bench", "awslogs-region": REGION, "awslogs-stream-prefix": "b", "awslogs-create-group": "true"}
 

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import select
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -148,6 +149,21 @@ def latencies(system, n, start):
     cpu = cpu_ms(system, lambda: times.extend(one() for _ in range(n)), n)
     emit("first instruction", system, times, "ms")
     emit("CPU per start", system, [cpu], "ms")
+
+
+def replacements(system, n, kill_of):
+    """From the kill of a container that somebody keeps to the first act of the one in its place. `kill_of(fifo directory)`
+    starts one whose first act is `ACT`, and gives what finds its process at any time and what ends it for good."""
+    directory, path = fifo(f"fifo-replace-{system.split()[0]}")
+    times = []
+    for _ in range(n):
+        _, (pid, end) = first_byte(path, lambda: kill_of(directory))
+        # Long enough for it to count as one that was well.
+        time.sleep(1)
+        victim = pid()
+        times.append(first_byte(path, lambda: os.kill(victim, signal.SIGKILL))[0])
+        end()
+    emit("killed container replaced", system, times, "ms")
 
 
 def log_throughput(system, n, run):

@@ -135,7 +135,7 @@ class World:
                 time.sleep(0.002)
                 self.revive()
 
-    def call(self, service, operation, **body):
+    def call(self, service, operation, /, **body):
         headers = {"X-Amz-Target": f"{TARGETS[service]}.{operation}", "Content-Type": "application/x-amz-json-1.1"}
         status, _, text = self.again(lambda: self.request("POST", "/", json.dumps(body), headers))
         if status != 200:
@@ -143,7 +143,7 @@ class World:
             raise Refused(status, error.get("__type"), error.get("message"))
         return json.loads(text or b"{}")
 
-    def ecs(self, operation, **body):
+    def ecs(self, operation, /, **body):
         return self.call("ecs", operation, **body)
 
     def push(self, repository, tag):
