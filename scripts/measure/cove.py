@@ -185,12 +185,16 @@ def replacement(cove, n):
     """A service of one task, whose container is killed."""
     cove.register("kept", ["sh", "-c", figures.ACT], figures.fifo("fifo-replace-cove")[0])
 
+    names = (f"kept-{number}" for number in range(n))
+
     def kept(_):
-        cove.ecs("CreateService", serviceName="kept", taskDefinition="kept", desiredCount=1)
+        name = next(names)
+        cove.ecs("CreateService", serviceName=name, taskDefinition="kept", desiredCount=1)
 
         def end():
-            cove.ecs("DeleteService", service="kept", force=True)
-            cove.wait(cove.ecs("ListTasks", family="kept", desiredStatus="STOPPED")["taskArns"], "STOPPED")
+            cove.ecs("DeleteService", service=name, force=True)
+            while cove.ecs("DescribeServices", services=[name])["services"][0]["status"] != "INACTIVE":
+                time.sleep(0.01)
         return lambda: figures.processes("sleep", "1000")[0], end
     figures.replacements("cove", n, kept)
 

@@ -171,8 +171,8 @@ def main():
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32))
     parser.add_argument("point", nargs="*", help="these, as in store.synced:17")
     options = parser.parse_args()
-    # As many as the story takes at least; with all of them, until it ends without a death.
-    fewest, most = 60, 400
+    # The story takes more than the fewest and never the most: with all of them, it goes on until one ends without a death.
+    fewest, most = 70, 1000
     choose = random.Random(options.seed)
     points = [f"{kind}:{number}" for number in range(1, most + 1) for kind in KINDS]
     if options.point:
