@@ -183,7 +183,7 @@ def execute(cove, arn, n):
 
 def replacement(cove, n):
     """A service of one task, whose container is killed."""
-    cove.register("kept", ["sh", "-c", figures.ACT], figures.fifo("fifo-replace-cove")[0])
+    cove.register("kept", ["sh", "-c", figures.KEPT], figures.fifo("fifo-replace-cove")[0])
 
     names = (f"kept-{number}" for number in range(n))
 
@@ -195,7 +195,7 @@ def replacement(cove, n):
             cove.ecs("DeleteService", service=name, force=True)
             while cove.ecs("DescribeServices", services=[name])["services"][0]["status"] != "INACTIVE":
                 time.sleep(0.01)
-        return lambda: figures.processes("sleep", "1000")[0], end
+        return lambda: figures.processes("sleep", figures.SLEEP)[0], end
     figures.replacements("cove", n, kept)
 
 
@@ -206,7 +206,7 @@ QUESTIONS = 4
 
 def crowd(cove):
     """A service of 500 tasks on this one box: how long until all of them run, and how the API answers meanwhile."""
-    cove.register("crowd", ["sleep", "1000"], memory=8)
+    cove.register("crowd", ["sleep", figures.SLEEP], memory=8)
     done = threading.Event()
 
     def asks(index):
@@ -237,7 +237,7 @@ def crowd(cove):
     emit("server PSS, 500 tasks", "cove", [figures.pss_mib([cove.process.pid])], "MiB")
     cove.ecs("DeleteService", service="crowd", force=True)
     deadline = time.monotonic() + 120
-    while figures.processes("sleep", "1000"):
+    while figures.processes("sleep", figures.SLEEP):
         assert time.monotonic() < deadline
         time.sleep(0.1)
 

@@ -16,6 +16,10 @@ RESULTS = {}
 ACT = "printf x > /f/p; exec sleep 1000"
 """A container's first act, seen from outside: a byte in a bind-mounted FIFO. Neutral between systems."""
 
+SLEEP = str(100_000 + os.getpid())
+KEPT = f"printf x > /f/p; exec sleep {SLEEP}"
+"""The same for a container that is to be found among all processes of the machine."""
+
 LINE = "0123456789" * 9 + "01234567"
 LINES = f"yes {LINE} | head -c 100000000"
 """100 MB in lines of 99 bytes."""
@@ -153,7 +157,7 @@ def latencies(system, n, start):
 
 def replacements(system, n, kill_of):
     """From the kill of a container that somebody keeps to the first act of the one in its place. `kill_of(fifo directory)`
-    starts one whose first act is `ACT`, and gives what finds its process at any time and what ends it for good."""
+    starts one that does as `KEPT` says, and gives what finds its process at any time and what ends it for good."""
     directory, path = fifo(f"fifo-replace-{system.split()[0]}")
     times = []
     for _ in range(n):

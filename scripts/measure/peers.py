@@ -182,7 +182,7 @@ def docker(rootfs, server, own_address, n):
         peer.cli("rm", "-f", *names)
 
         def kept(directory):
-            name = peer.run(["sh", "-c", figures.ACT], [f"{directory}:/f"], restart="always")
+            name = peer.run(["sh", "-c", figures.KEPT], [f"{directory}:/f"], restart="always")
             return lambda: peer.api("GET", f"/containers/{name}/json")["State"]["Pid"], lambda: peer.cli("rm", "-f", name)
         figures.replacements(name, 5, kept)
         figures.log_throughput(name, 3, lambda directory, command: peer.run(["sh", "-c", command], [f"{directory}:/f"]))
@@ -220,7 +220,7 @@ def podman(rootfs, server, own_address, n):
         call("rm", "-fa", "-t", "0")
 
         def kept(directory):
-            name = call(*start, "--restart", "always", "-v", f"{directory}:/f", "bb", "sh", "-c", figures.ACT, text=True).strip()
+            name = call(*start, "--restart", "always", "-v", f"{directory}:/f", "bb", "sh", "-c", figures.KEPT, text=True).strip()
             return lambda: int(call("inspect", "-f", "{{.State.Pid}}", name)), lambda: call("rm", "-f", "-t", "0", name)
         figures.replacements("podman", 5, kept)
         figures.log_throughput("podman", 3, lambda directory, command: run(directory, "sh", "-c", command))

@@ -33,7 +33,7 @@ use self::knowledge::{Knowledge, Outlook};
 use crate::deps::{Deps, blocking};
 use crate::observe;
 use crate::order::{Graph, Refusal};
-use crate::step::{Step, next_step};
+use crate::step::{Progress, Step, next_step};
 
 /// How long a step that the host refused waits before it is taken again.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -147,7 +147,13 @@ impl Driver {
             Step::Prepare => self.prepare(task).await?,
             Step::Start => self.start(task, &outlook.starts.now).await?,
             Step::GiveUp => self.give_up(graph, outlook.starts.never).await?,
-            Step::Record => self.record(graph).await?,
+            Step::Record => {
+                if outlook.facts.progress == Progress::Ended {
+                    // Whoever keeps the task starts another one.
+                    self.expect_moves();
+                }
+                self.record(graph).await?;
+            }
             Step::Stop => self.stop(task, &outlook.stops).await?,
             Step::Kill => self.kill(task).await?,
             Step::Release => self.release(task).await?,
@@ -258,6 +264,12 @@ impl Driver {
         self.announce_end().await?;
         self.known.asked.kill = self.client.is_some();
         Ok(())
+    }
+
+    /// Nobody waits for it.
+    fn expect_moves(&self) {
+        let cgroups = Arc::clone(&self.deps.cgroups);
+        tokio::task::spawn_blocking(move || cgroups.expect_moves());
     }
 
     async fn record(&mut self, graph: &Arc<Graph>) -> Result<(), StepError> {

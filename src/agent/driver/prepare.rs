@@ -43,6 +43,7 @@ struct Ready {
 impl Driver {
     pub(super) async fn prepare(&mut self, task: &Arc<Task>) -> Result<(), StepError> {
         self.known.residue = true;
+        self.expect_moves();
         match self.prepared(task).await {
             Ok(()) => Ok(()),
             Err(Trouble::ShouldStop) => Ok(()),

@@ -87,6 +87,24 @@ impl Layout {
         }
     }
 
+    /// The directory of the group that this process is in, in one of the hierarchies.
+    pub(super) fn own(&self) -> Option<PathBuf> {
+        self.own_of(&fs::read_to_string("/proc/self/cgroup").ok()?)
+    }
+
+    fn own_of(&self, memberships: &str) -> Option<PathBuf> {
+        let mut lines = memberships.lines().filter_map(|line| line.split_once(':')?.1.split_once(':'));
+        let (mount, path) = match self {
+            Self::V1(all) => {
+                let first = all.first()?;
+                let is_first = |names: &str| names.split(',').eq(first.controllers.iter().map(String::as_str));
+                (&first.mount, lines.find(|(names, _)| is_first(names))?.1)
+            }
+            Self::V2(root) => (root, lines.find(|(names, _)| names.is_empty())?.1),
+        };
+        Some(mount.join(path.trim_start_matches('/')))
+    }
+
     /// The directory of a group in the hierarchy that has this controller.
     #[must_use]
     pub fn controller(&self, controller: &str, path: &str) -> Option<PathBuf> {
@@ -136,6 +154,15 @@ mod tests {
         assert_eq!(layout.limiting(), ["/sys/fs/cgroup/cpu,cpuacct", "/sys/fs/cgroup/memory"].map(PathBuf::from));
         let cpuacct = layout.controller("cpuacct", "/cove-a");
         assert_eq!(cpuacct, Some(PathBuf::from("/sys/fs/cgroup/cpu,cpuacct/cove-a")));
+    }
+
+    #[test]
+    fn this_process_is_found_in_either_layout() {
+        let memberships = "3:cpu,cpuacct:/a/b\n2:memory:/c\n0::/d\n";
+        let hybrid = Layout::parse(HYBRID, |_| false).unwrap();
+        assert_eq!(hybrid.own_of(memberships), Some("/sys/fs/cgroup/cpu,cpuacct/a/b".into()));
+        assert_eq!(Layout::V2("/g".into()).own_of(memberships), Some("/g/d".into()));
+        assert!(hybrid.own_of("0::/d").is_none());
     }
 
     #[test]
