@@ -107,13 +107,14 @@ def processes(name, *words):
 
 
 def idle_percent(pids, seconds=20):
-    """Of one core."""
+    """Of one core, once what came before has come to rest."""
     def used():
         total = 0
         for pid in pids:
-            fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / os.sysconf("SC_CLK_TCK")
+            for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+                total += int((thread / "schedstat").read_text().split()[0]) / 1e9
+        return total
+    time.sleep(10)
     before = used()
     time.sleep(seconds)
     return (used() - before) / seconds * 100
