@@ -17,7 +17,7 @@ import figures
 from figures import WORK, emit, wrk
 
 BINARY = os.environ["COVE"]
-NAMES = {"ecs": "AmazonEC2ContainerServiceV20141113", "ecr": "AmazonEC2ContainerRegistry_V20150921", "logs": "Logs_20140328"}
+NAMES = {"ecs": "AmazonEC2ContainerServiceV20141113", "ecr": "AmazonEC2ContainerRegistry_V20150921", "logs": "Logs_20140328", "events": "AWSEvents"}
 REGION = "us-east-1"
 
 

@@ -33,8 +33,11 @@ CROWDED = 5
 """Every so many rounds, beginning with the first, as many tasks live at once as `--peak` says."""
 SETTINGS = ("--dev", "--stopped-task-secs", "4", "--housekeeping-secs", "2", "--collect-secs", "3", "--log", "warn")
 """What is kept for an hour by design must be gone within a round."""
-EVENTS_KEPT = 10_000
+EVENTS_KEPT = 1_000
 """The event log is a ring of so many commands: it is filled before anything is measured."""
+BUS_EVENTS_WRITTEN = 30_000
+"""The default bus keeps 3,000 events. sled's file reaches the size that it keeps, several times what lives, only once the
+ring has turned around a few times: that is before anything is measured, too."""
 PATIENCE = 120
 CALM = ("data/blobs", "data/logs", "data/exits", "data/volumes", "data/snapshots", "run/tasks", "run/network/tasks")
 """Directories without a file when nothing lives and every image is deleted."""
@@ -358,6 +361,8 @@ class Churn:
             self.rolling((self.options.tasks - crowds * peak) // ROUNDS)
             self.tidy(number)
             self.calm()
+            # What the kernel keeps only until it needs the room is not what is asked for.
+            pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
             row = self.samples.take(quiet=True)
             print(f"round {number + 1:2} of {ROUNDS}, {row['done']:6} tasks, {row['seconds']:5.0f} s: "
                   + ", ".join(f"{name} {row[name]:.4g}" for name in SERIES), flush=True)
@@ -452,13 +457,16 @@ def draw(rows, verdicts, path):
     path.write_text("\n".join(parts))
 
 
-def fill_event_log(server, count):
-    """With entries as large as those of tasks: a long name makes a long key."""
+def fill(server):
+    """Both rings, with entries as large as those of tasks: a long name makes a long key."""
     cluster = server.ecs("CreateCluster", clusterName="f" * 200)["cluster"]["clusterArn"]
+    detail = json.dumps({"like": "a task's state" * 180})
 
     def some(number):
-        for turn in range(count // 16):
+        for turn in range(EVENTS_KEPT // 16):
             server.ecs("TagResource", resourceArn=cluster, tags=[{"key": "turn", "value": f"{number} {turn}"}])
+        for turn in range(BUS_EVENTS_WRITTEN // 160):
+            server.call("events", "PutEvents", {"Entries": [{"Source": "soak", "DetailType": "fill", "Detail": detail}] * 10})
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         list(pool.map(some, range(16)))
 
@@ -475,7 +483,7 @@ def main():
     samples = None
     try:
         server.start(*SETTINGS)
-        fill_event_log(server, EVENTS_KEPT)
+        fill(server)
         samples = Samples(server)
         samples.thread.start()
         churn = Churn(server, samples, options)

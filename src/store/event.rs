@@ -6,8 +6,8 @@
 use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How many events are kept: hours of a busy day, and a few MiB on disk.
-pub(crate) const EVENTS_KEPT: u64 = if cfg!(test) { 50 } else { 10_000 };
+/// How many events are kept. sled takes several times the space of what lives, so few: the last minutes of a busy server.
+pub(crate) const EVENTS_KEPT: u64 = if cfg!(test) { 50 } else { 1_000 };
 
 /// What one command did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
