@@ -106,18 +106,17 @@ def processes(name, *words):
     return found
 
 
+def cpu_clock(pid):
+    """The clock of a process's CPU time, dead threads' too; as the C library's clock_getcpuclockid(3) makes it."""
+    return ~pid << 3 | 2
+
+
 def idle_percent(pids, seconds=20):
     """Of one core, once what came before has come to rest."""
-    def used():
-        total = 0
-        for pid in pids:
-            for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
-                total += int((thread / "schedstat").read_text().split()[0]) / 1e9
-        return total
     time.sleep(10)
-    before = used()
+    before = [time.clock_gettime(cpu_clock(pid)) for pid in pids]
     time.sleep(seconds)
-    return (used() - before) / seconds * 100
+    return sum(time.clock_gettime(cpu_clock(pid)) - one for pid, one in zip(pids, before)) / seconds * 100
 
 
 def fifo(name):
