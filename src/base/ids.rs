@@ -10,6 +10,10 @@ pub fn random_hex(bytes: usize) -> String {
 #[must_use]
 pub fn random_bytes(count: usize) -> Vec<u8> {
     let mut buffer = vec![0; count];
+    #[cfg(debug_assertions)]
+    if seeded::fill(&mut buffer) {
+        return buffer;
+    }
     getrandom::fill(&mut buffer).expect("the kernel answers getrandom once it has booted");
     buffer
 }
@@ -30,8 +34,49 @@ pub fn uuid() -> String {
     format!("{}-{}-{}-{}-{}", &text[..8], &text[8..12], &text[12..16], &text[16..20], &text[20..])
 }
 
+/// Numbers out of a seed instead of random ones, for simulations that can be had again. A release has none of this.
+#[cfg(debug_assertions)]
+pub mod seeded {
+    use std::cell::Cell;
+
+    thread_local! {
+        static STATE: Cell<Option<u64>> = const { Cell::new(None) };
+    }
+
+    /// From now on everything random on this thread follows from the seed; `None`: from the kernel again.
+    pub fn begin(seed: Option<u64>) {
+        STATE.set(seed);
+    }
+
+    /// Whether this thread has a seed, and the buffer was filled from it.
+    pub(super) fn fill(buffer: &mut [u8]) -> bool {
+        let Some(mut state) = STATE.get() else { return false };
+        for part in buffer.chunks_mut(8) {
+            // splitmix64.
+            state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+            let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            part.copy_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes()[..part.len()]);
+        }
+        STATE.set(Some(state));
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #[cfg(debug_assertions)]
+    #[test]
+    fn a_seeded_thread_draws_the_same_again() {
+        let draw = || {
+            super::seeded::begin(Some(7));
+            (super::uuid(), super::random_hex(5), super::random_u64())
+        };
+        assert_eq!(draw(), draw());
+        super::seeded::begin(None);
+        assert_ne!(super::random_u64(), super::random_u64());
+    }
+
     #[test]
     fn a_uuid_has_version_and_variant() {
         let id = super::uuid();
