@@ -13,6 +13,8 @@ import mutate
 import recipes
 import sample
 import wire
+from learn import learn
+from maker import Maker
 from pool import Pool
 
 MUTATED = 0.35
@@ -25,7 +27,7 @@ class Player:
         self.operations = operations
         """(service, name) → status."""
         self.pool = Pool()
-        self.maker = recipes.Maker(self.choose, self.pool)
+        self.maker = Maker(self.choose, self.pool)
         self.sampler = sample.Sampler(self.choose, self.pool)
         self.wire = wire.Wire(port)
         self.sent, self.done = collections.Counter(), collections.Counter()
@@ -44,9 +46,9 @@ class Player:
 
     def prime(self):
         """Learns what is there."""
-        for op in ("ListClusters", "ListTaskDefinitions", "ListContainerInstances", "ListServices", "ListTasks"):
+        for op in ("ListClusters", "ListTaskDefinitions", "ListContainerInstances", "ListServices", "ListTasks", "ListDaemons", "ListDaemonTaskDefinitions"):
             self.send("ecs", op, b"{}", False, {})
-        self.send("ecs", "DescribeServices", json.dumps({"services": [f"x{n}" for n in range(10)]}).encode(), False, {})
+        self.send("ecs", "DescribeServices", json.dumps({"services": [f"x{n}" for n in range(recipes.EXTERNAL)]}).encode(), False, {})
 
     def input(self, service, op):
         shape = model.operation(service, op).input_shape
@@ -57,9 +59,9 @@ class Player:
 
     def next(self):
         """The next operation: mostly ECS, and sometimes one that is not there."""
-        kind = next((kind for kind in recipes.MAKES if self.pool.count(kind) > recipes.FULL), None)
-        if kind and self.choose.random() < 0.1:
-            return "ecs", recipes.MAKES[kind]
+        end = next((op for kind, (op, most) in recipes.MAKES.items() if self.pool.count(kind) > most), None)
+        if end and self.choose.random() < 0.1:
+            return "ecs", end
         if self.missing and self.choose.random() < 0.05:
             return self.choose.choice(self.missing)
         return self.choose.choice(self.ecs if self.choose.random() < 0.6 else self.there)
@@ -94,7 +96,7 @@ class Player:
         self.judge(service, op, (status, code, message, reply), must_fail, example)
         if status == 200:
             self.done[service, op] += 1
-            self.learn(op, value, reply)
+            learn(self.pool, op, value, reply)
         else:
             self.refused[service, op, status, code] += 1
             if op == "StopTask" and value:
@@ -119,27 +121,6 @@ class Player:
             self.problem(f"{what[:150]}: not among the errors of the operation", example)
         elif not message and code != "UnknownOperationException":
             self.problem(f"{what}: no message", example)
-
-    def learn(self, op, value, reply):
-        """What a reply names lives; what was deleted does not."""
-        if reply:
-            self.pool.harvest(op, reply)
-        gone = op.startswith(("Delete", "Stop", "Deregister"))
-        if value and not gone:
-            self.pool.harvest(op, value)
-        for found in reply.get("services", ()) if op == "DescribeServices" else [reply["service"]] if op == "CreateService" else ():
-            if found.get("deploymentController") == {"type": "EXTERNAL"} and found["status"] == "ACTIVE":
-                self.pool.add("controlled", found["serviceArn"])
-        for deployment in reply.get("serviceDeployments", ()):
-            for hook in deployment.get("lifecycleHookDetails", ()):
-                if hook.get("status") == "AWAITING_ACTION":
-                    self.pool.add("paused", (deployment["serviceDeploymentArn"], hook["hookId"]))
-        if op == "DeregisterTaskDefinition":
-            self.pool.drop("task-definition", reply["taskDefinition"]["taskDefinitionArn"])
-            self.pool.add("old-definition", reply["taskDefinition"]["taskDefinitionArn"])
-        for kind, op_of_end in recipes.MAKES.items():
-            if op == op_of_end and kind in reply:
-                self.pool.drop(kind, reply[kind][f"{kind}Arn"])
 
     def report(self):
         return self.sent, self.done, self.refused, self.problems, self.slowest

@@ -4,6 +4,9 @@ import re
 ARN = re.compile(r"arn:aws:ecs:[^:]*:[^:]*:([a-z-]+)/(.+)")
 KEPT = 40
 """Per kind; the oldest go first."""
+LATEST = 4
+KEPT_BACK = {"bb"}
+"""What a run cannot do without: the repository of the image that its tasks run."""
 KINDS = {
     "taskArn": "task", "subnet": "subnet", "securityGroup": "security-group", "taskDefinitionFamily": "family", "familyPrefix": "family",
     "daemonTaskDefinitionArn": "daemon-task-definition", "serviceDeploymentArn": "service-deployment", "primaryTaskSet": "task-set",
@@ -25,7 +28,9 @@ def kind_of(member):
     return re.sub("[A-Z]", lambda letter: "-" + letter[0].lower(), word)
 
 ALIVE = {"task-definition": ("RegisterTaskDefinition", "ListTaskDefinitions"), "task": ("RunTask", "StartTask", "ListTasks"),
-         "service": ("CreateService", "UpdateService", "ListServices"), "cluster": ("CreateCluster", "ListClusters")}
+         "service": ("CreateService", "UpdateService", "ListServices"), "cluster": ("CreateCluster", "ListClusters"),
+         "daemon": ("CreateDaemon", "UpdateDaemon", "ListDaemons"), "daemon-task-definition": ("RegisterDaemonTaskDefinition", "ListDaemonTaskDefinitions"),
+         "capacity-provider": ("CreateCapacityProvider", "UpdateCapacityProvider")}
 """Replies that name only what lives; others of these kinds go on for long after the end."""
 
 
@@ -36,7 +41,8 @@ class Pool:
     def add(self, kind, value):
         kept = self.kinds.setdefault(kind, {})
         kept.pop(value, None)
-        kept[value] = True
+        if value not in KEPT_BACK:
+            kept[value] = True
         if len(kept) > KEPT:
             del kept[next(iter(kept))]
 
@@ -46,6 +52,10 @@ class Pool:
     def any(self, kind, choose):
         kept = self.kinds.get(kind)
         return choose.choice(list(kept)) if kept else None
+
+    def latest(self, kind, choose):
+        kept = self.kinds.get(kind)
+        return choose.choice(list(kept)[-LATEST:]) if kept else None
 
     def count(self, kind):
         return len(self.kinds.get(kind, ()))

@@ -63,7 +63,7 @@ class Sampler:
             return choose.choice(arns) if arns else TEXTS[0]
         if member and choose.random() < 0.9:
             known = self.pool.any(pools.kind_of(member), choose)
-            if known is not None:
+            if isinstance(known, str):
                 return known.rsplit("/", 1)[-1] if known.startswith("arn:aws:ecs") and choose.random() < 0.3 else known
         if member in ("tag", "key", "Key", "value", "Value", "name", "Name") or not shape.metadata.get("pattern"):
             low, high = shape.metadata.get("min", 0), shape.metadata.get("max", 1 << 20)

@@ -1,0 +1,66 @@
+"""Recipes of daemons, and of the agents of other hosts."""
+import json
+
+from maker import ACCOUNT, IMAGE
+
+PROVIDER = "agents"
+"""A capacity provider over the group of the same name, which the default cluster has from the start."""
+DAEMONS = 3
+"""Names of daemons: each has a task on every instance of the group."""
+
+
+def definition(m):
+    command = m.choose.choice(["sleep 1000", "sleep 1000", "exit 1"])
+    container = {"name": "main", "image": IMAGE, "memory": 8, "stopTimeout": 2, "command": ["sh", "-c", command], **m.maybe(cpu=16, essential=True)}
+    return {"family": m.name("d", DAEMONS), "containerDefinitions": [container], **m.maybe(tags=m.tags())}
+
+
+def workload(m):
+    return {"daemonTaskDefinitionArn": m.latest("daemon-task-definition"), "capacityProviderArns": [f"arn:aws:ecs:{ACCOUNT}:capacity-provider/{PROVIDER}"],
+            **m.maybe(propagateTags="DAEMON", enableECSManagedTags=True, deploymentConfiguration={"drainPercent": 50.0})}
+
+
+def instance(m):
+    """An agent tells of its host; sometimes of one that it has told of before."""
+    document = {"instanceId": f"i-0{m.choose.randrange(16**8):08x}", "availabilityZone": "us-east-1a", "instanceType": "m5.large"}
+    before = m.pool.any("agent-instance", m.choose) if m.chance(0.3) else None
+    return {"cluster": before.split("/")[1] if before else m.home(), "instanceIdentityDocument": json.dumps(document), "instanceIdentityDocumentSignature": "none",
+            "totalResources": [{"name": "CPU", "type": "INTEGER", "integerValue": 1024}, {"name": "MEMORY", "type": "INTEGER", "integerValue": 2048},
+                               {"name": "PORTS", "type": "STRINGSET", "stringSetValue": ["22", "51678"]}, {"name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": []}],
+            **({"containerInstanceArn": before} if before else {}),
+            **m.maybe(versionInfo={"agentVersion": "1.80.0", "agentHash": "abcdef", "dockerVersion": "DockerVersion: 24.0"}, attributes=[{"name": m.name("a"), "value": "v"}],
+                      tags=[] if before else m.tags())}
+
+
+def task_change(m, **more):
+    return {**m.within("task", "task"), "status": m.choose.choice(["RUNNING", "STOPPED"]), **more}
+
+
+def deregister(m):
+    """Rarely one of the fleet: those do not come back by themselves."""
+    kind = m.choose.choices(["agent-instance", "container-instance", "gone-instance"], [80, 2, 18])[0]
+    return {**m.within(kind, "containerInstance"), "force": True}
+
+
+RECIPES = {
+    ("ecs", "RegisterDaemonTaskDefinition"): definition,
+    ("ecs", "DescribeDaemonTaskDefinition"): lambda m: {"daemonTaskDefinition": m.any("daemon-task-definition")},
+    ("ecs", "ListDaemonTaskDefinitions"): lambda m: m.maybe(familyPrefix="d", status="ACTIVE", sort="DESC"),
+    # Rarely the newest: daemons are made of them.
+    ("ecs", "DeleteDaemonTaskDefinition"): lambda m: {"daemonTaskDefinition": m.any("daemon-task-definition")},
+    ("ecs", "CreateDaemon"): lambda m: {"daemonName": m.name("d", DAEMONS), **workload(m), **m.maybe(tags=m.tags(), clusterArn="default", clientToken=m.name("t"))},
+    ("ecs", "UpdateDaemon"): lambda m: {"daemonArn": m.any("daemon"), **workload(m)},
+    ("ecs", "DeleteDaemon"): lambda m: {"daemonArn": m.any("daemon")},
+    ("ecs", "DescribeDaemon"): lambda m: {"daemonArn": m.any("daemon")},
+    ("ecs", "ListDaemons"): lambda m: m.maybe(clusterArn="default", capacityProviderArns=[PROVIDER]),
+    ("ecs", "ListDaemonDeployments"): lambda m: {"daemonArn": m.any("daemon"), **m.maybe(status=["SUCCESSFUL", "IN_PROGRESS"], maxResults=10)},
+    ("ecs", "DescribeDaemonDeployments"): lambda m: {"daemonDeploymentArns": m.some("daemon-deployment")},
+    ("ecs", "DescribeDaemonRevisions"): lambda m: {"daemonRevisionArns": m.some("daemon-revision")},
+    ("ecs", "RegisterContainerInstance"): instance,
+    ("ecs", "DeregisterContainerInstance"): deregister,
+    ("ecs", "UpdateContainerAgent"): lambda m: m.within(m.choose.choice(["container-instance", "agent-instance"]), "containerInstance"),
+    ("ecs", "DiscoverPollEndpoint"): lambda m: m.within("agent-instance", "containerInstance"),
+    ("ecs", "SubmitTaskStateChange"): lambda m: task_change(m, **m.maybe(reason="because", containers=[{"containerName": "main", "status": "RUNNING"}])),
+    ("ecs", "SubmitContainerStateChange"): lambda m: task_change(m, containerName="main", **m.maybe(exitCode=1, runtimeId="none")),
+    ("ecs", "SubmitAttachmentStateChanges"): lambda m: {"cluster": "default", "attachments": [{"attachmentArn": f"arn:aws:ecs:{ACCOUNT}:attachment/default/{'0' * 32}", "status": "ATTACHED"}]},
+}
