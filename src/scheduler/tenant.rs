@@ -27,9 +27,10 @@ const SUBNETS_MAX: usize = 16;
 const SESSION_SECS: u32 = 3600;
 
 /// The roles that ECS's tools expect, and who may take them.
-const ROLES: [(&str, &str, &str); 2] = [
+const ROLES: [(&str, &str, &str); 3] = [
     ("ecsTaskExecutionRole", "ecs-tasks.amazonaws.com", "Lets ECS pull images and write logs for tasks"),
     ("ecsInstanceRole", "ec2.amazonaws.com", "Lets container instances register with ECS"),
+    ("ecsInfrastructureRoleForExpressServices", "ecs.amazonaws.com", "Lets ECS manage Express services"),
 ];
 
 /// Makes the tenant's defaults if it has none yet. Cheap when it has.
@@ -159,7 +160,7 @@ mod tests {
             let mut ranges: Vec<String> = subnets.iter().map(|subnet| subnet.cidr.to_string()).collect();
             ranges.sort();
             assert_eq!(ranges, ["172.31.0.0/20", "172.31.16.0/20", "172.31.32.0/20"]);
-            assert_eq!(view.count::<Role>(&Prefix::all()), 2);
+            assert_eq!(view.count::<Role>(&Prefix::all()), 3);
             assert_eq!(view.count::<Cluster>(&Prefix::all()), 2);
             let instances = view.scan::<ContainerInstance>(&Prefix::all());
             assert_ne!(instances[0].id, instances[1].id);

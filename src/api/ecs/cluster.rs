@@ -6,7 +6,7 @@ use cove_model::cluster::{CapacityProviderStrategyItem, Cluster, ClusterSetting,
 use cove_model::container_instance::ContainerInstance;
 use cove_model::service::{Service, ServiceStatus};
 use cove_model::task::{LaunchType, Task, TaskStatus};
-use cove_store::{Prefix, Read, keys};
+use cove_store::{Prefix, Read, Tx, keys};
 
 use super::definition::is_name;
 use super::error::EcsError;
@@ -65,6 +65,30 @@ pub(super) async fn create(cx: &Context, input: CreateClusterIn) -> Result<Clust
         })
         .await?;
     Ok(ClusterOut { cluster })
+}
+
+/// The cluster of a request, which makes the default one if it is gone, with Fargate's capacity.
+pub(super) fn active_or_default(tx: &mut Tx<'_>, tenant: &Tenant, name: &str, principal: &str) -> Result<(), EcsError> {
+    if active(tx, tenant, name).is_ok() {
+        return Ok(());
+    }
+    if name != reference::DEFAULT_CLUSTER {
+        return Err(EcsError::ClusterNotFound);
+    }
+    let insights = setting::effective(tx, tenant, principal, "containerInsights");
+    tx.put(Cluster {
+        tenant: tenant.clone(),
+        name: name.to_owned(),
+        status: ClusterStatus::Active,
+        settings: with_insights(Vec::new(), insights),
+        configuration: None,
+        service_connect_defaults: None,
+        capacity_providers: vec!["FARGATE".to_owned()],
+        default_capacity_provider_strategy: Vec::new(),
+        tags: Vec::new(),
+        created_at: tx.now(),
+    });
+    Ok(())
 }
 
 fn with_insights(mut settings: Vec<ClusterSetting>, value: String) -> Vec<ClusterSetting> {

@@ -32,6 +32,10 @@ pub(crate) enum EcsError {
     ServiceNotFound,
     #[error("Service was not ACTIVE.")]
     ServiceNotActive,
+    #[error("{0}")]
+    ServiceNotActiveBecause(&'static str),
+    #[error("Resource not found.")]
+    ResourceNotFound,
     #[error("The specified daemon was not found.")]
     DaemonNotFound,
     #[error("The specified daemon is not ACTIVE.")]
@@ -83,7 +87,8 @@ impl EcsError {
             Self::NoUpdateAvailable => "NoUpdateAvailableException",
             Self::MissingVersion => "MissingVersionException",
             Self::ServiceNotFound => "ServiceNotFoundException",
-            Self::ServiceNotActive => "ServiceNotActiveException",
+            Self::ServiceNotActive | Self::ServiceNotActiveBecause(_) => "ServiceNotActiveException",
+            Self::ResourceNotFound => "ResourceNotFoundException",
             Self::DaemonNotFound => "DaemonNotFoundException",
             Self::DaemonNotActive => "DaemonNotActiveException",
             Self::TaskSetNotFound => "TaskSetNotFoundException",

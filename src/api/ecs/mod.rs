@@ -54,6 +54,10 @@ const PROVIDERS: &str = "managed instances; draining of instances that are remov
 /// The test of capacity providers.
 const PROVIDERS_TEST: &str = "a_capacity_provider_sends_tasks_to_its_group_across_restarts";
 
+/// What Express services lack, and their test.
+const EXPRESS: &str = "load balancers; scaling by target";
+const EXPRESS_TEST: &str = "an_express_service_runs_is_updated_and_drains_across_restarts";
+
 /// What daemons lack.
 const DAEMONS: &str = "managed instances: a daemon runs on those of Auto Scaling groups, is replaced in place, not with its instance, and other tasks do not wait for it";
 /// The tests of daemons.
@@ -132,6 +136,18 @@ const OPS: &[Op] = &[
     }),
     Op::done("DescribeServices", "a_service_keeps_its_tasks_across_restarts", |cx, input| {
         read(cx, input, service::describe)
+    }),
+    Op::partial("CreateExpressGatewayService", EXPRESS_TEST, EXPRESS, |cx, input| {
+        json(cx, input, service::express::create)
+    }),
+    Op::partial("DescribeExpressGatewayService", EXPRESS_TEST, EXPRESS, |cx, input| {
+        read(cx, input, service::express::describe)
+    }),
+    Op::partial("UpdateExpressGatewayService", EXPRESS_TEST, EXPRESS, |cx, input| {
+        json(cx, input, service::express::update)
+    }),
+    Op::partial("DeleteExpressGatewayService", EXPRESS_TEST, EXPRESS, |cx, input| {
+        json(cx, input, service::express::delete)
     }),
     Op::done("ListServices", "services_are_listed_by_what_they_are", |cx, input| read(cx, input, service::list)),
     Op::partial(

@@ -84,6 +84,16 @@ pub(crate) fn service(tenant: &Tenant, cluster: &str, text: &str) -> Result<Stri
     Ok(name.to_owned())
 }
 
+/// The cluster and name of an Express service: only its ARN names it.
+pub(crate) fn express_service(tenant: &Tenant, text: &str) -> Result<(String, String), EcsError> {
+    match of_kind(tenant, "service", text)?.split_once('/') {
+        Some((cluster, name)) if !cluster.is_empty() && !name.is_empty() && !name.contains('/') => {
+            Ok((cluster.to_owned(), name.to_owned()))
+        }
+        _ => Err(EcsError::parameter("Invalid identifier: the ARN of the service is malformed.")),
+    }
+}
+
 /// A daemon's cluster and name: only its ARN names it.
 pub(crate) fn daemon(tenant: &Tenant, text: &str) -> Result<(String, String), EcsError> {
     let path = of_kind(tenant, "daemon", text)?;

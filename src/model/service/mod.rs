@@ -11,6 +11,7 @@
 mod configuration;
 mod deployment;
 mod event;
+mod express;
 mod revision;
 mod task_set;
 
@@ -31,6 +32,7 @@ pub use deployment::{
     ServiceDeploymentStatus,
 };
 pub use event::{Departed, EVENTS_MAX, ServiceEvent};
+pub use express::{Express, ExpressRevision, ScalingMetric, ScalingTarget};
 pub use revision::{PinnedImage, ServiceRevision, revision_arn};
 pub use task_set::{TaskSet, TaskSetStatus};
 
@@ -73,6 +75,9 @@ pub struct Service {
     pub client_token: Option<ServiceToken>,
     /// Since when it is INACTIVE.
     pub gone_at: Option<Timestamp>,
+    /// Set on the services that ECS manages.
+    #[serde(default)]
+    pub express: Option<Express>,
 }
 
 impl Service {

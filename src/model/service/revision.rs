@@ -3,6 +3,7 @@
 use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::ExpressRevision;
 use crate::arn::Tenant;
 use crate::cluster::CapacityProviderStrategyItem;
 use crate::task::LaunchType;
@@ -26,6 +27,9 @@ pub struct ServiceRevision {
     /// Images whose digest the first task found out; later tasks run the same.
     pub images: Vec<PinnedImage>,
     pub created_at: Timestamp,
+    /// Of an Express service.
+    #[serde(default)]
+    pub express: Option<ExpressRevision>,
 }
 
 impl ServiceRevision {

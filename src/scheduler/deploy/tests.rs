@@ -90,6 +90,7 @@ fn state(desired: u32, minimum: i32, maximum: i32, deployments: Vec<Deployment>)
         next_event: 0,
         client_token: None,
         gone_at: None,
+        express: None,
     };
     State {
         service,

@@ -21,6 +21,6 @@ use show::show;
 pub(super) use check::{CONSTRAINTS_MAX, check, is_name};
 pub(super) use container::is_requirement;
 pub(super) use list::{families, list};
-pub(super) use register::{describe, find, keep, register};
+pub(super) use register::{describe, find, keep, next_revision, register};
 pub(super) use remove::{delete, deregister};
 pub(super) use size::{check_fargate_size, parse_cpu, parse_memory};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cove_model::arn::Tenant;
 use cove_model::tag::Tag;
 use cove_model::task_definition::{TaskDefinition, TaskDefinitionStatus, TaskFamily};
-use cove_store::{Read, keys};
+use cove_store::{Read, Tx, keys};
 
 use super::check::Checked;
 use super::{check, show};
@@ -32,36 +32,44 @@ pub(in crate::ecs) async fn register(
 pub(in crate::ecs) async fn keep(
     cx: &Context,
     family: String,
+    checked: Checked,
+    tags: Vec<Tag>,
+) -> Result<TaskDefinition, EcsError> {
+    let (tenant, registered_by) = (cx.tenant.clone(), cx.caller.arn.clone());
+    cx.store.write(move |tx| next_revision(tx, &tenant, registered_by, family, checked, tags)).await
+}
+
+/// The same as part of a larger transaction.
+pub(in crate::ecs) fn next_revision(
+    tx: &mut Tx<'_>,
+    tenant: &Tenant,
+    registered_by: String,
+    family: String,
     mut checked: Checked,
     tags: Vec<Tag>,
 ) -> Result<TaskDefinition, EcsError> {
     for role in [&mut checked.document.task_role_arn, &mut checked.document.execution_role_arn] {
-        *role = role.take().map(|text| role_arn(&cx.tenant, text));
+        *role = role.take().map(|text| role_arn(tenant, text));
     }
-    let (tenant, registered_by) = (cx.tenant.clone(), cx.caller.arn.clone());
-    cx.store
-        .write(move |tx| {
-            let last = tx.get::<TaskFamily>(&keys::family(&tenant, &family)).map_or(0, |family| family.last_revision);
-            let revision = last.checked_add(1).ok_or_else(|| EcsError::client("Too many revisions of the family."))?;
-            let definition = TaskDefinition {
-                tenant: tenant.clone(),
-                family: family.clone(),
-                revision,
-                status: TaskDefinitionStatus::Active,
-                document: checked.document,
-                tags,
-                requires_attributes: checked.requires_attributes,
-                compatibilities: checked.compatibilities,
-                registered_at: tx.now(),
-                registered_by,
-                deregistered_at: None,
-                delete_requested_at: None,
-            };
-            tx.put(TaskFamily { tenant, family, last_revision: revision });
-            tx.put(definition.clone());
-            Ok::<_, EcsError>(definition)
-        })
-        .await
+    let last = tx.get::<TaskFamily>(&keys::family(tenant, &family)).map_or(0, |family| family.last_revision);
+    let revision = last.checked_add(1).ok_or_else(|| EcsError::client("Too many revisions of the family."))?;
+    let definition = TaskDefinition {
+        tenant: tenant.clone(),
+        family: family.clone(),
+        revision,
+        status: TaskDefinitionStatus::Active,
+        document: checked.document,
+        tags,
+        requires_attributes: checked.requires_attributes,
+        compatibilities: checked.compatibilities,
+        registered_at: tx.now(),
+        registered_by,
+        deregistered_at: None,
+        delete_requested_at: None,
+    };
+    tx.put(TaskFamily { tenant: tenant.clone(), family, last_revision: revision });
+    tx.put(definition.clone());
+    Ok(definition)
 }
 
 /// A role given by its name is shown by its ARN.

@@ -1,6 +1,6 @@
 //! What the tasks of a service shall be: from the members of a request, or from the revision that there is.
 
-use cove_model::service::{DeploymentConfiguration, HookTarget, LifecycleHook, ServiceRevision};
+use cove_model::service::{DeploymentConfiguration, ExpressRevision, HookTarget, LifecycleHook, ServiceRevision};
 use cove_model::task_override::{NetworkConfiguration, TaskOverride};
 use cove_model::task_template::{PlacementConstraint, PlacementStrategy};
 
@@ -16,6 +16,8 @@ pub(super) struct Workload {
     pub(super) capacity_provider_strategy: Vec<cove_model::cluster::CapacityProviderStrategyItem>,
     pub(super) platform_version: Option<String>,
     pub(super) network_configuration: Option<NetworkConfiguration>,
+    /// Of an Express service.
+    pub(super) express: Option<ExpressRevision>,
 }
 
 impl Workload {
@@ -25,6 +27,7 @@ impl Workload {
             capacity_provider_strategy: revision.capacity_provider_strategy.clone(),
             platform_version: revision.platform_version.clone(),
             network_configuration: revision.network_configuration.clone(),
+            express: revision.express.clone(),
         }
     }
 }

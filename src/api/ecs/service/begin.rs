@@ -31,6 +31,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, service: &mut Service, template: TaskTempla
         network_configuration: workload.network_configuration,
         images: Vec::new(),
         created_at: now,
+        express: workload.express,
     };
     let rollout = ServiceDeployment {
         tenant: service.tenant.clone(),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cove_model::arn::Tenant;
 use cove_model::service::{
-    DeploymentConfiguration, DeploymentController, PropagateTags, SchedulingStrategy, Service, ServiceStatus,
-    ServiceToken,
+    DeploymentConfiguration, DeploymentController, Express, ExpressRevision, PropagateTags, SchedulingStrategy,
+    Service, ServiceStatus, ServiceToken,
 };
 use cove_model::task::LaunchType;
 use cove_model::task_template::TaskTemplate;
@@ -31,21 +31,41 @@ const GRACE_MAX: i32 = i32::MAX;
 /// CreateService. The same request again shows the service that it made.
 pub(in crate::ecs) async fn create(cx: &Context, input: CreateServiceIn) -> Result<ServiceOut, EcsError> {
     check(&input)?;
-    let (tenant, host, reach) = (cx.tenant.clone(), Arc::clone(&cx.settings.host), reach_of(cx));
-    let principal = cx.caller.arn.clone();
+    let by = By::caller(cx);
     let service = cx
         .store
         .write(move |tx| {
-            let name = reference::cluster(&tenant, input.cluster.as_deref())?;
-            cluster::active(tx, &tenant, &name)?;
-            if let Some(known) = created_before(tx, &tenant, &name, &input)? {
+            let name = reference::cluster(&by.tenant, input.cluster.as_deref())?;
+            cluster::active(tx, &by.tenant, &name)?;
+            let token = token(&input);
+            if let Some(known) = created_before(tx, &by.tenant, &name, &input.service_name, &token)? {
                 return Ok::<_, EcsError>(show(tx, &known, true));
             }
-            let service = make(tx, &tenant, &host, reach, &name, input, principal)?;
+            let service = make(tx, &by, &name, input, token, None)?;
             Ok(show(tx, &service, true))
         })
         .await?;
     Ok(ServiceOut { service })
+}
+
+/// On whose behalf a service is made or changed.
+pub(super) struct By {
+    pub(super) tenant: Tenant,
+    pub(super) host: Arc<HostFacts>,
+    pub(super) reach: Reach,
+    /// The caller's ARN.
+    pub(super) principal: String,
+}
+
+impl By {
+    pub(super) fn caller(cx: &Context) -> Self {
+        Self {
+            tenant: cx.tenant.clone(),
+            host: Arc::clone(&cx.settings.host),
+            reach: reach_of(cx),
+            principal: cx.caller.arn.clone(),
+        }
+    }
 }
 
 /// What needs no store.
@@ -149,28 +169,32 @@ pub(super) fn check_grace(secs: Option<i32>) -> Result<(), EcsError> {
     Ok(())
 }
 
-fn digest(input: &CreateServiceIn) -> String {
+/// Of a request as JSON.
+pub(super) fn digest(input: &impl serde::Serialize) -> String {
     let json = serde_json::to_vec(input).expect("a request read from JSON can be written as JSON");
     hex::encode(Sha256::digest(json))
 }
 
+fn token(input: &CreateServiceIn) -> ServiceToken {
+    ServiceToken { token: input.client_token.clone().unwrap_or_default(), request_digest: digest(input) }
+}
+
 /// The service that this very request has made already.
-fn created_before(
+pub(super) fn created_before(
     tx: &Tx<'_>,
     tenant: &Tenant,
     cluster: &str,
-    input: &CreateServiceIn,
+    name: &str,
+    token: &ServiceToken,
 ) -> Result<Option<Arc<Service>>, EcsError> {
-    let Some(known) = tx.get::<Service>(&keys::service(tenant, cluster, &input.service_name)) else {
+    let Some(known) = tx.get::<Service>(&keys::service(tenant, cluster, name)) else {
         return Ok(None);
     };
     match known.status {
         ServiceStatus::Inactive => Ok(None),
         ServiceStatus::Draining => Err(EcsError::parameter("Unable to Start a service that is still Draining.")),
         ServiceStatus::Active => {
-            let token = input.client_token.clone().unwrap_or_default();
-            let same = ServiceToken { token, request_digest: digest(input) };
-            if known.client_token.as_ref() == Some(&same) {
+            if known.client_token.as_ref() == Some(token) {
                 return Ok(Some(known));
             }
             Err(EcsError::parameter("Creation of service was not idempotent."))
@@ -178,16 +202,17 @@ fn created_before(
     }
 }
 
-fn make(
+/// The service with its first deployment. `express` makes it one that ECS manages.
+pub(super) fn make(
     tx: &mut Tx<'_>,
-    tenant: &Tenant,
-    host: &HostFacts,
-    reach: Reach,
+    by: &By,
     cluster: &str,
     input: CreateServiceIn,
-    principal: String,
+    token: ServiceToken,
+    express: Option<(Express, ExpressRevision)>,
 ) -> Result<Service, EcsError> {
-    let request_digest = digest(&input);
+    let (express, express_revision) = express.unzip();
+    let tenant = &by.tenant;
     let controller = controller(&input);
     let scheduling = input.scheduling_strategy.unwrap_or(SchedulingStrategy::Replica);
     let given = input.deployment_configuration.unwrap_or_default();
@@ -198,6 +223,7 @@ fn make(
         capacity_provider_strategy: input.capacity_provider_strategy,
         platform_version: input.platform_version,
         network_configuration: input.network_configuration,
+        express: express_revision,
     };
     let propagates = input.propagate_tags.unwrap_or(PropagateTags::None);
     let rules = Rules {
@@ -213,7 +239,7 @@ fn make(
             let definition = input.task_definition.as_deref();
             let definition = definition.ok_or_else(|| EcsError::parameter("TaskDefinition can not be null."))?;
             let ask = ask(&workload, reference::definition(tenant, definition)?, &rules)?;
-            Some(own_rules_aside(resolve(tx, tenant, host, &ask, reach)?, rules.constraints.len()))
+            Some(own_rules_aside(resolve(tx, tenant, &by.host, &ask, by.reach)?, rules.constraints.len()))
         }
     };
     let on_fargate = template.as_ref().is_some_and(|it| it.placing.launch_type == LaunchType::Fargate);
@@ -240,15 +266,16 @@ fn make(
         enable_execute_command: input.enable_execute_command,
         tags: input.tags,
         created_at: tx.now(),
-        created_by: principal,
+        created_by: by.principal.clone(),
         deployments: Vec::new(),
         pacing: Default::default(),
         trouble: None,
         completed_revision: None,
         is_steady: false,
         next_event: next_event(tx, tenant, cluster, &input.service_name),
-        client_token: Some(ServiceToken { token: input.client_token.unwrap_or_default(), request_digest }),
+        client_token: Some(token),
         gone_at: None,
+        express,
         name: input.service_name,
     };
     if let Some(template) = template {

@@ -19,7 +19,7 @@ pub(in crate::ecs) async fn delete(cx: &Context, input: DeleteServiceIn) -> Resu
             cluster::active(tx, &tenant, &cluster)?;
             let name = reference::service(&tenant, &cluster, &input.service)?;
             let known = super::known(tx, &tenant, &cluster, &name)?;
-            let mut service = (*known).clone();
+            let service = (*known).clone();
             match service.status {
                 ServiceStatus::Inactive => return Err(EcsError::ServiceNotFound),
                 ServiceStatus::Draining => return Ok(show(tx, &service, true)),
@@ -29,14 +29,20 @@ pub(in crate::ecs) async fn delete(cx: &Context, input: DeleteServiceIn) -> Resu
             if is_scaled && !input.force {
                 return Err(EcsError::parameter("The service cannot be stopped while it is scaled above 0."));
             }
-            service.status = ServiceStatus::Draining;
-            service.desired_count = 0;
-            end_deployments(tx, &service);
-            tx.put(service.clone());
+            let service = drain(tx, service);
             Ok::<_, EcsError>(show(tx, &service, true))
         })
         .await?;
     Ok(ServiceOut { service })
+}
+
+/// Nothing is wanted of it any more.
+pub(super) fn drain(tx: &mut Tx<'_>, mut service: Service) -> Service {
+    service.status = ServiceStatus::Draining;
+    service.desired_count = 0;
+    end_deployments(tx, &service);
+    tx.put(service.clone());
+    service
 }
 
 fn end_deployments(tx: &mut Tx<'_>, service: &Service) {

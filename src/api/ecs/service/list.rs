@@ -26,8 +26,7 @@ pub(in crate::ecs) fn list(cx: &Context, input: ListServicesIn) -> Result<ListSe
         let wanted = |service: &Service| {
             input.scheduling_strategy.is_none_or(|strategy| service.scheduling == strategy)
                 && input.launch_type.is_none_or(|kind| launch_type(service) == Some(kind))
-                // What ECS manages for the customer are Express services; there are none.
-                && input.resource_management_type.as_deref().is_none_or(|kind| kind == "CUSTOMER")
+                && input.resource_management_type.as_deref().is_none_or(|kind| kind == super::show::management(service))
         };
         let services = view.live::<Service>(&Prefix::parent(tenant, &cluster));
         let items = services.iter().filter(|service| wanted(service));

@@ -5,6 +5,7 @@ mod begin;
 mod create;
 mod delete;
 mod describe;
+pub(super) mod express;
 mod list;
 mod rollout;
 mod show;

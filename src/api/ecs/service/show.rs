@@ -42,10 +42,7 @@ pub(super) fn show(store: &impl Read, service: &Service, with_tags: bool) -> wir
             .collect(),
         events: events(store, service),
         created_at: service.created_at.epoch_seconds(),
-        current_service_deployment: service.primary().map(|primary| {
-            let id = &primary.service_deployment;
-            service.tenant.arn("ecs", format_args!("service-deployment/{}/{}/{id}", service.cluster, service.name))
-        }),
+        current_service_deployment: service.primary().map(|primary| deployment_arn(service, primary)),
         current_service_revisions: service.deployments.iter().map(|it| current(service, it, &tasks)).collect(),
         placement_constraints: service.constraints.clone(),
         placement_strategy: service.strategies.clone(),
@@ -58,8 +55,20 @@ pub(super) fn show(store: &impl Read, service: &Service, with_tags: bool) -> wir
         enable_ecs_managed_tags: service.managed_tags,
         propagate_tags: service.propagates,
         enable_execute_command: service.enable_execute_command,
+        resource_management_type: management(service),
         availability_zone_rebalancing: if service.rebalances_zones { Switch::Enabled } else { Switch::Disabled },
     }
+}
+
+/// Who manages what belongs to a service.
+pub(super) const fn management(service: &Service) -> &'static str {
+    if service.express.is_some() { "ECS" } else { "CUSTOMER" }
+}
+
+/// Of the service deployment that a deployment of a service belongs to.
+pub(super) fn deployment_arn(service: &Service, deployment: &Deployment) -> String {
+    let id = &deployment.service_deployment;
+    service.tenant.arn("ecs", format_args!("service-deployment/{}/{}/{id}", service.cluster, service.name))
 }
 
 /// Live tasks that the service keeps.

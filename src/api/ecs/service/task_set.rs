@@ -48,6 +48,7 @@ pub(in crate::ecs) async fn create(cx: &Context, input: CreateTaskSetIn) -> Resu
                 capacity_provider_strategy: input.capacity_provider_strategy,
                 platform_version: input.platform_version,
                 network_configuration: input.network_configuration,
+                express: None,
             };
             let rules = Rules {
                 cluster: &service.cluster,
@@ -71,6 +72,7 @@ pub(in crate::ecs) async fn create(cx: &Context, input: CreateTaskSetIn) -> Resu
                 network_configuration: workload.network_configuration,
                 images: Vec::new(),
                 created_at: now,
+                express: None,
             };
             let set = TaskSet {
                 tenant: tenant.clone(),

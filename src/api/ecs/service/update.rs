@@ -1,21 +1,17 @@
 //! UpdateService: what changes the workload begins a deployment; the rest is in force at once.
 
-use std::sync::Arc;
-
-use cove_model::arn::Tenant;
-use cove_model::service::{DeploymentController, SchedulingStrategy, Service, ServiceRevision};
+use cove_model::service::{DeploymentController, ExpressRevision, SchedulingStrategy, Service, ServiceRevision};
 use cove_model::task::LaunchType;
-use cove_scheduler::HostFacts;
 use cove_store::{Read, Tx, keys};
 
 use super::ask::{Rules, Workload, ask, check_members};
 use super::begin::begin;
-use super::create::{check_count, check_grace, own_rules_aside};
+use super::create::{By, check_count, check_grace, own_rules_aside};
 use super::show::show;
 use crate::Context;
 use crate::ecs::error::EcsError;
 use crate::ecs::reference::DefinitionRef;
-use crate::ecs::task::{Reach, reach_of, resolve};
+use crate::ecs::task::resolve;
 use crate::ecs::wire::{ServiceOut, UpdateServiceIn};
 use crate::ecs::{cluster, reference};
 
@@ -29,29 +25,30 @@ pub(in crate::ecs) async fn update(cx: &Context, input: UpdateServiceIn) -> Resu
     )?;
     check_count(input.desired_count)?;
     check_grace(input.health_check_grace_period_seconds)?;
-    let (tenant, host, reach) = (cx.tenant.clone(), Arc::clone(&cx.settings.host), reach_of(cx));
+    let by = By::caller(cx);
     let service = cx
         .store
         .write(move |tx| {
-            let cluster = reference::cluster(&tenant, input.cluster.as_deref())?;
-            cluster::active(tx, &tenant, &cluster)?;
-            let name = reference::service(&tenant, &cluster, &input.service)?;
-            let service = (*super::active(tx, &tenant, &cluster, &name)?).clone();
-            let service = change(tx, &tenant, &host, reach, service, &input)?;
+            let cluster = reference::cluster(&by.tenant, input.cluster.as_deref())?;
+            cluster::active(tx, &by.tenant, &cluster)?;
+            let name = reference::service(&by.tenant, &cluster, &input.service)?;
+            let service = (*super::active(tx, &by.tenant, &cluster, &name)?).clone();
+            let service = change(tx, &by, service, &input, None)?;
             Ok::<_, EcsError>(show(tx, &service, true))
         })
         .await?;
     Ok(ServiceOut { service })
 }
 
-fn change(
+/// `express` is what the next revision of an Express service says beside its workload; absent, what the last one says.
+pub(super) fn change(
     tx: &mut Tx<'_>,
-    tenant: &Tenant,
-    host: &HostFacts,
-    reach: Reach,
+    by: &By,
     mut service: Service,
     input: &UpdateServiceIn,
+    express: Option<ExpressRevision>,
 ) -> Result<Service, EcsError> {
+    let tenant = &by.tenant;
     if input.deployment_controller.is_some_and(|given| given.kind != service.controller) {
         return Err(EcsError::UnsupportedFeature(
             "This version of Cove does not carry out: deploymentController other than ECS.".to_owned(),
@@ -75,6 +72,8 @@ fn change(
     if let Some(network) = &input.network_configuration {
         workload.network_configuration = Some(network.clone());
     }
+    let keeps_express = express.is_none() || express == before.express;
+    workload.express = express.or(workload.express);
     let definition = match &input.task_definition {
         Some(text) => reference::definition(tenant, text)?,
         None => DefinitionRef::Revision { family: before.template.family.clone(), revision: before.template.revision },
@@ -91,7 +90,8 @@ fn change(
     let keeps = input.task_definition.is_none()
         && input.capacity_provider_strategy.is_none()
         && input.platform_version.is_none()
-        && input.network_configuration.is_none();
+        && input.network_configuration.is_none()
+        && keeps_express;
     let has_rules = !service.constraints.is_empty() || !service.strategies.is_empty();
     if keeps && has_rules && before.template.placing.launch_type == LaunchType::Fargate {
         return Err(EcsError::parameter(
@@ -99,8 +99,8 @@ fn change(
         ));
     }
     if !keeps || input.force_new_deployment {
-        let template = own_rules_aside(resolve(tx, tenant, host, &ask, reach)?, service.constraints.len());
-        if template != before.template || input.force_new_deployment {
+        let template = own_rules_aside(resolve(tx, tenant, &by.host, &ask, by.reach)?, service.constraints.len());
+        if template != before.template || input.force_new_deployment || !keeps_express {
             begin(tx, &mut service, template, workload);
         }
     }

@@ -18,6 +18,7 @@ pub(super) use ask::{Ask, PlacingWish};
 pub(super) use describe::{describe, list};
 pub(super) use protection::{get as protection, update as protect};
 pub(super) use reach::{Reach, of as reach_of};
+pub(super) use role::assumable_by_ecs as role_for_ecs;
 pub(super) use run::{run, start};
 pub(super) use stop::stop;
 pub(super) use template::resolve;

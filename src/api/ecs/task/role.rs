@@ -9,13 +9,25 @@ use crate::ecs::error::EcsError;
 
 /// Who assumes the role of a task.
 const TASKS_PRINCIPAL: &str = "ecs-tasks.amazonaws.com";
+/// Who assumes an infrastructure role.
+const ECS_PRINCIPAL: &str = "ecs.amazonaws.com";
 
 /// The role's ARN, if ECS could assume it for a task of the tenant. `text` is an ARN or a name.
 pub(crate) fn assumable(store: &impl Read, tenant: &Tenant, text: &str) -> Result<String, EcsError> {
-    let role = find(store, tenant, text).filter(|role| trusts_tasks(&role.assume_role_policy_document));
+    let role = find(store, tenant, text).filter(|role| trusts(&role.assume_role_policy_document, TASKS_PRINCIPAL));
     role.map(|role| role.arn()).ok_or_else(|| {
         EcsError::client(format!(
             "ECS was unable to assume the role '{text}' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
+        ))
+    })
+}
+
+/// The ARN of a role that ECS itself could assume for the tenant, to manage what belongs to a service.
+pub(crate) fn assumable_by_ecs(store: &impl Read, tenant: &Tenant, text: &str) -> Result<String, EcsError> {
+    let role = find(store, tenant, text).filter(|role| trusts(&role.assume_role_policy_document, ECS_PRINCIPAL));
+    role.map(|role| role.arn()).ok_or_else(|| {
+        EcsError::parameter(format!(
+            "Unable to assume the infrastructure role '{text}'. Please verify that the role exists and that its trust relationship names {ECS_PRINCIPAL}."
         ))
     })
 }
@@ -29,25 +41,25 @@ fn find(store: &impl Read, tenant: &Tenant, text: &str) -> Option<std::sync::Arc
     store.get::<Role>(&keys::role(&tenant.account, name)).filter(|role| role.arn() == text)
 }
 
-/// Whether a trust policy lets ECS tasks assume the role. What cannot be read trusts nobody.
-fn trusts_tasks(policy: &str) -> bool {
+/// Whether a trust policy lets a service assume the role. What cannot be read trusts nobody.
+fn trusts(policy: &str, service: &str) -> bool {
     let Ok(policy) = serde_json::from_str::<Value>(policy) else { return false };
     let statements = one_or_many(policy.get("Statement"));
     let matching = |effect: &str| {
         statements.iter().any(|statement| {
             statement.get("Effect").and_then(Value::as_str) == Some(effect)
-                && names_tasks(statement.get("Principal"))
+                && names(statement.get("Principal"), service)
                 && one_or_many(statement.get("Action")).iter().any(|action| is_assume_role(action))
         })
     };
     matching("Allow") && !matching("Deny")
 }
 
-fn names_tasks(principal: Option<&Value>) -> bool {
+fn names(principal: Option<&Value>, wanted: &str) -> bool {
     match principal {
         Some(Value::String(all)) => all == "*",
         Some(Value::Object(kinds)) => {
-            one_or_many(kinds.get("Service")).iter().any(|service| service.as_str() == Some(TASKS_PRINCIPAL))
+            one_or_many(kinds.get("Service")).iter().any(|service| service.as_str() == Some(wanted))
         }
         _ => false,
     }
@@ -76,7 +88,8 @@ mod tests {
     #[test]
     fn a_trust_policy_must_name_ecs_tasks() {
         let policy = |principal: Value, action: Value| {
-            trusts_tasks(&json!({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Principal": principal, "Action": action}}).to_string())
+            let statement = json!({"Effect": "Allow", "Principal": principal, "Action": action});
+            trusts(&json!({"Version": "2012-10-17", "Statement": statement}).to_string(), TASKS_PRINCIPAL)
         };
         assert!(policy(json!({"Service": "ecs-tasks.amazonaws.com"}), json!("sts:AssumeRole")));
         assert!(policy(
@@ -85,6 +98,6 @@ mod tests {
         ));
         assert!(!policy(json!({"Service": "ec2.amazonaws.com"}), json!("sts:AssumeRole")));
         assert!(!policy(json!({"Service": "ecs-tasks.amazonaws.com"}), json!("sts:TagSession")));
-        assert!(!trusts_tasks("not json"));
+        assert!(!trusts("not json", TASKS_PRINCIPAL));
     }
 }

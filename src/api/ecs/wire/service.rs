@@ -204,6 +204,7 @@ pub(crate) struct Service {
     pub(crate) propagate_tags: PropagateTags,
     pub(crate) enable_execute_command: bool,
     pub(crate) availability_zone_rebalancing: Switch,
+    pub(crate) resource_management_type: &'static str,
 }
 
 /// ECS shape `ServiceCurrentRevisionSummary`.
