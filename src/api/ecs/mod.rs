@@ -58,6 +58,9 @@ const PROVIDERS_TEST: &str = "a_capacity_provider_sends_tasks_to_its_group_acros
 const EXPRESS: &str = "load balancers; scaling by target";
 const EXPRESS_TEST: &str = "an_express_service_runs_is_updated_and_drains_across_restarts";
 
+/// The test of account settings.
+const SETTINGS_TEST: &str = "account_settings_are_layered_and_survive_a_restart";
+
 /// What daemons lack.
 const DAEMONS: &str = "managed instances: a daemon runs on those of Auto Scaling groups, is replaced in place, not with its instance, and other tasks do not wait for it";
 /// The tests of daemons.
@@ -116,9 +119,7 @@ const OPS: &[Op] = &[
     ),
     Op::done("StopTask", "a_task_lives_and_dies_across_restarts", |cx, input| json(cx, input, task::stop)),
     Op::done("DescribeTasks", "a_task_lives_and_dies_across_restarts", |cx, input| read(cx, input, task::describe)),
-    Op::partial("ListTasks", "tasks_are_listed_by_what_they_are_and_in_pages", "daemons", |cx, input| {
-        read(cx, input, task::list)
-    }),
+    Op::done("ListTasks", "tasks_are_listed_by_what_they_are_and_in_pages", |cx, input| read(cx, input, task::list)),
     Op::done("GetTaskProtection", "a_protected_task_outlives_scaling_in", |cx, input| {
         read(cx, input, task::protection)
     }),
@@ -194,12 +195,9 @@ const OPS: &[Op] = &[
     Op::done("DescribeContainerInstances", "a_draining_instance_takes_no_tasks_also_after_a_restart", |cx, input| {
         read(cx, input, instance::describe)
     }),
-    Op::partial(
-        "UpdateContainerInstancesState",
-        "a_draining_instance_takes_no_tasks_also_after_a_restart",
-        "services, whose tasks a draining instance hands over",
-        |cx, input| json(cx, input, instance::update_state),
-    ),
+    Op::done("UpdateContainerInstancesState", "a_draining_instance_hands_its_tasks_over", |cx, input| {
+        json(cx, input, instance::update_state)
+    }),
     Op::done(
         "DeregisterContainerInstance",
         "a_deregistered_instance_takes_its_tasks_along_only_by_force",
@@ -262,22 +260,8 @@ const OPS: &[Op] = &[
     Op::done("ListTagsForResource", "tags_of_every_kind_of_resource_survive_a_restart", |cx, input| {
         read(cx, input, tag::list)
     }),
-    Op::partial("ListAccountSettings", "account_settings_are_layered_and_survive_a_restart", SETTINGS, |cx, input| {
-        read(cx, input, setting::list)
-    }),
-    Op::partial("PutAccountSetting", "account_settings_are_layered_and_survive_a_restart", SETTINGS, |cx, input| {
-        json(cx, input, setting::put)
-    }),
-    Op::partial(
-        "PutAccountSettingDefault",
-        "account_settings_are_layered_and_survive_a_restart",
-        SETTINGS,
-        |cx, input| json(cx, input, setting::put_default),
-    ),
-    Op::partial("DeleteAccountSetting", "account_settings_are_layered_and_survive_a_restart", SETTINGS, |cx, input| {
-        json(cx, input, setting::delete)
-    }),
+    Op::done("ListAccountSettings", SETTINGS_TEST, |cx, input| read(cx, input, setting::list)),
+    Op::done("PutAccountSetting", SETTINGS_TEST, |cx, input| json(cx, input, setting::put)),
+    Op::done("PutAccountSettingDefault", SETTINGS_TEST, |cx, input| json(cx, input, setting::put_default)),
+    Op::done("DeleteAccountSetting", SETTINGS_TEST, |cx, input| json(cx, input, setting::delete)),
 ];
-
-/// Which settings change nothing yet.
-const SETTINGS: &str = "what settings other than containerInsights and awsvpcTrunking change";

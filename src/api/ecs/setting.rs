@@ -1,4 +1,17 @@
 //! Account settings: per principal, with an account-wide default, above AWS's own.
+//!
+//! What they change here:
+//!
+//! | setting | |
+//! |---|---|
+//! | `containerInsights` | the setting of clusters that are made without one |
+//! | `awsvpcTrunking` | how many interfaces new container instances have |
+//! | `…LongArnFormat` | always on, as on AWS; there are no short ARNs that could be asked for |
+//! | `fargateFIPSMode` | cannot be enabled: it promises certified cryptography, which is not there |
+//! | `guardDutyActivate` | read only, as on AWS |
+//! | `defaultLogDriverMode` | nothing: both modes are the same where a log is a local file, which neither blocks a container for a network nor loses lines to one |
+//! | `fargateTaskRetirementWaitPeriod`, `fargateEventWindows` | nothing: they are about when AWS retires tasks for maintenance, and Cove never retires one (an upgrade leaves them running) |
+//! | `tagResourceAuthorization` | nothing: it asks IAM for `ecs:TagResource` too, and no caller here lacks a permission |
 
 use cove_model::account::AccountSetting;
 use cove_model::arn::Tenant;
@@ -9,7 +22,7 @@ use super::page::{Direction, Listing};
 use super::wire::{
     DeleteAccountSettingIn, ListAccountSettingsIn, ListAccountSettingsOut, PutAccountSettingIn, Setting, SettingOut,
 };
-use crate::Context;
+use crate::{CallerKind, Context};
 
 /// A setting, its value without anybody's doing first, and the values it may have.
 struct Known {
@@ -17,18 +30,21 @@ struct Known {
     values: &'static [&'static str],
 }
 
+const RETIREMENT: &str = "fargateTaskRetirementWaitPeriod";
+const GUARD_DUTY: &str = "guardDutyActivate";
+const FIPS: &str = "fargateFIPSMode";
 const ON_OFF: &[&str] = &["disabled", "enabled"];
 
-/// Every setting; the first value is AWS's default. Long ARNs cannot be switched off here: everything has them.
+/// Every setting; the first value is AWS's default.
 const KNOWN: &[Known] = &[
     Known { name: "awsvpcTrunking", values: ON_OFF },
     Known { name: "containerInsights", values: &["disabled", "enabled", "enhanced"] },
     Known { name: "containerInstanceLongArnFormat", values: &["enabled"] },
     Known { name: "defaultLogDriverMode", values: &["non-blocking", "blocking"] },
     Known { name: "fargateEventWindows", values: ON_OFF },
-    Known { name: "fargateFIPSMode", values: ON_OFF },
-    Known { name: "fargateTaskRetirementWaitPeriod", values: &["7", "0", "14"] },
-    Known { name: "guardDutyActivate", values: &["off"] },
+    Known { name: FIPS, values: ON_OFF },
+    Known { name: RETIREMENT, values: &["7", "0", "14"] },
+    Known { name: GUARD_DUTY, values: &["off"] },
     Known { name: "serviceLongArnFormat", values: &["enabled"] },
     Known { name: "tagResourceAuthorization", values: &["on", "off"] },
     Known { name: "taskLongArnFormat", values: &["enabled"] },
@@ -42,7 +58,8 @@ pub(super) fn is_value(name: &str, value: &str) -> bool {
 /// What holds for a principal: its own value, else root's, else the account's default, else AWS's.
 pub(super) fn effective(store: &impl Read, tenant: &Tenant, principal_arn: &str, name: &str) -> String {
     let root = root_arn(tenant);
-    let levels = [Some(principal_arn), Some(root.as_str()), None];
+    let principal_arn = &principal_of(tenant, principal_arn);
+    let levels = [Some(principal_arn.as_str()), Some(root.as_str()), None];
     let found =
         levels.iter().find_map(|level| store.get::<AccountSetting>(&keys::account_setting(tenant, *level, name)));
     match found {
@@ -60,10 +77,30 @@ fn root_arn(tenant: &Tenant) -> String {
     tenant.global_arn("iam", "root")
 }
 
-/// Whose setting a request is about. Sessions of roles have root's settings, as federated users do on AWS.
-fn principal(cx: &Context, given: Option<String>) -> String {
-    let arn = given.unwrap_or_else(|| cx.caller.arn.clone());
-    if arn.starts_with("arn:aws:iam::") { arn } else { root_arn(&cx.tenant) }
+/// Who a caller is to the settings: a session of a role is the role; whoever is neither user nor role is root, as
+/// federated users are on AWS.
+fn principal_of(tenant: &Tenant, caller_arn: &str) -> String {
+    let session = caller_arn.strip_prefix("arn:aws:sts::").and_then(|rest| rest.split_once(":assumed-role/"));
+    match session {
+        Some((account, session)) => {
+            let role = session.split('/').next().unwrap_or_default();
+            format!("arn:aws:iam::{account}:role/{role}")
+        }
+        None if caller_arn.starts_with("arn:aws:iam::") => caller_arn.to_owned(),
+        None => root_arn(tenant),
+    }
+}
+
+/// Whose setting a request is about. Only root may name somebody else.
+fn principal(cx: &Context, given: Option<String>) -> Result<String, EcsError> {
+    let own = principal_of(&cx.tenant, &cx.caller.arn);
+    let Some(given) = given else { return Ok(own) };
+    let wanted = principal_of(&cx.tenant, &given);
+    match cx.caller.kind {
+        CallerKind::Root | CallerKind::Dev => Ok(wanted),
+        CallerKind::Role if wanted == own => Ok(wanted),
+        CallerKind::Role => Err(EcsError::client("You must be the root user or the principal to use principalArn.")),
+    }
 }
 
 /// ListAccountSettings.
@@ -73,7 +110,7 @@ pub(super) fn list(cx: &Context, input: ListAccountSettingsIn) -> Result<ListAcc
     if input.value.is_some() && input.name.is_none() {
         return Err(EcsError::parameter("You must specify an account setting name to filter by value."));
     }
-    let principal = principal(cx, input.principal_arn.clone());
+    let principal = principal(cx, input.principal_arn.clone())?;
     let wanted = |name: &str| input.name.as_deref().is_none_or(|wanted| wanted == name);
     let settings: Vec<Setting> = cx.store.read(|view| {
         let value_of = |name: &str| {
@@ -94,7 +131,10 @@ pub(super) fn list(cx: &Context, input: ListAccountSettingsIn) -> Result<ListAcc
 
 /// PutAccountSetting: for the named principal, or for the caller.
 pub(super) async fn put(cx: &Context, input: PutAccountSettingIn) -> Result<SettingOut, EcsError> {
-    let principal = principal(cx, input.principal_arn.clone());
+    let principal = principal(cx, input.principal_arn.clone())?;
+    if input.name == RETIREMENT && principal != root_arn(&cx.tenant) {
+        return Err(EcsError::parameter(format!("{RETIREMENT} can only be set for the root user.")));
+    }
     store(cx, &input, Some(principal)).await
 }
 
@@ -104,8 +144,16 @@ pub(super) async fn put_default(cx: &Context, input: PutAccountSettingIn) -> Res
 }
 
 async fn store(cx: &Context, input: &PutAccountSettingIn, principal: Option<String>) -> Result<SettingOut, EcsError> {
-    if input.name == "guardDutyActivate" {
+    if input.name == GUARD_DUTY {
         return Err(EcsError::parameter("The setting guardDutyActivate is managed by AWS and cannot be changed."));
+    }
+    if input.name.ends_with("LongArnFormat") && input.value == "disabled" {
+        return Err(EcsError::parameter("You can no longer disable Long Arn settings"));
+    }
+    if input.name == FIPS && input.value == "enabled" {
+        return Err(EcsError::parameter(
+            "fargateFIPSMode cannot be enabled: Cove's cryptography is not FIPS 140 certified.",
+        ));
     }
     if !is_value(&input.name, &input.value) {
         return Err(EcsError::parameter(format!("Invalid value for setting {}: {}", input.name, input.value)));
@@ -128,7 +176,7 @@ async fn store(cx: &Context, input: &PutAccountSettingIn, principal: Option<Stri
 
 /// DeleteAccountSetting: what held before holds again.
 pub(super) async fn delete(cx: &Context, input: DeleteAccountSettingIn) -> Result<SettingOut, EcsError> {
-    let principal = principal(cx, input.principal_arn);
+    let principal = principal(cx, input.principal_arn)?;
     let (tenant, name) = (cx.tenant.clone(), input.name.clone());
     let key = keys::account_setting(&tenant, Some(&principal), &name);
     let owner = principal.clone();
@@ -143,6 +191,20 @@ pub(super) async fn delete(cx: &Context, input: DeleteAccountSettingIn) -> Resul
 }
 
 fn show(name: &str, value: String, principal_arn: &str) -> Setting {
-    let kind = if name == "guardDutyActivate" { "aws_managed" } else { "user" };
+    let kind = if name == GUARD_DUTY { "aws_managed" } else { "user" };
     Setting { name: name.to_owned(), value, principal_arn: principal_arn.to_owned(), kind }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_of_a_role_has_the_settings_of_the_role() {
+        let tenant = Tenant::new("000000000000", "us-east-1");
+        let of = |arn: &str| principal_of(&tenant, arn);
+        assert_eq!(of("arn:aws:sts::000000000000:assumed-role/app/abc"), "arn:aws:iam::000000000000:role/app");
+        assert_eq!(of("arn:aws:iam::000000000000:user/ann"), "arn:aws:iam::000000000000:user/ann");
+        assert_eq!(of("arn:aws:sts::000000000000:federated-user/bob"), "arn:aws:iam::000000000000:root");
+    }
 }

@@ -1,5 +1,4 @@
-//! Which members of task definitions and of RunTask this version carries out, which it refuses to run, and which it takes
-//! and shows without effect.
+//! Which members of task definitions and of RunTask this version carries out, and which it refuses to run.
 //!
 //! One table, read by RunTask and StartTask (they name *every* member that stands in the way at once) and by
 //! `cove ops --fields`. RegisterTaskDefinition takes all of them.
@@ -29,7 +28,6 @@ impl Field {
     pub const fn state(&self) -> &'static str {
         match self.support {
             Support::Full => "carried out",
-            Support::Shown => "shown only",
             Support::Refused(_) => "refused",
         }
     }
@@ -37,8 +35,6 @@ impl Field {
 
 enum Support {
     Full,
-    /// Taken and shown; nothing comes of it, and no task is worse off than on AWS for it.
-    Shown,
     /// Finds where the member is used in a way that is not carried out.
     Refused(Obstacle),
 }
@@ -68,10 +64,6 @@ const fn done(name: &'static str) -> Field {
 /// Carried out, but for a part that no task is refused for.
 const fn partly(name: &'static str, missing: &'static str) -> Field {
     Field { name, support: Support::Full, missing }
-}
-
-const fn shown(name: &'static str, missing: &'static str) -> Field {
-    Field { name, support: Support::Shown, missing }
 }
 
 const fn task(name: &'static str, missing: &'static str, finds: fn(&TaskDefinitionDocument) -> bool) -> Field {
@@ -201,7 +193,7 @@ pub const FIELDS: &[Field] = &[
     done("ipcMode"),
     task("proxyConfiguration", ANY, |it| it.proxy_configuration.is_some()),
     task("inferenceAccelerators", ANY, |it| !it.inference_accelerators.is_empty()),
-    shown("ephemeralStorage", "writable layers and volumes have no size of their own"),
+    partly("ephemeralStorage", "a disk that is full: a task that writes more is stopped"),
     task("enableFaultInjection", "true", |it| it.enable_fault_injection == Some(true)),
     request("enableExecuteCommand", "true", |it| it.enable_execute_command),
     request("volumeConfigurations", ANY, |it| it.has_volume_configurations),

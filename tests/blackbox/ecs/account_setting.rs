@@ -38,11 +38,17 @@ fn account_settings_come_in_pages_and_bad_values_are_refused() {
     assert_eq!(first["settings"].as_array().unwrap().len(), 10);
     let rest = json!({"effectiveSettings": true, "nextToken": first["nextToken"]});
     assert_eq!(server.ecs("ListAccountSettings", &rest).unwrap()["settings"].as_array().unwrap().len(), 1);
-    for (name, value) in [("containerInsights", "loud"), ("taskLongArnFormat", "disabled"), ("guardDutyActivate", "on")]
-    {
+    for (name, value) in [("containerInsights", "loud"), ("taskLongArnFormat", "off"), ("guardDutyActivate", "on")] {
         let put = server.ecs("PutAccountSetting", &json!({"name": name, "value": value}));
         assert_refused(put, "InvalidParameterException", name);
     }
+    let short = server.ecs("PutAccountSettingDefault", &json!({"name": "taskLongArnFormat", "value": "disabled"}));
+    assert_refused(short, "InvalidParameterException", "You can no longer disable Long Arn settings");
+    let certified = server.ecs("PutAccountSetting", &json!({"name": "fargateFIPSMode", "value": "enabled"}));
+    assert_refused(certified, "InvalidParameterException", "not FIPS 140 certified");
+    let role = "arn:aws:iam::000000000000:role/app";
+    let wait = json!({"name": "fargateTaskRetirementWaitPeriod", "value": "14", "principalArn": role});
+    assert_refused(server.ecs("PutAccountSetting", &wait), "InvalidParameterException", "root user");
     let unknown = server.ecs("PutAccountSetting", &json!({"name": "nope", "value": "on"}));
     assert_refused(unknown, "InvalidParameterException", "enum value set");
 }
