@@ -31,6 +31,8 @@ OUT = ROOT / "target/soak"
 ROUNDS = 20
 CROWDED = 5
 """Every so many rounds, beginning with the first, as many tasks live at once as `--peak` says."""
+WARM_UP = 2
+"""Crowds before anything is counted: threads and heap grow to what the busiest moment needs, and stay so."""
 SETTINGS = ("--dev", "--stopped-task-secs", "4", "--housekeeping-secs", "2", "--collect-secs", "3", "--log", "warn")
 """What is kept for an hour by design must be gone within a round."""
 EVENTS_KEPT = 1_000
@@ -354,6 +356,12 @@ class Churn:
     def whole(self):
         crowds = len(range(0, ROUNDS, CROWDED))
         peak = min(self.options.peak, self.options.tasks // crowds // 2)
+        for number in range(ROUNDS, ROUNDS + WARM_UP):
+            self.prepare(number)
+            self.crowded(peak)
+            self.tidy(number)
+            self.calm()
+        self.samples.done = 0
         for number in range(ROUNDS):
             self.prepare(number)
             if number % CROWDED == 0:
