@@ -7,6 +7,7 @@ import json
 import threading
 
 import wire
+from world import Refused
 
 EVERY_SECS = 1
 COUNTED = {"services": ("ListServices", "serviceArns"), "tasks": ("ListTasks", "taskArns"), "daemons": ("ListDaemons", "daemonSummariesList"),
@@ -46,11 +47,21 @@ class Keeper(threading.Thread):
         for kind, (op, member) in COUNTED.items():
             counts[kind] = sum(len(page[member]) for page in self.pages(op))
         counts["stopped tasks"] = sum(len(page["taskArns"]) for page in self.pages("ListTasks", desiredStatus="STOPPED"))
-        for service in ecs("ListServices", maxResults=100)["serviceArns"]:
-            counts["service deployments"] += sum(len(page["serviceDeployments"]) for page in self.pages("ListServiceDeployments", service=service))
-        for daemon in ecs("ListDaemons", maxResults=100)["daemonSummariesList"]:
-            counts["daemon deployments"] += sum(len(page["daemonDeployments"]) for page in self.pages("ListDaemonDeployments", daemonArn=daemon["daemonArn"]))
+        services = ({"op": "ListServiceDeployments", "service": service} for service in ecs("ListServices", maxResults=100)["serviceArns"])
+        counts["deployments of a service"] = self.most(services, "serviceDeployments")
+        daemons = ({"op": "ListDaemonDeployments", "daemonArn": daemon["daemonArn"]} for daemon in ecs("ListDaemons", maxResults=100)["daemonSummariesList"])
+        counts["deployments of a daemon"] = self.most(daemons, "daemonDeployments")
         return dict(counts)
+
+    def most(self, requests, member):
+        """The longest of the listings; what is deleted meanwhile has none."""
+        longest = 0
+        for request in requests:
+            try:
+                longest = max(longest, sum(len(page[member]) for page in self.pages(**request)))
+            except Refused:
+                pass
+        return longest
 
     def pages(self, op, **input):
         token = {}

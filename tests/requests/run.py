@@ -61,7 +61,7 @@ def table(world):
     return {(one["service"], one["operation"]): one["state"] for one in json.loads(done.stdout)}
 
 
-def storm(world, operations, options):
+def storm(verdict, world, operations, options):
     """All clients at once; gives their reports."""
     counter, answers = multiprocessing.Value("q", 0), multiprocessing.Queue()
     share = -(-options.requests // options.clients)
@@ -80,7 +80,7 @@ def storm(world, operations, options):
     for thread in (keeper, watch):
         thread.over.set()
         thread.join()
-    assert keeper.problem is None, keeper.problem
+    verdict.check(keeper.problem is None, f"the fleet was kept: {keeper.problem or 'whole'}")
     print(f"{sum(sum(report[0].values()) for report in reports)} requests in {time.monotonic() - began:.0f} s", flush=True)
     return reports, watch
 
@@ -192,7 +192,7 @@ def main():
         passed = contract.run(player)
         verdict.passed += passed
         print(f"{passed} checks of the contract", flush=True)
-        reports, watch = storm(world, operations, options)
+        reports, watch = storm(verdict, world, operations, options)
         judge(verdict, world, operations, [player.report(), *reports], watch, options)
         end(verdict, world)
     except BaseException:

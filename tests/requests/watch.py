@@ -7,15 +7,16 @@ import time
 TELL_SECS = 20
 GROWTH = {"MiB": (1.25, 24), "files": (1.5, 80), "threads": (1.5, 24)}
 """In the last quarter of the requests there may be so many times as much as in the second one, and so much more."""
-RECORDS_GROWTH = (1.5, 40)
-"""The same for records of one kind."""
+RECORDS_GROWTH = (1.5, 60)
+"""The same for records of one kind, in a run that is long enough for the server to forget some."""
+LONG_SECS = 60
 
 
 class Watch(threading.Thread):
     def __init__(self, pid, progress, counts):
         super().__init__(daemon=True)
         self.pid, self.progress, self.counts = pid, progress, counts
-        self.samples, self.over = [], threading.Event()
+        self.samples, self.over, self.began = [], threading.Event(), time.monotonic()
         """(requests so far, what there is by kind)."""
 
     def run(self):
@@ -31,6 +32,8 @@ class Watch(threading.Thread):
         """(kind, median of the second quarter of the requests, of the last one, the most that it may be). The first one fills the server."""
         most = max((done for done, _ in self.samples), default=0)
         kinds = self.samples[-1][1] if self.samples else {}
+        if time.monotonic() - self.began < LONG_SECS:
+            kinds = [kind for kind in kinds if kind in GROWTH]
         for kind in kinds:
             middle, last = (median([seen[kind] for done, seen in self.samples if low * most <= done <= (low + 0.25) * most and kind in seen]) for low in (0.25, 0.75))
             times, more = GROWTH.get(kind, RECORDS_GROWTH)
