@@ -1,7 +1,7 @@
 """Recipes of daemons, and of the agents of other hosts."""
 import json
 
-from maker import ACCOUNT, IMAGE
+from maker import ACCOUNT, IMAGE, RUN_ON
 
 PROVIDER = "agents"
 """A capacity provider over the group of the same name, which the default cluster has from the start."""
@@ -10,7 +10,7 @@ DAEMONS = 3
 
 
 def definition(m):
-    command = m.choose.choice(["sleep 1000", "sleep 1000", "exit 1"])
+    command = m.choose.choice([RUN_ON, RUN_ON, "exit 1"])
     container = {"name": "main", "image": IMAGE, "memory": 8, "stopTimeout": 2, "command": ["sh", "-c", command], **m.maybe(cpu=16, essential=True)}
     return {"family": m.name("d", DAEMONS), "containerDefinitions": [container], **m.maybe(tags=m.tags())}
 

@@ -6,6 +6,8 @@ IMAGE = "bb:1"
 """The image that runs. Its repository is no one's to play with: `pool.KEPT_BACK`."""
 NONE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/none:1"
 """An image that is nowhere."""
+RUN_ON = "trap exit TERM; sleep 1000 & wait"
+"""A command that runs on, and ends when it is told to: a broken request may have asked for any time to stop in."""
 ACCOUNT = "us-east-1:000000000000"
 TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}]})
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "logs:*", "Resource": "*"}]})
@@ -58,7 +60,7 @@ class Maker:
         return [{"Key": one["key"], "Value": one["value"]} for one in self.tags()]
 
     def containers(self, calm=False):
-        command = "sleep 1000" if calm else self.choose.choice(["true", "exit 3", "sleep 2", "sleep 30", "sleep 30"])
+        command = RUN_ON if calm else self.choose.choice(["true", "exit 3", "sleep 2", "sleep 30", "sleep 30"])
         first = {"name": "main", "image": IMAGE if calm else self.choose.choice([IMAGE, IMAGE, NONE]), "memory": 16,
                  "command": ["sh", "-c", command], "stopTimeout": 2,
                  **self.maybe(environment=[{"name": "A", "value": "b"}], cpu=10, portMappings=[{"containerPort": 80}],

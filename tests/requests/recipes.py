@@ -4,7 +4,7 @@ Each takes a `Maker` and gives an input; what it refers to is taken from the poo
 """
 import daemons
 import others
-from maker import ACCOUNT, IMAGE
+from maker import ACCOUNT, IMAGE, RUN_ON
 
 
 CALM = "calm"
@@ -142,7 +142,7 @@ ROLES = {"executionRoleArn": "arn:aws:iam::000000000000:role/ecsTaskExecutionRol
 
 
 def express(m):
-    container = {"image": IMAGE, "command": ["sleep", "1000"], **m.maybe(containerPort=80, environment=[{"name": "A", "value": "b"}])}
+    container = {"image": IMAGE, "command": ["sh", "-c", RUN_ON], **m.maybe(containerPort=80, environment=[{"name": "A", "value": "b"}])}
     return {**ROLES, "serviceName": m.name("express", 2), "primaryContainer": container, **m.maybe(cpu="256", memory="512", tags=m.tags(), healthCheckPath="/ping")}
 
 
@@ -206,7 +206,7 @@ RECIPES = {
     ("ecs", "DeleteAccountSetting"): lambda m: {"name": m.choose.choice(SETTINGS)},
     ("ecs", "ListServicesByNamespace"): lambda m: {"namespace": m.name("n")},
     ("ecs", "CreateExpressGatewayService"): express,
-    ("ecs", "UpdateExpressGatewayService"): lambda m: {"serviceArn": m.any("express"), **m.maybe(cpu="512", memory="1024", primaryContainer={"image": IMAGE, "command": ["sleep", "900"]})},
+    ("ecs", "UpdateExpressGatewayService"): lambda m: {"serviceArn": m.any("express"), **m.maybe(cpu="512", memory="1024", primaryContainer={"image": IMAGE, "command": ["sh", "-c", RUN_ON]})},
     ("ecs", "DescribeExpressGatewayService"): lambda m: {"serviceArn": m.any("express"), **m.maybe(include=["TAGS"])},
     ("ecs", "DeleteExpressGatewayService"): lambda m: {"serviceArn": m.any("express")},
     ("ecs", "ExecuteCommand"): execute,

@@ -23,6 +23,7 @@ import contract
 import daemons
 import leaks
 from keeper import Keeper
+from maker import RUN_ON
 from player import Player
 from recipes import BLUE, CALM, EXTERNAL, GROUPS, PAUSING
 from watch import Watch, cost
@@ -66,7 +67,7 @@ def storm(verdict, world, operations, options):
     counter, answers = multiprocessing.Value("q", 0), multiprocessing.Queue()
     share = -(-options.requests // options.clients)
     arguments = lambda number: (number, options.seed, world.port, operations, share, counter, answers)
-    clients = [multiprocessing.Process(target=play, args=arguments(number)) for number in range(options.clients)]
+    clients = [multiprocessing.Process(target=play, args=arguments(number), daemon=True) for number in range(options.clients)]
     keeper = Keeper(world)
     watch = Watch(world.process.pid, lambda: counter.value, lambda: keeper.counts)
     keeper.start()
@@ -159,7 +160,7 @@ def start(world):
     world.push("bb", "1")
     for _ in range(3):
         world.ecs("RegisterTaskDefinition", family="f0", containerDefinitions=[{"name": "main", "image": "bb:1", "memory": 16, "command": ["sleep", "5"]}])
-    world.ecs("RegisterTaskDefinition", family=CALM, containerDefinitions=[{"name": "main", "image": "bb:1", "memory": 16, "command": ["sleep", "1000"], "stopTimeout": 2}])
+    world.ecs("RegisterTaskDefinition", family=CALM, containerDefinitions=[{"name": "main", "image": "bb:1", "memory": 16, "command": ["sh", "-c", RUN_ON], "stopTimeout": 2}])
     world.ecs("CreateService", serviceName="s0", taskDefinition="f0", desiredCount=1)
     for number in range(EXTERNAL):
         world.ecs("CreateService", serviceName=f"x{number}", desiredCount=1, deploymentController={"type": "EXTERNAL"})
