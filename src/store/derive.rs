@@ -76,6 +76,14 @@ pub(crate) fn service(tx: &mut Tx<'_>, before: Option<&Service>, after: Option<&
     if changed(|it| it.is_steady) {
         kinds.push(ServiceActionKind::ServiceSteadyState);
     }
+    if changed(|it| it.rebalancing.is_some()) {
+        kinds.push(ServiceActionKind::ServiceRebalancingStarted);
+    }
+    // A deployment, another desired count or the switch may end it, too.
+    let is_over = service.rebalancing.is_none() && service.rebalances_zones && service.is_steady;
+    if is_over && before.is_some_and(|before| before.rebalancing.is_some()) {
+        kinds.push(ServiceActionKind::ServiceRebalancingCompleted);
+    }
     if changed(|it| it.trouble.is_some()) {
         kinds.push(ServiceActionKind::ServiceTaskPlacementFailure);
     }

@@ -40,7 +40,7 @@ pub static SERVICE: Service =
     Service::json("ecs", "AmazonEC2ContainerServiceV20141113", include_bytes!("model.json.gz"), OPS);
 
 /// What services lack.
-const SERVICES: &str = "rebalancing of zones, load balancers, service discovery, Service Connect, volumes, CODE_DEPLOY";
+const SERVICES: &str = "load balancers, service discovery, Service Connect, volumes, CODE_DEPLOY";
 /// What task sets lack.
 const SETS: &str = "load balancers, service discovery";
 /// What clusters lack.

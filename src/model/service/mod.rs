@@ -49,6 +49,9 @@ pub struct Service {
     pub desired_count: u32,
     pub configuration: DeploymentConfiguration,
     pub rebalances_zones: bool,
+    /// Set while tasks are moved between zones.
+    #[serde(default)]
+    pub rebalancing: Option<Rebalancing>,
     pub health_check_grace_secs: Option<u32>,
     /// The service's own; those of the task definition come on top.
     pub constraints: Vec<PlacementConstraint>,
@@ -78,6 +81,14 @@ pub struct Service {
     /// Set on the services that ECS manages.
     #[serde(default)]
     pub express: Option<Express>,
+}
+
+/// That tasks are being moved between zones: it ends when one of these is another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebalancing {
+    pub desired_count: u32,
+    /// The id of the primary deployment.
+    pub deployment: String,
 }
 
 impl Service {

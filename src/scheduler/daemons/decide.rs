@@ -127,7 +127,7 @@ impl<'a> Decider<'a> {
     }
 
     fn stop(&mut self, task: &TaskView, reason: &str) {
-        self.out.stop.push(Stop { task_id: task.id.clone(), reason: reason.to_owned() });
+        self.out.stop.push(Stop { task_id: task.id.clone(), reason: reason.to_owned(), rebalances: None });
     }
 
     fn wake(&mut self, at: Timestamp) {

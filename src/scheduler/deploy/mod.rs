@@ -1,8 +1,8 @@
 //! What a service needs next: tasks to start, tasks to stop, what to say about it.
 //!
 //! ```text
-//! State ─▶ departures ─▶ orders ─▶ stages ─▶ rolling | daemon ─▶ outcome ─▶ Decision
-//!          count ends    rollback   shift     start and stop      complete
+//! State ─▶ departures ─▶ orders ─▶ stages ─▶ rolling | daemon ─▶ outcome ─▶ balance ─▶ Decision
+//!          count ends    rollback   shift     start and stop      complete   zones
 //! ```
 //!
 //! In: a [`State`]: the service, its tasks, the instances, the moment. Out: a [`Decision`]. No clock, no store, no await.
@@ -12,6 +12,7 @@
 //! comes to rest.
 //! Why one decision at a time for the whole service: everything in it hangs together, and it is one transaction.
 
+mod balance;
 mod daemon;
 pub(crate) mod departures;
 pub(crate) mod message;
@@ -62,6 +63,8 @@ pub struct State {
     pub departed: Vec<Departed>,
     /// DAEMON only.
     pub instances: Vec<InstanceView>,
+    /// Zones that tasks of it could come to; only of services that rebalance.
+    pub zones: Vec<String>,
     /// Those of the configuration that are in ALARM.
     pub alarms: Vec<String>,
     pub timing: Timing,
@@ -120,6 +123,8 @@ pub struct Start {
 pub enum On {
     Anywhere(u32),
     Instances(Vec<String>),
+    /// So many in that zone, to rebalance.
+    Zone(String, u32),
 }
 
 /// A task to stop.
@@ -127,6 +132,8 @@ pub enum On {
 pub struct Stop {
     pub task_id: String,
     pub reason: String,
+    /// The zone that it leaves because another has fewer.
+    pub rebalances: Option<String>,
 }
 
 /// Decides.
@@ -174,6 +181,7 @@ impl<'a> Decider<'a> {
             SchedulingStrategy::Daemon => self.roll_daemon(),
         }
         self.conclude();
+        self.balance();
     }
 
     /// The deployment that is wanted, as decided so far.
@@ -230,7 +238,7 @@ impl<'a> Decider<'a> {
     }
 
     fn stop(&mut self, task: &TaskView, reason: String) {
-        self.out.stop.push(Stop { task_id: task.id.clone(), reason });
+        self.out.stop.push(Stop { task_id: task.id.clone(), reason, rebalances: None });
     }
 
     fn tell(&mut self, news: String) {

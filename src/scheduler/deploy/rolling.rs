@@ -25,7 +25,11 @@ impl<'a> Decider<'a> {
         if hold == Some(LifecycleStage::PreScaleUp) || hold == Some(LifecycleStage::ReconcileService) {
             return self.keep_old(desired);
         }
-        self.scale_in(desired, minimum);
+        if self.is_rebalancing() {
+            self.leave_full_zones(desired, minimum);
+        } else {
+            self.scale_in(desired, minimum);
+        }
         let current = count(self.current());
         let short = desired.saturating_sub(current);
         let room = maximum.saturating_sub(self.occupying());
@@ -42,7 +46,7 @@ impl<'a> Decider<'a> {
         }
     }
 
-    fn current(&self) -> impl Iterator<Item = &'a TaskView> + '_ {
+    pub(super) fn current(&self) -> impl Iterator<Item = &'a TaskView> + '_ {
         self.staying().filter(|task| self.is_current(task))
     }
 

@@ -73,6 +73,7 @@ fn state(desired: u32, minimum: i32, maximum: i32, deployments: Vec<Deployment>)
         desired_count: desired,
         configuration,
         rebalances_zones: false,
+        rebalancing: None,
         health_check_grace_secs: None,
         constraints: Vec::new(),
         strategies: Vec::new(),
@@ -99,6 +100,7 @@ fn state(desired: u32, minimum: i32, maximum: i32, deployments: Vec<Deployment>)
         tasks: Vec::new(),
         departed: Vec::new(),
         instances: Vec::new(),
+        zones: Vec::new(),
         alarms: Vec::new(),
         timing: Timing::default(),
         now: NOW,
@@ -138,7 +140,7 @@ fn updating(desired: u32, minimum: i32, maximum: i32) -> State {
 
 fn starts(decision: &Decision) -> u32 {
     let number = |start: &Start| match &start.on {
-        On::Anywhere(number) => *number,
+        On::Anywhere(number) | On::Zone(_, number) => *number,
         On::Instances(ids) => u32::try_from(ids.len()).unwrap(),
     };
     decision.start.iter().map(number).sum()
@@ -218,6 +220,78 @@ fn scaling_in_takes_from_the_fullest_zone_and_leaves_protected_tasks() {
     let got = decide(&state);
     assert_eq!(stops(&got), ["c", "a"]);
     assert_eq!(got.wake_at, Some(NOW.plus_millis(1000)));
+}
+
+/// Tasks in zones by letter, of a service at rest that rebalances them.
+fn uneven(zones: &str) -> State {
+    let desired = u32::try_from(zones.len()).unwrap();
+    let mut state = state(desired, 100, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]);
+    state.service.rebalances_zones = true;
+    state.service.is_steady = true;
+    state.zones = ["a", "b", "c"].map(String::from).to_vec();
+    let in_zone = |(number, zone): (usize, char)| TaskView { zone: zone.into(), ..healthy(&format!("t{number}"), OLD) };
+    state.tasks = zones.chars().enumerate().map(in_zone).collect();
+    state
+}
+
+fn said(decision: &Decision) -> Vec<String> {
+    let text = |say: &Say| match say {
+        Say::News(text) | Say::Trouble(text) => text.clone(),
+    };
+    decision.say.iter().map(text).collect()
+}
+
+#[test]
+fn an_uneven_service_gets_tasks_in_the_emptiest_zones_before_others_go() {
+    let mut state = uneven("aaab");
+    let got = decide(&state);
+    let on: Vec<&On> = got.start.iter().map(|start| &start.on).collect();
+    assert_eq!((on, got.stop.len()), (vec![&On::Zone("c".into(), 1)], 0));
+    let text = "(service web) is not AZ balanced with 3 tasks in a, 1 tasks in b, and 0 tasks in c. AZ Rebalancing in progress.";
+    assert_eq!(said(&got), [text]);
+    state.service = got.service;
+    state.tasks.push(TaskView { zone: "c".into(), ..starting("new", OLD) });
+    let waiting = decide(&state);
+    assert_eq!((starts(&waiting), waiting.stop.len()), (0, 0), "the new one is not healthy yet");
+    state.service = waiting.service;
+    state.tasks[4].condition = Condition::Healthy;
+    let got = decide(&state);
+    assert_eq!(got.stop.len(), 1);
+    assert_eq!(got.stop[0].rebalances.as_deref(), Some("a"));
+    state.tasks.retain(|task| task.id != got.stop[0].task_id);
+    let done = decide(&State { service: got.service, ..state });
+    let text = "(service web) is AZ balanced with 2 tasks in a, 1 tasks in b, and 1 tasks in c.";
+    assert!(said(&done).contains(&text.to_owned()));
+    assert_eq!((starts(&done), stops(&done).len(), done.service.rebalancing), (0, 0, None));
+}
+
+#[test]
+fn nothing_is_moved_for_protected_tasks_nor_beyond_the_maximum() {
+    let mut state = uneven("aaaaaa");
+    state.service.configuration.maximum_percent = Some(120);
+    assert_eq!(starts(&decide(&state)), 1, "seven are the most");
+    for task in &mut state.tasks {
+        task.protected_until = Some(NOW.plus_millis(1000));
+    }
+    let got = decide(&state);
+    assert_eq!((starts(&got), said(&got).len(), got.wake_at), (0, 0, Some(NOW.plus_millis(1000))));
+    assert_eq!(starts(&decide(&uneven("aab"))), 1, "two zones differ by two");
+    assert_eq!(starts(&decide(&uneven("abb"))), 1);
+    assert_eq!(starts(&decide(&uneven("abc"))), 0);
+    assert_eq!(starts(&decide(&uneven("aabc"))), 0);
+}
+
+#[test]
+fn a_deployment_or_another_count_ends_the_rebalancing() {
+    let mut state = uneven("aaab");
+    state.service = decide(&state).service;
+    state.tasks.push(TaskView { zone: "c".into(), ..starting("new", OLD) });
+    state.service.desired_count = 3;
+    let got = decide(&state);
+    assert_eq!((got.service.rebalancing.clone(), got.stop.len()), (None, 2), "as in any scaling in");
+    state.service.desired_count = 4;
+    state.service.rebalances_zones = false;
+    assert_eq!(stops(&decide(&state)), ["new"]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Addresses: of the task's subnet in awsvpc mode, of the node's own network in bridge mode.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use cove_model::network::{Cidr, Subnet};
-use cove_model::task::{ElasticNetworkInterface, TaskNetwork};
+use cove_model::task::{ElasticNetworkInterface, Task, TaskNetwork};
 use cove_model::task_definition::NetworkMode;
 
 use super::ledger::Ledger;
@@ -116,6 +117,56 @@ impl<'a> Choice<'a> {
             mac: format!("02:c0:{a:02x}:{b:02x}:{c:02x}:{d:02x}"),
             assign_public_ip: request.assign_public_ip,
         }
+    }
+}
+
+/// How many tasks of the request's group each zone has: without instances they are spread over the zones, as AWS does.
+pub(super) struct Zones(Vec<(String, usize)>);
+
+impl Zones {
+    pub(super) fn of(snapshot: &Snapshot<'_>, request: &Request, network: &Choice<'_>, seed: &mut Seed) -> Self {
+        let mut names: Vec<&str> = network.subnets.iter().map(|subnet| subnet.availability_zone.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        // Between equals chance decides.
+        let start = seed.below(u32::try_from(names.len()).unwrap_or(1)) as usize;
+        let number = names.len();
+        names.rotate_left(start.min(number));
+        let is_of_group = |task: &&Arc<Task>| {
+            task.is_live()
+                && task.tenant == request.tenant
+                && task.cluster == request.cluster
+                && task.group == request.group
+        };
+        let mut zones: Vec<(String, usize)> = names.into_iter().map(|name| (name.to_owned(), 0)).collect();
+        for task in snapshot.tasks.iter().filter(is_of_group) {
+            if let Some(known) = zones.iter_mut().find(|(name, _)| *name == task.placement.availability_zone) {
+                known.1 += 1;
+            }
+        }
+        Self(zones)
+    }
+
+    /// An address in the zone that has fewest, else in the next.
+    pub(super) fn take(
+        &mut self,
+        network: &Choice<'_>,
+        request: &Request,
+        ledger: &mut Ledger,
+        seed: &mut Seed,
+    ) -> Result<TaskNetwork, String> {
+        self.0.sort_by_key(|(_, tasks)| *tasks);
+        let mut taken = None;
+        for (name, tasks) in &mut self.0 {
+            let found = network.take(request, Some(name), ledger, seed);
+            if found.is_ok() {
+                *tasks += 1;
+                return found;
+            }
+            taken = Some(found);
+        }
+        // Other modes have no zones.
+        taken.unwrap_or_else(|| network.take(request, None, ledger, seed))
     }
 }
 

@@ -252,8 +252,9 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
     let mut ledger = Ledger::of(snapshot);
     let network = address::Choice::of(snapshot, request)?;
     if request.launch_type == LaunchType::Fargate {
+        let mut zones = address::Zones::of(snapshot, request, &network, &mut seed);
         return Ok((0..request.target.count())
-            .map(|_| fargate(snapshot, request, &network, &mut ledger, &mut seed))
+            .map(|_| fargate(snapshot, request, &network, &mut zones, &mut ledger, &mut seed))
             .collect());
     }
     match &request.target {
@@ -361,6 +362,7 @@ fn fargate(
     snapshot: &Snapshot<'_>,
     request: &Request,
     network: &address::Choice<'_>,
+    zones: &mut address::Zones,
     ledger: &mut Ledger,
     seed: &mut Seed,
 ) -> Result<Placed, Vec<Refusal>> {
@@ -372,7 +374,7 @@ fn fargate(
         return Err(refuse(Reason::Memory, detail));
     }
     let ports = port::choose(request, snapshot.host, ledger, seed).map_err(|detail| refuse(Reason::Ports, detail))?;
-    let network = network.take(request, None, ledger, seed).map_err(|detail| refuse(Reason::Eni, detail))?;
+    let network = zones.take(network, request, ledger, seed).map_err(|detail| refuse(Reason::Eni, detail))?;
     ledger.take_fargate(request);
     let placement = Placement {
         launch_type: LaunchType::Fargate,

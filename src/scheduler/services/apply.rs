@@ -1,26 +1,34 @@
 //! Carries a decision out: records, new tasks, orders to stop, events; all in the transaction that it was made in.
 
+use std::collections::BTreeMap;
+
 use cove_base::Timestamp;
 use cove_base::ids::{random_u64, uuid};
 use cove_model::arn::Tenant;
+use cove_model::network::Subnet;
 use cove_model::service::{
     Departed, EVENTS_MAX, PinnedImage, PropagateTags, Service, ServiceEvent, ServiceRevision, ServiceStatus, TaskSet,
     Trouble,
 };
 use cove_model::tag::Tag;
-use cove_model::task::{Desired, Keeper, StopCode, StopOrder, Task};
+use cove_model::task::{Desired, Keeper, LaunchType, StopCode, StopOrder, Task};
 use cove_model::task_definition::TaskDefinition;
-use cove_model::task_template::TaskTemplate;
+use cove_model::task_template::{
+    PlacementConstraint, PlacementConstraintType, PlacementStrategy, PlacementStrategyType, TaskTemplate,
+};
 use cove_store::{Key, Prefix, Read, StoreError, Tx, keys};
 
 use super::read::Scene;
-use crate::deploy::{Decision, On, Say, Start, State, Timing, decide, message};
+use crate::deploy::{Decision, On, Say, Start, State, Stop, Timing, decide, message};
 use crate::host::HostFacts;
 use crate::launch::{Launched, Shares, launch};
 use crate::place::{Reason, Refusal, Target};
 
 /// The same complaint is not made again within this time, as on AWS.
 const COMPLAINT_MILLIS: i64 = 6 * 60 * 60 * 1000;
+
+/// What zones are told apart by in placement.
+const ZONE_FIELD: &str = "attribute:ecs.availability-zone";
 
 /// Decides for one service and does what was decided.
 pub(super) fn reconcile(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key: &Key) -> Result<(), StoreError> {
@@ -46,12 +54,17 @@ fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decisio
     }
     keep_sets(tx, &state.task_sets, task_sets);
     let mut told = say;
-    let stopped: Vec<String> = stop
-        .into_iter()
-        .filter_map(|one| order_stop(tx, &service.tenant, &service.cluster, &one.task_id, one.reason))
-        .collect();
-    if !stopped.is_empty() {
-        told.push(Say::News(message::stopped(&service.name, &stopped)));
+    // By the zone that is to have fewer.
+    let mut stopped: BTreeMap<Option<String>, Vec<String>> = BTreeMap::new();
+    for Stop { task_id, reason, rebalances } in stop {
+        let ordered = order_stop(tx, &service.tenant, &service.cluster, &task_id, reason);
+        stopped.entry(rebalances).or_default().extend(ordered);
+    }
+    for (zone, ids) in stopped.iter().filter(|(_, ids)| !ids.is_empty()) {
+        told.push(Say::News(match zone {
+            None => message::stopped(&service.name, ids),
+            Some(zone) => message::stopped_in(&service.name, zone, ids),
+        }));
     }
     pin_images(tx, &service, &state.task_sets);
     service.trouble = if start.is_empty() { None } else { service.trouble };
@@ -135,22 +148,37 @@ fn begin(tx: &mut Tx<'_>, host: &HostFacts, state: &State, service: &mut Service
     let Some(revision) = tx.get::<ServiceRevision>(&key) else {
         return complain(service, tx.now(), message::misconfigured(&service.name, "the service revision is missing"));
     };
-    let template = template(tx, service, &revision, &start.deployment);
-    let target = match start.on {
-        On::Anywhere(count) => Target::Count(count as usize),
-        On::Instances(ids) => Target::Instances(ids),
+    let mut template = template(tx, service, &revision, &start.deployment);
+    let (target, zone) = match start.on {
+        On::Anywhere(count) => (Target::Count(count as usize), None),
+        On::Instances(ids) => (Target::Instances(ids), None),
+        On::Zone(zone, count) => (Target::Count(count as usize), Some(zone)),
     };
+    if let Some(zone) = &zone {
+        only_in(tx, &mut template, zone);
+    }
     let shares = shares(tx, state);
     match launch(tx, host, &template, target, &shares, random_u64()) {
         Ok(Launched { tasks, refusals }) => {
             let mut told = Vec::new();
             if !tasks.is_empty() {
                 let ids: Vec<String> = tasks.into_iter().map(|task| task.id).collect();
-                told.push(Say::News(message::started(&service.name, &ids)));
+                told.push(Say::News(match &zone {
+                    None => message::started(&service.name, &ids),
+                    Some(zone) => message::started_in(&service.name, zone, &ids),
+                }));
             }
-            match closest(&refusals) {
-                Some(refusal) => told.extend(complain(service, tx.now(), unplaced(service, refusal))),
-                None => service.trouble = None,
+            let is_on_instances = template.placing.launch_type != LaunchType::Fargate;
+            match (closest(&refusals), &zone) {
+                (Some(refusal), None) => told.extend(complain(service, tx.now(), unplaced(service, refusal))),
+                (Some(_), Some(zone)) => {
+                    told.extend(complain(
+                        service,
+                        tx.now(),
+                        message::unplaced_in(&service.name, zone, is_on_instances),
+                    ));
+                }
+                (None, _) => service.trouble = None,
             }
             told
         }
@@ -175,6 +203,9 @@ fn template(tx: &Tx<'_>, service: &Service, revision: &ServiceRevision, deployme
     template.group = service.group();
     template.enable_execute_command = service.enable_execute_command;
     template.strategies.clone_from(&service.strategies);
+    if template.strategies.is_empty() && template.placing.launch_type != LaunchType::Fargate {
+        template.strategies = default_strategies();
+    }
     template.constraints.extend(service.constraints.iter().cloned());
     match service.propagates {
         PropagateTags::None => {}
@@ -191,6 +222,31 @@ fn template(tx: &Tx<'_>, service: &Service, revision: &ServiceRevision, deployme
         template.tags.push(tag("aws:ecs:serviceName", &service.name));
     }
     template
+}
+
+/// Tasks for that zone alone: by its instances, and where tasks have interfaces of their own by its subnets.
+fn only_in(tx: &Tx<'_>, template: &mut TaskTemplate, zone: &str) {
+    if template.placing.launch_type != LaunchType::Fargate {
+        template.constraints.push(PlacementConstraint {
+            kind: Some(PlacementConstraintType::MemberOf),
+            expression: Some(format!("{ZONE_FIELD} == {zone}")),
+        });
+    }
+    if let Some(interface) = &mut template.interface {
+        let tenant = &template.tenant;
+        let is_there = |id: &String| {
+            let subnet = tx.get::<Subnet>(&keys::subnet(tenant, id));
+            subnet.is_some_and(|subnet| subnet.availability_zone == zone)
+        };
+        interface.subnets.retain(is_there);
+    }
+}
+
+/// ECS's own: over the zones, then over their instances.
+fn default_strategies() -> Vec<PlacementStrategy> {
+    let over =
+        |field: &str| PlacementStrategy { kind: Some(PlacementStrategyType::Spread), field: Some(field.to_owned()) };
+    vec![over(ZONE_FIELD), over("instanceId")]
 }
 
 /// What each capacity provider has of the service's tasks.

@@ -1,15 +1,18 @@
 //! From the store to the state that a decision looks at.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_model::alarm::{Alarm, StateValue};
 use cove_model::arn::Tenant;
+use cove_model::capacity_provider::CapacityProvider;
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
+use cove_model::network::Subnet;
 use cove_model::service::{Departed, SchedulingStrategy, Service, ServiceDeployment, ServiceRevision, TaskSet};
-use cove_model::task::Task;
+use cove_model::task::{LaunchType, Task};
 use cove_model::task_definition::TaskDefinition;
+use cove_model::task_template::TaskTemplate;
 use cove_store::{Prefix, Read, keys};
 
 use crate::deploy::{InstanceView, State, TaskView, Timing};
@@ -67,6 +70,7 @@ impl<'a> Scene<'a> {
             tasks: own.iter().map(view).collect(),
             departed: source.scan::<Departed>(&inside).iter().map(|one| (**one).clone()).collect(),
             instances: self.instances(source, service, &instances),
+            zones: zones(source, service, &instances),
             alarms: alarms(source, service),
             timing: self.timing.clone(),
             now: self.now,
@@ -85,24 +89,63 @@ impl<'a> Scene<'a> {
             SchedulingStrategy::Replica => return Vec::new(),
             SchedulingStrategy::Daemon => {}
         }
-        let Some(primary) = service.primary() else { return Vec::new() };
-        let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &primary.revision);
-        let Some(revision) = source.get::<ServiceRevision>(&key) else { return Vec::new() };
-        let template = &revision.template;
-        let key = keys::definition(&template.tenant, &template.family, template.revision);
-        let Some(definition) = source.get::<TaskDefinition>(&key) else { return Vec::new() };
+        let Some((template, definition)) = workload(source, service) else { return Vec::new() };
         let others =
             |instance: &ContainerInstance| self.all.iter().filter(|task| is_other(source, task, instance)).count();
         let registered = instances.iter().filter(|one| one.is_connected());
         registered
             .map(|one| InstanceView {
                 id: one.id.clone(),
-                is_eligible: one.status == ContainerInstanceStatus::Active && is_suitable(template, &definition, one),
+                is_eligible: one.status == ContainerInstanceStatus::Active && is_suitable(&template, &definition, one),
                 is_draining: one.status == ContainerInstanceStatus::Draining,
                 others: others(one),
             })
             .collect()
     }
+}
+
+/// What the tasks of the primary deployment are made from, the service's own constraints among it.
+fn workload(source: &impl Read, service: &Service) -> Option<(TaskTemplate, Arc<TaskDefinition>)> {
+    let primary = service.primary()?;
+    let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &primary.revision);
+    let mut template = source.get::<ServiceRevision>(&key)?.template.clone();
+    template.constraints.extend(service.constraints.iter().cloned());
+    let key = keys::definition(&template.tenant, &template.family, template.revision);
+    Some((template, source.get::<TaskDefinition>(&key)?))
+}
+
+/// Zones that tasks of the service could come to, if that matters: where it has subnets, and on EC2 an instance that is
+/// what it asks for.
+fn zones(source: &impl Read, service: &Service, instances: &[Arc<ContainerInstance>]) -> Vec<String> {
+    if !service.rebalances_zones || service.scheduling != SchedulingStrategy::Replica {
+        return Vec::new();
+    }
+    let Some((template, definition)) = workload(source, service) else { return Vec::new() };
+    let subnets = template.interface.iter().flat_map(|it| &it.subnets);
+    let of_subnet =
+        |id: &String| Some(source.get::<Subnet>(&keys::subnet(&service.tenant, id))?.availability_zone.clone());
+    let reached: BTreeSet<String> = subnets.filter_map(of_subnet).collect();
+    if template.placing.launch_type == LaunchType::Fargate {
+        return reached.into_iter().collect();
+    }
+    let groups = groups(source, &template);
+    let takes_tasks = |one: &&Arc<ContainerInstance>| {
+        one.is_connected()
+            && one.status == ContainerInstanceStatus::Active
+            && (groups.is_empty() || one.asg.as_ref().is_some_and(|asg| groups.contains(asg)))
+            && (template.interface.is_none() || reached.contains(&one.availability_zone))
+            && is_suitable(&template, &definition, one)
+    };
+    let there: BTreeSet<&String> = instances.iter().filter(takes_tasks).map(|one| &one.availability_zone).collect();
+    there.into_iter().cloned().collect()
+}
+
+/// The Auto Scaling groups that the template's capacity providers stand for.
+fn groups(source: &impl Read, template: &TaskTemplate) -> Vec<String> {
+    let names = template.placing.strategy.iter().map(|item| &item.capacity_provider);
+    let found =
+        names.filter_map(|name| source.get::<CapacityProvider>(&keys::capacity_provider(&template.tenant, name)));
+    found.map(|provider| provider.asg.clone()).collect()
 }
 
 /// Those of the configuration that are in ALARM.

@@ -19,5 +19,6 @@ mod tag;
 mod task;
 mod task_definition;
 mod volume;
+mod zone;
 
 pub(crate) use task::WAITING;

@@ -7,7 +7,7 @@ use cove_model::task_template::{PlacementConstraint, PlacementStrategy};
 use crate::ecs::error::EcsError;
 use crate::ecs::reference::DefinitionRef;
 use crate::ecs::task::{Ask, PlacingWish};
-use crate::ecs::wire::{ServiceMembersToCome, Switch};
+use crate::ecs::wire::ServiceMembersToCome;
 
 /// What a revision is made from, as the client gave it.
 #[derive(Debug, Clone)]
@@ -70,7 +70,6 @@ pub(super) fn ask(workload: &Workload, definition: DefinitionRef, rules: &Rules<
 pub(super) fn check_members(
     members: &ServiceMembersToCome,
     configuration: Option<&DeploymentConfiguration>,
-    rebalancing: Option<Switch>,
     executes_commands: bool,
 ) -> Result<(), EcsError> {
     let connects = members.service_connect_configuration.as_ref().is_some_and(|connect| connect.enabled);
@@ -78,7 +77,6 @@ pub(super) fn check_members(
     let has_lambda = configuration.is_some_and(|it| it.lifecycle_hooks.iter().any(is_lambda));
     let given = [
         ("enableExecuteCommand", executes_commands),
-        ("availabilityZoneRebalancing", rebalancing == Some(Switch::Enabled)),
         ("loadBalancers", !members.load_balancers.is_empty()),
         ("serviceRegistries", !members.service_registries.is_empty()),
         ("serviceConnectConfiguration", connects),

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::ask::{Rules, Workload, ask, check_members};
 use super::begin::begin;
+use super::rebalancing;
 use super::show::show;
 use crate::Context;
 use crate::ecs::definition::is_name;
@@ -73,12 +74,7 @@ fn check(input: &CreateServiceIn) -> Result<(), EcsError> {
     if !is_name(&input.service_name) {
         return Err(EcsError::parameter("Service name contains invalid characters."));
     }
-    check_members(
-        &input.to_come,
-        input.deployment_configuration.as_ref(),
-        input.availability_zone_rebalancing,
-        input.enable_execute_command,
-    )?;
+    check_members(&input.to_come, input.deployment_configuration.as_ref(), input.enable_execute_command)?;
     tag::check(&input.tags)?;
     check_count(input.desired_count)?;
     check_grace(input.health_check_grace_period_seconds)?;
@@ -256,8 +252,8 @@ pub(super) fn make(
         scheduling,
         desired_count: u32::try_from(input.desired_count.unwrap_or(0)).unwrap_or(0),
         configuration,
-        // AWS turns it on by itself; what is not carried out is not shown as if it were.
         rebalances_zones: false,
+        rebalancing: None,
         health_check_grace_secs: input.health_check_grace_period_seconds.and_then(|secs| u32::try_from(secs).ok()),
         constraints: input.placement_constraints,
         strategies: input.placement_strategy,
@@ -278,6 +274,7 @@ pub(super) fn make(
         express,
         name: input.service_name,
     };
+    service.rebalances_zones = rebalancing::wanted(input.availability_zone_rebalancing, &service)?;
     if let Some(template) = template {
         begin(tx, &mut service, template, workload);
     }

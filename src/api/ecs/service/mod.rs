@@ -7,6 +7,7 @@ mod delete;
 mod describe;
 pub(super) mod express;
 mod list;
+mod rebalancing;
 mod rollout;
 mod show;
 mod task_set;

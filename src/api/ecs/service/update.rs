@@ -7,22 +7,18 @@ use cove_store::{Read, Tx, keys};
 use super::ask::{Rules, Workload, ask, check_members};
 use super::begin::begin;
 use super::create::{By, check_count, check_grace, own_rules_aside};
+use super::rebalancing;
 use super::show::show;
 use crate::Context;
 use crate::ecs::error::EcsError;
 use crate::ecs::reference::DefinitionRef;
 use crate::ecs::task::resolve;
-use crate::ecs::wire::{ServiceOut, UpdateServiceIn};
+use crate::ecs::wire::{ServiceOut, Switch, UpdateServiceIn};
 use crate::ecs::{cluster, reference};
 
 /// UpdateService.
 pub(in crate::ecs) async fn update(cx: &Context, input: UpdateServiceIn) -> Result<ServiceOut, EcsError> {
-    check_members(
-        &input.to_come,
-        input.deployment_configuration.as_ref(),
-        input.availability_zone_rebalancing,
-        input.enable_execute_command == Some(true),
-    )?;
+    check_members(&input.to_come, input.deployment_configuration.as_ref(), input.enable_execute_command == Some(true))?;
     check_count(input.desired_count)?;
     check_grace(input.health_check_grace_period_seconds)?;
     let by = By::caller(cx);
@@ -152,6 +148,10 @@ fn in_force_at_once(service: &mut Service, input: &UpdateServiceIn) -> Result<()
     if let Some(secs) = input.health_check_grace_period_seconds {
         service.health_check_grace_secs = u32::try_from(secs).ok();
     }
+    if let Some(switch) = input.availability_zone_rebalancing {
+        service.rebalances_zones = switch == Switch::Enabled;
+    }
+    rebalancing::check(service)?;
     service.enable_execute_command = input.enable_execute_command.unwrap_or(service.enable_execute_command);
     service.managed_tags = input.enable_ecs_managed_tags.unwrap_or(service.managed_tags);
     service.propagates = input.propagate_tags.unwrap_or(service.propagates);

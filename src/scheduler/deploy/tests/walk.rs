@@ -36,6 +36,9 @@ impl Walk {
         let bounds = [(50, 100), (100, 200), (0, 100)][walk.below(3)];
         walk.state.service.configuration.minimum_healthy_percent = Some(bounds.0);
         walk.state.service.configuration.maximum_percent = Some(bounds.1);
+        // Of half of those that can.
+        walk.state.service.rebalances_zones = bounds.1 > 100 && walk.below(2) == 0;
+        walk.state.zones = ["a", "b", "c"].map(String::from).to_vec();
         walk.update();
         walk
     }
@@ -160,11 +163,16 @@ impl Walk {
         }
         let times = if self.bug == Some(Bug::StartsTwice) { 2 } else { 1 };
         for start in got.start.iter().cycle().take(got.start.len() * times) {
-            let On::Anywhere(number) = start.on else { return Err("a daemon".into()) };
+            let (number, only) = match &start.on {
+                On::Anywhere(number) => (*number, None),
+                On::Zone(zone, number) => (*number, Some(zone.clone())),
+                On::Instances(_) => return Err("a daemon".into()),
+            };
             for _ in 0..number {
+                let zone = only.clone().unwrap_or_else(|| self.state.zones[self.next_id as usize % 2].clone());
                 let id = format!("t{}", self.id());
                 let task =
-                    TaskView { started_at: None, created_at: self.state.now, ..starting(&id, &start.deployment) };
+                    TaskView { zone, started_at: None, created_at: self.state.now, ..starting(&id, &start.deployment) };
                 self.state.tasks.push(task);
             }
         }
@@ -194,6 +202,12 @@ impl Walk {
         let service = &self.state.service;
         let is_complete = service.deployments.len() == 1 && service.deployments[0].rollout == RolloutState::Completed;
         let is_whole = self.state.tasks.len() == service.desired_count as usize;
+        let of_zone = |zone: &String| self.state.tasks.iter().filter(|task| task.zone == *zone).count();
+        let zones: Vec<usize> = self.state.zones.iter().map(of_zone).collect();
+        let is_uneven = zones.iter().max() > zones.iter().min().map(|least| least + 1).as_ref();
+        if service.rebalances_zones && is_uneven {
+            return Err(format!("zones have {zones:?}"));
+        }
         (service.is_steady && is_complete && is_whole).then_some(()).ok_or_else(|| format!("no rest: {service:?}"))
     }
 }
