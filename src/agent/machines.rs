@@ -135,6 +135,7 @@ pub(crate) mod tests {
             agent: None,
             asg: None,
             leaves_at: None,
+            leaves_when_empty: false,
             gone_at: None,
         }
     }

@@ -31,8 +31,8 @@ enum FleetVerb {
     Drain(Which),
     /// Take tasks again
     Activate(Which),
-    /// Interrupt Spot instances: they drain, and leave when the warning is over
-    Interrupt(Which),
+    /// Interrupt Spot instances: they drain, and leave when the warning is over; or tasks on Fargate Spot
+    Interrupt(InterruptArgs),
     /// As if the machines had died: their tasks are lost at once
     Fail(Which),
     /// Bring back what is gone
@@ -96,6 +96,20 @@ struct Which {
     zone: Option<String>,
 }
 
+/// What is interrupted.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct InterruptArgs {
+    /// Instances: EC2 id, id, ARN, or the first digits
+    instances: Vec<String>,
+    /// Every instance of this zone, as in a
+    #[arg(long)]
+    zone: Option<String>,
+    /// A task on Fargate Spot: id, ARN, or the first digits; repeatable
+    #[arg(long = "task", value_name = "TASK")]
+    tasks: Vec<String>,
+}
+
 pub(super) async fn run(args: &FleetArgs, client: &Client) -> Result<ExitCode, CliError> {
     let answer = match &args.verb {
         None => client.cove("GET", "/_cove/v1/fleet", None).await?,
@@ -104,6 +118,17 @@ pub(super) async fn run(args: &FleetArgs, client: &Client) -> Result<ExitCode, C
             client.cove("POST", &format!("/_cove/v1/fleet/{path}"), Some(&body)).await?
         }
     };
+    if let Some(tasks) = answer["tasks"].as_array() {
+        if args.json {
+            say(&answer["tasks"].to_string());
+        } else {
+            table::print(
+                &["TASK"],
+                tasks.iter().map(|arn| vec![arn.as_str().unwrap_or_default().to_owned()]).collect(),
+            );
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let listed = answer["instances"].as_array().cloned().unwrap_or_default();
     let gone = |one: &Value| text(one, "status") == "INACTIVE";
     let shown: Vec<Value> = listed.into_iter().filter(|one| args.all || args.verb.is_some() || !gone(one)).collect();
@@ -126,7 +151,9 @@ fn request(verb: &FleetVerb) -> Result<(&'static str, Value), CliError> {
         }
         FleetVerb::Drain(which) => ("drain", selection(which)),
         FleetVerb::Activate(which) => ("activate", selection(which)),
-        FleetVerb::Interrupt(which) => ("interrupt", selection(which)),
+        FleetVerb::Interrupt(args) => {
+            ("interrupt", json!({"instances": args.instances, "zone": args.zone, "tasks": args.tasks}))
+        }
         FleetVerb::Fail(which) => ("fail", selection(which)),
         FleetVerb::Recover(which) => ("recover", selection(which)),
     })

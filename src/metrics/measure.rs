@@ -239,6 +239,7 @@ mod tests {
             origin: Origin::Declared,
             capacity: Capacity::OnDemand,
             leaves_at: None,
+            leaves_when_empty: false,
             gone_at: None,
             asg: None,
             asg_max: None,

@@ -54,6 +54,9 @@ pub struct ContainerInstance {
     /// When a Spot interruption takes it away; the warning was given when this was written.
     #[serde(default)]
     pub leaves_at: Option<Timestamp>,
+    /// It drains, and goes with the last of its tasks: managed draining.
+    #[serde(default)]
+    pub leaves_when_empty: bool,
     /// Since when it is INACTIVE.
     #[serde(default)]
     pub gone_at: Option<Timestamp>,

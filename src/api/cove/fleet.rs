@@ -73,7 +73,7 @@ fn named(verb: &str, selection: &Selection, host: &HostFacts) -> Option<Verb> {
     match verb {
         "drain" => Some(Verb::Drain),
         "activate" => Some(Verb::Activate),
-        "remove" => Some(Verb::Remove { force: selection.force }),
+        "remove" => Some(Verb::Terminate { force: selection.force }),
         "interrupt" => Some(Verb::Interrupt { warning_millis: host.fleet.spot_warning_millis }),
         "fail" => Some(Verb::Fail),
         "recover" => Some(Verb::Recover),
@@ -102,6 +102,9 @@ async fn add(cx: &RawContext, tenant: Tenant, host: Arc<HostFacts>, body: Value)
 }
 
 async fn change(cx: &RawContext, tenant: Tenant, selection: Selection, verb: Verb) -> Result<Value, FleetError> {
+    if !selection.tasks.is_empty() {
+        return interrupt(cx, tenant, selection, verb).await;
+    }
     let apply = move |tx: &mut Tx<'_>| {
         let prefix = Prefix::tenant(&tenant);
         let known = tx.scan::<ContainerInstance>(&prefix);
@@ -112,6 +115,23 @@ async fn change(cx: &RawContext, tenant: Tenant, selection: Selection, verb: Ver
             changed.push(fleet::apply(tx, instance, verb)?);
         }
         Ok::<_, FleetError>(shown(changed.iter(), &tx.live::<Task>(&prefix)))
+    };
+    cx.store().write(apply).await
+}
+
+/// Tasks on Fargate Spot, which has no instances to name.
+async fn interrupt(cx: &RawContext, tenant: Tenant, selection: Selection, verb: Verb) -> Result<Value, FleetError> {
+    let has_instances = !selection.instances.is_empty() || selection.zone.is_some();
+    if has_instances || !matches!(verb, Verb::Interrupt { .. }) {
+        return Err(FleetError::Bad("tasks can only be interrupted, and without instances".to_owned()));
+    }
+    let apply = move |tx: &mut Tx<'_>| {
+        let known = tx.live::<Task>(&Prefix::tenant(&tenant));
+        let mut arns = Vec::new();
+        for task in fleet::select_tasks(&known, &selection.tasks).map_err(FleetError::Bad)? {
+            arns.push(fleet::interrupt_task(tx, &task)?.arn());
+        }
+        Ok::<_, FleetError>(json!({"instances": [], "tasks": arns}))
     };
     cx.store().write(apply).await
 }

@@ -110,6 +110,7 @@ fn instance(tenant: &Tenant, cluster: &str, input: RegisterContainerInstanceIn) 
         asg: None,
         asg_max: None,
         leaves_at: None,
+        leaves_when_empty: false,
         gone_at: None,
         agent: Some(agent(input.version_info.unwrap_or_default())?),
     })

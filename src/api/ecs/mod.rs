@@ -50,7 +50,7 @@ const AGENTS: &str = "work for agents of other hosts: the endpoint that they pol
 /// The test of what agents call.
 const AGENT_TEST: &str = "an_agent_of_another_host_registers_and_gets_no_work";
 /// What capacity providers lack.
-const PROVIDERS: &str = "managed instances; draining of instances that are removed by hand";
+const PROVIDERS: &str = "managed instances";
 /// The test of capacity providers.
 const PROVIDERS_TEST: &str = "a_capacity_provider_sends_tasks_to_its_group_across_restarts";
 

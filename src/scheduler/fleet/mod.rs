@@ -33,8 +33,8 @@ pub use reconcile::{reconcile, reconcile_tenant};
 pub use record::{CAPABILITIES, add, group_arn};
 pub(crate) use scale::scale_out;
 pub use scale::watch_scaling;
-pub use select::{Selection, select};
-pub use spot::watch_departures;
+pub use select::{Selection, select, select_tasks};
+pub use spot::{interrupt_task, watch_departures};
 pub use verb::{Refused, Verb, apply};
 
 /// What the operator decided about the fleet.

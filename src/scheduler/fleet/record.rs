@@ -129,6 +129,7 @@ impl<'a> Place<'a> {
             asg_max: machine.asg_max,
             agent: None,
             leaves_at: None,
+            leaves_when_empty: false,
             gone_at: None,
         }
     }

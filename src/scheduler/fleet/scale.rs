@@ -132,6 +132,7 @@ fn like(model: &ContainerInstance, now: Timestamp) -> ContainerInstance {
         tags: Vec::new(),
         origin: Origin::Added,
         leaves_at: None,
+        leaves_when_empty: false,
         gone_at: None,
         ..model.clone()
     };

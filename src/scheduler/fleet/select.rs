@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cove_model::container_instance::ContainerInstance;
+use cove_model::task::Task;
 use serde::Deserialize;
 
 /// Fewer digits would mean another instance tomorrow.
@@ -17,6 +18,9 @@ pub struct Selection {
     /// A zone's name or its suffix.
     #[serde(default)]
     pub zone: Option<String>,
+    /// For an interruption: tasks on Fargate Spot, in place of instances.
+    #[serde(default)]
+    pub tasks: Vec<String>,
     /// For a removal: tasks are stopped instead of being in the way.
     #[serde(default)]
     pub force: bool,
@@ -43,6 +47,24 @@ pub fn select(
         (_, Some(_)) => Err("name instances or a zone, not both".to_owned()),
         (names, None) => names.iter().map(|name| named(known, name)).collect(),
     }
+}
+
+/// The live tasks that are named.
+///
+/// # Errors
+/// Says what was not found, or means several.
+pub fn select_tasks(known: &[Arc<Task>], names: &[String]) -> Result<Vec<Arc<Task>>, String> {
+    let find = |name: &String| {
+        let text = name.rsplit('/').next().unwrap_or_default();
+        let begins = |one: &&Arc<Task>| one.id == text || text.len() >= PREFIX_MIN && one.id.starts_with(text);
+        let found: Vec<_> = known.iter().filter(begins).collect();
+        match found.as_slice() {
+            [] => Err(format!("there is no live task `{name}`")),
+            [one] => Ok(Arc::clone(one)),
+            _ => Err(format!("`{name}` begins the ids of several tasks: give more of it")),
+        }
+    };
+    names.iter().map(find).collect()
 }
 
 fn named(known: &[Arc<ContainerInstance>], name: &str) -> Result<Arc<ContainerInstance>, String> {

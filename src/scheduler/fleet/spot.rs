@@ -1,4 +1,5 @@
-//! Takes interrupted Spot instances away when their warning is over.
+//! Takes interrupted Spot instances away when their warning is over, and draining ones with the last of their tasks;
+//! interrupts tasks on Fargate Spot.
 //!
 //! Holds: the deadline is in the record, so that a server which was down when it passed does it right after its start.
 
@@ -6,19 +7,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cove_base::{Clock, Timestamp};
+use cove_model::capacity_provider::FARGATE_SPOT;
 use cove_model::container_instance::ContainerInstance;
+use cove_model::task::{Desired, StopCode, StopOrder, Task};
 use cove_store::{Prefix, Read, Store, StoreError, Tx};
 
-use super::verb::{End, end};
+use super::verb::{End, Refused, end, tasks_on};
 
 /// After the store refused a write.
 pub(super) const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Runs until the store closes. Cancel safe.
 pub async fn watch_departures(store: Store, clock: Clock) {
-    let mut changed = store.watch::<ContainerInstance>();
+    let (mut instances, mut tasks) = (store.watch::<ContainerInstance>(), store.watch::<Task>());
     loop {
-        let next = store.read(|view| next_departure(&view.scan(&Prefix::all())));
+        let next = store.read(|view| {
+            let is_due = !emptied(view).is_empty();
+            if is_due { Some(clock.now()) } else { next_departure(&view.scan(&Prefix::all())) }
+        });
         let wait = match next {
             None => None,
             Some(at) if at > clock.now() => Some(millis_until(at, clock.now())),
@@ -31,7 +37,8 @@ pub async fn watch_departures(store: Store, clock: Clock) {
             }
         };
         tokio::select! {
-            result = changed.changed() => if result.is_err() { return },
+            result = instances.changed() => if result.is_err() { return },
+            result = tasks.changed() => if result.is_err() { return },
             () = pause(wait) => {}
         }
     }
@@ -61,5 +68,37 @@ fn depart(tx: &mut Tx<'_>) -> Result<(), StoreError> {
             tx.put(gone);
         }
     }
+    for instance in emptied(tx) {
+        let gone = end(tx, &instance, End::Deregistered);
+        tx.put(gone);
+    }
     Ok(())
+}
+
+/// Those that were only waiting for their tasks to end.
+fn emptied(source: &impl Read) -> Vec<Arc<ContainerInstance>> {
+    let waits = |one: &Arc<ContainerInstance>| one.is_registered() && one.leaves_when_empty;
+    let mut waiting: Vec<_> = source.scan::<ContainerInstance>(&Prefix::all()).into_iter().filter(waits).collect();
+    waiting.retain(|one| tasks_on(source, one).next().is_none());
+    waiting
+}
+
+/// ECS's words for a task on Fargate Spot whose capacity is wanted back.
+const INTERRUPTED: &str = "Your Spot Task was interrupted.";
+
+/// Interrupts a task on Fargate Spot: the warning is its SIGTERM, and the stopTimeout is how long it has.
+///
+/// # Errors
+/// When it is no such task, or ends anyhow.
+pub fn interrupt_task(tx: &mut Tx<'_>, task: &Task) -> Result<Task, Refused> {
+    if task.placement.capacity_provider.as_deref() != Some(FARGATE_SPOT) {
+        return Err(Refused::NotSpot(task.id.clone()));
+    }
+    if !task.is_live() || task.desired.is_stopped() {
+        return Err(Refused::Stopping(task.id.clone()));
+    }
+    let order = StopOrder { code: StopCode::SpotInterruption, reason: INTERRUPTED.to_owned(), at: tx.now() };
+    let interrupted = Task { desired: Desired::Stopped(order), version: task.version + 1, ..task.clone() };
+    tx.put(interrupted.clone());
+    Ok(interrupted)
 }

@@ -287,7 +287,7 @@ fn instances_are_named_by_ids_their_beginnings_or_their_zone() {
     let all = World::new().start(&facts);
     let by = |names: &[&str], zone: Option<&str>| {
         let instances = names.iter().map(|&name| name.to_owned()).collect();
-        select(&all, &Selection { instances, zone: zone.map(str::to_owned), force: false }, |_| true)
+        select(&all, &Selection { instances, zone: zone.map(str::to_owned), ..Selection::default() }, |_| true)
     };
     let one = &all[0];
     for name in [one.arn().as_str(), &one.id, &one.id[..8], &one.ec2_instance_id, &one.ec2_instance_id[..12]] {

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | drain, activate | DRAINING, ACTIVE | go on |
 //! | remove | INACTIVE | must be none, or are stopped when it is forced |
+//! | terminate | as remove; of a capacity provider's group: DRAINING until it is empty, else INACTIVE | go on, else are lost |
 //! | interrupt (Spot) | DRAINING now, INACTIVE after the warning | go on, then are stopped: SpotInterruption |
 //! | fail | INACTIVE | are lost at once: TerminationNotice, no exit codes |
 //! | recover | ACTIVE again, under its old id | |
@@ -13,6 +14,7 @@
 use std::sync::Arc;
 
 use cove_base::Timestamp;
+use cove_model::capacity_provider::{CapacityProvider, Switch};
 use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus};
 use cove_model::task::{Desired, StopCode, StopOrder, Task};
 use cove_store::{Prefix, Read, Tx};
@@ -27,6 +29,11 @@ pub enum Verb {
     Activate,
     Remove {
         /// Tasks on it are stopped instead of being in the way.
+        force: bool,
+    },
+    /// The machine is taken away. In a capacity provider's group managed draining decides: with it the tasks may leave
+    /// first, without it they are lost with the machine. Elsewhere it is a removal.
+    Terminate {
         force: bool,
     },
     /// A Spot interruption.
@@ -49,7 +56,11 @@ pub enum Refused {
     Present(String),
     #[error("instance {0} is on-demand: only Spot capacity is interrupted")]
     OnDemand(String),
-    #[error("instance {0} is being interrupted and leaves soon")]
+    #[error("task {0} is not of FARGATE_SPOT: only Spot capacity is interrupted")]
+    NotSpot(String),
+    #[error("task {0} has been asked to stop already")]
+    Stopping(String),
+    #[error("instance {0} is being taken away and leaves soon")]
     Leaving(String),
 }
 
@@ -67,7 +78,11 @@ pub(super) enum End {
 /// When the instance is not in a state for it. Nothing was written then.
 pub fn apply(tx: &mut Tx<'_>, instance: &ContainerInstance, verb: Verb) -> Result<ContainerInstance, Refused> {
     check(instance, verb)?;
-    if verb == (Verb::Remove { force: false }) && tasks_on(tx, instance).next().is_some() {
+    let is_empty = tasks_on(tx, instance).next().is_none();
+    let draining = managed_draining(tx, instance);
+    if !is_empty
+        && (verb == Verb::Remove { force: false } || verb == Verb::Terminate { force: false } && draining.is_none())
+    {
         return Err(Refused::RunningTasks);
     }
     let now = tx.now();
@@ -75,6 +90,12 @@ pub fn apply(tx: &mut Tx<'_>, instance: &ContainerInstance, verb: Verb) -> Resul
         Verb::Drain => with_status(instance, ContainerInstanceStatus::Draining),
         Verb::Activate => with_status(instance, ContainerInstanceStatus::Active),
         Verb::Remove { .. } => end(tx, instance, End::Deregistered),
+        Verb::Terminate { force: false } if !is_empty && draining == Some(Switch::Enabled) => {
+            let draining = with_status(instance, ContainerInstanceStatus::Draining);
+            ContainerInstance { leaves_when_empty: true, ..draining }
+        }
+        Verb::Terminate { force: false } if draining == Some(Switch::Disabled) => end(tx, instance, End::Failed),
+        Verb::Terminate { .. } => end(tx, instance, End::Deregistered),
         Verb::Fail => end(tx, instance, End::Failed),
         Verb::Interrupt { warning_millis } => ContainerInstance {
             // A second interruption does not put the end off.
@@ -84,6 +105,7 @@ pub fn apply(tx: &mut Tx<'_>, instance: &ContainerInstance, verb: Verb) -> Resul
         Verb::Recover => ContainerInstance {
             registered_at: now,
             leaves_at: None,
+            leaves_when_empty: false,
             gone_at: None,
             ..with_status(instance, ContainerInstanceStatus::Active)
         },
@@ -102,10 +124,27 @@ pub(super) fn check(instance: &ContainerInstance, verb: Verb) -> Result<(), Refu
         (Verb::Recover, true) => Err(Refused::Present(id())),
         (Verb::Recover, false) => Ok(()),
         (_, false) => Err(Refused::Gone(id())),
-        (Verb::Activate, true) if instance.leaves_at.is_some() => Err(Refused::Leaving(id())),
+        (Verb::Activate, true) if instance.leaves_at.is_some() || instance.leaves_when_empty => {
+            Err(Refused::Leaving(id()))
+        }
         (Verb::Interrupt { .. }, true) if instance.capacity == Capacity::OnDemand => Err(Refused::OnDemand(id())),
-        (Verb::Drain | Verb::Activate | Verb::Remove { .. } | Verb::Interrupt { .. } | Verb::Fail, true) => Ok(()),
+        (
+            Verb::Drain
+            | Verb::Activate
+            | Verb::Remove { .. }
+            | Verb::Terminate { .. }
+            | Verb::Interrupt { .. }
+            | Verb::Fail,
+            true,
+        ) => Ok(()),
     }
+}
+
+/// What the capacity provider says of the instance's group; `None` when there is none.
+fn managed_draining(source: &impl Read, instance: &ContainerInstance) -> Option<Switch> {
+    let asg = instance.asg.as_ref()?;
+    let providers = source.scan::<CapacityProvider>(&Prefix::tenant(&instance.tenant));
+    providers.iter().find(|it| it.is_active() && it.asg == *asg).map(|it| it.managed_draining)
 }
 
 fn with_status(instance: &ContainerInstance, status: ContainerInstanceStatus) -> ContainerInstance {
@@ -122,7 +161,8 @@ pub(super) fn end(tx: &mut Tx<'_>, instance: &ContainerInstance, how: End) -> Co
         }
     }
     let (status, gone_at) = (ContainerInstanceStatus::Inactive, Some(now));
-    ContainerInstance { status, gone_at, leaves_at: None, version: instance.version + 1, ..instance.clone() }
+    let version = instance.version + 1;
+    ContainerInstance { status, gone_at, leaves_at: None, leaves_when_empty: false, version, ..instance.clone() }
 }
 
 /// The task with its order, if that is news: desired state only moves forward.
@@ -142,7 +182,7 @@ pub(super) fn ordered(task: &Task, instance: &ContainerInstance, how: End, now: 
     Some(Task { desired, version: task.version + 1, ..task.clone() })
 }
 
-fn tasks_on(source: &impl Read, instance: &ContainerInstance) -> impl Iterator<Item = Arc<Task>> {
+pub(super) fn tasks_on(source: &impl Read, instance: &ContainerInstance) -> impl Iterator<Item = Arc<Task>> {
     let tasks = source.live::<Task>(&Prefix::parent(&instance.tenant, &instance.cluster));
     let id = instance.id.clone();
     tasks.into_iter().filter(move |task| task.placement.container_instance.as_ref() == Some(&id))

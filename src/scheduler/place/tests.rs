@@ -64,6 +64,7 @@ pub(crate) fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerIn
         agent: None,
         asg: None,
         leaves_at: None,
+        leaves_when_empty: false,
         gone_at: None,
     })
 }

@@ -115,6 +115,95 @@ fn a_group_grows_for_tasks_and_shrinks_when_it_is_empty() {
 }
 
 #[test]
+fn an_instance_that_is_taken_away_drains_first_unless_managed_draining_is_off() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let instance = provider(&server);
+    put(&server, &json!(["web"]), &json!([{"capacityProvider": "web", "weight": 1}])).unwrap();
+    let main = json!({"name": "main", "image": image, "memory": 16, "command": ["sleep", "60"], "stopTimeout": 2});
+    server.ecs("RegisterTaskDefinition", &json!({"family": "a", "containerDefinitions": [main]})).unwrap();
+    let run = |server: &Server| {
+        let ran = server.ecs("RunTask", &json!({"taskDefinition": "a"})).unwrap();
+        let arn = ran["tasks"][0]["taskArn"].as_str().unwrap().to_owned();
+        server.wait_task(&arn, "RUNNING");
+        arn
+    };
+    let status = |server: &Server, instance: &str| {
+        let named = json!({"containerInstances": [instance]});
+        let shown = server.ecs("DescribeContainerInstances", &named).unwrap();
+        shown["containerInstances"][0]["status"].as_str().unwrap().to_owned()
+    };
+    let task = run(&server);
+    assert!(server.cove(&["fleet", "remove", &instance]).status.success());
+    assert_eq!(status(&server, &instance), "DRAINING");
+    let back = server.cove(&["fleet", "activate", &instance]);
+    assert!(String::from_utf8_lossy(&back.stderr).contains("leaves soon"));
+    server.kill_and_restart();
+    assert_eq!(
+        (status(&server, &instance), server.describe_task(&task)["lastStatus"].clone()),
+        ("DRAINING".to_owned(), json!("RUNNING")),
+        "its task goes on"
+    );
+    server.ecs("StopTask", &json!({"task": task})).unwrap();
+    server.wait_task(&task, "STOPPED");
+    until("it leaves with its last task", || (status(&server, &instance) == "INACTIVE").then_some(()));
+
+    let off = json!({"managedDraining": "DISABLED"});
+    server.ecs("UpdateCapacityProvider", &json!({"name": "web", "autoScalingGroupProvider": off})).unwrap();
+    assert!(server.cove(&["fleet", "recover", &instance]).status.success());
+    let task = run(&server);
+    assert!(server.cove(&["fleet", "remove", &instance]).status.success());
+    assert_eq!(status(&server, &instance), "INACTIVE");
+    let lost = server.wait_task(&task, "STOPPED");
+    assert_eq!(lost["stopCode"], "TerminationNotice");
+}
+
+#[test]
+fn an_interrupted_fargate_spot_task_gets_its_warning_and_its_service_another() {
+    let mut server = Server::start();
+    put(&server, &json!(["FARGATE", "FARGATE_SPOT"]), &json!([])).unwrap();
+    let command = "trap 'exit 5' TERM; while :; do sleep 0.1; done";
+    let main = json!({"name": "main", "image": server.busybox(), "command": ["sh", "-c", command]});
+    let definition = json!({"family": "a", "containerDefinitions": [main], "networkMode": "awsvpc",
+        "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512"});
+    server.ecs("RegisterTaskDefinition", &definition).unwrap();
+    let strategy = json!([{"capacityProvider": "FARGATE", "base": 1, "weight": 1},
+        {"capacityProvider": "FARGATE_SPOT", "weight": 3}]);
+    let service = json!({"serviceName": "web", "taskDefinition": "a", "desiredCount": 5,
+        "capacityProviderStrategy": strategy, "networkConfiguration": server.network()});
+    server.ecs("CreateService", &service).unwrap();
+    let of = |server: &Server, provider: &str| -> Vec<String> {
+        let listed = server.ecs("ListTasks", &json!({"serviceName": "web"})).unwrap();
+        let named = json!({"tasks": listed["taskArns"]});
+        if texts(&listed["taskArns"]).is_empty() {
+            return Vec::new();
+        }
+        let tasks = server.ecs("DescribeTasks", &named).unwrap()["tasks"].as_array().unwrap().clone();
+        let fits = |it: &&Value| it["capacityProviderName"] == provider && it["lastStatus"] == "RUNNING";
+        tasks.iter().filter(fits).map(|it| it["taskArn"].as_str().unwrap().to_owned()).collect()
+    };
+    let wait = |server: &Server| {
+        until("two on demand, three on Spot", || {
+            (of(server, "FARGATE").len() == 2 && of(server, "FARGATE_SPOT").len() == 3).then_some(())
+        });
+    };
+    wait(&server);
+    let refused = server.cove(&["fleet", "interrupt", "--task", &of(&server, "FARGATE")[0]]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("only Spot capacity is interrupted"));
+    let task = of(&server, "FARGATE_SPOT").remove(0);
+    let done = server.cove(&["fleet", "interrupt", "--task", &task]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(server.describe_task(&task)["desiredStatus"], "STOPPED");
+    server.kill_and_restart();
+    let stopped = server.wait_task(&task, "STOPPED");
+    assert_eq!(stopped["stopCode"], "SpotInterruption");
+    assert_eq!(stopped["stoppedReason"], "Your Spot Task was interrupted.");
+    assert_eq!(stopped["containers"][0]["exitCode"], 5, "the warning is SIGTERM: {stopped}");
+    wait(&server);
+    assert!(!of(&server, "FARGATE_SPOT").contains(&task));
+}
+
+#[test]
 fn capacity_providers_that_ecs_refuses_are_refused() {
     let server = Server::start();
     provider(&server);
