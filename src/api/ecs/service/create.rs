@@ -20,7 +20,7 @@ use super::show::show;
 use crate::Context;
 use crate::ecs::definition::is_name;
 use crate::ecs::error::EcsError;
-use crate::ecs::task::{Reach, reach_of, resolve};
+use crate::ecs::task::{Reach, check_rules, reach_of, resolve};
 use crate::ecs::wire::{CreateServiceIn, ServiceOut};
 use crate::ecs::{cluster, reference, tag};
 
@@ -125,7 +125,7 @@ fn check_external(input: &CreateServiceIn) -> Result<(), EcsError> {
             "The EXTERNAL deployment controller supports the REPLICA scheduling strategy only.",
         ));
     }
-    Ok(())
+    check_rules(&input.placement_constraints, &input.placement_strategy)
 }
 
 fn check_daemon(input: &CreateServiceIn) -> Result<(), EcsError> {

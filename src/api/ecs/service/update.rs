@@ -12,7 +12,7 @@ use super::show::show;
 use crate::Context;
 use crate::ecs::error::EcsError;
 use crate::ecs::reference::DefinitionRef;
-use crate::ecs::task::resolve;
+use crate::ecs::task::{check_rules, resolve};
 use crate::ecs::wire::{ServiceOut, Switch, UpdateServiceIn};
 use crate::ecs::{cluster, reference};
 
@@ -106,6 +106,7 @@ pub(super) fn change(
 
 /// Of a service that an EXTERNAL controller deploys, ECS changes nothing of its tasks.
 fn by_others(tx: &mut Tx<'_>, service: Service, input: &UpdateServiceIn) -> Result<Service, EcsError> {
+    check_rules(&service.constraints, &service.strategies)?;
     let deploys = input.task_definition.is_some()
         || input.capacity_provider_strategy.is_some()
         || input.platform_version.is_some()

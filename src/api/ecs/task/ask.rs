@@ -77,15 +77,23 @@ impl Ask {
         if self.group.as_ref().is_some_and(|text| text.is_empty() || text.chars().count() > GROUP_MAX) {
             return Err(EcsError::parameter(format!("group must have between 1 and {GROUP_MAX} characters.")));
         }
-        if self.constraints.len() > definition::CONSTRAINTS_MAX {
-            return Err(EcsError::parameter("Too many placement constraints."));
-        }
-        self.constraints.iter().try_for_each(check_constraint)?;
-        if self.strategies.len() > STRATEGIES_MAX {
-            return Err(EcsError::parameter("Too many placement strategies."));
-        }
-        self.strategies.iter().try_for_each(check_strategy)
+        check_rules(&self.constraints, &self.strategies)
     }
+}
+
+/// Where tasks may run: of a request to run them, or of a service that task sets run them for.
+pub(in crate::ecs) fn check_rules(
+    constraints: &[PlacementConstraint],
+    strategies: &[PlacementStrategy],
+) -> Result<(), EcsError> {
+    if constraints.len() > definition::CONSTRAINTS_MAX {
+        return Err(EcsError::parameter("Too many placement constraints."));
+    }
+    constraints.iter().try_for_each(check_constraint)?;
+    if strategies.len() > STRATEGIES_MAX {
+        return Err(EcsError::parameter("Too many placement strategies."));
+    }
+    strategies.iter().try_for_each(check_strategy)
 }
 
 /// Of a request or of a task definition.

@@ -14,7 +14,7 @@ mod size;
 mod stop;
 mod template;
 
-pub(super) use ask::{Ask, PlacingWish};
+pub(super) use ask::{Ask, PlacingWish, check_rules};
 pub(super) use describe::{describe, list};
 pub(super) use protection::{get as protection, update as protect};
 pub(super) use reach::{Reach, of as reach_of};

@@ -3,6 +3,7 @@
 mod clusters;
 mod definitions;
 mod launches;
+mod services;
 
 use std::sync::Arc;
 
