@@ -14,7 +14,7 @@ use cove_model::task_override::TaskOverride;
 use cove_model::task_template::TaskTemplate;
 use cove_scheduler::HostFacts;
 use cove_scheduler::deploy::digits;
-use cove_store::{Read, Tx, keys};
+use cove_store::{Prefix, Read, Tx, keys};
 use sha2::{Digest, Sha256};
 
 use super::active;
@@ -29,6 +29,8 @@ use crate::ecs::{capacity_provider, cluster, reference, tag};
 
 /// ECS's limit of a client token.
 const TOKEN_MAX: usize = 36;
+/// Deployments and revisions that are kept for each daemon, as for a service.
+const HISTORY_MAX: usize = 100;
 /// Why a deployment that was open is not any more.
 const SUPERSEDED: &str = "Replaced by a newer deployment.";
 const DELETED: &str = "The daemon is being deleted.";
@@ -208,6 +210,24 @@ fn begin(tx: &mut Tx<'_>, daemon: &mut Daemon, source_revisions: Vec<String>) {
     daemon.updated_at = now;
     daemon.pacing = Default::default();
     tx.put(deployment);
+    forget_history(tx, daemon);
+}
+
+/// Drops the oldest; the deployment that has just begun, and what runs or may be gone back to, stays.
+fn forget_history(tx: &mut Tx<'_>, daemon: &Daemon) {
+    let (tenant, cluster, name) = (&daemon.tenant, &daemon.cluster, &daemon.name);
+    let inside = Prefix::parent(tenant, &keys::daemon_parent(cluster, name));
+    let mut deployments = tx.scan::<DaemonDeployment>(&inside);
+    deployments.sort_by_key(|one| (one.id != daemon.deployment, std::cmp::Reverse(one.created_at)));
+    for old in deployments.iter().skip(HISTORY_MAX).filter(|one| !one.status.is_open()) {
+        tx.delete::<DaemonDeployment>(&keys::daemon_part(tenant, cluster, name, &old.id));
+    }
+    let runs = |id: &String| daemon.revision == *id || daemon.completed_revision.as_ref() == Some(id);
+    let mut revisions = tx.scan::<DaemonRevision>(&inside);
+    revisions.sort_by_key(|one| (!runs(&one.id), std::cmp::Reverse(one.created_at)));
+    for old in revisions.iter().skip(HISTORY_MAX).filter(|one| !runs(&one.id)) {
+        tx.delete::<DaemonRevision>(&keys::daemon_part(tenant, cluster, name, &old.id));
+    }
 }
 
 /// The revision that a request asks for, on top of what there was.

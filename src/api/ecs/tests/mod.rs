@@ -1,6 +1,7 @@
 //! The operations over a real store, called as dispatch calls them, with replies that the model must accept.
 
 mod clusters;
+mod daemons;
 mod definitions;
 mod launches;
 mod services;
