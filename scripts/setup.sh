@@ -100,6 +100,24 @@ need_go_clients() {
     echo "$want" >target/tools/go/has
 }
 
+# The plugin by which the AWS CLI opens terminals, as a Go module too; it was written for an early version of one of
+# its libraries, which `go install` cannot be told.
+need_session_manager_plugin() {
+    local module=github.com/aws/session-manager-plugin version=v0.0.0-20260401221635-b79d06c1d3a2
+    local uuid=github.com/twinj/uuid@v0.0.0-20151029044442-89173bcdda19 work
+    export PATH="$PWD/target/tools/go:$PATH"
+    [ ! -x target/tools/go/session-manager-plugin ] || return 0
+    command -v go >/dev/null || { say "no Go here: the session-manager-plugin is not installed"; return 0; }
+    say "building $module from the Go module proxy into target/tools/go"
+    mkdir -p target/tools/go && work=$(mktemp -d)
+    (
+        out="$PWD/target/tools/go/session-manager-plugin" && cd "$work" && go mod init session &&
+            go get "$module/src/sessionmanagerplugin-main@$version" "$uuid" &&
+            go build -mod=mod -o "$out" "$module/src/sessionmanagerplugin-main"
+    ) || say "SKIPPED: the session-manager-plugin could not be built"
+    rm -rf "$work"
+}
+
 # Builds the binary and says where it is in $COVE.
 build() {
     local profile=$1

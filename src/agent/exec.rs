@@ -1,5 +1,6 @@
 //! Runs a command in a running container, over a connection of its own to the task's shim.
 
+use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use cove_base::ids::random_hex;
 use cove_model::arn::Tenant;
 use cove_model::task::{ContainerState, Task};
+use cove_runtime::pty::Pty;
 use cove_shim::client::{self, Requests, SPEC_FILE, ShimError};
 use cove_shim::protocol::{Event, Request, TaskSpec};
 use cove_store::{Prefix, Read};
@@ -38,6 +40,14 @@ pub struct Execution {
     pub end: ExecEnd,
 }
 
+/// A command that runs on a terminal. Dropping it kills the command.
+#[derive(Debug)]
+pub struct TerminalExecution {
+    /// Does not block.
+    pub keyboard: File,
+    pub end: ExecEnd,
+}
+
 /// The end of a command, to be waited for.
 #[derive(Debug)]
 pub struct ExecEnd {
@@ -60,7 +70,7 @@ pub enum ExecError {
     NoContainer(String),
     #[error("no command given")]
     NoCommand,
-    #[error("make pipes for the command")]
+    #[error("make pipes or a terminal for the command")]
     Pipe(#[source] io::Error),
     #[error("reach the task's supervisor")]
     Shim(#[from] ShimError),
@@ -76,13 +86,35 @@ impl AgentHandle {
     /// # Errors
     /// When there is no such running container, or the command cannot be started.
     pub async fn exec(&self, tenant: &Tenant, command: ExecCommand) -> Result<Execution, ExecError> {
+        let pipes = || io::pipe().map_err(ExecError::Pipe);
+        let ((their_in, stdin), (stdout, their_out), (stderr, their_err)) = (pipes()?, pipes()?, pipes()?);
+        let end = self.start(tenant, command, [their_in.into(), their_out.into(), their_err.into()]).await?;
+        Ok(Execution { stdin, stdout, stderr, end })
+    }
+
+    /// The same on a pseudo terminal.
+    ///
+    /// # Errors
+    /// As [`Self::exec`].
+    pub async fn exec_on_terminal(
+        &self,
+        tenant: &Tenant,
+        command: ExecCommand,
+    ) -> Result<TerminalExecution, ExecError> {
+        let Pty { keyboard, terminal } = cove_runtime::pty::open().map_err(ExecError::Pipe)?;
+        let again = || terminal.try_clone().map_err(ExecError::Pipe);
+        let streams = [again()?, again()?, again()?];
+        drop(terminal);
+        let end = self.start(tenant, command, streams).await?;
+        Ok(TerminalExecution { keyboard, end })
+    }
+
+    async fn start(&self, tenant: &Tenant, command: ExecCommand, streams: [OwnedFd; 3]) -> Result<ExecEnd, ExecError> {
         let deps = self.deps();
         check(deps, tenant, &command)?;
         let directory = deps.run.task(&command.task_id);
         let mut shim = client::connect(&directory).await?;
         shim.subscribe().await?;
-        let pipes = || io::pipe().map_err(ExecError::Pipe);
-        let ((their_in, stdin), (stdout, their_out), (stderr, their_err)) = (pipes()?, pipes()?, pipes()?);
         let exec_id = random_hex(8);
         let request = Request::Exec {
             exec_id: exec_id.clone(),
@@ -92,7 +124,7 @@ impl AgentHandle {
             user: command.user,
             cwd: command.cwd,
         };
-        shim.exec(&request, [OwnedFd::from(their_in), OwnedFd::from(their_out), OwnedFd::from(their_err)]).await?;
+        shim.exec(&request, streams).await?;
         let kill = Kill { requests: shim.requests(), exec_id: exec_id.clone() };
         let exit = tokio::spawn(async move {
             loop {
@@ -106,7 +138,7 @@ impl AgentHandle {
                 }
             }
         });
-        Ok(Execution { stdin, stdout, stderr, end: ExecEnd { exit, kill: Some(kill) } })
+        Ok(ExecEnd { exit, kill: Some(kill) })
     }
 }
 

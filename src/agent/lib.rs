@@ -28,6 +28,6 @@ mod usage;
 
 pub use agent::{AgentHandle, DownError, start};
 pub use deps::{Deps, HostMode, Settings};
-pub use exec::{ExecCommand, ExecEnd, ExecError, Execution};
+pub use exec::{ExecCommand, ExecEnd, ExecError, Execution, TerminalExecution};
 pub use resolve::{Endpoint, HostLimits, HostModeAccess};
 pub use usage::Reading;

@@ -47,6 +47,7 @@ pub mod metadata;
 pub mod monitoring;
 pub mod oci;
 pub mod sts;
+mod terminal;
 
 pub use aws::context::{Caller, CallerKind, Context, Origin};
 pub use aws::coverage::{Coverage, State, ops};

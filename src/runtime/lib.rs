@@ -8,6 +8,7 @@ pub mod memory;
 pub mod network;
 pub mod process;
 pub mod program;
+pub mod pty;
 pub mod restriction;
 pub mod rootfs;
 pub mod seccomp;

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cove_agent::{AgentHandle, ExecCommand, Reading};
-use cove_api::cove::{ExecPort, ExecRequest, ExecSession, Finding, Level, PortFuture};
+use cove_api::cove::{ExecPort, ExecRequest, ExecSession, Finding, Level, PortFuture, TerminalSession};
 use cove_api::metadata::Sample;
 use cove_base::error::chain;
 use cove_model::arn::Tenant;
 use cove_registry::build::{FileContent, ImageFile};
 use cove_registry::image_config::RunConfig;
 use cove_runtime::network::{self, NetworkConfig};
+use cove_runtime::pty;
 use cove_scheduler::services::Turn;
 use cove_scheduler::{HostFacts, fleet};
 use cove_store::{Prefix, Read, StoreHealth};
@@ -43,6 +44,22 @@ impl ExecPort for NodePort {
                 stdin: run.stdin.into(),
                 stdout: run.stdout.into(),
                 stderr: run.stderr.into(),
+                exit: Box::pin(async move { end.wait().await.map_err(|error| chain(&error)) }),
+            })
+        })
+    }
+
+    fn terminal(&self, tenant: Tenant, request: ExecRequest) -> PortFuture<'_, Result<TerminalSession, String>> {
+        Box::pin(async move {
+            let ExecRequest { task, container, args, env, user, cwd } = request;
+            let command = ExecCommand { task_id: task, container, args, env, user, cwd };
+            let run = self.agent.exec_on_terminal(&tenant, command).await.map_err(|error| chain(&error))?;
+            let resized = run.keyboard.try_clone().map_err(|error| error.to_string())?;
+            let mut end = run.end;
+            Ok(TerminalSession {
+                keyboard: run.keyboard,
+                // A terminal that is gone has no size.
+                resize: Box::new(move |columns, rows| drop(pty::resize(&resized, columns, rows))),
                 exit: Box::pin(async move { end.wait().await.map_err(|error| chain(&error)) }),
             })
         })

@@ -9,6 +9,7 @@ use cove_registry::Registry;
 use cove_store::Store;
 
 use crate::http::settings::Settings;
+use crate::terminal::Sessions;
 
 /// One authenticated call. Handlers take it by reference; its parts are cheap to clone into a store closure.
 pub struct Context {
@@ -23,6 +24,7 @@ pub struct Context {
     /// Also in the `x-amzn-RequestId` of the answer.
     pub request_id: String,
     pub origin: Origin,
+    pub(crate) terminals: Arc<Sessions>,
 }
 
 /// Who calls.

@@ -233,6 +233,7 @@ async fn run(cx: &RawContext, call: &Call<'_>, identity: Identity, body: &[u8]) 
         settings: shared.settings.clone(),
         request_id: cx.request_id.clone(),
         origin: cx.origin(),
+        terminals: shared.terminals.clone(),
     };
     let answer = (call.op.run)(&context, Input(input)).await?;
     if cfg!(debug_assertions) || shared.settings.dev {

@@ -31,7 +31,7 @@ use hyper::Method;
 use hyper::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-pub use port::{ExecPort, ExecRequest, ExecSession, Finding, Level, PortFuture};
+pub use port::{ExecPort, ExecRequest, ExecSession, Finding, Level, PortFuture, TerminalSession};
 
 use crate::http::{BodyError, collect};
 use crate::{Body, CallerKind, ListenerKind, RawContext, Request, Response};

@@ -1,5 +1,6 @@
 //! What these endpoints need of the agent. The API and the agent do not know each other: the server wires them.
 
+use std::fs::File;
 use std::future::Future;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -38,6 +39,16 @@ pub struct ExecSession {
     pub exit: PortFuture<'static, Result<i32, String>>,
 }
 
+/// A command that runs on a terminal. Dropping `exit` kills it.
+pub struct TerminalSession {
+    /// What is typed goes in, what the command says comes out. Does not block.
+    pub keyboard: File,
+    /// Tells the command how large its terminal is: columns, rows.
+    pub resize: Box<dyn Fn(u16, u16) + Send + Sync>,
+    /// Its exit code, or why it has none.
+    pub exit: PortFuture<'static, Result<i32, String>>,
+}
+
 /// Something about the host that a person should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -67,6 +78,8 @@ impl Level {
 pub trait ExecPort: Send + Sync {
     /// Starts a command.
     fn exec(&self, tenant: Tenant, request: ExecRequest) -> PortFuture<'_, Result<ExecSession, String>>;
+    /// Starts a command on a terminal.
+    fn terminal(&self, tenant: Tenant, request: ExecRequest) -> PortFuture<'_, Result<TerminalSession, String>>;
     /// Stops every task and removes everything of the node; how many tasks. The server ends after that.
     fn down(&self) -> PortFuture<'_, Result<usize, String>>;
     /// What is wrong with this host.

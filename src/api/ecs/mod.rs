@@ -58,6 +58,10 @@ const PROVIDERS_TEST: &str = "a_capacity_provider_sends_tasks_to_its_group_acros
 const EXPRESS: &str = "load balancers; scaling by target";
 const EXPRESS_TEST: &str = "an_express_service_runs_is_updated_and_drains_across_restarts";
 
+/// What terminal sessions lack.
+const EXECUTE: &str =
+    "the log and the encryption of sessions (executeCommandConfiguration); resuming one whose connection broke";
+
 /// The test of account settings.
 const SETTINGS_TEST: &str = "account_settings_are_layered_and_survive_a_restart";
 
@@ -117,6 +121,9 @@ const OPS: &[Op] = &[
         "the fields of `cove ops --fields` that are not carried out",
         |cx, input| json(cx, input, task::start),
     ),
+    Op::partial("ExecuteCommand", "a_command_is_executed_in_a_terminal_session", EXECUTE, |cx, input| {
+        read(cx, input, task::execute)
+    }),
     Op::done("StopTask", "a_task_lives_and_dies_across_restarts", |cx, input| json(cx, input, task::stop)),
     Op::done("DescribeTasks", "a_task_lives_and_dies_across_restarts", |cx, input| read(cx, input, task::describe)),
     Op::done("ListTasks", "tasks_are_listed_by_what_they_are_and_in_pages", |cx, input| read(cx, input, task::list)),

@@ -50,7 +50,6 @@ enum Obstacle {
 /// The members of RunTask and StartTask that the table looks at.
 pub(crate) struct Wish<'a> {
     pub(crate) overrides: &'a TaskOverride,
-    pub(crate) enable_execute_command: bool,
     pub(crate) has_volume_configurations: bool,
     pub(crate) has_reference_id: bool,
     /// Of the host: see [`cove_scheduler::HostFacts::enforces_device_permissions`].
@@ -195,7 +194,7 @@ pub const FIELDS: &[Field] = &[
     task("inferenceAccelerators", ANY, |it| !it.inference_accelerators.is_empty()),
     partly("ephemeralStorage", "a disk that is full: a task that writes more is stopped"),
     task("enableFaultInjection", "true", |it| it.enable_fault_injection == Some(true)),
-    request("enableExecuteCommand", "true", |it| it.enable_execute_command),
+    done("enableExecuteCommand"),
     request("volumeConfigurations", ANY, |it| it.has_volume_configurations),
     request("referenceId", ANY, |it| it.has_reference_id),
     request("overrides.inferenceAcceleratorOverrides", ANY, |it| {
@@ -285,8 +284,7 @@ mod tests {
         .expect("a document");
         let wish = Wish {
             overrides: &TaskOverride::default(),
-            enable_execute_command: true,
-            has_volume_configurations: false,
+            has_volume_configurations: true,
             has_reference_id: false,
             enforces_device_permissions: true,
         };
@@ -296,7 +294,7 @@ mod tests {
             "containerDefinitions[db].secrets",
             "containerDefinitions[web].pseudoTerminal",
             "proxyConfiguration",
-            "enableExecuteCommand",
+            "volumeConfigurations",
         ] {
             assert!(text.contains(name), "{name} in {text}");
         }
@@ -313,7 +311,6 @@ mod tests {
             .expect("a document");
             let wish = Wish {
                 overrides: &TaskOverride::default(),
-                enable_execute_command: false,
                 has_volume_configurations: false,
                 has_reference_id: false,
                 enforces_device_permissions,

@@ -39,6 +39,7 @@ impl Carrier {
             settings: Arc::clone(&shared.settings),
             request_id: format!("delivery-{}", delivery.number),
             origin: if delivery.target.from_task { Origin::Task } else { Origin::Public },
+            terminals: Arc::clone(&shared.terminals),
         })
     }
 }

@@ -24,6 +24,7 @@ use super::server::{ListenerKind, Shared};
 use super::{Body, RawContext, Request, Response, health};
 use crate::aws;
 use crate::metadata::{Metadata, host_mode};
+use crate::terminal;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -89,6 +90,7 @@ async fn routed(cx: RawContext, request: Request) -> (Response, Label) {
     }
     match path {
         "/" => aws::handle(cx, request).await,
+        path if path.starts_with(terminal::PREFIX) => (terminal::answer(cx, request), ("ssm", "data channel")),
         "/_cove/health" => (health::cove(&cx.shared), ("cove", "health")),
         "/_localstack/health" => (health::localstack(), ("cove", "health")),
         "/_cove/metrics" => (health::metrics(&cx.shared), ("cove", "metrics")),

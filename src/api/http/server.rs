@@ -24,6 +24,7 @@ use super::settings::Settings;
 use crate::aws::{SigningKeys, Tenants};
 use crate::cove::ExecPort;
 use crate::metadata::{Metadata, Router};
+use crate::terminal::Sessions;
 
 /// Connections over all listeners; more wait in the kernel's queue. Each costs about 20 KiB.
 pub const CONNECTIONS_MAX: usize = 4096;
@@ -81,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) signing_keys: SigningKeys,
     pub(crate) metadata: Metadata,
     pub(crate) buffered: Buffered,
+    /// Sessions that ExecuteCommand made.
+    pub(crate) terminals: Arc<Sessions>,
     connections: Arc<Semaphore>,
 }
 
@@ -116,6 +119,7 @@ impl Server {
             signing_keys: SigningKeys::default(),
             metadata,
             buffered: Buffered::default(),
+            terminals: Arc::default(),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         };
         Self { shared: Arc::new(shared), stopping: Arc::new(watch::Sender::new(false)) }

@@ -74,6 +74,7 @@ impl Api {
             settings: Arc::new(settings),
             request_id: "test".to_owned(),
             origin: Origin::Public,
+            terminals: Arc::default(),
         };
         Self { cx, _directory: directory }
     }

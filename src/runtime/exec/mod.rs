@@ -64,7 +64,7 @@ pub struct Executed {
 const START_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Where A or B got stuck, as a byte on the pipe.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     "control group",
     "namespaces",
     "session",
@@ -74,6 +74,7 @@ const STEPS: [&str; 9] = [
     "restriction",
     "clone",
     "execute",
+    "terminal",
 ];
 
 /// Starts the command and returns once its program has begun.
@@ -224,6 +225,9 @@ impl Inside<'_> {
             }
         }
         // Only B comes here; A ended in `split`.
+        if let Err(error) = take_terminal() {
+            self.fail(9, &error);
+        }
         let error = self.command.program.execute();
         self.fail(8, &error)
     }
@@ -320,6 +324,19 @@ impl Inside<'_> {
             libc::_exit(127)
         }
     }
+}
+
+/// Streams on a terminal: it becomes the controlling one of a session of B's own, so that keys make signals and a shell
+/// has job control. A's session cannot have it: it ends with A, and would take the terminal along.
+fn take_terminal() -> io::Result<()> {
+    // SAFETY: asks about an open descriptor.
+    if unsafe { libc::isatty(0) } == 0 {
+        return Ok(());
+    }
+    // SAFETY: no arguments.
+    check(unsafe { libc::setsid() }.min(0))?;
+    // SAFETY: takes an integer by value.
+    check(unsafe { libc::ioctl(0, libc::TIOCSCTTY, 0) })
 }
 
 fn check(result: i32) -> io::Result<()> {

@@ -7,6 +7,7 @@ mod cluster;
 mod container;
 mod container_instance;
 mod daemon;
+mod execute;
 mod express;
 mod host_mode;
 mod inside;

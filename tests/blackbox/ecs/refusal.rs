@@ -18,7 +18,7 @@ fn everything_that_is_not_carried_out_is_named_at_once_when_it_is_to_run() {
                 "logConfiguration": {"logDriver": "splunk"}}]});
     server.ecs("RegisterTaskDefinition", &definition).unwrap();
     server.kill_and_restart();
-    let run = server.ecs("RunTask", &json!({"taskDefinition": "rich", "enableExecuteCommand": true}));
+    let run = server.ecs("RunTask", &json!({"taskDefinition": "rich", "referenceId": "r"}));
     let (code, text) = run.unwrap_err();
     assert_eq!(code, "UnsupportedFeatureException");
     for field in [
@@ -26,7 +26,7 @@ fn everything_that_is_not_carried_out_is_named_at_once_when_it_is_to_run() {
         "containerDefinitions[a].secrets",
         "containerDefinitions[b].logConfiguration.logDriver",
         "volumes[].efsVolumeConfiguration",
-        "enableExecuteCommand",
+        "referenceId",
     ] {
         assert!(text.contains(field), "{field} in {text}");
     }

@@ -413,13 +413,13 @@ fn what_a_service_asks_of_its_tasks_is_carried_out_or_refused() {
     server.ecs("TagResource", &tag).unwrap();
     create(&server, &definition, &json!({"desiredCount": 1}));
     wait_stable(&server);
-    let (code, text) =
-        server.ecs("UpdateService", &json!({"service": "web", "enableExecuteCommand": true})).unwrap_err();
-    assert!(code == "UnsupportedFeatureException" && text.contains("enableExecuteCommand"), "{code}: {text}");
-    let update = json!({"service": "web", "propagateTags": "TASK_DEFINITION", "desiredCount": 2});
+    let update = json!({"service": "web", "propagateTags": "TASK_DEFINITION", "desiredCount": 2,
+        "enableExecuteCommand": true});
     server.ecs("UpdateService", &update).unwrap();
     wait_stable(&server);
     let all = server.ecs("DescribeTasks", &json!({"tasks": tasks(&server), "include": ["TAGS"]})).unwrap();
     let tagged = all["tasks"].as_array().unwrap().iter().filter(|task| task["tags"][0]["value"] == "blue").count();
     assert_eq!(tagged, 1, "the one that was started since: {all}");
+    let executes = all["tasks"].as_array().unwrap().iter().filter(|task| task["enableExecuteCommand"] == true).count();
+    assert_eq!(executes, 1, "the same one: {all}");
 }

@@ -72,6 +72,7 @@ impl World {
             settings: Arc::new(settings),
             request_id: "test".to_owned(),
             origin: Origin::Public,
+            terminals: Arc::default(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let world = Self { cx, runtime, _directory: directory };

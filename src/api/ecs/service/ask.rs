@@ -70,13 +70,11 @@ pub(super) fn ask(workload: &Workload, definition: DefinitionRef, rules: &Rules<
 pub(super) fn check_members(
     members: &ServiceMembersToCome,
     configuration: Option<&DeploymentConfiguration>,
-    executes_commands: bool,
 ) -> Result<(), EcsError> {
     let connects = members.service_connect_configuration.as_ref().is_some_and(|connect| connect.enabled);
     let is_lambda = |hook: &LifecycleHook| hook.target_type != Some(HookTarget::Pause);
     let has_lambda = configuration.is_some_and(|it| it.lifecycle_hooks.iter().any(is_lambda));
     let given = [
-        ("enableExecuteCommand", executes_commands),
         ("loadBalancers", !members.load_balancers.is_empty()),
         ("serviceRegistries", !members.service_registries.is_empty()),
         ("serviceConnectConfiguration", connects),

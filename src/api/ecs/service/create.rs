@@ -74,7 +74,7 @@ fn check(input: &CreateServiceIn) -> Result<(), EcsError> {
     if !is_name(&input.service_name) {
         return Err(EcsError::parameter("Service name contains invalid characters."));
     }
-    check_members(&input.to_come, input.deployment_configuration.as_ref(), input.enable_execute_command)?;
+    check_members(&input.to_come, input.deployment_configuration.as_ref())?;
     tag::check(&input.tags)?;
     check_count(input.desired_count)?;
     check_grace(input.health_check_grace_period_seconds)?;

@@ -18,7 +18,7 @@ use crate::ecs::{cluster, reference};
 
 /// UpdateService.
 pub(in crate::ecs) async fn update(cx: &Context, input: UpdateServiceIn) -> Result<ServiceOut, EcsError> {
-    check_members(&input.to_come, input.deployment_configuration.as_ref(), input.enable_execute_command == Some(true))?;
+    check_members(&input.to_come, input.deployment_configuration.as_ref())?;
     check_count(input.desired_count)?;
     check_grace(input.health_check_grace_period_seconds)?;
     let by = By::caller(cx);

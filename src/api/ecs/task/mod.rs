@@ -2,6 +2,7 @@
 
 mod ask;
 mod describe;
+mod execute;
 mod network;
 mod order;
 mod protection;
@@ -13,9 +14,11 @@ mod show;
 mod size;
 mod stop;
 mod template;
+mod words;
 
 pub(super) use ask::{Ask, PlacingWish, check_rules};
 pub(super) use describe::{describe, list};
+pub(super) use execute::execute;
 pub(super) use protection::{get as protection, update as protect};
 pub(super) use reach::{Reach, of as reach_of};
 pub(super) use role::assumable_by_ecs as role_for_ecs;

@@ -1,7 +1,7 @@
 //! A task as DescribeTasks shows it.
 
 use cove_model::container_instance::container_instance_arn;
-use cove_model::task::{Container, Health, LaunchType, StopOrder, Task, TaskNetwork};
+use cove_model::task::{Container, ContainerState, Health, LaunchType, StopOrder, Task, TaskNetwork};
 use cove_model::task_definition::EphemeralStorage;
 use cove_model::task_override::ContainerOverride;
 use serde_json::{Value, json};
@@ -96,6 +96,7 @@ fn show_container(task: &Task, container: &Container) -> wire::Container {
         last_status: seen.state.as_str(),
         exit_code: seen.exit_code,
         reason: seen.reason.clone(),
+        managed_agents: task.enable_execute_command.then(|| agent(container)).into_iter().collect(),
         network_bindings: bindings(task, container),
         network_interfaces: interfaces,
         health_status: seen.health.unwrap_or(Health::Unknown).as_str(),
@@ -104,6 +105,18 @@ fn show_container(task: &Task, container: &Container) -> wire::Container {
         memory_reservation: container.memory_reservation.clone(),
         gpu_ids: container.gpu_ids.clone(),
     }
+}
+
+/// AWS's agent inside a container that commands may be executed in. Here it is the task's shim, which is there whenever
+/// the container runs.
+fn agent(container: &Container) -> wire::ManagedAgent {
+    let last_status = match container.seen.state {
+        ContainerState::Running => "RUNNING",
+        ContainerState::Stopped => "STOPPED",
+        ContainerState::Pending | ContainerState::Pulled => "PENDING",
+    };
+    let last_started_at = container.seen.started_at.map(cove_base::Timestamp::epoch_seconds);
+    wire::ManagedAgent { name: "ExecuteCommandAgent", last_status, last_started_at }
 }
 
 /// Published ports, from the moment that the container runs. An awsvpc task publishes none: its ports are its own.

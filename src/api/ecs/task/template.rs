@@ -82,7 +82,6 @@ fn runnable(tx: &Tx<'_>, tenant: &Tenant, ask: &Ask) -> Result<Arc<TaskDefinitio
 fn wish<'a>(ask: &'a Ask, host: &HostFacts) -> Wish<'a> {
     Wish {
         overrides: &ask.overrides,
-        enable_execute_command: ask.enable_execute_command,
         has_volume_configurations: ask.has_volume_configurations,
         has_reference_id: ask.has_reference_id,
         enforces_device_permissions: host.enforces_device_permissions,

@@ -147,6 +147,8 @@ pub(crate) struct Container {
     pub(crate) exit_code: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) managed_agents: Vec<ManagedAgent>,
     pub(crate) network_bindings: Vec<NetworkBinding>,
     pub(crate) network_interfaces: Vec<NetworkInterface>,
     pub(crate) health_status: &'static str,
@@ -210,4 +212,44 @@ pub(crate) struct ProtectedTask {
     pub(crate) protection_enabled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expiration_date: Option<f64>,
+}
+
+/// ECS shape `ManagedAgent`.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ManagedAgent {
+    pub(crate) name: &'static str,
+    pub(crate) last_status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_started_at: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct ExecuteCommandIn {
+    pub(crate) cluster: Option<String>,
+    pub(crate) container: Option<String>,
+    pub(crate) command: String,
+    pub(crate) interactive: bool,
+    pub(crate) task: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ExecuteCommandOut {
+    pub(crate) cluster_arn: String,
+    pub(crate) container_arn: String,
+    pub(crate) container_name: String,
+    pub(crate) interactive: bool,
+    pub(crate) session: Session,
+    pub(crate) task_arn: String,
+}
+
+/// ECS shape `Session`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Session {
+    pub(crate) session_id: String,
+    pub(crate) stream_url: String,
+    pub(crate) token_value: String,
 }
