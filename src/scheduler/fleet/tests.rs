@@ -5,13 +5,14 @@ use std::sync::Arc;
 use cove_base::paths::DataDir;
 use cove_base::{Clock, Timestamp};
 use cove_model::arn::Tenant;
+use cove_model::capacity_provider::{CapacityProvider, CapacityProviderStatus, ManagedScaling, Switch, UpdateStatus};
 use cove_model::cluster::Cluster;
 use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus, Origin};
-use cove_model::task::{Desired, StopCode, StopOrder, Task};
+use cove_model::task::{Desired, StopCode, StopOrder, Task, TaskStatus};
 use cove_store::{Prefix, Read, Store, StoreError, StoreOptions, Tx};
 
 use super::reconcile::{Change, plan};
-use super::spot::next_departure;
+use super::spot::{emptied, next_departure};
 use super::verb::{End, check, ordered};
 use super::*;
 use crate::host::HostFacts;
@@ -202,6 +203,59 @@ fn removal_waits_for_tasks_unless_it_is_forced() {
     let gone = world.apply(&one, Verb::Remove { force: true }).unwrap();
     assert_eq!((gone.status, gone.version), (ContainerInstanceStatus::Inactive, one.version + 1));
     assert!(matches!(world.task().desired, Desired::Stopped(_)));
+}
+
+#[test]
+fn what_is_taken_away_drains_first_where_managed_draining_says_so() {
+    let world = World::new();
+    let one = world.start(&with_fleet(&[MachineWish { asg: Some("blue".into()), ..wish("m5.large") }])).remove(0);
+    world.run_on(&one);
+    let terminate = |force| world.apply(&world.instances()[0], Verb::Terminate { force });
+    assert_eq!(terminate(false), Err(Refused::RunningTasks), "it is of no provider's group");
+    let provide = |managed_draining| {
+        let provider = CapacityProvider {
+            tenant: tenant(),
+            name: "web".into(),
+            status: CapacityProviderStatus::Active,
+            update_status: UpdateStatus::CreateComplete,
+            asg: "blue".into(),
+            managed_scaling: ManagedScaling::default(),
+            managed_termination_protection: Switch::Disabled,
+            managed_draining,
+            tags: vec![],
+            created_at: Timestamp(0),
+        };
+        world.write(move |tx| tx.put(provider));
+    };
+    provide(Switch::Enabled);
+    let draining = terminate(false).unwrap();
+    assert_eq!((draining.status, draining.leaves_when_empty), (ContainerInstanceStatus::Draining, true));
+    assert_eq!(check(&draining, Verb::Activate), Err(Refused::Leaving(draining.ec2_instance_id.clone())));
+    assert!(world.store.read(|view| emptied(view).is_empty()), "its task is there");
+    let mut task = Task::clone(&world.task());
+    task.observed.status = TaskStatus::Stopped;
+    world.write(move |tx| tx.put(task));
+    assert_eq!(world.store.read(|view| emptied(view).len()), 1);
+    world.run_on(&one);
+    provide(Switch::Disabled);
+    assert_eq!(terminate(false).unwrap().status, ContainerInstanceStatus::Inactive);
+    assert!(matches!(world.task().desired, Desired::Lost(_)), "with its machine");
+}
+
+#[test]
+fn only_tasks_on_fargate_spot_are_interrupted_and_once() {
+    let world = World::new();
+    let interrupt = |provider: &str, desired: Desired| {
+        let mut task = any_task();
+        task.placement.capacity_provider = Some(provider.to_owned());
+        task.desired = desired;
+        world.write(move |tx| interrupt_task(tx, &task))
+    };
+    assert_eq!(interrupt("FARGATE", Desired::Running), Err(Refused::NotSpot("1".into())));
+    let interrupted = interrupt("FARGATE_SPOT", Desired::Running).unwrap();
+    let Desired::Stopped(order) = &interrupted.desired else { panic!("{:?}", interrupted.desired) };
+    assert_eq!((order.code, order.reason.as_str()), (StopCode::SpotInterruption, "Your Spot Task was interrupted."));
+    assert_eq!(interrupt("FARGATE_SPOT", interrupted.desired.clone()), Err(Refused::Stopping("1".into())));
 }
 
 #[test]
