@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 
 use cove_model::service::{Rebalancing, RolloutState, SchedulingStrategy};
 
-use super::rolling::least_worth;
 use super::view::TaskView;
+use super::worth::least_worth_first;
 use super::{Decider, On, Stop, count, message};
 
 impl<'a> Decider<'a> {
@@ -39,14 +39,11 @@ impl<'a> Decider<'a> {
 
     /// Tasks that came elsewhere are healthy: as many go, from the zones that have most.
     pub(super) fn leave_full_zones(&mut self, desired: u32, minimum: u32) {
-        let all: Vec<&TaskView> = self.current().collect();
         let mut zones = self.zones();
-        let mut healthy: Vec<&TaskView> = all.into_iter().filter(|task| task.is_healthy()).collect();
+        let healthy: Vec<&TaskView> = self.current().filter(|task| task.is_healthy()).collect();
         let surplus = count(healthy.iter().copied()).saturating_sub(desired.max(minimum));
         let reason = self.primary().map(|primary| message::scaled(&primary.id)).unwrap_or_default();
-        for _ in 0..surplus {
-            let Some(at) = least_worth(&healthy, self.state.now) else { return };
-            let task = healthy.remove(at);
+        for task in least_worth_first(&healthy, self.state.now).take(surplus as usize) {
             let fewest = zones.values().copied().min().unwrap_or(0);
             match zones.get_mut(task.zone.as_str()) {
                 // Those of the fullest zone are protected.
@@ -55,6 +52,7 @@ impl<'a> Decider<'a> {
                 None => {}
             }
             let rebalances = Some(task.zone.clone());
+            self.stopped.insert(task.id.clone());
             self.out.stop.push(Stop { task_id: task.id.clone(), reason: reason.clone(), rebalances });
         }
     }

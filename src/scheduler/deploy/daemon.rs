@@ -20,16 +20,21 @@ impl<'a> Decider<'a> {
         self.leave_others(&eligible);
         let configuration = &self.out.service.configuration;
         let (minimum, maximum) = (configuration.minimum(desired), configuration.maximum(desired));
-        let healthy = count(self.staying().filter(|task| task.is_healthy()));
+        // Those on other instances are on their way out: they stand for none of the daemons that are wanted.
+        let is_here = |task: &&TaskView| eligible.iter().any(|it| Some(&it.id) == task.instance.as_ref());
+        let healthy = count(self.staying().filter(is_here).filter(|task| task.is_healthy()));
+        let occupying = count(state.tasks.iter().filter(is_here).filter(|task| task.is_running_or_pending));
         let mut spare = healthy.saturating_sub(minimum);
-        let mut room = maximum.saturating_sub(self.occupying());
+        let mut room = maximum.saturating_sub(occupying);
         let may_start = self.may_start();
         let failed = self.primary().is_none_or(|primary| primary.rollout == RolloutState::Failed);
         let mut begin = Vec::new();
         for instance in eligible {
             let here: Vec<&TaskView> = self.on(&instance.id).collect();
-            let (current, outgoing): (Vec<&TaskView>, Vec<&TaskView>) =
+            let (mut current, outgoing): (Vec<&TaskView>, Vec<&TaskView>) =
                 here.into_iter().partition(|task| self.is_primary(task) && task.condition != Condition::Unhealthy);
+            // One that was ill and is well again beside its replacement: who is well stays.
+            current.sort_by_key(|task| (!task.is_healthy(), task.created_at));
             let settled = current.iter().any(|task| task.is_healthy());
             if current.is_empty() && may_start && room > 0 && (outgoing.is_empty() || maximum > desired) {
                 room -= 1;

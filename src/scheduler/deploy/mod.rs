@@ -21,9 +21,12 @@ mod rolling;
 mod stages;
 mod task_sets;
 mod view;
+mod worth;
 
 #[cfg(test)]
 pub(crate) mod tests;
+
+use std::collections::HashSet;
 
 use cove_base::Timestamp;
 use cove_model::service::{
@@ -141,6 +144,7 @@ pub struct Stop {
 pub fn decide(state: &State) -> Decision {
     let mut decider = Decider {
         state,
+        stopped: HashSet::new(),
         out: Decision {
             service: state.service.clone(),
             rollouts: state.rollouts.clone(),
@@ -168,6 +172,8 @@ pub fn decide(state: &State) -> Decision {
 /// A decision in the making.
 struct Decider<'a> {
     state: &'a State,
+    /// Ids of the tasks that stop.
+    stopped: HashSet<String>,
     out: Decision,
 }
 
@@ -205,8 +211,7 @@ impl<'a> Decider<'a> {
 
     /// Tasks that nobody has asked to stop, in this decision neither.
     fn staying(&self) -> impl Iterator<Item = &'a TaskView> + '_ {
-        let stopped = |task: &TaskView| self.out.stop.iter().any(|stop| stop.task_id == task.id);
-        self.state.tasks.iter().filter(move |task| task.is_wanted && !stopped(task))
+        self.state.tasks.iter().filter(|task| task.is_wanted && !self.stopped.contains(&task.id))
     }
 
     /// What maximumPercent counts: tasks that have not begun to end.
@@ -238,6 +243,7 @@ impl<'a> Decider<'a> {
     }
 
     fn stop(&mut self, task: &TaskView, reason: String) {
+        self.stopped.insert(task.id.clone());
         self.out.stop.push(Stop { task_id: task.id.clone(), reason, rebalances: None });
     }
 

@@ -170,12 +170,14 @@ impl Decider<'_> {
         }
     }
 
-    /// A deployment that is not the primary leaves the list with its last task.
+    /// A deployment that is not the primary leaves the list with its last task, unless it is kept to go back to.
     fn forget_old_deployments(&mut self) {
         let has_tasks =
             |id: &str| self.state.tasks.iter().any(|task| task.deployment == id && task.is_running_or_pending);
         let primary = self.primary().map(|primary| primary.id.clone());
-        let stays = |it: &Deployment| Some(&it.id) == primary.as_ref() || has_tasks(&it.id);
+        let kept = self.holds_old_revision().and_then(|_| self.kept_deployment()).map(|kept| kept.id.clone());
+        let stays =
+            |it: &Deployment| Some(&it.id) == primary.as_ref() || Some(&it.id) == kept.as_ref() || has_tasks(&it.id);
         let kept: Vec<Deployment> = self.out.service.deployments.iter().filter(|it| stays(it)).cloned().collect();
         self.out.service.deployments = kept;
     }

@@ -4,7 +4,9 @@
 //! all others are *outgoing*. Replacements come first as far as maximumPercent has room; where it has none, outgoing
 //! tasks make room as far as minimumHealthyPercent allows.
 
+use super::stages::Kept;
 use super::view::{Condition, TaskView};
+use super::worth::least_worth_first;
 use super::{Decider, On, count, message};
 use cove_model::service::{LifecycleStage, RolloutState};
 
@@ -22,8 +24,18 @@ impl<'a> Decider<'a> {
             // Two environments at once is what these strategies are about.
             maximum = maximum.max(desired.saturating_mul(2));
         }
-        if hold == Some(LifecycleStage::PreScaleUp) || hold == Some(LifecycleStage::ReconcileService) {
-            return self.keep_old(desired);
+        let mut room = maximum.saturating_sub(self.occupying());
+        let mut missing = 0;
+        if hold.is_some() {
+            let (old, starts) = self.keep_old(&Kept { desired, minimum, room });
+            (missing, room) = (old, room - starts);
+        }
+        let is_before = matches!(hold, Some(LifecycleStage::PreScaleUp | LifecycleStage::ReconcileService));
+        if is_before {
+            if missing == 0 || room == 0 || self.is_stuck() {
+                self.leave_while_kept(minimum);
+            }
+            return;
         }
         if self.is_rebalancing() {
             self.leave_full_zones(desired, minimum);
@@ -32,7 +44,6 @@ impl<'a> Decider<'a> {
         }
         let current = count(self.current());
         let short = desired.saturating_sub(current);
-        let room = maximum.saturating_sub(self.occupying());
         if short > 0 && self.may_start() {
             let number = short.min(room);
             if number > 0 {
@@ -43,6 +54,8 @@ impl<'a> Decider<'a> {
         let made_room = self.let_ill_go(&bounds, hold.is_some());
         if hold.is_none() {
             self.let_well_go(&bounds, made_room);
+        } else if missing + short == 0 || room <= short || self.is_stuck() {
+            self.leave_while_kept(minimum);
         }
     }
 
@@ -56,7 +69,7 @@ impl<'a> Decider<'a> {
 
     /// More tasks of the primary than are wanted: those go first that are least worth.
     fn scale_in(&mut self, desired: u32, minimum: u32) {
-        let mut current: Vec<&TaskView> = self.current().collect();
+        let current: Vec<&TaskView> = self.current().collect();
         let surplus = current.len().saturating_sub(desired as usize);
         if surplus == 0 {
             return;
@@ -65,13 +78,12 @@ impl<'a> Decider<'a> {
         // Those that are not up may be protected: then healthy ones are chosen, and the minimum counts.
         let mut spare = count(self.staying().filter(|task| task.is_healthy())).saturating_sub(minimum);
         let mut chosen = Vec::new();
-        while chosen.len() < surplus {
-            let Some(next) = least_worth(&current, now) else { break };
-            if current[next].is_healthy() {
+        for next in least_worth_first(&current, now).take(surplus) {
+            if next.is_healthy() {
                 let Some(left) = spare.checked_sub(1) else { break };
                 spare = left;
             }
-            chosen.push(current.remove(next));
+            chosen.push(next);
         }
         let reason = self.primary().map(|primary| message::scaled(&primary.id)).unwrap_or_default();
         for task in chosen {
@@ -159,19 +171,4 @@ impl Bounds {
     fn in_the_way(&self, is_stuck: bool) -> u32 {
         if is_stuck { self.short } else { self.short.saturating_sub(self.room) }
     }
-}
-
-/// Which task goes first: one that is not up, one on a draining instance, then one of the fullest zone and instance, the
-/// youngest of those. Protected tasks stay.
-pub(super) fn least_worth(tasks: &[&TaskView], now: cove_base::Timestamp) -> Option<usize> {
-    let same_zone = |task: &TaskView| tasks.iter().filter(|other| other.zone == task.zone).count();
-    let same_instance = |task: &TaskView| {
-        tasks.iter().filter(|other| other.instance.is_some() && other.instance == task.instance).count()
-    };
-    let worth = |task: &TaskView| {
-        (task.is_healthy(), std::cmp::Reverse(same_zone(task)), std::cmp::Reverse(same_instance(task)))
-    };
-    (0..tasks.len())
-        .filter(|at| !tasks[*at].is_protected(now))
-        .min_by_key(|at| (worth(tasks[*at]), std::cmp::Reverse(tasks[*at].created_at)))
 }

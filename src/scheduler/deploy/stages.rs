@@ -12,7 +12,7 @@
 
 use cove_base::Timestamp;
 use cove_model::service::{
-    DeploymentConfiguration, DeploymentStrategy, HookAction, HookStage, HookState, HookStatus, HookTarget,
+    Deployment, DeploymentConfiguration, DeploymentStrategy, HookAction, HookStage, HookState, HookStatus, HookTarget,
     LifecycleStage as Stage, RolloutState, ServiceDeployment, ServiceDeploymentStatus as Status,
 };
 
@@ -147,22 +147,77 @@ impl Decider<'_> {
         }
     }
 
-    /// Before the new revision may start, the old one is kept as it is.
-    pub(super) fn keep_old(&mut self, desired: u32) {
-        let Some(old) = self.out.service.deployments.get(1).map(|it| (it.id.clone(), it.revision.clone())) else {
-            return;
-        };
-        let live = count(self.staying().filter(|task| task.deployment == old.0 && !task.is_on_draining));
-        if live < desired && self.may_start() {
-            let on = super::On::Anywhere(desired - live);
-            self.out.start.push(super::Start { deployment: old.0, revision: old.1, on });
-        } else if live > desired {
-            let tasks: Vec<&TaskView> = self.staying().filter(|task| task.deployment == old.0).collect();
-            for task in tasks.into_iter().take((live - desired) as usize) {
-                self.stop(task, message::scaled(&old.0));
+    /// What the service goes on with while its old revision is kept: what was completed last, else the newest that did not
+    /// fail.
+    pub(super) fn kept_deployment(&self) -> Option<&Deployment> {
+        let completed = self.out.service.completed_revision.as_ref();
+        let mut old = self.out.service.deployments.iter().skip(1).filter(|it| it.rollout != RolloutState::Failed);
+        old.clone().find(|it| Some(&it.revision) == completed).or_else(|| old.next())
+    }
+
+    /// Until CLEAN_UP the old revision has as many tasks as the service wants, beside those of the new one: starts what is
+    /// missing as far as there is room, lets go what is too much. How many are missing, and how many start.
+    pub(super) fn keep_old(&mut self, bounds: &Kept) -> (u32, u32) {
+        let is_good = |task: &&TaskView| !task.is_on_draining && !matches!(task.condition, super::Condition::Unhealthy);
+        let mut good: Vec<&TaskView> = self.staying().filter(|task| !self.is_primary(task)).filter(is_good).collect();
+        let kept = self.kept_deployment().map(|it| (it.id.clone(), it.revision.clone()));
+        let number = count(good.iter().copied());
+        let now = self.state.now;
+        // What is protected may be ill: those that are well are what the service would go back to.
+        let well = count(good.iter().copied().filter(|task| task.is_healthy()));
+        let healthy = count(self.staying().filter(|task| task.is_healthy()));
+        let mut spare = healthy.saturating_sub(bounds.minimum).min(well.saturating_sub(bounds.desired));
+        good.retain(|task| !task.is_protected(now));
+        good.sort_by_key(|task| {
+            let is_kept = kept.as_ref().is_some_and(|(id, _)| *id == task.deployment);
+            (task.is_healthy(), is_kept, std::cmp::Reverse(task.created_at))
+        });
+        for task in good.into_iter().take(number.saturating_sub(bounds.desired) as usize) {
+            if task.is_healthy() {
+                let Some(left) = spare.checked_sub(1) else { break };
+                spare = left;
             }
+            self.stop(task, message::scaled(&task.deployment));
+        }
+        let missing = bounds.desired.saturating_sub(number);
+        match kept {
+            Some((deployment, revision)) if missing > 0 && self.may_start() => {
+                let starts = missing.min(bounds.room);
+                if starts > 0 {
+                    self.out.start.push(super::Start { deployment, revision, on: super::On::Anywhere(starts) });
+                }
+                (missing, starts)
+            }
+            Some(_) => (missing, 0),
+            None => (0, 0),
         }
     }
+
+    /// While the old revision is kept, tasks on draining instances and old ones that fail their checks go as far as the
+    /// minimum allows: when nothing is missing, or when what is missing has no room.
+    pub(super) fn leave_while_kept(&mut self, minimum: u32) {
+        let now = self.state.now;
+        let mut spare = count(self.staying().filter(|task| task.is_healthy())).saturating_sub(minimum);
+        let is_ill = |task: &TaskView| task.condition == super::Condition::Unhealthy;
+        let leaves = |task: &&TaskView| task.is_on_draining || is_ill(task) && !self.is_primary(task);
+        let leaving: Vec<&TaskView> = self.staying().filter(leaves).filter(|task| !task.is_protected(now)).collect();
+        for task in leaving {
+            if task.is_healthy() {
+                let Some(left) = spare.checked_sub(1) else { continue };
+                spare = left;
+            }
+            let reason = if is_ill(task) { message::UNHEALTHY.to_owned() } else { message::scaled(&task.deployment) };
+            self.stop(task, reason);
+        }
+    }
+}
+
+/// What holds while two revisions are kept.
+pub(super) struct Kept {
+    pub(super) desired: u32,
+    pub(super) minimum: u32,
+    /// Tasks that may be started.
+    pub(super) room: u32,
 }
 
 /// Moves traffic: at once, in steps, or a little first.

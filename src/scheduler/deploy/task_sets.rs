@@ -2,10 +2,12 @@
 //!
 //! Holds: sets do not know of one another: percentages of deployments are not theirs to keep.
 
+use std::collections::HashSet;
+
 use cove_model::service::{TaskSet, TaskSetStatus};
 
-use super::rolling::least_worth;
 use super::view::{Condition, TaskView};
+use super::worth::least_worth_first;
 use super::{Decider, On, Start, message};
 
 impl<'a> Decider<'a> {
@@ -37,11 +39,10 @@ impl<'a> Decider<'a> {
             .filter(|task| task.deployment == set.id)
             .partition(|task| task.condition != Condition::Unhealthy && !task.is_on_draining);
         let now = self.state.now;
-        let mut surplus = Vec::new();
-        while current.len() > desired {
-            let Some(next) = least_worth(&current, now) else { break };
-            surplus.push(current.remove(next));
-        }
+        let too_many = current.len().saturating_sub(desired);
+        let surplus: Vec<&TaskView> = least_worth_first(&current, now).take(too_many).collect();
+        let leaving: HashSet<&str> = surplus.iter().map(|task| &*task.id).collect();
+        current.retain(|task| !leaving.contains(&*task.id));
         let is_whole = current.len() == desired && current.iter().all(|task| task.is_healthy());
         let is_steady = is_whole && outgoing.is_empty() && surplus.is_empty();
         for task in surplus {

@@ -1,9 +1,7 @@
-mod walk;
-
 use cove_model::arn::Tenant;
 use cove_model::service::{
-    CircuitBreaker, DeploymentConfiguration, DeploymentController, LifecycleStage, PropagateTags,
-    ServiceDeploymentStatus,
+    CircuitBreaker, DeploymentConfiguration, DeploymentController, HookStage, HookTarget, LifecycleHook,
+    LifecycleStage, PropagateTags, ServiceDeploymentStatus,
 };
 use proptest::prelude::*;
 
@@ -377,6 +375,89 @@ fn a_daemon_replaces_the_task_of_an_instance_old_one_first() {
     state.tasks = vec![on("b", OLD, "j")];
     let got = decide(&state);
     assert_eq!((starts(&got), got.service.desired_count), (1, 2));
+}
+
+/// A BLUE_GREEN deployment in a stage, of so many tasks, after two others of which the older one was completed.
+fn kept(stage: LifecycleStage, desired: u32) -> State {
+    let mut state = updating(desired, 0, 100);
+    state.service.deployments.insert(1, deployment("ecs-svc/3", "r3", RolloutState::InProgress));
+    state.service.configuration.strategy = Some(cove_model::service::DeploymentStrategy::BlueGreen);
+    state.service.configuration.lifecycle_hooks = vec![LifecycleHook {
+        target_type: Some(HookTarget::Pause),
+        lifecycle_stages: vec![HookStage::PreScaleUp, HookStage::PostScaleUp],
+        ..LifecycleHook::default()
+    }];
+    state.rollouts[0].stage = Some(stage);
+    state
+}
+
+#[test]
+fn what_is_kept_beside_a_new_revision_is_counted_over_all_old_deployments() {
+    let mut state = kept(LifecycleStage::PreScaleUp, 2);
+    state.tasks = vec![healthy("a", OLD), healthy("b", OLD)];
+    assert_eq!(starts(&decide(&state)), 0, "the one between has none, and needs none");
+    state.tasks.push(healthy("c", "ecs-svc/3"));
+    assert_eq!(stops(&decide(&state)), ["c"], "what was never completed goes first");
+    state.tasks = vec![healthy("a", OLD)];
+    let got = decide(&state);
+    assert_eq!((starts(&got), got.start[0].deployment.as_str()), (1, OLD));
+    state.service.deployments.iter_mut().for_each(|it| it.rollout = RolloutState::Failed);
+    state.service.deployments[0].rollout = RolloutState::InProgress;
+    assert_eq!(starts(&decide(&state)), 0, "what has failed starts nothing");
+}
+
+#[test]
+fn what_the_service_would_go_back_to_stays_in_its_list_without_a_task() {
+    let state = kept(LifecycleStage::PreScaleUp, 1);
+    let got = decide(&state);
+    assert_eq!(got.start[0].deployment, OLD);
+    assert!(got.service.deployments.iter().any(|it| it.id == OLD), "whose tasks would they be?");
+}
+
+#[test]
+fn instances_are_drained_and_counts_lowered_while_the_old_revision_is_kept() {
+    let mut state = kept(LifecycleStage::ScaleUp, 1);
+    let drained = TaskView { is_on_draining: true, ..healthy("a", OLD) };
+    state.tasks = vec![drained.clone(), healthy("b", OLD), healthy("c", NEW)];
+    assert_eq!(stops(&decide(&state)), ["a"]);
+    state.tasks = vec![healthy("a", OLD), healthy("b", OLD)];
+    let got = decide(&state);
+    assert_eq!(stops(&got).len(), 1, "or the new one never has room: {got:?}");
+    state.tasks = vec![TaskView { protected_until: Some(NOW.plus_millis(1)), ..starting("a", OLD) }, healthy("b", OLD)];
+    assert_eq!(stops(&decide(&state)).len(), 0, "who is well is what it would go back to");
+}
+
+/// A DAEMON service at rest, with a task on each of these instances: the id of both, and whether the instance drains.
+fn daemons(minimum: i32, maximum: i32, instances: &[(&str, bool)]) -> State {
+    let mut state = state(0, minimum, maximum, vec![deployment(OLD, "r1", RolloutState::Completed)]);
+    state.service.scheduling = SchedulingStrategy::Daemon;
+    let instance = |(id, is_draining): &(&str, bool)| InstanceView {
+        id: (*id).into(),
+        is_eligible: !is_draining,
+        is_draining: *is_draining,
+        others: 1,
+    };
+    let task = |(id, _): &(&str, bool)| TaskView { instance: Some((*id).into()), ..healthy(id, OLD) };
+    state.instances = instances.iter().map(instance).collect();
+    state.tasks = instances.iter().map(task).collect();
+    state
+}
+
+#[test]
+fn a_daemon_that_is_well_again_stays_and_its_replacement_goes() {
+    let mut state = daemons(100, 200, &[("i", false)]);
+    state.tasks.insert(0, TaskView { instance: Some("i".into()), ..starting("b", OLD) });
+    assert_eq!(stops(&decide(&state)), ["b"]);
+}
+
+#[test]
+fn a_daemon_that_waits_on_a_draining_instance_stands_for_no_other() {
+    let mut state = daemons(100, 100, &[("i", true), ("j", false)]);
+    state.tasks.truncate(1);
+    assert_eq!(starts(&decide(&state)), 1, "it takes no room");
+    let mut state = daemons(100, 100, &[("i", true), ("j", false)]);
+    state.service.deployments.insert(0, deployment(NEW, "r2", RolloutState::InProgress));
+    assert_eq!(stops(&decide(&state)).len(), 0, "it is none that the minimum counts");
 }
 
 prop_compose! {
