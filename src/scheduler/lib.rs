@@ -15,6 +15,8 @@ pub mod launch;
 mod names;
 pub mod place;
 pub mod services;
+#[cfg(test)]
+mod simulation;
 pub mod tenant;
 
 pub use host::HostFacts;

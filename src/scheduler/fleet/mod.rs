@@ -34,6 +34,8 @@ pub use record::{CAPABILITIES, add, group_arn};
 pub(crate) use scale::scale_out;
 pub use scale::watch_scaling;
 pub use select::{Selection, select, select_tasks};
+#[cfg(test)]
+pub(crate) use spot::depart;
 pub use spot::{interrupt_task, watch_departures};
 pub use verb::{Refused, Verb, apply};
 

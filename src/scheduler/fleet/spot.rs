@@ -60,7 +60,8 @@ pub(super) fn next_departure(instances: &[Arc<ContainerInstance>]) -> Option<Tim
     instances.iter().filter(|one| one.is_registered()).filter_map(|one| one.leaves_at).min()
 }
 
-fn depart(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+/// Ends those whose warning is over.
+pub(crate) fn depart(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let now = tx.now();
     for instance in tx.scan::<ContainerInstance>(&Prefix::all()) {
         if instance.is_registered() && instance.leaves_at.is_some_and(|at| at <= now) {

@@ -31,7 +31,7 @@ const COMPLAINT_MILLIS: i64 = 6 * 60 * 60 * 1000;
 const ZONE_FIELD: &str = "attribute:ecs.availability-zone";
 
 /// Decides for one service and does what was decided.
-pub(super) fn reconcile(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key: &Key) -> Result<(), StoreError> {
+pub(crate) fn reconcile(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key: &Key) -> Result<(), StoreError> {
     let Some(service) = tx.get::<Service>(key).filter(|it| it.status != ServiceStatus::Inactive) else {
         return Ok(());
     };
@@ -42,7 +42,8 @@ pub(super) fn reconcile(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key:
     Ok(())
 }
 
-fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decision) {
+/// Does what was decided on that state.
+pub(crate) fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decision) {
     let Decision { mut service, rollouts, task_sets, start, stop, say, wake_at: _ } = decision;
     for ended in &state.departed {
         tx.delete::<Departed>(&keys::departed(&ended.tenant, &ended.cluster, &ended.service, &ended.task_id));

@@ -80,24 +80,8 @@ impl ServiceScheduler {
         }
     }
 
-    /// Which services need something, and when to look again.
     fn look(&self) -> Round {
-        let now = self.clock.now();
-        self.store.read(|view| {
-            let scene = Scene::read(view, &self.timing, now);
-            let mut round = Round::default();
-            for service in view.live::<Service>(&Prefix::all()) {
-                let state = scene.state(view, &service);
-                let decision = decide(&state);
-                if let Some(at) = decision.wake_at {
-                    round.wake_at = Some(round.wake_at.map_or(at, |known| known.min(at)));
-                }
-                if is_work(&state, &decision) {
-                    round.work.insert(service.key());
-                }
-            }
-            round
-        })
+        self.store.read(|view| look(view, &self.timing, self.clock.now()))
     }
 
     /// Whether one could not be written.
@@ -142,10 +126,29 @@ impl ServiceScheduler {
     }
 }
 
-#[derive(Default)]
-struct Round {
-    work: BTreeSet<Key>,
-    wake_at: Option<Timestamp>,
+/// Which services need something, and when to look again.
+#[must_use]
+pub fn look(source: &impl Read, timing: &Timing, now: Timestamp) -> Round {
+    let scene = Scene::read(source, timing, now);
+    let mut round = Round::default();
+    for service in source.live::<Service>(&Prefix::all()) {
+        let state = scene.state(source, &service);
+        let decision = decide(&state);
+        if let Some(at) = decision.wake_at {
+            round.wake_at = Some(round.wake_at.map_or(at, |known| known.min(at)));
+        }
+        if is_work(&state, &decision) {
+            round.work.insert(service.key());
+        }
+    }
+    round
+}
+
+/// What a look at all services found.
+#[derive(Debug, Default)]
+pub struct Round {
+    pub work: BTreeSet<Key>,
+    pub wake_at: Option<Timestamp>,
 }
 
 /// Whether carrying the decision out would change anything.

@@ -1,6 +1,6 @@
 //! From the store to the state that a decision looks at.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use cove_base::Timestamp;
@@ -52,11 +52,10 @@ impl<'a> Scene<'a> {
         let instances = source.scan::<ContainerInstance>(&Prefix::parent(tenant, cluster));
         let own = self.tasks.get(&of).map(Vec::as_slice).unwrap_or_default();
         let grace_millis = i64::from(service.health_check_grace_secs.unwrap_or(0)) * SECOND_MILLIS;
-        let is_draining = |task: &Task| {
-            let id = task.placement.container_instance.as_deref();
-            id.and_then(|id| instances.iter().find(|one| one.id == id))
-                .is_some_and(|one| one.status == ContainerInstanceStatus::Draining)
-        };
+        let drains = |one: &&Arc<ContainerInstance>| one.status == ContainerInstanceStatus::Draining;
+        let draining: HashSet<&str> = instances.iter().filter(drains).map(|one| &*one.id).collect();
+        let is_draining =
+            |task: &Task| task.placement.container_instance.as_deref().is_some_and(|id| draining.contains(id));
         let view =
             |task: &Arc<Task>| TaskView::of(task, is_draining(task), self.now, self.timing.settle_millis, grace_millis);
         let inside = Prefix::parent(tenant, &keys::service_parent(cluster, name));
@@ -170,4 +169,42 @@ fn is_other(source: &impl Read, task: &Task, instance: &ContainerInstance) -> bo
         service.is_some_and(|service| service.scheduling == SchedulingStrategy::Daemon)
     };
     task.is_on(instance) && task.daemon().is_none() && !task.service().is_some_and(is_of_daemon)
+}
+
+#[cfg(test)]
+mod tests {
+    use cove_model::task_template::{PlacementConstraint, PlacementConstraintType};
+    use cove_store::Memory;
+
+    use super::*;
+    use crate::place::tests::instance;
+    use crate::simulation::{requests, setting};
+
+    #[test]
+    fn a_daemon_is_wanted_only_where_the_services_own_constraints_are_met() {
+        let (now, family, timing) = (Timestamp(1_000_000), &setting::FAMILIES[4], Timing::default());
+        let in_zone_a = PlacementConstraint {
+            kind: Some(PlacementConstraintType::MemberOf),
+            expression: Some("attribute:ecs.availability-zone == a".into()),
+        };
+        let mut service = Service {
+            scheduling: SchedulingStrategy::Daemon,
+            constraints: vec![in_zone_a],
+            ..crate::deploy::tests::service()
+        };
+        let mut memory = Memory::default();
+        let done = memory.write(now, |tx| {
+            let revision = requests::revision(tx, &service, setting::template(family));
+            service.name.clone_from(&revision.service);
+            service.deployments[0].revision.clone_from(&revision.id);
+            tx.put(revision);
+            tx.put(setting::definition(family));
+            ["a", "b"].iter().for_each(|zone| tx.put((*instance(zone, zone, 64)).clone()));
+            Ok::<_, ()>(())
+        });
+        done.unwrap();
+        let state = Scene::read(memory.view(), &timing, now).state(memory.view(), &service);
+        let eligible: Vec<&str> = state.instances.iter().filter(|it| it.is_eligible).map(|it| &*it.id).collect();
+        assert_eq!((eligible, state.instances.len()), (vec!["a"], 2));
+    }
 }

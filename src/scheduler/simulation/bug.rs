@@ -1,0 +1,136 @@
+//! What goes wrong on purpose, to see that it is found: a decision is shown something else, or another one is carried out; a
+//! message is heard as it must not be.
+
+use cove_model::service::{HookStatus, LifecycleStage, RolloutState};
+
+use crate::deploy::{Condition, Decision, State};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bug {
+    MinimumRoundedDown,
+    StoppingCountsAsHealthy,
+    StartsTwice,
+    NeverCompletes,
+    EndingTaskTakesNoRoom,
+    OrderLost,
+    StopsProtected,
+    CountsTwice,
+    HookPassedOver,
+    OldGoesTooEarly,
+    DrainingOverlooked,
+    DeletedGoesOn,
+    FailedGoesOn,
+    SeveralOnOneInstance,
+    PortGivenTwice,
+    LateMessageHeard,
+    EndHeardTwice,
+    MachineDiesUnnoticed,
+    ForgottenByRestart,
+}
+
+impl Bug {
+    pub(super) const ALL: [Self; 19] = [
+        Self::MinimumRoundedDown,
+        Self::StoppingCountsAsHealthy,
+        Self::StartsTwice,
+        Self::NeverCompletes,
+        Self::EndingTaskTakesNoRoom,
+        Self::OrderLost,
+        Self::StopsProtected,
+        Self::CountsTwice,
+        Self::HookPassedOver,
+        Self::OldGoesTooEarly,
+        Self::DrainingOverlooked,
+        Self::DeletedGoesOn,
+        Self::FailedGoesOn,
+        Self::SeveralOnOneInstance,
+        Self::PortGivenTwice,
+        Self::LateMessageHeard,
+        Self::EndHeardTwice,
+        Self::MachineDiesUnnoticed,
+        Self::ForgottenByRestart,
+    ];
+
+    /// Changes what the decision is shown.
+    pub(super) fn bend_state(self, state: &mut State) {
+        match self {
+            Self::MinimumRoundedDown => {
+                let desired = i32::try_from(state.service.desired_count).unwrap().max(1);
+                let minimum = &mut state.service.configuration.minimum_healthy_percent;
+                *minimum = minimum.map(|it| desired * it / 100 * 100 / desired);
+            }
+            // What it does to the sums: so many healthy ones more may go.
+            Self::StoppingCountsAsHealthy => {
+                let desired = i32::try_from(state.service.desired_count).unwrap().max(1);
+                let stopping = state.tasks.iter().filter(|it| !it.is_wanted && it.condition == Condition::Healthy);
+                let stopping = i32::try_from(stopping.count()).unwrap();
+                let minimum = &mut state.service.configuration.minimum_healthy_percent;
+                *minimum = minimum.map(|it| ((desired * it + 99) / 100 - stopping).max(0) * 100 / desired);
+            }
+            Self::StopsProtected => state.tasks.iter_mut().for_each(|it| it.protected_until = None),
+            Self::CountsTwice => state.departed.extend(state.departed.clone()),
+            Self::EndingTaskTakesNoRoom => {
+                state.tasks.iter_mut().for_each(|it| it.is_running_or_pending = it.is_wanted);
+            }
+            Self::HookPassedOver => {
+                let hooks = state.rollouts.iter_mut().flat_map(|it| &mut it.hooks);
+                hooks.for_each(|hook| hook.status = HookStatus::Succeeded);
+            }
+            Self::OldGoesTooEarly => {
+                let stages = state.rollouts.iter_mut().filter_map(|it| it.stage.as_mut());
+                stages.filter(|it| **it == LifecycleStage::BakeTime).for_each(|it| *it = LifecycleStage::CleanUp);
+            }
+            Self::DrainingOverlooked => state.tasks.iter_mut().for_each(|it| it.is_on_draining = false),
+            Self::FailedGoesOn => {
+                if let Some(primary) = state.service.deployments.first_mut()
+                    && primary.rollout == RolloutState::Failed
+                {
+                    primary.rollout = RolloutState::InProgress;
+                }
+            }
+            Self::StartsTwice
+            | Self::NeverCompletes
+            | Self::OrderLost
+            | Self::DeletedGoesOn
+            | Self::SeveralOnOneInstance
+            | Self::PortGivenTwice
+            | Self::LateMessageHeard
+            | Self::EndHeardTwice
+            | Self::MachineDiesUnnoticed
+            | Self::ForgottenByRestart => {}
+        }
+    }
+
+    /// Changes what was decided.
+    pub(super) fn bend_decision(self, state: &State, decision: &mut Decision) {
+        match self {
+            Self::StartsTwice => decision.start.extend(decision.start.clone()),
+            Self::NeverCompletes => {
+                let before = &state.service.deployments;
+                let was_open = |id: &str| before.iter().any(|it| it.id == id && it.rollout == RolloutState::InProgress);
+                let open = decision.service.deployments.iter_mut().filter(|it| was_open(&it.id));
+                open.for_each(|it| it.rollout = RolloutState::InProgress);
+            }
+            Self::OrderLost => decision.stop.clear(),
+            Self::DeletedGoesOn if state.service.desired_count == 0 => decision.stop.clear(),
+            // What was asked for is kept, not what was made of it to fool the decision.
+            Self::MinimumRoundedDown | Self::StoppingCountsAsHealthy => {
+                decision.service.configuration.clone_from(&state.service.configuration);
+            }
+            Self::DeletedGoesOn
+            | Self::EndingTaskTakesNoRoom
+            | Self::StopsProtected
+            | Self::CountsTwice
+            | Self::HookPassedOver
+            | Self::OldGoesTooEarly
+            | Self::DrainingOverlooked
+            | Self::FailedGoesOn
+            | Self::SeveralOnOneInstance
+            | Self::PortGivenTwice
+            | Self::LateMessageHeard
+            | Self::EndHeardTwice
+            | Self::MachineDiesUnnoticed
+            | Self::ForgottenByRestart => {}
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! What must hold after every step.
+//!
+//! | | of |
+//! |---|---|
+//! | no instance has more promised than it has: CPU, memory, interfaces | everything |
+//! | no host port and no address is given twice | everything |
+//! | every task has an instance that is known, and one that is to run a keeper that is not gone | everything |
+//! | a status only moves forward, and every end is counted once | everything |
+//! | never above maximumPercent, never below minimumHealthyPercent, by our own doing | one decision |
+//! | what is protected stays; what has failed starts nothing | one decision |
+//! | the old revision stays, and no hook is passed over, until a deployment has come to CLEAN_UP | one decision |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use cove_base::Timestamp;
+use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
+use cove_model::service::{
+    Departed, DeploymentController, HookStatus, LifecycleStage, RolloutState, SchedulingStrategy, Service,
+    ServiceDeployment, ServiceDeploymentStatus, ServiceStatus, TaskSet,
+};
+use cove_model::task::{Health, Task, TaskNetwork, TaskStatus};
+use cove_store::{Key, Prefix, Read, keys};
+
+use super::Checked;
+use super::world::World;
+
+impl World {
+    /// What holds whoever did something.
+    pub(super) fn check_all(&mut self) -> Checked {
+        let view = self.memory.view();
+        let tasks = view.live::<Task>(&Prefix::all());
+        let instances = view.scan::<ContainerInstance>(&Prefix::all());
+        let mut used: BTreeMap<&str, (i64, i64, u32)> = BTreeMap::new();
+        let (mut ports, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+        for task in &tasks {
+            let id = task.placement.container_instance.as_deref().ok_or("a task without an instance")?;
+            if !instances.iter().any(|one| one.id == id) {
+                return Err(format!("{} is on {id}, which nobody knows", task.id));
+            }
+            let sums = used.entry(id).or_default();
+            sums.0 += task.placement.cpu;
+            sums.1 += task.placement.memory_mib;
+            sums.2 += u32::from(matches!(task.network, TaskNetwork::Awsvpc(_)));
+            if matches!(task.network, TaskNetwork::Bridge { .. }) {
+                for binding in task.containers.iter().flat_map(|it| &it.ports) {
+                    if !ports.insert(binding.host_port) {
+                        return Err(format!("host port {} is given twice", binding.host_port));
+                    }
+                }
+            }
+            if let Some(address) = task.network.address()
+                && !addresses.insert(address)
+            {
+                return Err(format!("{address} is given twice"));
+            }
+            self.is_kept(task)?;
+        }
+        for one in &instances {
+            let (cpu, memory, interfaces) = used.get(&*one.id).copied().unwrap_or_default();
+            let has = &one.registered;
+            if cpu > has.cpu || memory > has.memory_mib || one.task_interfaces_max.is_some_and(|most| interfaces > most)
+            {
+                return Err(format!("{} has {cpu} {memory} {interfaces} promised of {has:?}", one.id));
+            }
+        }
+        let heard = tasks.iter().map(|task| (task.id.clone(), task.observed.status)).collect();
+        self.moved_forward(heard)
+    }
+
+    /// Whether somebody will look after the task, or sees to it that it ends.
+    fn is_kept(&self, task: &Task) -> Checked {
+        let name = task.service().ok_or("a task of nobody")?;
+        let service = self.memory.view().get::<Service>(&keys::service(&task.tenant, &task.cluster, name));
+        match service {
+            None => Err(format!("{} is of {name}, which nobody knows", task.id)),
+            Some(service) if service.status == ServiceStatus::Inactive => {
+                Err(format!("{} lives on after {name}", task.id))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// A task that was seen in a status is not seen in an earlier one later, and what has ended does not come back.
+    fn moved_forward(&mut self, heard: BTreeMap<String, TaskStatus>) -> Checked {
+        for (id, status) in &heard {
+            let before = self.heard.get(id).copied().unwrap_or(TaskStatus::Provisioning);
+            if *status < before || self.ended.contains(id) {
+                return Err(format!("{id} was {before:?} and is {status:?}"));
+            }
+        }
+        self.ended.extend(self.heard.keys().filter(|id| !heard.contains_key(*id)).cloned());
+        self.heard = heard;
+        Ok(())
+    }
+}
+
+/// A service at one moment, as far as the checks look at it.
+pub(super) struct Seen {
+    service: Service,
+    sets: Vec<TaskSet>,
+    rollout: Option<ServiceDeployment>,
+    tasks: Vec<Task>,
+    departed: BTreeSet<String>,
+    active: BTreeSet<String>,
+    draining: BTreeSet<String>,
+    settle_millis: i64,
+    now: Timestamp,
+}
+
+impl Seen {
+    pub(super) fn of(world: &World, key: &Key) -> Option<Self> {
+        let view = world.memory.view();
+        let service = (*view.get::<Service>(key)?).clone();
+        let (tenant, cluster) = (&service.tenant, &service.cluster);
+        let inside = Prefix::parent(tenant, &keys::service_parent(cluster, &service.name));
+        let primary = service.primary().map(|it| it.service_deployment.clone()).unwrap_or_default();
+        let tasks = view.live::<Task>(&Prefix::parent(tenant, cluster));
+        let of_status = |status| {
+            let all = view.scan::<ContainerInstance>(&Prefix::parent(tenant, cluster));
+            all.iter().filter(|one| one.status == status).map(|one| one.id.clone()).collect()
+        };
+        Some(Self {
+            sets: view.scan::<TaskSet>(&inside).iter().map(|it| (**it).clone()).collect(),
+            rollout: view
+                .get::<ServiceDeployment>(&keys::service_deployment(tenant, cluster, &service.name, &primary))
+                .map(|it| (*it).clone()),
+            tasks: tasks.iter().filter(|it| it.service() == Some(&service.name)).map(|it| (**it).clone()).collect(),
+            departed: view.scan::<Departed>(&inside).iter().map(|it| it.task_id.clone()).collect(),
+            active: of_status(ContainerInstanceStatus::Active),
+            draining: of_status(ContainerInstanceStatus::Draining),
+            settle_millis: world.timing.settle_millis,
+            now: world.now,
+            service,
+        })
+    }
+
+    fn is_wanted(task: &Task) -> bool {
+        task.observed.status <= TaskStatus::Running && !task.desired.is_stopped()
+    }
+
+    fn is_healthy(&self, task: &Task) -> bool {
+        let has_settled = || task.observed.started_at.is_some_and(|at| at.plus_millis(self.settle_millis) <= self.now);
+        let is_well = match task.containers[0].seen.health {
+            Some(health) => health == Health::Healthy,
+            None => has_settled(),
+        };
+        Self::is_wanted(task) && task.observed.status == TaskStatus::Running && is_well
+    }
+
+    fn healthy(&self) -> impl Iterator<Item = &Task> {
+        self.tasks.iter().filter(|task| self.is_healthy(task))
+    }
+
+    /// What maximumPercent counts; of daemons, those on instances that are to have one.
+    fn occupying(&self) -> u32 {
+        let is_daemon = self.service.scheduling == SchedulingStrategy::Daemon;
+        let here = self.tasks.iter().filter(|task| !is_daemon || self.is_on(task, &self.active));
+        u32::try_from(here.filter(|task| task.observed.status <= TaskStatus::Running).count()).unwrap()
+    }
+
+    fn find(&self, id: &str) -> Option<&Task> {
+        self.tasks.iter().find(|task| task.id == id)
+    }
+
+    /// The stage of a deployment that keeps two revisions.
+    fn hold(&self) -> Option<LifecycleStage> {
+        let rollout = self.rollout.as_ref()?;
+        let is_forward =
+            matches!(rollout.status, ServiceDeploymentStatus::Pending | ServiceDeploymentStatus::InProgress);
+        rollout.stage.filter(|stage| is_forward && *stage != LifecycleStage::CleanUp)
+    }
+
+    /// The tasks whose ends are still to be counted.
+    pub(super) const fn ends(&self) -> &BTreeSet<String> {
+        &self.departed
+    }
+
+    /// What is told of a step.
+    pub(super) fn differs_from(&self, before: &Self) -> String {
+        let mut text = String::new();
+        let short = |task: &Task| {
+            format!("{}@{}", &task.id[..6], task.placement.container_instance.as_deref().unwrap_or_default())
+        };
+        for task in self.tasks.iter().filter(|task| before.find(&task.id).is_none()) {
+            let _ = write!(text, "+{} ", short(task));
+        }
+        for task in
+            before.tasks.iter().filter(|it| Self::is_wanted(it) && !self.find(&it.id).is_some_and(Self::is_wanted))
+        {
+            let _ = write!(text, "-{} ", short(task));
+        }
+        let deployments: Vec<_> =
+            self.service.deployments.iter().map(|it| (&it.id[8..12], it.rollout, it.failed_tasks)).collect();
+        let stage = self.rollout.as_ref().map(|it| (it.status, it.stage));
+        let _ = write!(
+            text,
+            "desired {} {:?} {deployments:?} {stage:?} steady {} trouble {:?}",
+            self.service.desired_count,
+            self.service.status,
+            self.service.is_steady,
+            self.service.trouble.as_ref().map(|it| &it.reason)
+        );
+        text
+    }
+
+    pub(super) fn tells(&self) -> String {
+        let tasks: Vec<_> =
+            self.tasks.iter().map(|it| (&it.id[..6], it.observed.status, Self::is_wanted(it))).collect();
+        format!("{} {:?} {} {tasks:?}", self.service.name, self.service.configuration, self.differs_from(self))
+    }
+
+    /// What holds between the moments before and after a decision was carried out.
+    pub(super) fn check_since(&self, before: &Self) -> Checked {
+        let started: Vec<&Task> = self.tasks.iter().filter(|task| before.find(&task.id).is_none()).collect();
+        let went = |task: &&Task| Self::is_wanted(task) && !self.find(&task.id).is_some_and(Self::is_wanted);
+        let stopped: Vec<&Task> = before.tasks.iter().filter(went).collect();
+        let failures = self.service.pacing.failures.saturating_sub(before.service.pacing.failures);
+        if failures as usize > before.departed.len() {
+            return Err(format!("{:?} were counted as {failures}", before.departed));
+        }
+        if let Some(odd) = started.iter().find(|task| !self.is_on(task, &self.active)) {
+            return Err(format!("{} starts on {:?}", odd.id, odd.placement.container_instance));
+        }
+        if before.service.status == ServiceStatus::Draining {
+            let left = self.tasks.iter().find(|task| Self::is_wanted(task));
+            return left.map_or(Ok(()), |left| Err(format!("{} outlives its service", left.id)));
+        }
+        if let Some(odd) = stopped.iter().find(|task| task.protected_until.is_some_and(|until| until > self.now)) {
+            return Err(format!("{} is protected and stopped", odd.id));
+        }
+        if self.service.controller == DeploymentController::External {
+            return self.check_sets(&started);
+        }
+        self.check_hold(before, &started)?;
+        self.check_maximum(before, &started)?;
+        self.check_minimum(before)
+    }
+
+    fn is_on(&self, task: &Task, instances: &BTreeSet<String>) -> bool {
+        task.placement.container_instance.as_ref().is_some_and(|id| instances.contains(id))
+    }
+
+    /// A set has no more tasks that are well or on their way than it wants.
+    fn check_sets(&self, started: &[&Task]) -> Checked {
+        for set in &self.sets {
+            let own = |task: &&Task| task.started_by.as_deref() == Some(&*set.id);
+            let is_current = |task: &&Task| {
+                let is_ill = task.observed.status == TaskStatus::Running
+                    && task.containers[0].seen.health == Some(Health::Unhealthy);
+                Self::is_wanted(task) && !is_ill && !self.is_on(task, &self.draining)
+            };
+            let count = self.tasks.iter().filter(own).filter(is_current).count();
+            let wanted = set.computed_desired_count(self.service.desired_count) as usize;
+            if started.iter().copied().any(|task| own(&task)) && count > wanted {
+                return Err(format!("{count} tasks of a set that wants {wanted}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_hold(&self, before: &Self, started: &[&Task]) -> Checked {
+        let primary = self.service.primary();
+        let failed = before.service.deployments.iter().filter(|it| it.rollout == RolloutState::Failed);
+        let failed: Vec<&str> = failed.map(|it| &*it.id).collect();
+        if let Some(odd) = started.iter().find(|it| it.started_by.as_deref().is_some_and(|id| failed.contains(&id))) {
+            return Err(format!("{} starts for a deployment that has failed", odd.id));
+        }
+        let (Some(was), Some(rollout)) = (before.hold(), &self.rollout) else { return Ok(()) };
+        let waits =
+            before.rollout.iter().flat_map(|it| &it.hooks).any(|hook| {
+                hook.status == HookStatus::AwaitingAction && hook.expires_at.is_none_or(|at| at > self.now)
+            });
+        let same = before.rollout.as_ref().is_some_and(|it| it.id == rollout.id);
+        if same && waits && rollout.stage.is_some_and(|stage| stage > was) {
+            return Err(format!("a hook of {was:?} was passed over"));
+        }
+        let bake = i64::from(self.service.configuration.bake_time_in_minutes.unwrap_or(0)) * 60_000;
+        let since = before.rollout.as_ref().and_then(|it| it.stage_since).unwrap_or(self.now);
+        let is_left =
+            rollout.stage == Some(LifecycleStage::CleanUp) || rollout.status == ServiceDeploymentStatus::Successful;
+        if same && was == LifecycleStage::BakeTime && is_left && since.plus_millis(bake) > self.now {
+            return Err("the bake time was cut short".into());
+        }
+        // The old revision goes when the deployment has come to CLEAN_UP; before, what is more than wanted goes.
+        if self.hold().is_some() && self.service.deployments.first() == before.service.deployments.first() {
+            let old = |seen: &Self| {
+                let is_old = |task: &&Task| task.started_by.as_ref() != primary.map(|it| &it.id);
+                seen.healthy().filter(is_old).filter(|task| !seen.is_on(task, &seen.draining)).count()
+            };
+            let (then, now) = (old(before), old(self));
+            if now < then.min(self.service.desired_count as usize) {
+                return Err(format!("{now} of {then} of the old revision are left in {was:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_maximum(&self, before: &Self, started: &[&Task]) -> Checked {
+        let desired = self.service.desired_count;
+        let mut most = self.service.configuration.maximum(desired);
+        if before.hold().is_some() || self.hold().is_some() {
+            most = most.max(2 * desired);
+        }
+        if !started.is_empty() && self.occupying() > most {
+            return Err(format!("{} tasks of at most {most}", self.occupying()));
+        }
+        Ok(())
+    }
+
+    fn check_minimum(&self, before: &Self) -> Checked {
+        let least = usize::try_from(self.service.configuration.minimum(self.service.desired_count)).unwrap();
+        let counted = |seen: &Self| match self.service.scheduling {
+            SchedulingStrategy::Replica => seen.healthy().count(),
+            // One each on the instances that are the service's; who leaves the others is not missed.
+            SchedulingStrategy::Daemon => {
+                let on = seen.healthy().filter(|task| self.is_on(task, &self.active));
+                on.map(|task| &task.placement.container_instance).collect::<BTreeSet<_>>().len()
+            }
+        };
+        let (then, now) = (counted(before), counted(self));
+        if now < least.min(then) {
+            return Err(format!("{now} healthy after {then}, at least {least} of {}", self.service.desired_count));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! Turns of the scheduler's loop, and what may come between its steps.
+
+use cove_model::service::Service;
+use cove_model::task::{Task, TaskNetwork};
+use cove_store::{Key, Prefix, Read, StoreError, Tx, keys};
+
+use super::Checked;
+use super::bug::Bug;
+use super::check::Seen;
+use super::world::World;
+use crate::deploy::{Timing, decide};
+use crate::host::HostFacts;
+use crate::services::{Scene, apply, look};
+
+impl World {
+    /// Looks at everything and does what is to be done, one service after the other; the server may die between any two.
+    /// Whether there was anything to do.
+    pub(super) fn turn(&mut self) -> Result<bool, String> {
+        let round = look(self.memory.view(), &self.timing, self.now);
+        self.wake_at = round.wake_at;
+        let is_work = !round.work.is_empty();
+        for key in round.work {
+            if self.is_quiet {
+                self.reconcile(&key)?;
+                continue;
+            }
+            match self.dice.roll(12) {
+                // Decided, and not committed.
+                0 => self.abandon(&key),
+                // The server dies with the rest of its round in its head.
+                1 => return self.restart().map(|()| true),
+                // Something happens between the look and the decision.
+                2 => {
+                    self.hear_one()?;
+                    self.reconcile(&key)?;
+                }
+                _ => self.reconcile(&key)?,
+            }
+        }
+        Ok(is_work)
+    }
+
+    fn abandon(&mut self, key: &Key) {
+        let (host, timing) = (&self.host, &self.timing);
+        let done = self.memory.write(self.now, |tx| {
+            apply::reconcile(tx, host, timing, key).map_err(|_| ())?;
+            Err::<(), ()>(())
+        });
+        assert!(done.is_err());
+    }
+
+    fn reconcile(&mut self, key: &Key) -> Checked {
+        let Some(before) = Seen::of(self, key) else { return Ok(()) };
+        let (host, timing, bug) = (&self.host, &self.timing, self.bug);
+        let done = self.memory.write(self.now, |tx| match bug {
+            None => apply::reconcile(tx, host, timing, key),
+            Some(bug) => reconcile_badly(tx, host, timing, key, bug),
+        });
+        done.map_err(|error| error.to_string())?;
+        let after = Seen::of(self, key).ok_or("a service vanished")?;
+        self.tell(|| format!("{key:?}: {}", after.differs_from(&before)));
+        after.check_since(&before)?;
+        for id in before.ends().difference(after.ends()) {
+            if !self.counted.insert(id.clone()) {
+                return Err(format!("the end of {id} is counted twice"));
+            }
+        }
+        self.check_all()
+    }
+
+    /// Everything that was in the server's head is gone; the next one begins with what is stored.
+    pub(super) fn restart(&mut self) -> Checked {
+        self.tell(|| "the server dies".into());
+        // Its own memory is nothing but the records. Reading them back costs as much as a hundred steps.
+        if self.dice.one_in(8) {
+            self.memory = self.memory.reopened().map_err(|error| error.to_string())?;
+        }
+        if self.bug == Some(Bug::ForgottenByRestart) {
+            let services = self.memory.view().scan::<Service>(&Prefix::all());
+            let Some(one) = services.into_iter().next() else { return Ok(()) };
+            let key = keys::service(&one.tenant, &one.cluster, &one.name);
+            let done: Result<bool, StoreError> = self.memory.write(self.now, |tx| Ok(tx.delete::<Service>(&key)));
+            done.unwrap();
+        }
+        self.check_all()
+    }
+}
+
+/// As [`apply::reconcile`], with a bug.
+fn reconcile_badly(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key: &Key, bug: Bug) -> Result<(), StoreError> {
+    let Some(service) = tx.get::<Service>(key) else { return Ok(()) };
+    let now = tx.now();
+    let state = Scene::read(tx, timing, now).state(tx, &service);
+    let mut shown = state.clone();
+    bug.bend_state(&mut shown);
+    let mut decision = decide(&shown);
+    bug.bend_decision(&state, &mut decision);
+    let inside = Prefix::parent(&service.tenant, &service.cluster);
+    let known = tx.live::<Task>(&inside);
+    apply::carry_out(tx, host, &state, decision);
+    let is_new = |task: &&std::sync::Arc<Task>| !known.iter().any(|one| one.id == task.id);
+    let fresh: Vec<Task> = tx.live::<Task>(&inside).iter().filter(is_new).map(|task| (**task).clone()).collect();
+    for mut task in fresh {
+        match bug {
+            Bug::SeveralOnOneInstance => {
+                let Some(first) = known.first() else { continue };
+                task.placement.container_instance.clone_from(&first.placement.container_instance);
+            }
+            Bug::PortGivenTwice if matches!(task.network, TaskNetwork::Bridge { .. }) => {
+                let taken = known.iter().flat_map(|one| &one.containers).flat_map(|it| &it.ports).next();
+                let (Some(taken), Some(own)) = (taken, task.containers[0].ports.first_mut()) else { continue };
+                own.host_port = taken.host_port;
+            }
+            _ => continue,
+        }
+        tx.put(task);
+    }
+    Ok(())
+}
