@@ -22,7 +22,9 @@ impl<'a> Decider<'a> {
         let (minimum, maximum) = (configuration.minimum(desired), configuration.maximum(desired));
         // Those on other instances are on their way out: they stand for none of the daemons that are wanted.
         let is_here = |task: &&TaskView| eligible.iter().any(|it| Some(&it.id) == task.instance.as_ref());
-        let healthy = count(self.staying().filter(is_here).filter(|task| task.is_healthy()));
+        // Two on one instance stand for one daemon.
+        let is_served = |it: &&&InstanceView| self.on(&it.id).any(TaskView::is_healthy);
+        let healthy = u32::try_from(eligible.iter().filter(is_served).count()).unwrap_or(u32::MAX);
         let occupying = count(state.tasks.iter().filter(is_here).filter(|task| task.is_running_or_pending));
         let mut spare = healthy.saturating_sub(minimum);
         let mut room = maximum.saturating_sub(occupying);
@@ -46,7 +48,8 @@ impl<'a> Decider<'a> {
             let stands_in_the_way = may_start && maximum <= desired;
             if !failed && (settled || stands_in_the_way) {
                 for task in outgoing {
-                    self.let_daemon_go(task, &mut spare, settled);
+                    let is_replaced = self.on(&instance.id).any(|other| other.is_healthy() && other.id != task.id);
+                    self.let_daemon_go(task, &mut spare, is_replaced);
                 }
             }
         }

@@ -262,7 +262,10 @@ impl Seen {
     fn check_hold(&self, before: &Self, started: &[&Task]) -> Checked {
         let primary = self.service.primary();
         let failed = before.service.deployments.iter().filter(|it| it.rollout == RolloutState::Failed);
-        let failed: Vec<&str> = failed.map(|it| &*it.id).collect();
+        // One that had failed before may be what the next one rolls back to.
+        let is_back =
+            |id: &str| primary.is_some_and(|it| it.id == id) && before.service.primary().is_some_and(|it| it.id != id);
+        let failed: Vec<&str> = failed.map(|it| &*it.id).filter(|id| !is_back(id)).collect();
         if let Some(odd) = started.iter().find(|it| it.started_by.as_deref().is_some_and(|id| failed.contains(&id))) {
             return Err(format!("{} starts for a deployment that has failed", odd.id));
         }

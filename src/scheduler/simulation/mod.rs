@@ -35,7 +35,7 @@ use bug::Bug;
 use world::World;
 
 /// Seeds of a run; `SIMULATION_SEEDS` says otherwise.
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = 10_000;
 /// A bug that was put in must show within so many.
 const SEEDS_TO_CATCH: u64 = 1000;
 /// Broken seeds after which no more are tried.

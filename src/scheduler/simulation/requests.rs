@@ -82,6 +82,14 @@ impl World {
         service.configuration = self.configuration(scheduling, &template);
         service.constraints = self.constraints(scheduling, &template);
         service.strategies = self.strategies(scheduling);
+        let is_spread = service.strategies.first().is_none_or(|it| it.kind == Some(PlacementStrategyType::Spread));
+        let names_zone = service.constraints.iter().any(|it| it.expression.is_some());
+        service.rebalances_zones = scheduling == SchedulingStrategy::Replica
+            && !is_external
+            && is_spread
+            && !names_zone
+            && self.dice.one_in(2);
+        forget_zones_without_room(&mut service);
         self.tell(|| format!("create {service:?} of {}", template.family));
         self.write(|tx| {
             if !is_external {
@@ -244,6 +252,7 @@ impl World {
         let (minimum, maximum) = self.dice.pick(&[(50, 100), (100, 200), (50, 150)]);
         service.configuration.minimum_healthy_percent = Some(minimum);
         service.configuration.maximum_percent = Some(maximum);
+        forget_zones_without_room(&mut service);
         self.write(|tx| tx.put(service));
     }
 
@@ -384,6 +393,11 @@ pub(crate) fn revision(tx: &Tx<'_>, service: &Service, template: TaskTemplate) -
         express: None,
         created_at: tx.now(),
     }
+}
+
+/// The API refuses to rebalance where there is no room for one task more.
+fn forget_zones_without_room(service: &mut Service) {
+    service.rebalances_zones &= service.configuration.maximum_percent.unwrap_or(200) > 100;
 }
 
 /// As the API begins a deployment.
