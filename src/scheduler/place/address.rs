@@ -120,8 +120,10 @@ impl<'a> Choice<'a> {
     }
 }
 
-/// How many tasks of the request's group each zone has: without instances they are spread over the zones, as AWS does.
-pub(super) struct Zones(Vec<(String, usize)>);
+/// How many tasks of the request's group each zone has, and how many of them came by this request: without instances
+/// they are spread over the zones, as AWS does. Those that are there may be on their way out, so between equals the new
+/// ones count.
+pub(super) struct Zones(Vec<(String, usize, usize)>);
 
 impl Zones {
     pub(super) fn of(snapshot: &Snapshot<'_>, request: &Request, network: &Choice<'_>, seed: &mut Seed) -> Self {
@@ -138,9 +140,9 @@ impl Zones {
                 && task.cluster == request.cluster
                 && task.group == request.group
         };
-        let mut zones: Vec<(String, usize)> = names.into_iter().map(|name| (name.to_owned(), 0)).collect();
+        let mut zones: Vec<_> = names.into_iter().map(|name| (name.to_owned(), 0, 0)).collect();
         for task in snapshot.tasks.iter().filter(is_of_group) {
-            if let Some(known) = zones.iter_mut().find(|(name, _)| *name == task.placement.availability_zone) {
+            if let Some(known) = zones.iter_mut().find(|(name, ..)| *name == task.placement.availability_zone) {
                 known.1 += 1;
             }
         }
@@ -155,12 +157,13 @@ impl Zones {
         ledger: &mut Ledger,
         seed: &mut Seed,
     ) -> Result<TaskNetwork, String> {
-        self.0.sort_by_key(|(_, tasks)| *tasks);
+        self.0.sort_by_key(|(_, all, new)| (*all, *new));
         let mut taken = None;
-        for (name, tasks) in &mut self.0 {
+        for (name, all, new) in &mut self.0 {
             let found = network.take(request, Some(name), ledger, seed);
             if found.is_ok() {
-                *tasks += 1;
+                *all += 1;
+                *new += 1;
                 return found;
             }
             taken = Some(found);
