@@ -499,3 +499,13 @@ proptest! {
         prop_assert_eq!(all.len(), got.stop.len());
     }
 }
+
+#[test]
+fn two_daemons_on_one_instance_stand_for_one() {
+    let mut state = daemons(50, 100, &[("i", false), ("j", false), ("k", false)]);
+    state.service.deployments.insert(0, deployment(NEW, "r2", RolloutState::InProgress));
+    let protected = TaskView { protected_until: Some(NOW.plus_millis(1)), ..state.tasks[0].clone() };
+    let beside = TaskView { id: "beside".into(), ..protected.clone() };
+    state.tasks = vec![protected, beside, state.tasks[1].clone()];
+    assert_eq!(stops(&decide(&state)).len(), 0, "two of three instances are served, and two must be");
+}
