@@ -162,11 +162,7 @@ fn no_operation_breaks_at_empty_or_garbage_input() {
 fn what_is_not_known_says_so() {
     let server = Server::start();
     assert_refused(server.ecs("FlyToTheMoon", &json!({})), "UnknownOperationException", "");
-    assert_refused(
-        server.ecs("CreateExpressGatewayService", &json!({})),
-        "UnsupportedOperationException",
-        "is not there yet",
-    );
+    assert_refused(server.logs("AssociateKmsKey", &json!({})), "UnsupportedOperationException", "is not there yet");
     let call = |target: &str| server.request("POST", "/", &[("x-amz-target", target)], b"{}");
     assert_eq!(call("Nobody.Knows").0, 400);
     assert_eq!(call("noDot").0, 400);

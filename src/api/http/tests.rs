@@ -241,7 +241,8 @@ async fn bad_input_is_refused_with_the_texts_of_aws() {
     for (operation, body, code, text) in cases {
         assert_eq!(door.ecs(operation, body).await.fault(), (400, code.into(), text.into()), "{operation} {body}");
     }
-    let missing = door.ecs("CreateExpressGatewayService", "{}").await.fault();
+    let missing = [("x-amz-target", "Logs_20140328.AssociateKmsKey")];
+    let missing = door.send("POST", "/", &missing, "{}").await.fault();
     assert_eq!((missing.0, missing.1.as_str()), (400, "UnsupportedOperationException"));
     let deep = format!("{{\"clusters\":{}{}}}", "[".repeat(5000), "]".repeat(5000));
     assert_eq!(door.ecs("DescribeClusters", &deep).await.status, 400);
