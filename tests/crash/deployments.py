@@ -12,10 +12,9 @@ import random
 import sys
 import threading
 import time
-import traceback
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from points import clean, delete_image
+from points import delete_image, told
 from world import Refused, World, until
 
 DESIRED = 3
@@ -149,19 +148,12 @@ def story(world):
 def one(point):
     """Whether the server died, and what went wrong."""
     world = World("d" + os.urandom(4).hex())
-    try:
+
+    def tell():
         world.start(point)
         story(world)
-        clean(world)
-        world.remove()
-        return world.deaths > 0, None
-    except BaseException:
-        problem = f"{traceback.format_exc()}\n{world.tail()}"
-        try:
-            world.down()
-        except BaseException as error:
-            problem += f"\nand down: {error}"
-        return world.deaths > 0, problem
+    problem = told(world, tell)
+    return world.deaths > 0, problem
 
 
 def main():

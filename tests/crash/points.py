@@ -153,19 +153,10 @@ def clean(world):
     assert not left, f"left behind by down: {left}"
 
 
-def one(point):
-    world = World("x" + os.urandom(4).hex())
+def told(world, tell):
+    """What goes wrong while that is told in a world, which is gone afterwards; None when nothing does."""
     try:
-        if point == "none":
-            world.start()
-        else:
-            world.start(point)
-        if point in OWN_STORY:
-            OWN_STORY[point](world)
-        else:
-            story(world, point.startswith("shim."))
-        died = world.deaths or point.startswith("shim.") and "ended" or point == "none"
-        assert died, f"{point} was never reached"
+        tell()
         clean(world)
         world.remove()
         return None
@@ -176,6 +167,20 @@ def one(point):
         except BaseException as error:
             problem += f"\nand down: {error}"
         return problem
+
+
+def one(point):
+    world = World("x" + os.urandom(4).hex())
+
+    def tell():
+        world.start(None if point == "none" else point)
+        if point in OWN_STORY:
+            OWN_STORY[point](world)
+        else:
+            story(world, point.startswith("shim."))
+        died = world.deaths or point.startswith("shim.") and "ended" or point == "none"
+        assert died, f"{point} was never reached"
+    return told(world, tell)
 
 
 def main(wanted, workers=2):
