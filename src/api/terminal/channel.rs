@@ -44,6 +44,7 @@ pub(super) enum Step {
 /// One channel that a client has opened.
 pub(super) struct Channel {
     session_id: String,
+    began: Instant,
     next_in: i64,
     next_out: i64,
     unacknowledged: VecDeque<Sent>,
@@ -65,6 +66,7 @@ impl Channel {
         let (session_id, unacknowledged) = (session_id.to_owned(), VecDeque::new());
         let mut channel = Self {
             session_id,
+            began: now,
             next_in: 0,
             next_out: 0,
             unacknowledged,
@@ -122,7 +124,8 @@ impl Channel {
         match message.payload_type {
             payload::HANDSHAKE_RESPONSE if !self.is_open => {
                 self.is_open = true;
-                let complete = json!({"HandshakeTimeToComplete": 1, "CustomerMessage": ""}).to_string();
+                let took = u64::try_from(now.duration_since(self.began).as_nanos()).unwrap_or(u64::MAX);
+                let complete = json!({"HandshakeTimeToComplete": took, "CustomerMessage": ""}).to_string();
                 steps.push(self.say(payload::HANDSHAKE_COMPLETE, complete.into_bytes(), now, millis));
             }
             payload::OUTPUT => steps.push(Step::Type(message.payload.clone())),
