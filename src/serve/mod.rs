@@ -37,7 +37,7 @@ const EXIT_CONFIG: u8 = 78;
 /// Requests wait for the store and the kernel, not for a processor.
 const WORKER_THREADS: usize = 2;
 /// Unpacking, attaching and spawning block; each thread costs 8 KiB until it is used.
-const BLOCKING_THREADS_MAX: usize = 64;
+const BLOCKING_THREADS_MAX: usize = 32;
 
 /// Why the server did not start or end well.
 #[derive(Debug, thiserror::Error)]
