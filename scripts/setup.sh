@@ -118,14 +118,17 @@ need_session_manager_plugin() {
     rm -rf "$work"
 }
 
-# Builds the binary and says where it is in $COVE.
+# Builds the binary and says where it is in $COVE: build PROFILE [CARGO COMMAND].
 build() {
     local profile=$1
+    shift
     say "building the binary (profile $profile)"
-    COVE=$(cargo build --profile "$profile" --bin cove --message-format=json-render-diagnostics |
+    [ $# -gt 0 ] || set -- build --bin cove
+    COVE=$(cargo "$@" --profile "$profile" --message-format=json-render-diagnostics |
         python3 -c 'import json,sys
 for line in sys.stdin:
     message = json.loads(line)
-    if message.get("executable") and message["target"]["name"] == "cove": print(message["executable"])')
+    is_cove = message.get("executable") and message["target"]["name"] == "cove" and not message["profile"]["test"]
+    if is_cove: print(message["executable"])')
     export COVE
 }
