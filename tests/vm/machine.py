@@ -87,6 +87,7 @@ class Cpio:
 
 
 def qemu(vmlinuz, initramfs, append, *more):
-    """The command line. No KVM is asked for: TCG works everywhere."""
-    return ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "3072", "-nographic", "-no-reboot",
+    """The command line. No KVM is asked for: TCG works everywhere. The machine ends with whoever started it.
+    One processor: two emulated ones have spun on each other for ever, and need more than one core of the host."""
+    return ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1", "-m", "3072", "-nographic", "-no-reboot",
             "-nic", "none", "-kernel", vmlinuz, "-initrd", initramfs, "-append", f"console=ttyS0 panic=-1 quiet {append}", *more]
