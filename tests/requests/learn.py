@@ -37,6 +37,12 @@ def deregistered(pool, _, reply):
     pool.add("old-definition", arn)
 
 
+def tasks(pool, _, reply):
+    for task in reply.get("tasks", ()):
+        reachable = task.get("enableExecuteCommand") and task["desiredStatus"] == "RUNNING"
+        (pool.add if reachable else pool.drop)("reachable", task["taskArn"])
+
+
 def instance_gone(pool, _, reply):
     arn = reply["containerInstance"]["containerInstanceArn"]
     for kind in ("agent-instance", "container-instance"):
@@ -56,6 +62,9 @@ def completed(pool, value, reply):
 
 
 LEARNT = {
+    "RunTask": tasks,
+    "DescribeTasks": tasks,
+    "StopTask": lambda pool, _, reply: tasks(pool, _, {"tasks": [reply["task"]]}),
     "DescribeServices": lambda pool, _, reply: services(pool, reply["services"]),
     "CreateService": lambda pool, _, reply: services(pool, [reply["service"]]),
     "DeleteService": lambda pool, _, reply: pool.drop("controlled", reply["service"]["serviceArn"]),

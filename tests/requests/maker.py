@@ -9,7 +9,7 @@ NONE = "000000000000.dkr.ecr.us-east-1.amazonaws.com/none:1"
 RUN_ON = "trap exit TERM; sleep 1000 & wait"
 """A command that runs on, and ends when it is told to: a broken request may have asked for any time to stop in."""
 ACCOUNT = "us-east-1:000000000000"
-TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}]})
+TRUST = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": ["ecs-tasks.amazonaws.com", "ecs.amazonaws.com"]}, "Action": "sts:AssumeRole"}]})
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "logs:*", "Resource": "*"}]})
 NAMES = 6
 """Names of a kind: few, so that requests meet."""

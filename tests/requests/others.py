@@ -11,6 +11,9 @@ RULE = {"source": ["aws.ecs"]}
 KINDS = {"ecr": "repository/r", "logs": "log-group:g", "events": "rule/rule", "cloudwatch": "alarm:alarm"}
 """Of what a service lets tag: the resource of its ARN, up to the name's number."""
 
+NEEDED_ROLES = ["ecsTaskExecutionRole", "ecsInfrastructureRoleForExpressServices"]
+"""What uses them fails while some client has deleted them."""
+
 
 def arn(m, service):
     """Of one that is there, with luck."""
@@ -108,7 +111,8 @@ RECIPES = {
     ("logs", "DeleteLogStream"): stream,
     ("logs", "PutLogEvents"): log_events,
     ("logs", "GetLogEvents"): stream,
-    ("iam", "CreateRole"): lambda m: {"RoleName": m.name("role"), "AssumeRolePolicyDocument": TRUST},
+    ("iam", "CreateRole"): lambda m: {"RoleName": m.choose.choice([m.name("role"), *NEEDED_ROLES]), "AssumeRolePolicyDocument": TRUST},
+    ("iam", "DeleteRole"): lambda m: {"RoleName": m.name("role")},
     ("iam", "PutRolePolicy"): lambda m: {"RoleName": m.any("RoleName"), "PolicyName": m.name("p"), "PolicyDocument": POLICY},
     ("sts", "AssumeRole"): lambda m: {"RoleArn": m.any("RoleArn", "arn:aws:iam::000000000000:role/ecsTaskExecutionRole"), "RoleSessionName": m.name("session")},
     ("events", "PutTargets"): lambda m: {"Rule": m.name("rule"), "Targets": [{"Id": "a", "Arn": arn(m, "logs")}]},

@@ -147,7 +147,8 @@ def express(m):
 
 
 def execute(m):
-    return {**m.within("task", "task"), "container": "main", "command": m.choose.choice(["true", "sh"]), "interactive": True}
+    where = m.within("reachable", "task") if m.pool.count("reachable") and m.chance(0.8) else m.within("task", "task")
+    return {**where, "container": "main", "command": m.choose.choice(["true", "sh"]), "interactive": True}
 
 SETTINGS = ["containerInsights", "taskLongArnFormat", "awsvpcTrunking"]
 
