@@ -24,6 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/crash"))
 import cove as ours
 import figures
+import plot
 import world
 from figures import WORK
 
@@ -414,15 +415,6 @@ def ours_exec(server, arn):
 
 # -- the verdict --------------------------------------------------------------------------------------------------
 
-def fit(points):
-    """Least squares: value at the first point's x, and slope."""
-    n = len(points)
-    mean_x, mean_y = sum(x for x, _ in points) / n, sum(y for _, y in points) / n
-    spread = sum((x - mean_x) ** 2 for x, _ in points)
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread if spread else 0
-    return mean_y + slope * (points[0][0] - mean_x), slope
-
-
 def judge(rows, tasks):
     """By series: its line and whether that is level."""
     quiet = [row for row in rows if row["quiet"] and row["done"] >= tasks / 10]
@@ -430,7 +422,7 @@ def judge(rows, tasks):
     print(f"\nafter the first tenth, {len(quiet)} moments without a task:\n{'series':20} {'first':>10} {'last':>10} {'growth':>10} {'per 1000':>10} {'allowed':>10}")
     for name, (unit, absolute, relative) in SERIES.items():
         points = [(row["done"], row[name]) for row in quiet]
-        level, slope = fit(points)
+        level, slope = plot.fit(points)
         growth = slope * (points[-1][0] - points[0][0])
         allowed = None if relative is None else max(absolute, relative * level)
         good = allowed is None or growth <= allowed + 1e-9
@@ -446,27 +438,26 @@ def draw(rows, verdicts, path):
     names = ["live", *SERIES]
     end = rows[-1]["seconds"] or 1
     across = lambda seconds: left + seconds / end * (width - left - 20)
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height * len(names) + 20}" font-family="sans-serif" font-size="11">'
-             f'<rect width="100%" height="100%" fill="white"/>']
+    parts = []
     for at, name in enumerate(names):
         top = at * height + 10
         values = [row[name] for row in rows]
         low, high = min(values), max(values)
         low = min(low, high - max(1, high * 0.2))
         down = lambda value: top + (height - 14) * (1 - (value - low) / (high - low))
-        line = lambda points: " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in points)
+        line = lambda points, *style: plot.line([(across(x), down(y)) for x, y in points], *style)
         unit = SERIES.get(name, ("",))[0]
-        parts.append(f'<text x="6" y="{top + 14}">{name}</text><text x="6" y="{top + 28}" fill="#777">{low:.4g} to {high:.4g} {unit}</text>'
-                     f'<line x1="{left}" x2="{width - 20}" y1="{top + height - 14}" y2="{top + height - 14}" stroke="#ddd"/>'
-                     f'<polyline fill="none" stroke="#68a" points="{line((row["seconds"], row[name]) for row in rows)}"/>')
+        parts += [plot.text(6, top + 14, name), plot.text(6, top + 28, f"{low:.4g} to {high:.4g} {unit}", "#777"),
+                  plot.rule(left, top + height - 14, width - 20, top + height - 14),
+                  line([(row["seconds"], row[name]) for row in rows], "#68a")]
         quiet = [row for row in rows if row["quiet"]]
-        parts += [f'<circle cx="{across(row["seconds"]):.1f}" cy="{down(row[name]):.1f}" r="2.5" fill="#235"/>' for row in quiet]
+        parts += [plot.dot(across(row["seconds"]), down(row[name])) for row in quiet]
         if name in verdicts:
             first, level, slope, good = verdicts[name]
             fitted = [(row["seconds"], min(high, max(low, level + slope * (row["done"] - first)))) for row in quiet if row["done"] >= first]
-            parts.append(f'<polyline fill="none" stroke="{"#2a2" if good else "#d22"}" stroke-width="1.5" points="{line(fitted)}"/>')
-    parts.append(f'<text x="{left}" y="{height * len(names) + 16}" fill="#777">{end:.0f} seconds, {rows[-1]["done"]} tasks</text></svg>')
-    path.write_text("\n".join(parts))
+            parts.append(line(fitted, "#2a2" if good else "#d22", 1.5))
+    parts.append(plot.text(left, height * len(names) + 16, f'{end:.0f} seconds, {rows[-1]["done"]} tasks', "#777"))
+    path.write_text(plot.page(width, height * len(names) + 20, parts))
 
 
 def fill(server):

@@ -26,7 +26,7 @@ pub fn service(
     service: &Service,
     now: Timestamp,
 ) -> Vec<String> {
-    let state = Scene::read(source, timing, now).state(source, service);
+    let state = Scene::at(timing, now).state(source, service);
     let wanted: Vec<_> = state.tasks.iter().filter(|task| task.is_wanted).collect();
     let healthy = wanted.iter().filter(|task| task.is_healthy()).count();
     let mut lines = vec![format!(

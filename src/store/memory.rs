@@ -50,6 +50,12 @@ impl Memory {
         Ok(done)
     }
 
+    /// The same state, for one who tries what follows from it; the records are shared.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { view: self.view.snapshot() }
+    }
+
     /// What a server finds that is started on this: every record out of its stored form.
     ///
     /// # Errors

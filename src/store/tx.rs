@@ -3,13 +3,15 @@
 //! What follows from a change of a record ([`crate::derive`]) is computed when the command's closure has succeeded, once for
 //! each record, from what the record was before the command and is after it: no writer can forget it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_base::ids::uuid;
+use cove_model::container_instance::ContainerInstance;
 use cove_model::event::{Event, NewEvent};
 use cove_model::rule::Delivery;
+use cove_model::task::Task;
 
 use crate::event::Change;
 use crate::events;
@@ -30,6 +32,9 @@ pub struct Tx<'a> {
     touched: Vec<Change>,
     /// What is still to be derived from changed records, one entry for each.
     underived: VecDeque<Underived>,
+    /// Their keys by the number of their kind.
+    waiting: BTreeMap<usize, HashSet<Key>>,
+    occupants: Option<Occupants>,
     /// Numbers that this command took, one for each of its events.
     events: u64,
 }
@@ -39,6 +44,12 @@ struct Underived {
     kind: usize,
     key: Key,
     run: Box<dyn FnOnce(&mut Tx<'_>)>,
+}
+
+/// Live tasks of one cluster by instance, for a command that changes many instances.
+struct Occupants {
+    cluster: Prefix,
+    tasks: HashMap<String, Vec<Arc<Task>>>,
 }
 
 type Undo = Box<dyn FnOnce(&mut Batch)>;
@@ -81,6 +92,8 @@ impl<'a> Tx<'a> {
             undo: Vec::new(),
             touched: Vec::new(),
             underived: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            occupants: None,
             events: 0,
         }
     }
@@ -147,6 +160,9 @@ impl<'a> Tx<'a> {
     /// Brings about what follows from the command's changes. Called once, when its closure has succeeded.
     pub(crate) fn derive(&mut self) {
         while let Some(next) = self.underived.pop_front() {
+            if let Some(keys) = self.waiting.get_mut(&next.kind) {
+                keys.remove(&next.key);
+            }
             (next.run)(self);
         }
         if self.events > 0 {
@@ -156,7 +172,30 @@ impl<'a> Tx<'a> {
 
     /// Whether the command changed the record and nothing has been derived from that yet.
     pub(crate) fn is_underived<K: Record>(&self, key: &Key) -> bool {
-        self.underived.iter().any(|one| one.kind == K::NUMBER && one.key == *key)
+        self.waiting.get(&K::NUMBER).is_some_and(|keys| keys.contains(key))
+    }
+
+    /// The live tasks on an instance.
+    pub(crate) fn tasks_on(&mut self, instance: &ContainerInstance) -> Vec<Arc<Task>> {
+        let cluster = Prefix::parent(&instance.tenant, &instance.cluster);
+        let others_wait = self.waiting.get(&ContainerInstance::NUMBER).is_some_and(|keys| !keys.is_empty());
+        let is_known = self.occupants.as_ref().is_some_and(|it| it.cluster == cluster);
+        let live = merged_live(self.view.table::<Task>(), self.batch.of::<Task>(), &cluster);
+        if !is_known && !others_wait {
+            return live.filter(|task| task.is_on(instance)).cloned().collect();
+        }
+        if !is_known {
+            let mut tasks: HashMap<String, Vec<Arc<Task>>> = HashMap::new();
+            for task in live {
+                let Some(id) = &task.placement.container_instance else { continue };
+                match tasks.get_mut(id) {
+                    Some(known) => known.push(Arc::clone(task)),
+                    None => drop(tasks.insert(id.clone(), vec![Arc::clone(task)])),
+                }
+            }
+            self.occupants = Some(Occupants { cluster, tasks });
+        }
+        self.occupants.as_ref().and_then(|it| it.tasks.get(&instance.id)).cloned().unwrap_or_default()
     }
 
     fn trim_events(&mut self) {
@@ -173,6 +212,9 @@ impl<'a> Tx<'a> {
     }
 
     fn change<K: Record>(&mut self, key: Key, record: Option<Arc<K>>) {
+        if K::NUMBER == Task::NUMBER {
+            self.occupants = None;
+        }
         if let Some(derive) = K::DERIVE
             && !self.is_underived::<K>(&key)
         {
@@ -181,6 +223,7 @@ impl<'a> Tx<'a> {
                 let after = tx.get::<K>(&of);
                 derive(tx, before.as_deref(), after.as_deref());
             });
+            self.waiting.entry(K::NUMBER).or_default().insert(key.clone());
             self.underived.push_back(Underived { kind: K::NUMBER, key: key.clone(), run });
         }
         let change = Change { tree: K::TREE.into(), key: key.as_str().to_owned(), deleted: record.is_none() };

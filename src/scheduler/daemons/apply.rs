@@ -18,7 +18,7 @@ use crate::place::Target;
 use crate::services::apply::{find_images, order_stop};
 
 /// Decides for one daemon and does what was decided.
-pub(super) fn reconcile(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key: &Key) -> Result<(), StoreError> {
+pub(crate) fn reconcile(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key: &Key) -> Result<(), StoreError> {
     let Some(daemon) = tx.get::<Daemon>(key) else { return Ok(()) };
     let Some(state) = state(tx, &daemon, timing, tx.now()) else { return Ok(()) };
     let decision = decide(&state);

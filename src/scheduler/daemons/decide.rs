@@ -12,12 +12,14 @@
 //! Why beside [`crate::deploy`]: services have percentages of tasks, daemons have batches of instances. What a task, an
 //! instance, a failure and a pause are is shared.
 
+use std::collections::{HashMap, HashSet};
+
 use cove_base::Timestamp;
 use cove_model::daemon::{Daemon, DaemonDeployment, DaemonDeploymentStatus as Status, DaemonStatus, daemon_started_by};
 use cove_model::service::{Departed, DeploymentConfiguration, Rollback};
 
 use crate::deploy::departures::{is_failure, slow_down};
-use crate::deploy::{Condition, InstanceView, Stop, TaskView, Timing, message};
+use crate::deploy::{Condition, InstanceView, Stop, TaskView, Tasks, Timing, message};
 
 /// Why the tasks of a daemon stop.
 const DELETED: &str = "Daemon is being deleted";
@@ -63,6 +65,8 @@ pub(super) struct Decision {
 pub(super) fn decide(state: &State) -> Decision {
     let mut decider = Decider {
         state,
+        tasks: Tasks::of(&state.tasks),
+        stopped: HashSet::new(),
         out: Decision {
             daemon: state.daemon.clone(),
             deployment: state.deployment.clone(),
@@ -90,6 +94,9 @@ pub(super) fn decide(state: &State) -> Decision {
 /// A decision in the making.
 struct Decider<'a> {
     state: &'a State,
+    tasks: Tasks<'a>,
+    /// Ids of the tasks that stop.
+    stopped: HashSet<String>,
     out: Decision,
 }
 
@@ -117,8 +124,11 @@ impl<'a> Decider<'a> {
 
     /// Tasks that nobody has asked to stop, in this decision neither.
     fn staying(&self) -> impl Iterator<Item = &'a TaskView> + '_ {
-        let stopped = |task: &TaskView| self.out.stop.iter().any(|stop| stop.task_id == task.id);
-        self.state.tasks.iter().filter(move |task| task.is_wanted && !stopped(task))
+        self.state.tasks.iter().filter(|task| self.stays(task))
+    }
+
+    fn stays(&self, task: &TaskView) -> bool {
+        task.is_wanted && !self.stopped.contains(&task.id)
     }
 
     /// Of the revision that is wanted, and not failing its checks.
@@ -127,6 +137,7 @@ impl<'a> Decider<'a> {
     }
 
     fn stop(&mut self, task: &TaskView, reason: &str) {
+        self.stopped.insert(task.id.clone());
         self.out.stop.push(Stop { task_id: task.id.clone(), reason: reason.to_owned(), rebalances: None });
     }
 
@@ -201,10 +212,11 @@ impl<'a> Decider<'a> {
 
     /// Tasks on instances that are not the daemon's: a draining one keeps its daemon until the other tasks have left.
     fn leave_others(&mut self) {
+        let instances: HashMap<&str, &InstanceView> = self.state.instances.iter().map(|it| (&*it.id, it)).collect();
         let strangers: Vec<&TaskView> = self
             .staying()
             .filter(|task| {
-                let here = self.state.instances.iter().find(|it| Some(&*it.id) == task.instance.as_deref());
+                let here = task.instance.as_deref().and_then(|id| instances.get(id));
                 !here.is_some_and(|it| it.is_eligible || (it.is_draining && it.others > 0))
             })
             .collect();
@@ -236,16 +248,15 @@ impl<'a> Decider<'a> {
                 let reason = if task.condition == Condition::Unhealthy { message::UNHEALTHY } else { REPLACED };
                 self.stop(task, reason);
             }
-            let is_empty = !self.state.tasks.iter().any(|task| task.instance.as_deref() == Some(&*instance.id));
-            if is_empty && may_start {
+            if self.tasks.on(&instance.id).is_empty() && may_start {
                 self.out.start.push(instance.id.clone());
             }
         }
     }
 
     /// Tasks that stay on that instance.
-    fn on_instance(&self, instance: &'a str) -> impl Iterator<Item = &'a TaskView> + '_ {
-        self.staying().filter(move |task| task.instance.as_deref() == Some(instance))
+    fn on_instance(&self, instance: &str) -> impl Iterator<Item = &'a TaskView> + '_ {
+        self.tasks.on(instance).iter().copied().filter(|task| self.stays(task))
     }
 
     /// Whether tasks that keep failing may be tried again.
@@ -266,7 +277,7 @@ impl<'a> Decider<'a> {
             return;
         }
         let runs_target = |it: &InstanceView| {
-            let mut here = self.state.tasks.iter().filter(|task| task.instance.as_deref() == Some(&*it.id));
+            let mut here = self.tasks.on(&it.id).iter();
             self.on_instance(&it.id).any(TaskView::is_healthy) && here.all(|task| self.is_current(task))
         };
         let is_settled = self.eligible().all(runs_target);

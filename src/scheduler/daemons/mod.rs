@@ -5,7 +5,7 @@
 //! Deliberately absent: AWS drains the instance of a daemon task that stops and gets another instance; here the task is
 //! replaced where it was.
 
-mod apply;
+pub(crate) mod apply;
 mod decide;
 mod read;
 
@@ -90,23 +90,8 @@ impl DaemonScheduler {
         }
     }
 
-    /// Which daemons need something, and when to look again.
     fn look(&self) -> (BTreeSet<Key>, Option<Timestamp>) {
-        let now = self.clock.now();
-        self.store.read(|view| {
-            let (mut work, mut wake_at) = (BTreeSet::new(), None::<Timestamp>);
-            for daemon in view.scan::<Daemon>(&Prefix::all()) {
-                let Some(state) = read::state(view, &daemon, &self.timing, now) else { continue };
-                let decision = decide(&state);
-                if let Some(at) = decision.wake_at {
-                    wake_at = Some(wake_at.map_or(at, |known| known.min(at)));
-                }
-                if is_work(&state, &decision) {
-                    work.insert(daemon.key());
-                }
-            }
-            (work, wake_at)
-        })
+        self.store.read(|view| look(view, &self.timing, self.clock.now()))
     }
 
     /// Whether one could not be written.
@@ -128,6 +113,22 @@ impl DaemonScheduler {
         let wait = at.map(|at| Duration::from_millis(u64::try_from(at.millis() - now.millis()).unwrap_or(0)));
         wait.map_or(LOOK_AGAIN, |wait| wait.min(LOOK_AGAIN))
     }
+}
+
+/// Which daemons need something, and when to look again.
+pub(crate) fn look(source: &impl Read, timing: &Timing, now: Timestamp) -> (BTreeSet<Key>, Option<Timestamp>) {
+    let (mut work, mut wake_at) = (BTreeSet::new(), None::<Timestamp>);
+    for daemon in source.scan::<Daemon>(&Prefix::all()) {
+        let Some(state) = read::state(source, &daemon, timing, now) else { continue };
+        let decision = decide(&state);
+        if let Some(at) = decision.wake_at {
+            wake_at = Some(wake_at.map_or(at, |known| known.min(at)));
+        }
+        if is_work(&state, &decision) {
+            work.insert(daemon.key());
+        }
+    }
+    (work, wake_at)
 }
 
 /// Whether carrying the decision out would change anything.

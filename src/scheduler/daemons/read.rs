@@ -1,5 +1,6 @@
 //! From the store to the state that a decision looks at.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use cove_base::Timestamp;
@@ -14,7 +15,7 @@ use cove_store::{Prefix, Read, keys};
 
 use super::decide::State;
 use crate::deploy::{InstanceView, TaskView, Timing};
-use crate::launch::is_suitable;
+use crate::launch::Suitability;
 use crate::services::read::firing;
 
 /// A capacity provider that a daemon names, and the Auto Scaling group behind it.
@@ -45,10 +46,10 @@ pub(super) fn state(source: &impl Read, daemon: &Daemon, timing: &Timing, now: T
     let deployment = source.get::<DaemonDeployment>(&part(&daemon.deployment))?;
     let tasks = source.live::<Task>(&Prefix::parent(tenant, cluster));
     let instances = source.scan::<ContainerInstance>(&Prefix::parent(tenant, cluster));
-    let is_draining = |task: &Task| {
-        let id = task.placement.container_instance.as_deref();
-        instances.iter().any(|it| Some(&*it.id) == id && it.status == ContainerInstanceStatus::Draining)
-    };
+    let drains = |it: &&Arc<ContainerInstance>| it.status == ContainerInstanceStatus::Draining;
+    let draining: HashSet<&str> = instances.iter().filter(drains).map(|it| &*it.id).collect();
+    let is_draining =
+        |task: &Task| task.placement.container_instance.as_deref().is_some_and(|id| draining.contains(id));
     let own = tasks.iter().filter(|task| task.daemon() == Some(&**name));
     let views = own.map(|task| TaskView::of(task, is_draining(task), now, timing.settle_millis, 0)).collect();
     let watched = deployment.configuration.watched_alarms().unwrap_or_default();
@@ -79,18 +80,17 @@ fn views_of(
     let key = keys::definition(&template.tenant, &template.family, template.revision);
     let definition = source.get::<TaskDefinition>(&key);
     let covering = covering(source, tenant, &revision.capacity_providers);
-    let fits = |one: &ContainerInstance| definition.as_ref().is_some_and(|it| is_suitable(template, it, one));
-    let others = |one: &ContainerInstance| {
-        tasks
-            .iter()
-            .filter(|task| task.daemon().is_none() && task.placement.container_instance.as_deref() == Some(&*one.id))
-            .count()
-    };
+    let suitability = definition.as_ref().map(|it| Suitability::of(&template.constraints, it));
+    let fits = |one: &ContainerInstance| suitability.as_ref().is_some_and(|it| it.holds(one));
+    let mut others: HashMap<&str, usize> = HashMap::new();
+    for task in tasks.iter().filter(|task| task.daemon().is_none()) {
+        *others.entry(task.placement.container_instance.as_deref().unwrap_or_default()).or_default() += 1;
+    }
     let view = |one: &Arc<ContainerInstance>| InstanceView {
         id: one.id.clone(),
         is_eligible: one.status == ContainerInstanceStatus::Active && covered_by(one, &covering).is_some() && fits(one),
         is_draining: one.status == ContainerInstanceStatus::Draining,
-        others: others(one),
+        others: others.get(&*one.id).copied().unwrap_or(0),
     };
     instances.iter().filter(|one| one.is_registered()).map(view).collect()
 }

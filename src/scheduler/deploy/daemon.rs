@@ -3,6 +3,8 @@
 //! An instance that drains keeps its daemon until all other tasks have left it. In a deployment the old task of an instance
 //! leaves before the new one comes, unless maximumPercent has room for both.
 
+use std::collections::{HashMap, HashSet};
+
 use super::view::{Condition, TaskView};
 use super::{Decider, InstanceView, On, count, message};
 use cove_model::service::RolloutState;
@@ -21,9 +23,11 @@ impl<'a> Decider<'a> {
         let configuration = &self.out.service.configuration;
         let (minimum, maximum) = (configuration.minimum(desired), configuration.maximum(desired));
         // Those on other instances are on their way out: they stand for none of the daemons that are wanted.
-        let is_here = |task: &&TaskView| eligible.iter().any(|it| Some(&it.id) == task.instance.as_ref());
+        let ids: HashSet<&str> = eligible.iter().map(|it| &*it.id).collect();
+        let is_here = |task: &&TaskView| task.instance.as_deref().is_some_and(|id| ids.contains(id));
+        let tasks = Tasks::of(&state.tasks);
         // Two on one instance stand for one daemon.
-        let is_served = |it: &&&InstanceView| self.on(&it.id).any(TaskView::is_healthy);
+        let is_served = |it: &&&InstanceView| self.on(&tasks, &it.id).any(TaskView::is_healthy);
         let healthy = u32::try_from(eligible.iter().filter(is_served).count()).unwrap_or(u32::MAX);
         let occupying = count(state.tasks.iter().filter(is_here).filter(|task| task.is_running_or_pending));
         let mut spare = healthy.saturating_sub(minimum);
@@ -32,7 +36,7 @@ impl<'a> Decider<'a> {
         let failed = self.primary().is_none_or(|primary| primary.rollout == RolloutState::Failed);
         let mut begin = Vec::new();
         for instance in eligible {
-            let here: Vec<&TaskView> = self.on(&instance.id).collect();
+            let here: Vec<&TaskView> = self.on(&tasks, &instance.id).collect();
             let (mut current, outgoing): (Vec<&TaskView>, Vec<&TaskView>) =
                 here.into_iter().partition(|task| self.is_primary(task) && task.condition != Condition::Unhealthy);
             // One that was ill and is well again beside its replacement: who is well stays.
@@ -48,7 +52,8 @@ impl<'a> Decider<'a> {
             let stands_in_the_way = may_start && maximum <= desired;
             if !failed && (settled || stands_in_the_way) {
                 for task in outgoing {
-                    let is_replaced = self.on(&instance.id).any(|other| other.is_healthy() && other.id != task.id);
+                    let is_replaced =
+                        self.on(&tasks, &instance.id).any(|other| other.is_healthy() && other.id != task.id);
                     self.let_daemon_go(task, &mut spare, is_replaced);
                 }
             }
@@ -58,9 +63,9 @@ impl<'a> Decider<'a> {
         }
     }
 
-    fn on(&self, instance: &str) -> impl Iterator<Item = &'a TaskView> + '_ {
-        let instance = instance.to_owned();
-        self.staying().filter(move |task| task.instance.as_deref() == Some(&*instance))
+    /// Those that nobody has asked to stop, in this decision neither.
+    fn on<'b>(&'b self, tasks: &'b Tasks<'a>, instance: &str) -> impl Iterator<Item = &'a TaskView> + 'b {
+        tasks.on(instance).iter().copied().filter(|task| task.is_wanted && !self.stopped.contains(&task.id))
     }
 
     /// One that is healthy counts against what may be spared, unless another one has taken its place.
@@ -83,17 +88,31 @@ impl<'a> Decider<'a> {
 
     /// Tasks on instances that are not the service's: a draining one keeps its daemon while others are there.
     fn leave_others(&mut self, eligible: &[&InstanceView]) {
-        let strangers: Vec<&TaskView> = self
-            .staying()
-            .filter(|task| {
-                let id = task.instance.as_deref().unwrap_or_default();
-                let waits = |it: &InstanceView| it.id == id && it.is_draining && it.others > 0;
-                !eligible.iter().any(|it| it.id == id) && !self.state.instances.iter().any(waits)
-            })
-            .collect();
+        let waits = |it: &&InstanceView| it.is_draining && it.others > 0;
+        let waiting = self.state.instances.iter().filter(waits);
+        let stay: HashSet<&str> = eligible.iter().copied().chain(waiting).map(|it| &*it.id).collect();
+        let strangers: Vec<&TaskView> =
+            self.staying().filter(|task| !stay.contains(task.instance.as_deref().unwrap_or_default())).collect();
         for task in strangers {
             let mut without_limit = u32::MAX;
             self.let_daemon_go(task, &mut without_limit, false);
         }
+    }
+}
+
+/// Tasks by their instance.
+pub(crate) struct Tasks<'a>(HashMap<&'a str, Vec<&'a TaskView>>);
+
+impl<'a> Tasks<'a> {
+    pub(crate) fn of(tasks: &'a [TaskView]) -> Self {
+        let mut all: HashMap<&str, Vec<&TaskView>> = HashMap::new();
+        for task in tasks {
+            all.entry(task.instance.as_deref().unwrap_or_default()).or_default().push(task);
+        }
+        Self(all)
+    }
+
+    pub(crate) fn on(&self, instance: &str) -> &[&'a TaskView] {
+        self.0.get(instance).map(Vec::as_slice).unwrap_or_default()
     }
 }

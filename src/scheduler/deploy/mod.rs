@@ -34,6 +34,7 @@ use cove_model::service::{
     ServiceStatus, TaskSet,
 };
 
+pub(crate) use daemon::Tasks;
 pub use outcome::{digits, in_progress};
 pub use view::{Condition, TaskView};
 

@@ -32,6 +32,8 @@ pub use promise::beyond;
 pub use reconcile::{reconcile, reconcile_tenant};
 pub use record::{CAPABILITIES, add, group_arn};
 pub(crate) use scale::scale_out;
+#[cfg(test)]
+pub(crate) use scale::surplus;
 pub use scale::watch_scaling;
 pub use select::{Selection, select, select_tasks};
 #[cfg(test)]

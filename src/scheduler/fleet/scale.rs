@@ -10,7 +10,7 @@
 //! instance is never taken from under its tasks. Why it grows inside the launch: a machine of the fleet is there at
 //! once, so that tasks need not wait as PROVISIONING.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use cove_base::ids::random_hex;
@@ -183,7 +183,7 @@ fn scale_in(tx: &mut Tx<'_>, wait_millis: i64) -> Result<(), StoreError> {
 }
 
 /// Instances that their groups do not need, and when each may go.
-fn surplus(source: &impl Read, wait_millis: i64) -> Vec<(Timestamp, Arc<ContainerInstance>)> {
+pub(crate) fn surplus(source: &impl Read, wait_millis: i64) -> Vec<(Timestamp, Arc<ContainerInstance>)> {
     let mut all = Vec::new();
     for provider in source.scan::<CapacityProvider>(&Prefix::all()) {
         if provider.is_active() && provider.managed_scaling.status == Switch::Enabled {
@@ -206,14 +206,23 @@ fn surplus_of(
     let used = used(source, &provider.tenant);
     let (busy, idle): (Vec<_>, Vec<_>) = members.into_iter().partition(|it| used.contains(&it.id));
     let extra = (busy.len() + idle.len()).saturating_sub(wanted(&provider.managed_scaling, busy.len()));
-    let stops = source.scan::<Task>(&inside);
+    let mut going: Vec<_> = idle.into_iter().filter(|it| it.origin == Origin::Added).collect();
+    if extra == 0 || going.is_empty() {
+        return Vec::new();
+    }
+    let mut emptied: HashMap<&str, Timestamp> = HashMap::new();
+    let tasks = source.scan::<Task>(&inside);
+    for task in &tasks {
+        if let (Some(id), Some(at)) = (&task.placement.container_instance, task.observed.stopped_at) {
+            emptied.entry(id).and_modify(|known| *known = at.max(*known)).or_insert(at);
+        }
+    }
     let warmup_millis = i64::from(provider.managed_scaling.instance_warmup_period) * 1000;
     let due = |it: &ContainerInstance| {
-        let own = stops.iter().filter(|task| task.placement.container_instance.as_ref() == Some(&it.id));
-        let emptied = own.filter_map(|task| task.observed.stopped_at).max().unwrap_or(it.registered_at);
+        let emptied = emptied.get(&*it.id).copied().unwrap_or(it.registered_at);
         emptied.plus_millis(wait_millis).max(it.registered_at.plus_millis(warmup_millis))
     };
-    let mut going: Vec<_> = idle.into_iter().filter(|it| it.origin == Origin::Added).map(|it| (due(&it), it)).collect();
+    let mut going: Vec<_> = going.drain(..).map(|it| (due(&it), it)).collect();
     going.sort_by(|(left, one), (right, other)| (left, &one.id).cmp(&(right, &other.id)));
     going.truncate(extra);
     going

@@ -143,11 +143,29 @@ pub fn probe(
     Ok(placed.into_iter().filter_map(Result::err).flatten().collect())
 }
 
-/// Whether the instance is what the template asks for, however much is left of it.
-#[must_use]
-pub fn is_suitable(template: &TaskTemplate, definition: &TaskDefinition, instance: &ContainerInstance) -> bool {
-    let request = request(template, definition, Target::Count(1), 0);
-    request.is_ok_and(|request| place::is_suitable(instance, &request))
+/// What an instance must be for a template, however much is left of it.
+pub struct Suitability<'a> {
+    /// `None`: they make no sense, and no instance is suitable.
+    constraints: Option<Vec<Constraint>>,
+    definition: &'a TaskDefinition,
+}
+
+impl<'a> Suitability<'a> {
+    /// Read once, to be asked of many instances. `constraints`: all that are to be met.
+    #[must_use]
+    pub fn of<'b>(
+        constraints: impl IntoIterator<Item = &'b PlacementConstraint>,
+        definition: &'a TaskDefinition,
+    ) -> Self {
+        Self { constraints: constraints.into_iter().map(constraint).collect::<Result<_, _>>().ok(), definition }
+    }
+
+    /// Whether the instance is that.
+    #[must_use]
+    pub fn holds(&self, instance: &ContainerInstance) -> bool {
+        let required = &self.definition.requires_attributes;
+        self.constraints.as_ref().is_some_and(|all| place::is_suitable(instance, required, all))
+    }
 }
 
 /// Reads a constraint; one without a type holds nothing back.

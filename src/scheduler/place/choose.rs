@@ -1,29 +1,33 @@
 //! Which instances a task fits on, and which of them is best.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 
 use cove_model::container_instance::ContainerInstance;
 use cove_model::task_definition::{Attribute, NetworkMode};
 
 use super::address::Choice;
-use super::ledger::Ledger;
+use super::ledger::{Account, Ledger};
 use super::port::static_ports;
 use super::seed::Seed;
 use super::{Constraint, Occupancy, Reason, Refusal, Request, Strategy};
 
-/// Those that the task fits on, and one refusal for each of the others.
-pub(super) fn fitting<'a>(
+/// An instance and its account.
+pub(super) type Open<'a, 'b> = (&'a ContainerInstance, &'b Account);
+
+/// Those that the task fits on as things are, and one refusal for each of the others. All are what the request asks for.
+pub(super) fn fitting<'a, 'b>(
     instances: &[&'a ContainerInstance],
     request: &Request,
-    network: &Choice<'_>,
-    ledger: &Ledger,
-) -> (Vec<&'a ContainerInstance>, Vec<Refusal>) {
-    let mut fitting = Vec::new();
+    ledger: &'b Ledger,
+) -> (Vec<Open<'a, 'b>>, Vec<Refusal>) {
+    let mut fitting = Vec::with_capacity(instances.len());
     let mut refusals = Vec::new();
+    let ports = static_ports(request, ledger);
     for instance in instances {
-        match fits(instance, request, network, ledger) {
-            Ok(()) => fitting.push(*instance),
+        let account = ledger.account(instance);
+        match has_room(instance, account, request, ports.as_ref().err()) {
+            Ok(()) => fitting.push((*instance, account)),
             Err(refusal) => refusals.push(refusal),
         }
     }
@@ -37,6 +41,12 @@ pub(super) fn fits(
     network: &Choice<'_>,
     ledger: &Ledger,
 ) -> Result<(), Refusal> {
+    is_right(instance, request, network)?;
+    has_room(instance, ledger.account(instance), request, static_ports(request, ledger).as_ref().err())
+}
+
+/// Whether the instance is what the request asks for, as far as its tasks do not matter.
+pub(super) fn is_right(instance: &ContainerInstance, request: &Request, network: &Choice<'_>) -> Result<(), Refusal> {
     let refuse = |reason, detail| Err(Refusal { arn: Some(instance.arn()), reason, detail });
     if !instance.is_connected() {
         return refuse(Reason::Agent, None);
@@ -47,7 +57,17 @@ pub(super) fn fits(
     if !network.reaches(&instance.availability_zone) {
         return refuse(Reason::Attribute, Some(format!("no subnet in {}", instance.availability_zone)));
     }
-    let account = ledger.account(instance);
+    Ok(())
+}
+
+/// Whether it has room as things are. `ports`: why the ports cannot be had; they are the node's.
+fn has_room(
+    instance: &ContainerInstance,
+    account: &Account,
+    request: &Request,
+    ports: Option<&String>,
+) -> Result<(), Refusal> {
+    let refuse = |reason, detail| Err(Refusal { arn: Some(instance.arn()), reason, detail });
     for constraint in &request.constraints {
         match constraint {
             Constraint::DistinctInstance if account.of_group(&request.group) > 0 => {
@@ -68,24 +88,23 @@ pub(super) fn fits(
     if request.gpus.iter().sum::<usize>() > account.gpus.len() {
         return refuse(Reason::Gpu, None);
     }
-    if let Err(detail) = static_ports(request, ledger) {
-        return refuse(Reason::Ports, Some(detail));
+    if let Some(detail) = ports {
+        return refuse(Reason::Ports, Some(detail.clone()));
     }
-    if request.network_mode == NetworkMode::Awsvpc && !ledger.has_interface(instance) {
+    if request.network_mode == NetworkMode::Awsvpc && !account.has_interface(instance) {
         return refuse(Reason::Eni, None);
     }
     Ok(())
 }
 
-/// Whether the instance is what the request asks for, whoever is on it: attributes and `memberOf`.
+/// Whether the instance is what is asked for, whoever is on it: attributes and `memberOf`.
 #[must_use]
-pub fn is_suitable(instance: &ContainerInstance, request: &Request) -> bool {
+pub fn is_suitable(instance: &ContainerInstance, required: &[Attribute], constraints: &[Constraint]) -> bool {
     let member = |constraint: &Constraint| match constraint {
         Constraint::DistinctInstance => true,
         Constraint::MemberOf(expression) => expression.matches(instance, &Occupancy::default()),
     };
-    request.required_attributes.iter().all(|attribute| has(instance, attribute))
-        && request.constraints.iter().all(member)
+    required.iter().all(|attribute| has(instance, attribute)) && constraints.iter().all(member)
 }
 
 fn has(instance: &ContainerInstance, wanted: &Attribute) -> bool {
@@ -93,43 +112,49 @@ fn has(instance: &ContainerInstance, wanted: &Attribute) -> bool {
     instance.attributes.iter().any(|own| same(&own))
 }
 
-/// The instance that the strategies like best, in their order; the seed decides between equals.
-pub(super) fn best<'a>(
-    fitting: &[&'a ContainerInstance],
-    request: &Request,
-    ledger: &Ledger,
-    seed: &mut Seed,
-) -> Option<&'a ContainerInstance> {
-    let mut left: Vec<&ContainerInstance> = fitting.to_vec();
+/// The place in the list of the instance that the strategies like best, in their order; the seed decides between equals.
+pub(super) fn best(fitting: &[Open<'_, '_>], request: &Request, seed: &mut Seed) -> Option<usize> {
+    let mut left: Vec<usize> = (0..fitting.len()).collect();
     for strategy in &request.strategies {
         match strategy {
             Strategy::Random => break,
             Strategy::Spread(field) => {
-                let mut counts: HashMap<Option<&str>, usize> = HashMap::new();
-                for instance in fitting {
-                    *counts.entry(value_of(instance, field)).or_default() +=
-                        ledger.account(instance).of_group(&request.group);
+                let values: Vec<Option<&str>> = fitting.iter().map(|(instance, _)| value_of(instance, field)).collect();
+                let mut counts: HashMap<Option<&str>, usize> = HashMap::with_capacity(fitting.len());
+                for (value, (_, account)) in values.iter().zip(fitting) {
+                    *counts.entry(*value).or_default() += account.of_group(&request.group);
                 }
                 // Instances without the attribute come last.
-                keep_least(&mut left, |instance| {
-                    let value = value_of(instance, field);
-                    (value.is_none(), counts.get(&value).copied().unwrap_or(0))
-                });
+                keep_least(&mut left, |at| (values[at].is_none(), counts.get(&values[at]).copied().unwrap_or(0)));
             }
-            Strategy::BinpackCpu => keep_least(&mut left, |instance| ledger.account(instance).cpu),
-            Strategy::BinpackMemory => keep_least(&mut left, |instance| ledger.account(instance).memory_mib),
+            Strategy::BinpackCpu => keep_least(&mut left, |at| fitting[at].1.cpu),
+            Strategy::BinpackMemory => keep_least(&mut left, |at| fitting[at].1.memory_mib),
         }
     }
     if request.strategies.is_empty() {
-        keep_least(&mut left, |instance| Reverse(ledger.account(instance).memory_mib));
+        keep_least(&mut left, |at| Reverse(fitting[at].1.memory_mib));
     }
     let chosen = seed.below(u32::try_from(left.len()).unwrap_or(u32::MAX)) as usize;
     left.get(chosen).copied()
 }
 
-fn keep_least<K: Ord>(instances: &mut Vec<&ContainerInstance>, measure: impl Fn(&ContainerInstance) -> K) {
-    let Some(least) = instances.iter().map(|instance| measure(instance)).min() else { return };
-    instances.retain(|instance| measure(instance) == least);
+/// Keeps those of the smallest measure.
+fn keep_least<K: Ord>(places: &mut Vec<usize>, measure: impl Fn(usize) -> K) {
+    let mut least = None;
+    let mut kept = Vec::with_capacity(places.len());
+    for at in places.drain(..) {
+        let here = measure(at);
+        match least.as_ref().map(|least| here.cmp(least)) {
+            Some(Ordering::Greater) => continue,
+            Some(Ordering::Equal) => {}
+            Some(Ordering::Less) | None => {
+                kept.clear();
+                least = Some(here);
+            }
+        }
+        kept.push(at);
+    }
+    *places = kept;
 }
 
 /// Whether `spread` knows the field.

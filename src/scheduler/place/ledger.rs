@@ -53,10 +53,16 @@ impl Account {
     pub(super) fn of_group(&self, group: &str) -> usize {
         self.occupancy.groups.get(group).copied().unwrap_or(0)
     }
+
+    /// Whether one more awsvpc task can have an interface on the instance, whose account it is.
+    pub(super) fn has_interface(&self, instance: &ContainerInstance) -> bool {
+        instance.task_interfaces_max.is_none_or(|most| self.interfaces < most as usize)
+    }
 }
 
 impl Ledger {
-    pub(super) fn of(snapshot: &Snapshot<'_>) -> Self {
+    /// Of ports and addresses only what the request could be in the way of.
+    pub(super) fn of(snapshot: &Snapshot<'_>, request: &Request) -> Self {
         let mut ledger = Self {
             instances: HashMap::with_capacity(snapshot.instances.len()),
             nothing: Account::default(),
@@ -71,7 +77,7 @@ impl Ledger {
         // All instances are of one cluster: the first says of which.
         let here = snapshot.instances.first();
         for task in snapshot.tasks.iter().filter(|task| task.is_live()) {
-            ledger.note(task);
+            ledger.note(task, request.network_mode);
             if let (Some(id), Some(one)) = (&task.placement.container_instance, here)
                 && task.cluster == one.cluster
                 && task.tenant == one.tenant
@@ -86,32 +92,29 @@ impl Ledger {
         ledger
     }
 
-    fn note(&mut self, task: &Task) {
+    fn note(&mut self, task: &Task, wanted: NetworkMode) {
         if task.placement.launch_type == LaunchType::Fargate {
             self.fargate_memory_mib += task.placement.memory_mib;
         }
-        for container in &task.containers {
-            self.take_bindings(task.network.mode(), &container.ports);
+        if matches!(wanted, NetworkMode::Bridge | NetworkMode::Host) {
+            for container in &task.containers {
+                self.take_bindings(task.network.mode(), &container.ports);
+            }
         }
         match &task.network {
-            TaskNetwork::None | TaskNetwork::Host => {}
-            TaskNetwork::Bridge { address } => {
+            TaskNetwork::Bridge { address } if wanted == NetworkMode::Bridge => {
                 self.bridge.insert(*address);
             }
-            TaskNetwork::Awsvpc(eni) => {
-                self.vpcs.entry(eni.vpc_id.clone()).or_default().insert(eni.address);
+            TaskNetwork::Awsvpc(eni) if wanted == NetworkMode::Awsvpc => {
+                self.take_address(&eni.vpc_id, eni.address);
             }
+            TaskNetwork::None | TaskNetwork::Host | TaskNetwork::Bridge { .. } | TaskNetwork::Awsvpc(_) => {}
         }
     }
 
     /// What is left of an instance, and what is on it. One that the snapshot lacks has nothing.
     pub(super) fn account(&self, instance: &ContainerInstance) -> &Account {
         self.instances.get(&instance.id).unwrap_or(&self.nothing)
-    }
-
-    /// Whether one more awsvpc task can have an interface there.
-    pub(super) fn has_interface(&self, instance: &ContainerInstance) -> bool {
-        instance.task_interfaces_max.is_none_or(|most| self.account(instance).interfaces < most as usize)
     }
 
     pub(super) const fn fargate_memory_mib(&self) -> i64 {
@@ -129,7 +132,10 @@ impl Ledger {
 
     /// Whether the address was free in that VPC; it is taken now.
     pub(super) fn take_address(&mut self, vpc_id: &str, address: Ipv4Addr) -> bool {
-        self.vpcs.entry(vpc_id.to_owned()).or_default().insert(address)
+        match self.vpcs.get_mut(vpc_id) {
+            Some(taken) => taken.insert(address),
+            None => self.vpcs.entry(vpc_id.to_owned()).or_default().insert(address),
+        }
     }
 
     pub(super) fn take_ports(&mut self, mode: NetworkMode, ports: &[Vec<NetworkBinding>]) {
@@ -153,7 +159,7 @@ impl Ledger {
         account.cpu -= request.cpu;
         account.memory_mib -= request.memory_mib;
         account.interfaces += usize::from(request.network_mode == NetworkMode::Awsvpc);
-        *account.occupancy.groups.entry(request.group.clone()).or_default() += 1;
+        account.occupancy.add_to(&request.group);
         let mut take = |count: &usize| account.gpus.drain(..(*count).min(account.gpus.len())).collect();
         request.gpus.iter().map(&mut take).collect()
     }

@@ -249,7 +249,7 @@ pub enum BadRequest {
 /// When the request itself makes no sense here.
 pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Placed, Vec<Refusal>>>, BadRequest> {
     let mut seed = Seed::new(request.seed);
-    let mut ledger = Ledger::of(snapshot);
+    let mut ledger = Ledger::of(snapshot, request);
     let network = address::Choice::of(snapshot, request)?;
     if request.launch_type == LaunchType::Fargate {
         let mut zones = address::Zones::of(snapshot, request, &network, &mut seed);
@@ -268,6 +268,8 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
             if active.is_empty() {
                 return Err(BadRequest::NoContainerInstances);
             }
+            // What an instance is stays the same from task to task.
+            let right: Vec<_> = active.into_iter().map(|one| (one, choose::is_right(one, request, &network))).collect();
             // The tasks are equal: where one of them was refused, there is no room for those behind it either.
             let mut refused: HashMap<Option<&String>, Vec<Refusal>> = HashMap::new();
             let mut place_next = |number: usize| {
@@ -275,13 +277,20 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
                 if let Some(refusals) = refused.get(&group) {
                     return Err(refusals.clone());
                 }
-                let inside: Vec<&ContainerInstance> =
-                    active.iter().copied().filter(|one| group.is_none() || one.asg.as_ref() == group).collect();
-                if inside.is_empty() {
+                let inside = right.iter().filter(|(one, _)| group.is_none() || one.asg.as_ref() == group);
+                let (mut candidates, mut wrong) = (Vec::with_capacity(right.len()), Vec::new());
+                for (instance, is_right) in inside {
+                    match is_right {
+                        Ok(()) => candidates.push(*instance),
+                        Err(refusal) => wrong.push(refusal),
+                    }
+                }
+                if candidates.is_empty() && wrong.is_empty() {
                     return Err(vec![Refusal { arn: None, reason: Reason::NoCapacity, detail: None }]);
                 }
-                place_one(&inside, snapshot, request, &network, &mut ledger, &mut seed)
-                    .inspect_err(|refusals| drop(refused.insert(group, refusals.clone())))
+                place_one(candidates, snapshot, request, &network, &mut ledger, &mut seed)
+                    .map_err(|refusals| wrong.into_iter().cloned().chain(refusals).collect())
+                    .inspect_err(|refusals: &Vec<Refusal>| drop(refused.insert(group, refusals.clone())))
             };
             Ok((0..*count).map(&mut place_next).collect())
         }
@@ -298,22 +307,27 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
 
 /// Tries the instance that the strategies like best, then the next: one may have room, and its zone no address.
 fn place_one(
-    active: &[&ContainerInstance],
+    mut candidates: Vec<&ContainerInstance>,
     snapshot: &Snapshot<'_>,
     request: &Request,
     network: &address::Choice<'_>,
     ledger: &mut Ledger,
     seed: &mut Seed,
 ) -> Result<Placed, Vec<Refusal>> {
-    let (mut fitting, mut refusals) = choose::fitting(active, request, network, ledger);
-    while let Some(best) = choose::best(&fitting, request, ledger, seed) {
+    let mut failed = Vec::new();
+    loop {
+        let (fitting, refusals) = choose::fitting(&candidates, request, ledger);
+        let Some(at) = choose::best(&fitting, request, seed) else {
+            return Err(refusals.into_iter().chain(failed).collect());
+        };
+        let best = fitting[at].0;
         match assign(best, snapshot, request, network, ledger, seed) {
             Ok(placed) => return Ok(placed),
-            Err(refusal) => refusals.push(refusal),
+            // Nothing was taken.
+            Err(refusal) => failed.push(refusal),
         }
-        fitting.retain(|instance| instance.id != best.id);
+        candidates.retain(|instance| instance.id != best.id);
     }
-    Err(refusals)
 }
 
 fn named<'a>(snapshot: &'a Snapshot<'_>, request: &Request, id: &str) -> Result<&'a ContainerInstance, Refusal> {

@@ -36,7 +36,7 @@ pub(crate) fn reconcile(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key:
         return Ok(());
     };
     let now = tx.now();
-    let state = Scene::read(tx, timing, now).state(tx, &service);
+    let state = Scene::at(timing, now).state(tx, &service);
     let decision = decide(&state);
     carry_out(tx, host, &state, decision);
     Ok(())

@@ -129,7 +129,7 @@ impl ServiceScheduler {
 /// Which services need something, and when to look again.
 #[must_use]
 pub fn look(source: &impl Read, timing: &Timing, now: Timestamp) -> Round {
-    let scene = Scene::read(source, timing, now);
+    let mut scene = Scene::at(timing, now);
     let mut round = Round::default();
     for service in source.live::<Service>(&Prefix::all()) {
         let state = scene.state(source, &service);

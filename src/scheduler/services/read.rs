@@ -16,48 +16,34 @@ use cove_model::task_template::TaskTemplate;
 use cove_store::{Prefix, Read, keys};
 
 use crate::deploy::{InstanceView, State, TaskView, Timing};
-use crate::launch::is_suitable;
+use crate::launch::Suitability;
 
 const SECOND_MILLIS: i64 = 1000;
 
-/// What all services look at, read once.
+/// What services look at. What those of one cluster share is read once, as long as they come one after the other.
 pub struct Scene<'a> {
-    /// Live tasks by tenant, cluster and service.
-    tasks: HashMap<(String, String, String, String), Vec<Arc<Task>>>,
-    all: Vec<Arc<Task>>,
+    cluster: Option<Cluster>,
     timing: &'a Timing,
     now: Timestamp,
 }
 
 impl<'a> Scene<'a> {
-    /// Reads all live tasks.
+    /// At that moment. Nothing is read yet.
     #[must_use]
-    pub fn read(source: &impl Read, timing: &'a Timing, now: Timestamp) -> Self {
-        let all = source.live::<Task>(&Prefix::all());
-        let mut tasks: HashMap<_, Vec<Arc<Task>>> = HashMap::new();
-        for task in &all {
-            let Some(name) = task.service() else { continue };
-            let Tenant { account, region } = &task.tenant;
-            let of = (account.clone(), region.clone(), task.cluster.clone(), name.to_owned());
-            tasks.entry(of).or_default().push(Arc::clone(task));
-        }
-        Self { tasks, all, timing, now }
+    pub const fn at(timing: &'a Timing, now: Timestamp) -> Self {
+        Self { cluster: None, timing, now }
     }
 
-    /// The state of one service.
+    /// The state of one service. The source must be the same, and say the same, as for the others.
     #[must_use]
-    pub fn state(&self, source: &impl Read, service: &Service) -> State {
+    pub fn state(&mut self, source: &impl Read, service: &Service) -> State {
         let (tenant, cluster, name) = (&service.tenant, &service.cluster, &service.name);
-        let of = (tenant.account.clone(), tenant.region.clone(), cluster.clone(), name.clone());
-        let instances = source.scan::<ContainerInstance>(&Prefix::parent(tenant, cluster));
-        let own = self.tasks.get(&of).map(Vec::as_slice).unwrap_or_default();
+        let known = self.cluster.take().filter(|it| it.tenant == *tenant && it.name == *cluster);
+        let here = self.cluster.insert(known.unwrap_or_else(|| Cluster::read(source, tenant, cluster)));
         let grace_millis = i64::from(service.health_check_grace_secs.unwrap_or(0)) * SECOND_MILLIS;
-        let drains = |one: &&Arc<ContainerInstance>| one.status == ContainerInstanceStatus::Draining;
-        let draining: HashSet<&str> = instances.iter().filter(drains).map(|one| &*one.id).collect();
-        let is_draining =
-            |task: &Task| task.placement.container_instance.as_deref().is_some_and(|id| draining.contains(id));
-        let view =
-            |task: &Arc<Task>| TaskView::of(task, is_draining(task), self.now, self.timing.settle_millis, grace_millis);
+        let view = |task: &Arc<Task>| {
+            TaskView::of(task, here.is_draining(task), self.now, self.timing.settle_millis, grace_millis)
+        };
         let inside = Prefix::parent(tenant, &keys::service_parent(cluster, name));
         let mut rollouts: Vec<ServiceDeployment> =
             source.live::<ServiceDeployment>(&inside).iter().map(|one| (**one).clone()).collect();
@@ -66,51 +52,105 @@ impl<'a> Scene<'a> {
             service: service.clone(),
             rollouts,
             task_sets: source.scan::<TaskSet>(&inside).iter().map(|one| (**one).clone()).collect(),
-            tasks: own.iter().map(view).collect(),
+            tasks: here.tasks.get(name).into_iter().flatten().map(view).collect(),
             departed: source.scan::<Departed>(&inside).iter().map(|one| (**one).clone()).collect(),
-            instances: self.instances(source, service, &instances),
-            zones: zones(source, service, &instances),
+            instances: here.instances(source, service),
+            zones: zones(source, service, &here.instances),
             alarms: alarms(source, service),
             timing: self.timing.clone(),
             now: self.now,
             seed: cove_base::ids::random_u64(),
         }
     }
+}
+
+/// What the services of a cluster share.
+struct Cluster {
+    tenant: Tenant,
+    name: String,
+    instances: Vec<Arc<ContainerInstance>>,
+    /// Ids of those that drain.
+    draining: HashSet<String>,
+    /// Live tasks by service.
+    tasks: HashMap<String, Vec<Arc<Task>>>,
+    /// Those that neither a service nor a daemon keeps.
+    nobodys: Vec<Arc<Task>>,
+}
+
+impl Cluster {
+    fn read(source: &impl Read, tenant: &Tenant, name: &str) -> Self {
+        let inside = Prefix::parent(tenant, name);
+        let instances = source.scan::<ContainerInstance>(&inside);
+        let drains = |one: &&Arc<ContainerInstance>| one.status == ContainerInstanceStatus::Draining;
+        let draining = instances.iter().filter(drains).map(|one| one.id.clone()).collect();
+        let (mut tasks, mut nobodys) = (HashMap::<String, Vec<Arc<Task>>>::new(), Vec::new());
+        for task in source.live::<Task>(&inside) {
+            match task.service() {
+                Some(service) => match tasks.get_mut(service) {
+                    Some(known) => known.push(task),
+                    None => drop(tasks.insert(service.to_owned(), vec![task])),
+                },
+                None if task.daemon().is_none() => nobodys.push(task),
+                None => {}
+            }
+        }
+        Self { tenant: tenant.clone(), name: name.to_owned(), instances, draining, tasks, nobodys }
+    }
+
+    fn is_draining(&self, task: &Task) -> bool {
+        task.placement.container_instance.as_ref().is_some_and(|id| self.draining.contains(id))
+    }
 
     /// As a DAEMON service sees them.
-    fn instances(
-        &self,
-        source: &impl Read,
-        service: &Service,
-        instances: &[Arc<ContainerInstance>],
-    ) -> Vec<InstanceView> {
+    fn instances(&self, source: &impl Read, service: &Service) -> Vec<InstanceView> {
         match service.scheduling {
             SchedulingStrategy::Replica => return Vec::new(),
             SchedulingStrategy::Daemon => {}
         }
-        let Some((template, definition)) = workload(source, service) else { return Vec::new() };
-        let others =
-            |instance: &ContainerInstance| self.all.iter().filter(|task| is_other(source, task, instance)).count();
-        let registered = instances.iter().filter(|one| one.is_connected());
+        let Some((revision, definition)) = workload(source, service) else { return Vec::new() };
+        let suitability = suitability(service, &revision, &definition);
+        let others = self.others(source);
+        let registered = self.instances.iter().filter(|one| one.is_connected());
         registered
             .map(|one| InstanceView {
                 id: one.id.clone(),
-                is_eligible: one.status == ContainerInstanceStatus::Active && is_suitable(&template, &definition, one),
+                is_eligible: one.status == ContainerInstanceStatus::Active && suitability.holds(one),
                 is_draining: one.status == ContainerInstanceStatus::Draining,
-                others: others(one),
+                others: others.get(&*one.id).copied().unwrap_or(0),
             })
             .collect()
     }
+
+    /// For how many tasks a daemon waits that leaves an instance last: not for other daemons, which wait as well.
+    fn others(&self, source: &impl Read) -> HashMap<&str, usize> {
+        let is_daemon = |name: &str| {
+            let service = source.get::<Service>(&keys::service(&self.tenant, &self.name, name));
+            service.is_some_and(|service| service.scheduling == SchedulingStrategy::Daemon)
+        };
+        let of_services = self.tasks.iter().filter(|(name, _)| !is_daemon(name)).flat_map(|(_, tasks)| tasks);
+        let mut others = HashMap::new();
+        for task in of_services.chain(&self.nobodys) {
+            if let Some(id) = &task.placement.container_instance {
+                *others.entry(&**id).or_default() += 1;
+            }
+        }
+        others
+    }
 }
 
-/// What the tasks of the primary deployment are made from, the service's own constraints among it.
-fn workload(source: &impl Read, service: &Service) -> Option<(TaskTemplate, Arc<TaskDefinition>)> {
+/// What the tasks of the primary deployment are made from.
+fn workload(source: &impl Read, service: &Service) -> Option<(Arc<ServiceRevision>, Arc<TaskDefinition>)> {
     let primary = service.primary()?;
     let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &primary.revision);
-    let mut template = source.get::<ServiceRevision>(&key)?.template.clone();
-    template.constraints.extend(service.constraints.iter().cloned());
+    let revision = source.get::<ServiceRevision>(&key)?;
+    let template = &revision.template;
     let key = keys::definition(&template.tenant, &template.family, template.revision);
-    Some((template, source.get::<TaskDefinition>(&key)?))
+    Some((revision, source.get::<TaskDefinition>(&key)?))
+}
+
+/// What an instance must be, the service's own constraints among it.
+fn suitability<'a>(service: &Service, revision: &ServiceRevision, definition: &'a TaskDefinition) -> Suitability<'a> {
+    Suitability::of(revision.template.constraints.iter().chain(&service.constraints), definition)
 }
 
 /// Zones that tasks of the service could come to, if that matters: where it has subnets, and on EC2 an instance that is
@@ -119,7 +159,8 @@ fn zones(source: &impl Read, service: &Service, instances: &[Arc<ContainerInstan
     if !service.rebalances_zones || service.scheduling != SchedulingStrategy::Replica {
         return Vec::new();
     }
-    let Some((template, definition)) = workload(source, service) else { return Vec::new() };
+    let Some((revision, definition)) = workload(source, service) else { return Vec::new() };
+    let template = &revision.template;
     let subnets = template.interface.iter().flat_map(|it| &it.subnets);
     let of_subnet =
         |id: &String| Some(source.get::<Subnet>(&keys::subnet(&service.tenant, id))?.availability_zone.clone());
@@ -127,15 +168,22 @@ fn zones(source: &impl Read, service: &Service, instances: &[Arc<ContainerInstan
     if template.placing.launch_type == LaunchType::Fargate {
         return reached.into_iter().collect();
     }
-    let groups = groups(source, &template);
-    let takes_tasks = |one: &&Arc<ContainerInstance>| {
+    let groups = groups(source, template);
+    let suitability = suitability(service, &revision, &definition);
+    let takes_tasks = |one: &ContainerInstance| {
         one.is_connected()
             && one.status == ContainerInstanceStatus::Active
             && (groups.is_empty() || one.asg.as_ref().is_some_and(|asg| groups.contains(asg)))
             && (template.interface.is_none() || reached.contains(&one.availability_zone))
-            && is_suitable(&template, &definition, one)
+            && suitability.holds(one)
     };
-    let there: BTreeSet<&String> = instances.iter().filter(takes_tasks).map(|one| &one.availability_zone).collect();
+    // One instance of a zone is enough.
+    let mut there: BTreeSet<&String> = BTreeSet::new();
+    for one in instances {
+        if !there.contains(&one.availability_zone) && takes_tasks(one) {
+            there.insert(&one.availability_zone);
+        }
+    }
     there.into_iter().cloned().collect()
 }
 
@@ -160,15 +208,6 @@ pub(crate) fn firing(source: &impl Read, tenant: &Tenant, names: &[String]) -> V
         alarm.is_some_and(|alarm| alarm.state.value == StateValue::Alarm)
     };
     names.iter().filter(fires).cloned().collect()
-}
-
-/// Whether a daemon that leaves the instance last waits for the task: not for other daemons, which wait as well.
-fn is_other(source: &impl Read, task: &Task, instance: &ContainerInstance) -> bool {
-    let is_of_daemon = |name: &str| {
-        let service = source.get::<Service>(&keys::service(&task.tenant, &task.cluster, name));
-        service.is_some_and(|service| service.scheduling == SchedulingStrategy::Daemon)
-    };
-    task.is_on(instance) && task.daemon().is_none() && !task.service().is_some_and(is_of_daemon)
 }
 
 #[cfg(test)]
@@ -203,7 +242,7 @@ mod tests {
             Ok::<_, ()>(())
         });
         done.unwrap();
-        let state = Scene::read(memory.view(), &timing, now).state(memory.view(), &service);
+        let state = Scene::at(&timing, now).state(memory.view(), &service);
         let eligible: Vec<&str> = state.instances.iter().filter(|it| it.is_eligible).map(|it| &*it.id).collect();
         assert_eq!((eligible, state.instances.len()), (vec!["a"], 2));
     }

@@ -401,7 +401,7 @@ fn forget_zones_without_room(service: &mut Service) {
 }
 
 /// As the API begins a deployment.
-fn begin(tx: &mut Tx<'_>, service: &mut Service, template: TaskTemplate) {
+pub(super) fn begin(tx: &mut Tx<'_>, service: &mut Service, template: TaskTemplate) {
     end_open(tx, service);
     let now = tx.now();
     let revision = revision(tx, service, template);

@@ -24,7 +24,7 @@ pub(super) const CLUSTER: &str = "default";
 pub(super) const ALARM: &str = "errors";
 pub(super) const PROVIDER: &str = "group";
 pub(super) const ZONES: [&str; 3] = ["a", "b", "c"];
-const GROUP: &str = "asg";
+pub(super) const GROUP: &str = "asg";
 
 pub(crate) type Family = (&'static str, NetworkMode, Option<i32>, i64, i64, bool);
 
@@ -200,7 +200,7 @@ pub(super) fn alarm(value: StateValue, at: Timestamp) -> Alarm {
     }
 }
 
-fn provider() -> CapacityProvider {
+pub(super) fn provider() -> CapacityProvider {
     CapacityProvider {
         tenant: tenant(),
         name: PROVIDER.into(),

@@ -90,7 +90,7 @@ impl World {
 fn reconcile_badly(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key: &Key, bug: Bug) -> Result<(), StoreError> {
     let Some(service) = tx.get::<Service>(key) else { return Ok(()) };
     let now = tx.now();
-    let state = Scene::read(tx, timing, now).state(tx, &service);
+    let state = Scene::at(timing, now).state(tx, &service);
     let mut shown = state.clone();
     bug.bend_state(&mut shown);
     let mut decision = decide(&shown);

@@ -100,8 +100,16 @@ pub struct Occupancy {
 impl Occupancy {
     /// Counts one task more.
     pub fn add(&mut self, task: &Task) {
-        *self.groups.entry(task.group.clone()).or_default() += 1;
+        self.add_to(&task.group);
         self.running += usize::from(task.observed.status == TaskStatus::Running);
+    }
+
+    /// Counts one task more that has not begun to run.
+    pub fn add_to(&mut self, group: &str) {
+        match self.groups.get_mut(group) {
+            Some(number) => *number += 1,
+            None => drop(self.groups.insert(group.to_owned(), 1)),
+        }
     }
 }
 

@@ -1,0 +1,116 @@
+//! What decisions cost as the fleet and the number of tasks grow.
+//!
+//! In: kinds of decisions ([`kinds`]), each on a store in memory with so many instances and tasks ([`site`]). Out: how much
+//! of the processor each takes on the writer thread, with everything that derives from it, and how much it takes to read
+//! every live task once. Real: all that the scheduler does; left out: the disk, whose cost is the same for all.
+//!
+//! Why against reading: ten thousand tasks are more than a processor's caches hold, so that what is linear takes more than
+//! ten times as long as for a thousand. How much more, reading says, on the same machine in the same moment.
+//!
+//! Why a test drives it: what is measured must do what it says, and that is true or false at any size. Nothing here is
+//! asserted of time: `scripts/bench scheduling` has the table, the plot and the verdict. `SCHEDULING_COST=FILE` measures the
+//! whole grid into that file.
+
+mod kinds;
+mod site;
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+use kinds::{KINDS, Kind};
+use site::{Site, Size};
+
+/// Tasks for each instance of the fleets that grow.
+const TASKS_EACH: usize = 100;
+/// Fleets that grow, and the tasks on the largest.
+const FLEETS: [usize; 6] = [10, 20, 40, 60, 80, 100];
+const TASKS: [usize; 6] = [1000, 2000, 4000, 6000, 8000, 10_000];
+/// A time is the median of so many, of more when they are short: so long altogether.
+const REPETITIONS: usize = 5;
+const REPETITIONS_MAX: usize = 15;
+const LONG_ENOUGH: Duration = Duration::from_millis(100);
+
+/// What this thread has had of the processor: who else wants it says nothing of a decision.
+fn processor_time() -> Duration {
+    Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap())
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let begun = processor_time();
+    work();
+    processor_time() - begun
+}
+
+/// Does it once; how long it took, and how long reading.
+fn once(kind: &Kind, site: &Site) -> (Duration, Duration) {
+    let mut site = site.copy();
+    let reading = timed(|| {
+        std::hint::black_box(site.read_all());
+    });
+    let taken = timed(|| (kind.act)(&mut site));
+    assert_eq!((kind.seen)(&site), (kind.wanted)(site.size), "{} of {:?}", kind.name, site.size);
+    (taken, reading)
+}
+
+fn prepared(kind: &Kind, furnished: &Site) -> Site {
+    let mut site = furnished.copy();
+    (kind.prepare)(&mut site);
+    site
+}
+
+/// The medians of both, and of how many.
+fn measured(kind: &Kind, furnished: &Site) -> (Duration, Duration, usize) {
+    let site = prepared(kind, furnished);
+    let (mut times, mut readings) = (Vec::new(), Vec::new());
+    while times.len() < REPETITIONS || times.len() < REPETITIONS_MAX && times.iter().sum::<Duration>() < LONG_ENOUGH {
+        let (time, reading) = once(kind, &site);
+        times.push(time);
+        readings.push(reading);
+    }
+    let middle = times.len() / 2;
+    times.sort_unstable();
+    readings.sort_unstable();
+    (times[middle], readings[middle], times.len())
+}
+
+fn measure(path: &std::path::Path) {
+    let only = std::env::var("SCHEDULING_KIND").ok();
+    let fleets = FLEETS.map(|instances| ("fleet", Size { instances, tasks: instances * TASKS_EACH }));
+    let tasks = TASKS.map(|tasks| ("tasks", Size { instances: FLEETS[FLEETS.len() - 1], tasks }));
+    let mut csv = std::fs::File::create(path).unwrap();
+    writeln!(csv, "kind,per,grid,instances,tasks,decisions,repetitions,nanoseconds,reading").unwrap();
+    for (grid, size) in fleets.into_iter().chain(tasks) {
+        for (furnish, kinds) in KINDS {
+            let site = furnish(size);
+            for kind in kinds.iter().filter(|kind| only.as_ref().is_none_or(|only| kind.name.contains(only))) {
+                let (time, reading, repetitions) = measured(kind, &site);
+                let decisions = kind.per.decisions((kind.wanted)(size));
+                let Size { instances, tasks } = size;
+                let (per, time, reading) = (kind.per.as_str(), time.as_nanos(), reading.as_nanos());
+                writeln!(
+                    csv,
+                    "\"{}\",{per},{grid},{instances},{tasks},{decisions},{repetitions},{time},{reading}",
+                    kind.name
+                )
+                .unwrap();
+            }
+        }
+        eprintln!("{grid}: {size:?} measured");
+    }
+}
+
+#[test]
+fn what_is_measured_does_what_it_says() {
+    if let Some(path) = std::env::var_os("SCHEDULING_COST") {
+        return measure(path.as_ref());
+    }
+    let size = Size { instances: 6, tasks: 60 };
+    for (furnish, kinds) in KINDS {
+        let site = furnish(size);
+        for kind in *kinds {
+            once(kind, &prepared(kind, &site));
+        }
+    }
+}
