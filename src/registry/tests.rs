@@ -182,6 +182,34 @@ async fn an_abandoned_upload_expires() {
 }
 
 #[tokio::test]
+async fn an_upload_that_goes_on_does_not_expire_however_old_it_is() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    let id = registry.start_upload(tenant, "app", Algorithm::Sha256).await.expect("start");
+    fixture.clock.advance(crate::UPLOAD_EXPIRY_MILLIS + 60_000);
+    let written = std::time::UNIX_EPOCH + std::time::Duration::from_millis(fixture.clock.now().millis().unsigned_abs());
+    let file = std::fs::File::options().write(true).open(registry.blobs().temporary(&id)).expect("the upload's file");
+    file.set_modified(written).expect("a time");
+    assert_eq!(registry.collect().await.expect("collect").uploads, 0);
+    assert_eq!(registry.append(tenant, "app", &id, None, &mut body(b"abc")).await.ok(), Some(3));
+    fixture.clock.advance(crate::UPLOAD_EXPIRY_MILLIS + 60_000);
+    assert_eq!(registry.collect().await.expect("collect").uploads, 1);
+}
+
+#[tokio::test]
+async fn a_blob_that_a_client_asked_for_waits_for_its_manifest() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    let asked = registry.put_blob(tenant, "app", b"asked".to_vec()).await.expect("put");
+    let alone = registry.put_blob(tenant, "app", b"alone".to_vec()).await.expect("put");
+    fixture.clock.advance(crate::COLLECT_GRACE_MILLIS + 60_000);
+    registry.blob_wanted(tenant, "app", &asked).await.expect("a blob");
+    assert_eq!(registry.collect().await.expect("collect").links, 1);
+    assert!(registry.blob_wanted(tenant, "app", &asked).await.is_ok_and(|blob| blob.path.exists()));
+    assert!(matches!(registry.blob_wanted(tenant, "app", &alone).await, Err(RegistryError::BlobUnknown(_))));
+}
+
+#[tokio::test]
 async fn a_builtin_image_resolves_locally_and_is_made_once() {
     let fixture = Fixture::new().await;
     let (registry, tenant) = (&fixture.registry, &fixture.tenant);
@@ -224,11 +252,14 @@ async fn referrers_show_at_once_and_go_with_their_manifest() {
         tags: Vec::new(),
     };
     let digest = registry.put_manifest(tenant, "app", put).await.expect("put").image.digest;
-    let found = registry.referrers(tenant, "app", &subject, Some("text/sbom")).await.expect("referrers");
+    let found =
+        registry.referrers(tenant, "app", &subject, Some("text/sbom"), None).await.expect("referrers").manifests;
     assert_eq!((found[0].digest.as_str(), found[0].artifact_type.as_deref()), (digest.as_str(), Some("text/sbom")));
-    assert!(registry.referrers(tenant, "app", &subject, Some("other")).await.expect("referrers").is_empty());
+    assert!(
+        registry.referrers(tenant, "app", &subject, Some("other"), None).await.expect("referrers").manifests.is_empty()
+    );
     registry.delete_manifest(tenant, "app", &digest, UnlinkChecks::None).await.expect("delete");
-    assert!(registry.referrers(tenant, "app", &subject, None).await.expect("referrers").is_empty());
+    assert!(registry.referrers(tenant, "app", &subject, None, None).await.expect("referrers").manifests.is_empty());
 }
 
 /// A stream of frames, without a stream crate.
