@@ -1,5 +1,7 @@
 //! The registry as its doors use it, on a real directory and a real store.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use cove_base::paths::DataDir;
 use cove_base::{Clock, Timestamp};
@@ -23,10 +25,13 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
         // File times are the host's, so the clock begins there.
-        let clock = Clock::manual(Clock::system().now());
-        let registry = open(&directory, &clock);
+        Self::with(Clock::manual(Clock::system().now()), RegistryConfig::default()).await
+    }
+
+    async fn with(clock: Clock, config: RegistryConfig) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let registry = open(&directory, &clock, config);
         let tenant = Tenant::new("000000000000", "us-east-1");
         let fixture = Self { directory, clock, registry, tenant };
         fixture.create("app", TagMutability::Mutable).await;
@@ -52,8 +57,46 @@ impl Fixture {
         let store = registry.store().clone();
         drop(registry);
         store.close().await;
-        let registry = open(&directory, &clock);
+        let registry = open(&directory, &clock, RegistryConfig::default());
         Self { directory, clock, registry, tenant }
+    }
+
+    /// Pushes images of few different layers one after the other, keeps every seventh, and looks at each right after its
+    /// push; the digests of those that stay.
+    async fn push_and_delete(&self, repository: &str, rounds: usize) -> Vec<String> {
+        let mut kept = Vec::new();
+        for round in 0..rounds {
+            let layer = format!("layer {}", round % 7);
+            let digest = loop {
+                // What a client that was too slow for the grace time does: it pushes again.
+                match self.push(repository, "latest", layer.as_bytes()).await {
+                    Ok(digest) => break digest,
+                    Err(RegistryError::ManifestBlobUnknown(_)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            self.is_whole(repository, &digest).await;
+            if round % 7 != 0 {
+                self.registry
+                    .delete_manifest(&self.tenant, repository, &digest, UnlinkChecks::None)
+                    .await
+                    .expect("delete");
+            } else if !kept.contains(&digest) {
+                kept.push(digest);
+            }
+        }
+        kept
+    }
+
+    async fn is_whole(&self, repository: &str, digest: &str) {
+        let selector = ImageSelector::Digest(digest.to_owned());
+        let stored = self.registry.manifest(&self.tenant, repository, &selector).await.expect("a manifest");
+        assert_eq!(Digest::of(&stored.bytes).as_str(), digest);
+        for blob in &stored.image.blobs {
+            let blob = Digest::parse(blob).expect("a digest");
+            let file = self.registry.blob(&self.tenant, repository, &blob).expect("a member");
+            assert_eq!(Digest::of(&std::fs::read(file.path).expect("its bytes")), blob);
+        }
     }
 
     async fn push(&self, repository: &str, tag: &str, layer: &[u8]) -> Result<String, RegistryError> {
@@ -67,10 +110,10 @@ impl Fixture {
     }
 }
 
-fn open(directory: &tempfile::TempDir, clock: &Clock) -> Registry {
+fn open(directory: &tempfile::TempDir, clock: &Clock, config: RegistryConfig) -> Registry {
     let data = DataDir::new(directory.path());
     let store = Store::open(&data, clock.clone(), StoreOptions::default()).expect("a store");
-    Registry::open(&data, store, clock.clone(), RegistryConfig::default()).expect("a registry")
+    Registry::open(&data, store, clock.clone(), config).expect("a registry")
 }
 
 fn body(bytes: &'static [u8]) -> Full<Bytes> {
@@ -167,6 +210,39 @@ async fn deleting_an_image_frees_its_blobs_at_the_collection_after_the_grace_tim
     assert!(registry.blob(tenant, "app", &Digest::of(b"shared")).is_ok_and(|blob| blob.path.exists()));
     registry.delete_repository_with_images(tenant, "app").await.expect("delete");
     assert_eq!(registry.collect().await.expect("collect").files, 3);
+}
+
+/// With a grace time of a few pushes, so that the collection is always at their heels.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collection_beside_pushes_takes_nothing_from_an_image_that_is_there() {
+    let config = RegistryConfig { collect_grace_millis: 100, ..RegistryConfig::default() };
+    let fixture = Fixture::with(Clock::system(), config).await;
+    fixture.create("other", TagMutability::Mutable).await;
+    let pushing = AtomicUsize::new(2);
+    let push = async |repository: &str| {
+        let kept = fixture.push_and_delete(repository, 60).await;
+        pushing.fetch_sub(1, Ordering::Relaxed);
+        kept
+    };
+    let collect = async {
+        let mut files = 0;
+        while pushing.load(Ordering::Relaxed) > 0 {
+            files += fixture.registry.collect().await.expect("collect").files;
+        }
+        files
+    };
+    let (app, other, files) = tokio::join!(push("app"), push("other"), collect);
+    assert!(files > 0, "nothing was collected meanwhile");
+    assert_eq!((app.len(), &app), (1, &other), "the same image");
+    // Layer, config and manifest of one image in two repositories.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while fixture.registry.blobs().list(std::time::SystemTime::now()).len() > 3 {
+        assert!(std::time::Instant::now() < deadline, "something is never collected");
+        fixture.registry.collect().await.expect("collect");
+    }
+    for repository in ["app", "other"] {
+        fixture.is_whole(repository, &app[0]).await;
+    }
 }
 
 #[tokio::test]
