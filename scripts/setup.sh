@@ -118,6 +118,17 @@ need_session_manager_plugin() {
     rm -rf "$work"
 }
 
+# The conformance suite of the OCI distribution spec, a Go program that knows the stable level and the main branch's.
+# Nothing else shows that the registry keeps to the spec, so its test is not skipped but fails where this is missing.
+need_conformance() {
+    local module=github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
+    [ "$(cat target/tools/go/conformance.version 2>/dev/null)" != $module ] || return 0
+    command -v go >/dev/null || { say "no Go here: the conformance suite will fail"; return 0; }
+    say "installing from the Go module proxy into target/tools/go: $module"
+    GOBIN="$PWD/target/tools/go" go install "$module" || { say "no conformance suite: its test will fail"; return 0; }
+    echo $module >target/tools/go/conformance.version
+}
+
 # Builds the binary and says where it is in $COVE: build PROFILE [CARGO COMMAND].
 build() {
     local profile=$1

@@ -104,7 +104,8 @@ pub struct Referrer {
     pub media_type: String,
     pub size: u64,
     pub artifact_type: Option<String>,
-    pub annotations: BTreeMap<String, String>,
+    /// `None`: too large for a record; the manifest has them.
+    pub annotations: Option<BTreeMap<String, String>>,
 }
 
 /// An image that was pulled from another registry for a task. In no repository; its blobs stay while it is used.

@@ -1,7 +1,7 @@
 //! Collection: what nobody needs goes, beside pushes and pulls.
 //!
 //! ```text
-//! 1 uploads older than a day ─┐
+//! 1 uploads idle for a day ────┐
 //! 2 memberships without image ├─▶ records removed in one transaction ─▶ 4 files that no record names, old and unpinned
 //! 3 pulled images long unused ┘
 //! ```
@@ -11,7 +11,7 @@
 //! Why the grace time: a push uploads its blobs before the manifest that needs them.
 
 use std::collections::HashSet;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cove_base::Timestamp;
 use cove_model::registry::{BlobLink, Image, PulledImage, Upload};
@@ -56,10 +56,11 @@ impl Registry {
             pulled_before: now.plus_millis(-self.config.pulled_keep_millis),
         };
         let sessions = std::sync::Arc::clone(&self.sessions);
-        let mut collected = self
-            .store
-            .write(move |tx| Ok::<_, RegistryError>(remove_records(tx, limits, |id| sessions.holds(id))))
-            .await?;
+        let registry = self.clone();
+        let written = blocking(move || registry.uploads_written_lately(now)).await;
+        let in_use = move |id: &str| written.contains(id) || sessions.holds(id);
+        let mut collected =
+            self.store.write(move |tx| Ok::<_, RegistryError>(remove_records(tx, limits, in_use))).await?;
         let registry = self.clone();
         let (files, bytes) = blocking(move || registry.sweep(now)).await;
         (collected.files, collected.bytes) = (files, bytes);
@@ -76,8 +77,17 @@ impl Registry {
         }
     }
 
+    /// Uploads whose last byte came within their time, however long ago they began.
+    fn uploads_written_lately(&self, now: Timestamp) -> HashSet<String> {
+        let (now, expiry) = (file_time(now), u64::try_from(self.config.upload_expiry_millis).unwrap_or(0));
+        entries(self.blobs.temporary_directory())
+            .filter(|file| age_millis(file, now) < expiry)
+            .map(|file| file.file_name().to_string_lossy().into_owned())
+            .collect()
+    }
+
     fn sweep(&self, now: Timestamp) -> (u64, u64) {
-        let now = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.millis()).unwrap_or(0));
+        let now = file_time(now);
         self.remove_stale_uploads(now);
         let grace = u64::try_from(self.config.collect_grace_millis).unwrap_or(0);
         let old = self.blobs.list(now).into_iter().filter(|(_, age)| *age >= grace).map(|(digest, _)| digest);
@@ -108,7 +118,7 @@ impl Registry {
     }
 
     /// Temporary files that no recorded upload owns. They are as old as the last write to them.
-    fn remove_stale_uploads(&self, now: std::time::SystemTime) {
+    fn remove_stale_uploads(&self, now: SystemTime) {
         let expiry = u64::try_from(self.config.upload_expiry_millis).unwrap_or(0);
         let recorded: HashSet<String> = self
             .store
@@ -127,6 +137,10 @@ impl Registry {
             }
         }
     }
+}
+
+fn file_time(at: Timestamp) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(at.millis()).unwrap_or(0))
 }
 
 /// Removes records that are past their time.

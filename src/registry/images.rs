@@ -14,6 +14,7 @@ use cove_store::{Prefix, Read, Tx, keys};
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::manifest::{MANIFEST_MAX_BYTES, Manifest};
+use crate::referrers::put_referrer;
 use crate::registry::{Registry, blocking};
 use crate::repositories::known;
 
@@ -257,13 +258,15 @@ struct Push {
 impl Push {
     fn record(self, tx: &mut Tx<'_>) -> Result<Pushed, RegistryError> {
         let repository = known(tx, &self.tenant, &self.repository)?;
-        let blobs = self.manifest.blobs();
+        let mut blobs = self.manifest.blobs();
         let lacks =
             |digest: &&String| tx.get::<BlobLink>(&keys::blob_link(&self.tenant, &self.repository, digest)).is_none();
         let missing: Vec<String> = blobs.iter().filter(lacks).cloned().collect();
         if !missing.is_empty() {
             return Err(RegistryError::ManifestBlobUnknown(missing));
         }
+        // Foreign layers need not be here; one that was pushed all the same is kept for this image.
+        blobs.extend(self.manifest.foreign_layers().into_iter().filter(|digest| !lacks(&digest)));
         let moved = self.put_tags(tx, &repository)?;
         let before = tx.get::<Image>(&keys::image(&self.tenant, &self.repository, &self.digest));
         let unchanged = before.is_some() && !moved;
@@ -282,7 +285,7 @@ impl Push {
             pushed_at: before.as_ref().map_or(tx.now(), |known| known.pushed_at),
             last_pulled_at: before.as_ref().and_then(|known| known.last_pulled_at),
         };
-        if before.is_none() {
+        if before.is_none_or(|known| known.blobs != image.blobs) {
             put_referrer(tx, &image, &self.manifest);
             tx.put(image.clone());
         }
@@ -312,20 +315,6 @@ impl Push {
         }
         Ok(moved)
     }
-}
-
-fn put_referrer(tx: &mut Tx<'_>, image: &Image, manifest: &Manifest) {
-    let Some(subject) = &image.subject else { return };
-    tx.put(Referrer {
-        tenant: image.tenant.clone(),
-        repository: image.repository.clone(),
-        subject: subject.clone(),
-        digest: image.digest.clone(),
-        media_type: image.media_type.clone(),
-        size: image.manifest_size,
-        artifact_type: manifest.shown_artifact_type().map(str::to_owned),
-        annotations: manifest.annotations.clone(),
-    });
 }
 
 /// An image by tag or digest.

@@ -34,6 +34,7 @@ pub use image_config::ImageConfig;
 pub use images::{ManifestPut, Pushed, StoredManifest, UnlinkChecks};
 pub use links::BlobFile;
 pub use pull::{Credentials, PullError};
+pub use referrers::ReferrersPage;
 pub use registry::{COLLECT_GRACE_MILLIS, PULLED_KEEP_MILLIS, Registry, RegistryConfig, UPLOAD_EXPIRY_MILLIS};
 pub use resolve::{LayerBlob, LocalImage, Progress, PullProgress};
 pub use tags::{Page, TAGS_PAGE, TAGS_PAGE_MAX, TaggedImage};

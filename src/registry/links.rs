@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use cove_model::arn::Tenant;
-use cove_model::registry::{BlobLink, Image};
-use cove_store::{Prefix, Read, Tx, keys};
+use cove_model::registry::{BlobLink, Image, Repository};
+use cove_store::{Prefix, Read, StoreError, Tx, keys};
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
@@ -33,6 +33,39 @@ impl Registry {
         Ok(BlobFile { digest: digest.clone(), path: self.blobs.path(digest), size: link.size })
     }
 
+    /// A blob, if the repository has it, for a client that will not send it again when it is there: no collection takes
+    /// it before the manifest comes.
+    ///
+    /// # Errors
+    /// When the repository or the blob is unknown.
+    pub async fn blob_wanted(
+        &self,
+        tenant: &Tenant,
+        repository: &str,
+        digest: &Digest,
+    ) -> Result<BlobFile, RegistryError> {
+        let found = self.blob(tenant, repository, digest)?;
+        let key = keys::blob_link(tenant, repository, digest.as_str());
+        let fresh_after = self.clock.now().plus_millis(-self.config.collect_grace_millis / 2);
+        if self.store.read(|view| view.get::<BlobLink>(&key)).is_some_and(|link| link.linked_at >= fresh_after) {
+            return Ok(found);
+        }
+        let unknown = RegistryError::BlobUnknown(digest.to_string());
+        let (tenant, repository, digest) = (tenant.clone(), repository.to_owned(), digest.to_string());
+        let kept = self.store.write(move |tx| match tx.get::<BlobLink>(&key) {
+            Some(known) => {
+                link(tx, &tenant, &repository, &digest, known.size);
+                Ok(())
+            }
+            None => Err(unknown),
+        });
+        match kept.await {
+            // A store that takes no writes loses no membership either.
+            Ok(()) | Err(RegistryError::Store(StoreError::ReadOnly(_))) => Ok(found),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes a blob of another repository of the same tenant a member of this one; `from` of `None` means any. Whether
     /// there was such a blob.
     ///
@@ -52,9 +85,11 @@ impl Registry {
                 known(tx, &tenant, &repository)?;
                 let source = match &from {
                     Some(from) => tx.get::<BlobLink>(&keys::blob_link(&tenant, from, &digest)),
-                    None => {
-                        tx.scan::<BlobLink>(&Prefix::tenant(&tenant)).into_iter().find(|link| link.digest == digest)
-                    }
+                    // A look into each repository: there are far fewer of them than of blobs.
+                    None => tx
+                        .scan::<Repository>(&Prefix::tenant(&tenant))
+                        .iter()
+                        .find_map(|other| tx.get::<BlobLink>(&keys::blob_link(&tenant, &other.name, &digest))),
                 };
                 let Some(source) = source else { return Ok(false) };
                 link(tx, &tenant, &repository, &digest, source.size);

@@ -144,13 +144,17 @@ impl Manifest {
     pub fn blobs(&self) -> Vec<String> {
         match &self.kind {
             Kind::Image { config, layers } => {
-                let here = layers.iter().filter(|layer| !is_foreign(&layer.media_type));
-                let mut digests: Vec<String> =
-                    std::iter::once(config).chain(here).map(|blob| blob.digest.clone()).collect();
-                digests.sort_unstable();
-                digests.dedup();
-                digests
+                unique(std::iter::once(config).chain(layers.iter().filter(|layer| !is_foreign(&layer.media_type))))
             }
+            Kind::Index { .. } => Vec::new(),
+        }
+    }
+
+    /// Digests of the layers that are not distributed by registries.
+    #[must_use]
+    pub fn foreign_layers(&self) -> Vec<String> {
+        match &self.kind {
+            Kind::Image { layers, .. } => unique(layers.iter().filter(|layer| is_foreign(&layer.media_type))),
             Kind::Index { .. } => Vec::new(),
         }
     }
@@ -228,6 +232,13 @@ fn media_type(document: &Document, sent_as: Option<&str>) -> Result<String, Mani
     if MEDIA_TYPES.contains(&chosen) { Ok(chosen.to_owned()) } else { Err(ManifestFault::MediaType(chosen.to_owned())) }
 }
 
+fn unique<'a>(descriptors: impl Iterator<Item = &'a Descriptor>) -> Vec<String> {
+    let mut digests: Vec<String> = descriptors.map(|descriptor| descriptor.digest.clone()).collect();
+    digests.sort_unstable();
+    digests.dedup();
+    digests
+}
+
 /// Layers that registries need not hold: their bytes come from elsewhere.
 fn is_foreign(media_type: &str) -> bool {
     media_type.contains(".nondistributable.") || media_type.contains(".foreign.")
@@ -258,7 +269,7 @@ mod tests {
         let value = serde_json::json!({ "schemaVersion": 2, "config": descriptor('a', None),
             "layers": [descriptor('b', None), descriptor('b', None), foreign] });
         let manifest = parse(&value, Some(OCI_MANIFEST)).expect("a manifest");
-        assert_eq!(manifest.blobs().len(), 2);
+        assert_eq!((manifest.blobs().len(), manifest.foreign_layers().len()), (2, 1));
         assert_eq!(manifest.content_size(), 28);
         assert_eq!(manifest.shown_artifact_type(), Some("application/x"));
     }

@@ -1,5 +1,7 @@
 //! The registry as its doors use it, on a real directory and a real store.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use bytes::Bytes;
 use cove_base::paths::DataDir;
 use cove_base::{Clock, Timestamp};
@@ -23,10 +25,13 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
         // File times are the host's, so the clock begins there.
-        let clock = Clock::manual(Clock::system().now());
-        let registry = open(&directory, &clock);
+        Self::with(Clock::manual(Clock::system().now()), RegistryConfig::default()).await
+    }
+
+    async fn with(clock: Clock, config: RegistryConfig) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let registry = open(&directory, &clock, config);
         let tenant = Tenant::new("000000000000", "us-east-1");
         let fixture = Self { directory, clock, registry, tenant };
         fixture.create("app", TagMutability::Mutable).await;
@@ -52,8 +57,46 @@ impl Fixture {
         let store = registry.store().clone();
         drop(registry);
         store.close().await;
-        let registry = open(&directory, &clock);
+        let registry = open(&directory, &clock, RegistryConfig::default());
         Self { directory, clock, registry, tenant }
+    }
+
+    /// Pushes images of few different layers one after the other, keeps every seventh, and looks at each right after its
+    /// push; the digests of those that stay.
+    async fn push_and_delete(&self, repository: &str, rounds: usize) -> Vec<String> {
+        let mut kept = Vec::new();
+        for round in 0..rounds {
+            let layer = format!("layer {}", round % 7);
+            let digest = loop {
+                // What a client that was too slow for the grace time does: it pushes again.
+                match self.push(repository, "latest", layer.as_bytes()).await {
+                    Ok(digest) => break digest,
+                    Err(RegistryError::ManifestBlobUnknown(_)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            self.is_whole(repository, &digest).await;
+            if round % 7 != 0 {
+                self.registry
+                    .delete_manifest(&self.tenant, repository, &digest, UnlinkChecks::None)
+                    .await
+                    .expect("delete");
+            } else if !kept.contains(&digest) {
+                kept.push(digest);
+            }
+        }
+        kept
+    }
+
+    async fn is_whole(&self, repository: &str, digest: &str) {
+        let selector = ImageSelector::Digest(digest.to_owned());
+        let stored = self.registry.manifest(&self.tenant, repository, &selector).await.expect("a manifest");
+        assert_eq!(Digest::of(&stored.bytes).as_str(), digest);
+        for blob in &stored.image.blobs {
+            let blob = Digest::parse(blob).expect("a digest");
+            let file = self.registry.blob(&self.tenant, repository, &blob).expect("a member");
+            assert_eq!(Digest::of(&std::fs::read(file.path).expect("its bytes")), blob);
+        }
     }
 
     async fn push(&self, repository: &str, tag: &str, layer: &[u8]) -> Result<String, RegistryError> {
@@ -67,10 +110,10 @@ impl Fixture {
     }
 }
 
-fn open(directory: &tempfile::TempDir, clock: &Clock) -> Registry {
+fn open(directory: &tempfile::TempDir, clock: &Clock, config: RegistryConfig) -> Registry {
     let data = DataDir::new(directory.path());
     let store = Store::open(&data, clock.clone(), StoreOptions::default()).expect("a store");
-    Registry::open(&data, store, clock.clone(), RegistryConfig::default()).expect("a registry")
+    Registry::open(&data, store, clock.clone(), config).expect("a registry")
 }
 
 fn body(bytes: &'static [u8]) -> Full<Bytes> {
@@ -169,6 +212,39 @@ async fn deleting_an_image_frees_its_blobs_at_the_collection_after_the_grace_tim
     assert_eq!(registry.collect().await.expect("collect").files, 3);
 }
 
+/// With a grace time of a few pushes, so that the collection is always at their heels.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collection_beside_pushes_takes_nothing_from_an_image_that_is_there() {
+    let config = RegistryConfig { collect_grace_millis: 100, ..RegistryConfig::default() };
+    let fixture = Fixture::with(Clock::system(), config).await;
+    fixture.create("other", TagMutability::Mutable).await;
+    let pushing = AtomicUsize::new(2);
+    let push = async |repository: &str| {
+        let kept = fixture.push_and_delete(repository, 60).await;
+        pushing.fetch_sub(1, Ordering::Relaxed);
+        kept
+    };
+    let collect = async {
+        let mut files = 0;
+        while pushing.load(Ordering::Relaxed) > 0 {
+            files += fixture.registry.collect().await.expect("collect").files;
+        }
+        files
+    };
+    let (app, other, files) = tokio::join!(push("app"), push("other"), collect);
+    assert!(files > 0, "nothing was collected meanwhile");
+    assert_eq!((app.len(), &app), (1, &other), "the same image");
+    // Layer, config and manifest of one image in two repositories.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while fixture.registry.blobs().list(std::time::SystemTime::now()).len() > 3 {
+        assert!(std::time::Instant::now() < deadline, "something is never collected");
+        fixture.registry.collect().await.expect("collect");
+    }
+    for repository in ["app", "other"] {
+        fixture.is_whole(repository, &app[0]).await;
+    }
+}
+
 #[tokio::test]
 async fn an_abandoned_upload_expires() {
     let fixture = Fixture::new().await;
@@ -179,6 +255,34 @@ async fn an_abandoned_upload_expires() {
     assert_eq!(registry.collect().await.expect("collect").uploads, 1);
     assert!(!registry.blobs().temporary(&id).exists());
     assert!(registry.upload_offset(tenant, "app", &id).await.is_err());
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_on_does_not_expire_however_old_it_is() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    let id = registry.start_upload(tenant, "app", Algorithm::Sha256).await.expect("start");
+    fixture.clock.advance(crate::UPLOAD_EXPIRY_MILLIS + 60_000);
+    let written = std::time::UNIX_EPOCH + std::time::Duration::from_millis(fixture.clock.now().millis().unsigned_abs());
+    let file = std::fs::File::options().write(true).open(registry.blobs().temporary(&id)).expect("the upload's file");
+    file.set_modified(written).expect("a time");
+    assert_eq!(registry.collect().await.expect("collect").uploads, 0);
+    assert_eq!(registry.append(tenant, "app", &id, None, &mut body(b"abc")).await.ok(), Some(3));
+    fixture.clock.advance(crate::UPLOAD_EXPIRY_MILLIS + 60_000);
+    assert_eq!(registry.collect().await.expect("collect").uploads, 1);
+}
+
+#[tokio::test]
+async fn a_blob_that_a_client_asked_for_waits_for_its_manifest() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    let asked = registry.put_blob(tenant, "app", b"asked".to_vec()).await.expect("put");
+    let alone = registry.put_blob(tenant, "app", b"alone".to_vec()).await.expect("put");
+    fixture.clock.advance(crate::COLLECT_GRACE_MILLIS + 60_000);
+    registry.blob_wanted(tenant, "app", &asked).await.expect("a blob");
+    assert_eq!(registry.collect().await.expect("collect").links, 1);
+    assert!(registry.blob_wanted(tenant, "app", &asked).await.is_ok_and(|blob| blob.path.exists()));
+    assert!(matches!(registry.blob_wanted(tenant, "app", &alone).await, Err(RegistryError::BlobUnknown(_))));
 }
 
 #[tokio::test]
@@ -224,11 +328,14 @@ async fn referrers_show_at_once_and_go_with_their_manifest() {
         tags: Vec::new(),
     };
     let digest = registry.put_manifest(tenant, "app", put).await.expect("put").image.digest;
-    let found = registry.referrers(tenant, "app", &subject, Some("text/sbom")).await.expect("referrers");
+    let found =
+        registry.referrers(tenant, "app", &subject, Some("text/sbom"), None).await.expect("referrers").manifests;
     assert_eq!((found[0].digest.as_str(), found[0].artifact_type.as_deref()), (digest.as_str(), Some("text/sbom")));
-    assert!(registry.referrers(tenant, "app", &subject, Some("other")).await.expect("referrers").is_empty());
+    assert!(
+        registry.referrers(tenant, "app", &subject, Some("other"), None).await.expect("referrers").manifests.is_empty()
+    );
     registry.delete_manifest(tenant, "app", &digest, UnlinkChecks::None).await.expect("delete");
-    assert!(registry.referrers(tenant, "app", &subject, None).await.expect("referrers").is_empty());
+    assert!(registry.referrers(tenant, "app", &subject, None, None).await.expect("referrers").manifests.is_empty());
 }
 
 /// A stream of frames, without a stream crate.

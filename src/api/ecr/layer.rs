@@ -47,7 +47,7 @@ struct LayerFailure {
     failure_reason: String,
 }
 
-pub(super) fn availability(cx: &Context, input: AvailabilityIn) -> Result<AvailabilityOut, EcrError> {
+pub(super) async fn availability(cx: &Context, input: AvailabilityIn) -> Result<AvailabilityOut, EcrError> {
     let name = &input.repository_name;
     own_registry(cx, input.registry_id.as_deref(), name)?;
     let mut out = AvailabilityOut { layers: Vec::new(), failures: Vec::new() };
@@ -57,7 +57,7 @@ pub(super) fn availability(cx: &Context, input: AvailabilityIn) -> Result<Availa
             out.failures.push(LayerFailure { layer_digest, failure_code: "InvalidLayerDigest", failure_reason });
             continue;
         };
-        let layer_size = match cx.registry.blob(&cx.tenant, name, &digest) {
+        let layer_size = match cx.registry.blob_wanted(&cx.tenant, name, &digest).await {
             Ok(blob) => Some(blob.size),
             Err(RegistryError::BlobUnknown(_)) => None,
             Err(error) => return Err(of(&cx.tenant, name)(error)),

@@ -20,7 +20,7 @@ use crate::aws::service::{Op, Service, json, read};
 /// What is there. Behaviour tests are in `tests/blackbox/ecr.rs`.
 pub(crate) const OPS: &[Op] = &[
     Op::done("BatchCheckLayerAvailability", "layers_pushed_by_api_make_an_image", |cx, input| {
-        read(cx, input, layer::availability)
+        json(cx, input, layer::availability)
     }),
     Op::done("BatchDeleteImage", "an_image_is_listed_described_fetched_and_deleted", |cx, input| {
         json(cx, input, image::delete)

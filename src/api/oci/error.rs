@@ -12,7 +12,9 @@ use crate::http::{RawContext, Response};
 pub(super) enum OciError {
     Unauthorized,
     NotFound,
-    MethodNotAllowed,
+    MethodNotAllowed {
+        allowed: &'static str,
+    },
     NameInvalid(String),
     DigestMissing,
     NumberInvalid(String),
@@ -46,7 +48,7 @@ impl OciError {
                 (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message.to_owned(), Value::Null)
             }
             Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing at this path".into(), Value::Null),
-            Self::MethodNotAllowed => {
+            Self::MethodNotAllowed { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", "the operation is unsupported".into(), Value::Null)
             }
             Self::NameInvalid(name) => name_invalid(name),
@@ -92,8 +94,8 @@ impl OciError {
                 content_range = format!("bytes */{size}");
                 headers.push(("content-range", content_range.as_str()));
             }
+            Self::MethodNotAllowed { allowed } => headers.push(("allow", allowed)),
             Self::NotFound
-            | Self::MethodNotAllowed
             | Self::NameInvalid(_)
             | Self::DigestMissing
             | Self::NumberInvalid(_)

@@ -1,7 +1,7 @@
 //! Lists: tags, referrers, and the repositories of the caller.
 
-use cove_registry::TAGS_PAGE;
 use cove_registry::manifest::OCI_INDEX;
+use cove_registry::{ReferrersPage, RegistryError, TAGS_PAGE};
 use hyper::StatusCode;
 use serde_json::json;
 
@@ -35,13 +35,24 @@ pub(super) fn repositories(call: &Call<'_>) -> Result<Response, OciError> {
     Ok(listed(json!({ "repositories": page }).to_string(), "application/json", next.as_deref()))
 }
 
-/// Who refers to a digest: an index, empty for digests that nobody knows.
+/// Who refers to a digest: an index, empty for digests and repositories that nobody knows, since a 404 would say that
+/// this registry has no such list.
 pub(super) async fn referrers(call: &Call<'_>, name: &str, digest: &str) -> Result<Response, OciError> {
     let digest = parse(digest)?;
     let kind = call.query.get("artifactType").filter(|kind| !kind.is_empty());
-    let found = call.registry.referrers(call.tenant, name, &digest, kind).await?;
-    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": found });
+    let last = call.query.get("last");
+    let page = match call.registry.referrers(call.tenant, name, &digest, kind, last).await {
+        Err(RegistryError::RepositoryUnknown { .. }) => ReferrersPage::default(),
+        found => found?,
+    };
+    let next = page.manifests.last().filter(|_| page.more).map(|last| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(kind.map(|kind| ("artifactType", kind))).append_pair("last", &last.digest);
+        format!("</v2/{name}/referrers/{digest}?{}>; rel=\"next\"", query.finish())
+    });
+    let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": page.manifests });
     let mut headers = vec![("content-type", OCI_INDEX)];
+    headers.extend(next.as_deref().map(|next| ("link", next)));
     headers.extend(kind.map(|_| ("oci-filters-applied", "artifactType")));
     Ok(with_body(StatusCode::OK, &headers, Body::full(index.to_string())))
 }

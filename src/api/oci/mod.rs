@@ -64,14 +64,14 @@ async fn answer(cx: &RawContext, request: Request) -> Result<Response, OciError>
         (Method::PUT, Route::Manifest { name, reference }) => manifests::put(&call, &name, &reference, request).await,
         (Method::DELETE, Route::Manifest { name, reference }) => manifests::delete(&call, &name, &reference).await,
         (Method::GET, Route::Blob { name, digest }) => blobs::get(&call, &name, &digest, &request).await,
-        (Method::HEAD, Route::Blob { name, digest }) => blobs::head(&call, &name, &digest),
+        (Method::HEAD, Route::Blob { name, digest }) => blobs::head(&call, &name, &digest).await,
         (Method::DELETE, Route::Blob { name, digest }) => blobs::delete(&call, &name, &digest).await,
         (Method::POST, Route::Uploads { name }) => uploads::start(&call, &name, request).await,
         (Method::GET, Route::Upload { name, id }) => uploads::status(&call, &name, &id).await,
         (Method::PATCH, Route::Upload { name, id }) => uploads::append(&call, &name, &id, request).await,
         (Method::PUT, Route::Upload { name, id }) => uploads::finish(&call, &name, &id, request).await,
         (Method::DELETE, Route::Upload { name, id }) => uploads::cancel(&call, &name, &id).await,
-        _ => Err(OciError::MethodNotAllowed),
+        (_, route) => Err(OciError::MethodNotAllowed { allowed: route.methods() }),
     }
 }
 

@@ -19,6 +19,18 @@ pub(super) enum Route {
 }
 
 impl Route {
+    /// The methods that it answers, for who tried another one.
+    pub(super) const fn methods(&self) -> &'static str {
+        match self {
+            Self::Base => "GET, HEAD",
+            Self::Catalog | Self::Tags { .. } | Self::Referrers { .. } => "GET",
+            Self::Manifest { .. } => "GET, HEAD, PUT, DELETE",
+            Self::Blob { .. } => "GET, HEAD, DELETE",
+            Self::Uploads { .. } => "POST",
+            Self::Upload { .. } => "GET, PATCH, PUT, DELETE",
+        }
+    }
+
     /// Reads a path. Names may have slashes, so it is read from its end.
     pub(super) fn parse(path: &str) -> Result<Self, OciError> {
         let decoded = percent_decode_str(path).decode_utf8().map_err(|_| OciError::NotFound)?;

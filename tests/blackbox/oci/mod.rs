@@ -1,5 +1,10 @@
 //! The registry as image clients see it.
 
+mod blobs;
+mod manifests;
+mod referrers;
+mod uploads;
+
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -14,6 +19,41 @@ fn code(answer: &Answer) -> String {
     body["errors"][0]["code"].as_str().unwrap().to_owned()
 }
 
+/// Makes repositories.
+fn create(server: &Server, names: &[&str]) {
+    for name in names {
+        server.ecr("CreateRepository", &json!({"repositoryName": name})).unwrap();
+    }
+}
+
+/// Pushes a blob in one request; a descriptor of it.
+fn push_blob(server: &Server, name: &str, media_type: &str, bytes: &[u8]) -> Value {
+    let put = server.exchange("POST", &format!("/v2/{name}/blobs/uploads/?digest={}", digest(bytes)), &[], bytes);
+    assert_eq!((put.status, put.header("docker-content-digest")), (201, digest(bytes).as_str()), "{}", put.text());
+    json!({"mediaType": media_type, "digest": digest(bytes), "size": bytes.len()})
+}
+
+/// Pushes a manifest, an index if it has manifests, by what the path says of it.
+fn put_manifest(server: &Server, name: &str, reference: &str, manifest: &str) -> Answer {
+    let media_type = if manifest.contains("\"manifests\"") { INDEX } else { MANIFEST };
+    let path = format!("/v2/{name}/manifests/{reference}");
+    server.exchange("PUT", &path, &[("content-type", media_type)], manifest.as_bytes())
+}
+
+/// A manifest of a config blob that is pushed for it, with these members beside or instead.
+fn artifact(server: &Server, name: &str, members: &Value) -> String {
+    let config = push_blob(server, name, "application/vnd.oci.empty.v1+json", b"{}");
+    let manifest = json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [config]});
+    crate::server::with(&manifest, members).to_string()
+}
+
+fn tags(server: &Server, path: &str) -> (Value, String) {
+    let answer = server.exchange("GET", path, &[], b"");
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    (body["tags"].clone(), answer.header("link").to_owned())
+}
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Pushes an image in chunks; its manifest.
