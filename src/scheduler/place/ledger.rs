@@ -15,7 +15,8 @@ use super::{Occupancy, Request, Snapshot};
 pub(super) struct Ledger {
     instances: HashMap<String, Account>,
     nothing: Account,
-    fargate_memory_mib: i64,
+    /// What is promised of the host's memory: Fargate, managed instances.
+    host_memory_mib: i64,
     host_ports: HashSet<(TransportProtocol, u16)>,
     bridge: HashSet<Ipv4Addr>,
     /// By VPC.
@@ -56,11 +57,12 @@ impl Account {
 }
 
 impl Ledger {
-    pub(super) fn of(snapshot: &Snapshot<'_>) -> Self {
+    /// `group` is the one that is placed: what is kept for a daemon is its own.
+    pub(super) fn of(snapshot: &Snapshot<'_>, group: &str) -> Self {
         let mut ledger = Self {
             instances: HashMap::with_capacity(snapshot.instances.len()),
             nothing: Account::default(),
-            fargate_memory_mib: 0,
+            host_memory_mib: 0,
             host_ports: HashSet::new(),
             bridge: HashSet::new(),
             vpcs: HashMap::new(),
@@ -80,15 +82,30 @@ impl Ledger {
                 account.note(task);
             }
         }
+        ledger.keep_for_daemons(snapshot, group);
         let host = snapshot.host;
         ledger.host_ports.extend(host.reserved_ports_tcp.iter().map(|port| (TransportProtocol::Tcp, *port)));
         ledger.host_ports.extend(host.reserved_ports_udp.iter().map(|port| (TransportProtocol::Udp, *port)));
         ledger
     }
 
+    fn keep_for_daemons(&mut self, snapshot: &Snapshot<'_>, group: &str) {
+        for reserve in &snapshot.reserves {
+            for instance in &snapshot.instances {
+                let tasks = snapshot.tasks.iter().map(|task| &**task).filter(|task| task.is_live());
+                if reserve.is_open(instance, group, tasks)
+                    && let Some(account) = self.instances.get_mut(&instance.id)
+                {
+                    account.cpu -= reserve.cpu;
+                    account.memory_mib -= reserve.memory_mib;
+                }
+            }
+        }
+    }
+
     fn note(&mut self, task: &Task) {
-        if task.placement.launch_type == LaunchType::Fargate {
-            self.fargate_memory_mib += task.placement.memory_mib;
+        if is_elastic(task.placement.launch_type) {
+            self.host_memory_mib += task.placement.memory_mib;
         }
         for container in &task.containers {
             self.take_bindings(task.network.mode(), &container.ports);
@@ -114,8 +131,8 @@ impl Ledger {
         instance.task_interfaces_max.is_none_or(|most| self.account(instance).interfaces < most as usize)
     }
 
-    pub(super) const fn fargate_memory_mib(&self) -> i64 {
-        self.fargate_memory_mib
+    pub(super) const fn host_memory_mib(&self) -> i64 {
+        self.host_memory_mib
     }
 
     pub(super) fn is_port_free(&self, protocol: TransportProtocol, port: u16) -> bool {
@@ -153,13 +170,24 @@ impl Ledger {
         account.cpu -= request.cpu;
         account.memory_mib -= request.memory_mib;
         account.interfaces += usize::from(request.network_mode == NetworkMode::Awsvpc);
+        if request.launch_type == LaunchType::ManagedInstances {
+            self.host_memory_mib += request.memory_mib;
+        }
         *account.occupancy.groups.entry(request.group.clone()).or_default() += 1;
         let mut take = |count: &usize| account.gpus.drain(..(*count).min(account.gpus.len())).collect();
         request.gpus.iter().map(&mut take).collect()
     }
 
-    pub(super) const fn take_fargate(&mut self, request: &Request) {
-        self.fargate_memory_mib += request.memory_mib;
+    pub(super) const fn take_host(&mut self, request: &Request) {
+        self.host_memory_mib += request.memory_mib;
+    }
+}
+
+/// Whether tasks of that launch type have capacity that nobody declared, so that only the host bounds it.
+pub(crate) const fn is_elastic(launch_type: LaunchType) -> bool {
+    match launch_type {
+        LaunchType::Fargate | LaunchType::ManagedInstances => true,
+        LaunchType::Ec2 | LaunchType::External => false,
     }
 }
 
