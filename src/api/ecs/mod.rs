@@ -67,7 +67,8 @@ const EXECUTE: &str =
 const SETTINGS_TEST: &str = "account_settings_are_layered_and_survive_a_restart";
 
 /// What daemons lack.
-const DAEMONS: &str = "a daemon is replaced in place, not with its instance, and other tasks do not wait for it";
+const DAEMONS: &str =
+    "a daemon is replaced in place, not with its instance; other tasks wait for it on managed instances alone";
 /// The tests of daemons.
 const DAEMON_TEST: &str = "a_daemon_runs_once_on_each_instance_of_its_providers_across_restarts";
 const DAEMON_DEPLOYMENTS_TEST: &str = "a_daemon_deployment_replaces_its_tasks_and_goes_back_when_they_fail";

@@ -140,9 +140,11 @@ fn managed_instances_are_made_for_tasks_and_go_when_idle_across_restarts() {
 fn a_service_grows_on_managed_instances_with_their_daemon() {
     let mut server = Server::start();
     create(&server, &json!({})).unwrap();
+    let first = json!({"name": "first", "image": server.busybox(), "memory": 8, "cpu": 16, "essential": false,
+        "command": ["sleep", "2"]});
     let main = json!({"name": "main", "image": server.busybox(), "memory": 8, "cpu": 16, "stopTimeout": 2,
-        "command": ["sh", "-c", WAITING]});
-    let definition = json!({"family": "watch", "containerDefinitions": [main]});
+        "command": ["sh", "-c", WAITING], "dependsOn": [{"containerName": "first", "condition": "SUCCESS"}]});
+    let definition = json!({"family": "watch", "containerDefinitions": [first, main]});
     let made = server.ecs("RegisterDaemonTaskDefinition", &definition).unwrap();
     let provider = describe(&server)["capacityProviderArn"].clone();
     let daemon = json!({"daemonName": "watch", "daemonTaskDefinitionArn": made["daemonTaskDefinitionArn"],
@@ -166,10 +168,13 @@ fn a_service_grows_on_managed_instances_with_their_daemon() {
         until("the service and its daemon run together", || {
             let (own, daemons) = (tasks(server, &of_service), tasks(server, &of_daemon));
             let place = |it: &Value| it["containerInstanceArn"].as_str().unwrap().to_owned();
-            (own.len() == 1 && daemons.len() == 1 && place(&own[0]) == place(&daemons[0])).then(|| daemons[0].clone())
+            (own.len() == 1 && daemons.len() == 1 && place(&own[0]) == place(&daemons[0]))
+                .then(|| (own[0].clone(), daemons[0].clone()))
         })
     };
-    let task = wait(&server);
+    let (own, task) = wait(&server);
+    let started = |it: &Value| it["startedAt"].as_f64().unwrap();
+    assert!(started(&own) >= started(&task), "the daemon comes first: {own} {task}");
     assert_eq!((&task["capacityProviderName"], &task["launchType"]), (&json!("mi"), &json!("MANAGED_INSTANCES")));
     server.kill_and_restart();
     wait(&server);
