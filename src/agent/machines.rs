@@ -134,6 +134,7 @@ pub(crate) mod tests {
             asg_max: None,
             agent: None,
             asg: None,
+            managed_by: None,
             leaves_at: None,
             leaves_when_empty: false,
             gone_at: None,

@@ -189,9 +189,13 @@ fn row(one: &Value) -> Vec<String> {
     let free = |of: &Value| format!("{}/{}", of["free"], of["total"]);
     let interfaces = &one["taskInterfaces"];
     let limit = interfaces["limit"].as_u64().map_or_else(|| "-".to_owned(), |limit| limit.to_string());
+    let origin = match one["managedBy"].as_str() {
+        Some(provider) => format!("managed by {provider}"),
+        None => text(one, "origin").to_owned(),
+    };
     let from = match text(one, "capacity") {
-        "spot" => format!("{}, spot", text(one, "origin")),
-        _ => text(one, "origin").to_owned(),
+        "spot" => format!("{origin}, spot"),
+        _ => origin,
     };
     let status = match one["leavesAt"].as_str() {
         Some(at) => format!("{} until {at}", text(one, "status")),

@@ -1,12 +1,15 @@
 //! Capacity providers: names for the capacity that tasks of a strategy are divided among.
 //!
-//! FARGATE and FARGATE_SPOT exist without having been made and have no record. All others stand for an Auto Scaling
-//! group: the container instances that were declared or added with that group's name.
+//! FARGATE and FARGATE_SPOT exist without having been made and have no record. All others stand for container instances:
+//! those that were declared or added with the name of an Auto Scaling group, or those that were made for the provider
+//! ([`crate::managed_instances`]).
 
 use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::arn::Tenant;
+use crate::container_instance::ContainerInstance;
+use crate::managed_instances::ManagedInstances;
 use crate::tag::Tag;
 
 /// The provider of Fargate's on-demand capacity.
@@ -26,19 +29,22 @@ pub fn is_fargate(name: &str) -> bool {
 }
 
 /// A provider that somebody made. Deleted ones stay describable as INACTIVE.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CapacityProvider {
     pub tenant: Tenant,
     pub name: String,
     pub status: CapacityProviderStatus,
     pub update_status: UpdateStatus,
-    /// The name of its Auto Scaling group.
+    /// The name of its Auto Scaling group; empty for managed instances.
     pub asg: String,
     pub managed_scaling: ManagedScaling,
     pub managed_termination_protection: Switch,
     pub managed_draining: Switch,
     pub tags: Vec<Tag>,
     pub created_at: Timestamp,
+    /// In place of a group, and of everything that is said of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed: Option<ManagedInstances>,
 }
 
 impl CapacityProvider {
@@ -52,6 +58,35 @@ impl CapacityProvider {
     pub fn is_active(&self) -> bool {
         self.status == CapacityProviderStatus::Active
     }
+
+    /// The instances that it stands for.
+    #[must_use]
+    pub fn pool(&self) -> Pool {
+        match &self.managed {
+            None => Pool::Group(self.asg.clone()),
+            Some(_) => Pool::Managed(self.name.clone()),
+        }
+    }
+}
+
+/// The container instances behind a capacity provider.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Pool {
+    /// Of the Auto Scaling group of that name.
+    Group(String),
+    /// Made for the capacity provider of that name.
+    Managed(String),
+}
+
+impl Pool {
+    /// Whether the instance is one of them.
+    #[must_use]
+    pub fn has(&self, instance: &ContainerInstance) -> bool {
+        match self {
+            Self::Group(name) => instance.asg.as_ref() == Some(name),
+            Self::Managed(name) => instance.managed_by.as_ref() == Some(name),
+        }
+    }
 }
 
 /// The ARN of a capacity provider of that name.
@@ -60,11 +95,13 @@ pub fn capacity_provider_arn(tenant: &Tenant, name: &str) -> String {
     tenant.arn("ecs", format_args!("capacity-provider/{name}"))
 }
 
-/// ECS shape `CapacityProviderStatus`: what is made here is there at once.
+/// ECS shape `CapacityProviderStatus`: what is made here is there at once. DEPROVISIONING is shown, never kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum CapacityProviderStatus {
     Active,
+    /// Deleted, and some of its instances are still leaving.
+    Deprovisioning,
     Inactive,
 }
 
@@ -74,6 +111,8 @@ pub enum CapacityProviderStatus {
 pub enum UpdateStatus {
     CreateComplete,
     UpdateComplete,
+    /// Shown, never kept.
+    DeleteInProgress,
     DeleteComplete,
 }
 

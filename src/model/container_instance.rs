@@ -48,6 +48,9 @@ pub struct ContainerInstance {
     /// How many instances managed scaling lets that group have; the largest of its instances' counts.
     #[serde(default)]
     pub asg_max: Option<u32>,
+    /// The capacity provider that it was made for, and goes with: a managed instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_by: Option<String>,
     /// The agent of another host that registered it; `None`: it is the node's own.
     #[serde(default)]
     pub agent: Option<Agent>,

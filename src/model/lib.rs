@@ -13,6 +13,7 @@ pub mod event;
 pub mod image;
 pub mod instance_type;
 pub mod logs;
+pub mod managed_instances;
 pub mod network;
 pub mod registry;
 pub mod role;

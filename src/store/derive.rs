@@ -205,6 +205,7 @@ mod tests {
             leaves_when_empty: false,
             gone_at: None,
             asg: None,
+            managed_by: None,
             asg_max: None,
             agent: None,
         }

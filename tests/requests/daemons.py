@@ -9,6 +9,12 @@ DAEMONS = 3
 """Names of daemons: each has a task on every instance of the group."""
 
 
+MANAGED, MANAGED_PROVIDERS = "managed", 2
+"""A family that managed instances can run, and names of providers of them."""
+SUBNETS = []
+"""Those of the default network; known once the server runs."""
+
+
 def definition(m):
     command = m.choose.choice([RUN_ON, RUN_ON, "exit 1"])
     container = {"name": "main", "image": IMAGE, "memory": 8, "stopTimeout": 2, "command": ["sh", "-c", command], **m.maybe(cpu=16, essential=True)}
@@ -64,3 +70,25 @@ RECIPES = {
     ("ecs", "SubmitContainerStateChange"): lambda m: task_change(m, containerName="main", **m.maybe(exitCode=1, runtimeId="none")),
     ("ecs", "SubmitAttachmentStateChanges"): lambda m: {"cluster": "default", "attachments": [{"attachmentArn": f"arn:aws:ecs:{ACCOUNT}:attachment/default/{'0' * 32}", "status": "ATTACHED"}]},
 }
+
+
+def managed(m):
+    """Instances that are made for tasks; some requirements contradict themselves, or nothing meets them."""
+    size = m.choose.choice([(1, 2), (2, 4), (0, None), (3, 1), (1000, None)])
+    limits = lambda least, most: {"min": least, **({} if most is None else {"max": most})}
+    wanted = {"vCpuCount": limits(*size), "memoryMiB": {"min": 0},
+              **m.maybe(burstablePerformance="included", allowedInstanceTypes=["c5.*", "m5.large"], cpuManufacturers=["amd"], bareMetal="excluded")}
+    template = {"ec2InstanceProfileArn": f"arn:aws:iam::{ACCOUNT.split(':')[1]}:instance-profile/ecsInstanceRole",
+                "networkConfiguration": {"subnets": m.choose.sample(SUBNETS, m.choose.randrange(1, len(SUBNETS) + 1))},
+                **m.maybe(instanceRequirements=wanted, capacityOptionType="SPOT", monitoring="BASIC", fipsEnabled=False),
+                **({"storageConfiguration": {"storageSizeGiB": 80}} if m.chance(0.1) else {})}
+    return {"infrastructureRoleArn": "ecsInfrastructureRoleForExpressServices", "instanceLaunchTemplate": template,
+            **m.maybe(propagateTags="CAPACITY_PROVIDER", infrastructureOptimization={"scaleInAfter": m.choose.choice([-1, 0, 1, 30])}, autoRepairConfiguration={"actionsStatus": "ENABLED"})}
+
+
+def managed_name(m):
+    return m.name("mi", MANAGED_PROVIDERS)
+
+
+def run_managed(m):
+    return {"taskDefinition": MANAGED, "count": m.choose.choice([1, 2, 3]), "capacityProviderStrategy": [{"capacityProvider": managed_name(m), "weight": 1}]}

@@ -23,6 +23,8 @@ def runs(m):
 
 
 def run_task(m):
+    if m.chance(0.15):
+        return daemons.run_managed(m)
     return {"taskDefinition": runs(m), "cluster": m.home(), "count": m.choose.choice([1, 1, 2]),
             **m.maybe(tags=m.tags(), startedBy=m.name("who"), group=m.name("g"), enableECSManagedTags=True, clientToken=m.name("t") + str(m.choose.random()),
                       overrides={"containerOverrides": [{"name": "main", "environment": [{"name": "B", "value": "c"}]}]},
@@ -95,6 +97,8 @@ def own_cluster(_):
 def provider(m):
     if m.chance(0.2):
         return own_provider(m)
+    if m.chance(0.4):
+        return {"name": daemons.managed_name(m), "cluster": "default", "managedInstancesProvider": daemons.managed(m), **m.maybe(tags=m.tags())}
     return {"name": m.name("cp"), "autoScalingGroupProvider": {"autoScalingGroupArn": m.choose.choice(GROUPS)}, **m.maybe(tags=m.tags())}
 
 
@@ -190,7 +194,7 @@ RECIPES = {
     ("ecs", "UpdateServicePrimaryTaskSet"): lambda m: of_set(m, "primaryTaskSet"),
     ("ecs", "DeleteTaskSet"): lambda m: of_set(m, "taskSet", force=True),
     ("ecs", "CreateCapacityProvider"): provider,
-    ("ecs", "UpdateCapacityProvider"): lambda m: {"name": m.any("capacity-provider"), "autoScalingGroupProvider": {"managedDraining": m.choose.choice(["ENABLED", "DISABLED"])}},
+    ("ecs", "UpdateCapacityProvider"): lambda m: {"name": daemons.managed_name(m), "managedInstancesProvider": daemons.managed(m)} if m.chance(0.4) else {"name": m.any("capacity-provider"), "autoScalingGroupProvider": {"managedDraining": m.choose.choice(["ENABLED", "DISABLED"])}},
     ("ecs", "DeleteCapacityProvider"): lambda m: {"capacityProvider": m.any("capacity-provider")},
     ("ecs", "PutClusterCapacityProviders"): providers_of_cluster,
     ("ecs", "ContinueServiceDeployment"): go_on,

@@ -27,6 +27,7 @@ from maker import RUN_ON
 from player import Player
 from recipes import BLUE, CALM, EXTERNAL, GROUPS, PAUSING
 from watch import Watch, cost
+import wire
 from world import COVE, World
 
 SUCCESS_MIN = 0.30
@@ -161,6 +162,8 @@ def start(world):
     for _ in range(3):
         world.ecs("RegisterTaskDefinition", family="f0", containerDefinitions=[{"name": "main", "image": "bb:1", "memory": 16, "command": ["sleep", "5"]}])
     world.ecs("RegisterTaskDefinition", family=CALM, containerDefinitions=[{"name": "main", "image": "bb:1", "memory": 16, "command": ["sh", "-c", RUN_ON], "stopTimeout": 2}])
+    world.ecs("RegisterTaskDefinition", family=daemons.MANAGED, networkMode="none", containerDefinitions=[{"name": "main", "image": "bb:1", "memory": 16, "command": ["sleep", "5"]}])
+    daemons.SUBNETS[:] = json.loads(world.request("GET", "/_cove/v1/info", None, wire.signed("cove"))[2])["subnets"]
     world.ecs("CreateService", serviceName="s0", taskDefinition="f0", desiredCount=1)
     for number in range(EXTERNAL):
         world.ecs("CreateService", serviceName=f"x{number}", desiredCount=1, deploymentController={"type": "EXTERNAL"})

@@ -48,6 +48,14 @@ pub(crate) struct Outlook {
     pub(crate) facts: Facts,
 }
 
+impl Outlook {
+    /// Nothing is to be started yet.
+    pub(crate) fn hold_starts(&mut self) {
+        self.starts.now.clear();
+        self.facts.to_start = false;
+    }
+}
+
 impl Knowledge {
     /// `rebooted`: whether the host has booted since the task's containers were made.
     pub(crate) fn outlook(&self, task: &Task, graph: &Graph, rebooted: bool, now: Timestamp) -> Outlook {

@@ -7,6 +7,7 @@
 
 mod connect;
 mod dynamic_ports;
+mod gate;
 mod knowledge;
 mod prepare;
 mod release;
@@ -29,6 +30,7 @@ use cove_store::{Key, Read, StoreError, keys};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use self::gate::Gate;
 use self::knowledge::{Knowledge, Outlook};
 use crate::deps::{Deps, blocking};
 use crate::observe;
@@ -51,6 +53,8 @@ pub(crate) struct Driver {
     shim_died: bool,
     /// Who needs whom; read when it is first asked for.
     graph: Option<Arc<Graph>>,
+    /// What the first start waits for.
+    gate: Option<Gate>,
     /// Seen here first, written with the next record.
     pull: PullTimes,
     digests: Vec<(String, String)>,
@@ -84,6 +88,7 @@ impl Driver {
             client: None,
             shim_died: false,
             graph: None,
+            gate: None,
             pull: PullTimes::default(),
             digests: Vec::new(),
             attaching: None,
@@ -95,7 +100,11 @@ impl Driver {
         loop {
             let Some(task) = self.read() else { return };
             let graph = self.graph(&task);
-            let outlook = self.known.outlook(&task, &graph, self.is_rebooted(&task), self.deps.clock.now());
+            let mut outlook = self.known.outlook(&task, &graph, self.is_rebooted(&task), self.deps.clock.now());
+            self.gate = self.before_gate(&task, &outlook);
+            if self.gate.is_some() {
+                outlook.hold_starts();
+            }
             let step = next_step(&task, &outlook.facts);
             tracing::debug!(task = task.id, ?step, facts = ?outlook.facts, "step");
             match self.take(step, &task, &graph, outlook).await {
@@ -112,6 +121,12 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// The gate before a task that nothing has been started of.
+    fn before_gate(&self, task: &Task, outlook: &Outlook) -> Option<Gate> {
+        let is_first = outlook.facts.to_start && !outlook.facts.starting && outlook.facts.progress == Progress::Waiting;
+        if is_first { Gate::closed(&self.deps.store, task) } else { None }
     }
 
     fn read(&self) -> Option<Arc<Task>> {
@@ -172,6 +187,13 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
+        let gate = self.gate.take();
+        let moved = async {
+            match gate {
+                Some(gate) => gate.moved().await,
+                None => std::future::pending().await,
+            }
+        };
         let Some(client) = &mut self.client else {
             wake.notified().await;
             return Ok(());
@@ -179,6 +201,7 @@ impl Driver {
         tokio::select! {
             () = wake.notified() => {}
             () = moment => {}
+            () = moved => {}
             event = client.next() => match event {
                 Ok(Some(event)) => self.known.heard(event),
                 Ok(None) => self.lost_shim(),

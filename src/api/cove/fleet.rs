@@ -152,6 +152,7 @@ fn shown<'a>(instances: impl Iterator<Item = &'a ContainerInstance>, tasks: &[Ar
             "status": one.status.as_str(),
             "capacity": one.capacity,
             "asg": one.asg,
+            "managedBy": one.managed_by,
             "origin": origin(one.origin),
             "cpu": {"free": free.cpu, "total": one.registered.cpu},
             "memoryMib": {"free": free.memory_mib, "total": one.registered.memory_mib},

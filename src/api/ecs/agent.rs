@@ -108,6 +108,7 @@ fn instance(tenant: &Tenant, cluster: &str, input: RegisterContainerInstanceIn) 
         origin: Origin::Added,
         capacity: Capacity::OnDemand,
         asg: None,
+        managed_by: None,
         asg_max: None,
         leaves_at: None,
         leaves_when_empty: false,

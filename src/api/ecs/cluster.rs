@@ -11,6 +11,7 @@ use cove_store::{Prefix, Read, Tx, keys};
 use super::definition::is_name;
 use super::error::EcsError;
 use super::page::{Direction, Listing, PAGE_MAX};
+use super::task::provider_kind;
 use super::wire::{
     ClusterField, ClusterOut, CreateClusterIn, DeleteClusterIn, DescribeClustersIn, DescribeClustersOut, Failure,
     ListClustersIn, ListClustersOut, Pair, PutClusterCapacityProvidersIn, UpdateClusterIn,
@@ -46,7 +47,8 @@ pub(super) async fn create(cx: &Context, input: CreateClusterIn) -> Result<Clust
             if let Ok(cluster) = active(tx, &tenant, &name) {
                 return Ok::<_, EcsError>(show(tx, &cluster, &ALL_FIELDS));
             }
-            check_providers(tx, &tenant, &providers)?;
+            check_providers(tx, &tenant, &name, &providers)?;
+            provider_kind(tx, &tenant, &input.default_capacity_provider_strategy)?;
             let insights = setting::effective(tx, &tenant, &principal, "containerInsights");
             let cluster = Cluster {
                 settings: with_insights(input.settings, insights),
@@ -109,7 +111,7 @@ fn check_settings(settings: &[ClusterSetting]) -> Result<(), EcsError> {
 
 fn check_strategy(providers: &[String], strategy: &[CapacityProviderStrategyItem]) -> Result<(), EcsError> {
     if providers.len() > PROVIDERS_MAX {
-        return Err(EcsError::parameter("The maximum number of capacity providers per cluster has been exceeded."));
+        return Err(too_many_providers());
     }
     check_strategy_items(strategy)?;
     if strategy.iter().any(|item| !providers.contains(&item.capacity_provider)) {
@@ -118,6 +120,10 @@ fn check_strategy(providers: &[String], strategy: &[CapacityProviderStrategyItem
         ));
     }
     Ok(())
+}
+
+fn too_many_providers() -> EcsError {
+    EcsError::parameter("The maximum number of capacity providers per cluster has been exceeded.")
 }
 
 /// Names and ARNs mean the same; one that stands twice counts once.
@@ -132,27 +138,64 @@ fn provider_names(tenant: &Tenant, texts: &[String]) -> Result<Vec<String>, EcsE
     Ok(names)
 }
 
-fn check_providers(store: &impl Read, tenant: &Tenant, names: &[String]) -> Result<(), EcsError> {
-    let is_there = |name: &String| is_fargate(name) || capacity_provider::find(store, tenant, name).is_some();
-    match names.iter().find(|name| !is_there(name)) {
-        None => Ok(()),
-        Some(unknown) => {
-            Err(EcsError::parameter(format!("The specified capacity provider '{unknown}' was not found.")))
+/// Whether the cluster may have them all.
+fn check_providers(store: &impl Read, tenant: &Tenant, cluster: &str, names: &[String]) -> Result<(), EcsError> {
+    for name in names.iter().filter(|name| !is_fargate(name)) {
+        let found = capacity_provider::find(store, tenant, name);
+        let provider = found
+            .ok_or_else(|| EcsError::parameter(format!("The specified capacity provider '{name}' was not found.")))?;
+        if provider.managed.as_ref().is_some_and(|managed| managed.cluster != cluster) {
+            return Err(EcsError::parameter(
+                "Cannot associate Managed Instances capacity provider to clusters using this API. Managed Instances capacity providers are already associated with the cluster that they were created in.",
+            ));
         }
+    }
+    Ok(())
+}
+
+/// Gives a cluster managed instances: they are its alone from then on.
+pub(super) fn associate(tx: &mut Tx<'_>, tenant: &Tenant, cluster: &str, provider: &str) -> Result<(), EcsError> {
+    let mut cluster = (*active(tx, tenant, cluster)?).clone();
+    if cluster.capacity_providers.len() >= PROVIDERS_MAX {
+        return Err(too_many_providers());
+    }
+    cluster.capacity_providers.push(provider.to_owned());
+    tx.put(cluster);
+    Ok(())
+}
+
+/// Takes them from it again, with the provider.
+pub(super) fn dissociate(tx: &mut Tx<'_>, tenant: &Tenant, cluster: &str, provider: &str) {
+    if let Ok(found) = active(tx, tenant, cluster) {
+        let mut cluster = (*found).clone();
+        cluster.capacity_providers.retain(|name| name != provider);
+        tx.put(cluster);
     }
 }
 
-/// PutClusterCapacityProviders: what is not named is taken from the cluster, unless tasks are on it.
+/// Providers of managed instances that the cluster has.
+fn managed_providers(store: &impl Read, cluster: &Cluster) -> Vec<String> {
+    let is_managed =
+        |name: &&String| capacity_provider::find(store, &cluster.tenant, name).is_some_and(|it| it.managed.is_some());
+    cluster.capacity_providers.iter().filter(is_managed).cloned().collect()
+}
+
+/// PutClusterCapacityProviders: what is not named is taken from the cluster, unless tasks are on it. Managed instances
+/// stay, because they are the cluster's own.
 pub(super) async fn put_providers(cx: &Context, input: PutClusterCapacityProvidersIn) -> Result<ClusterOut, EcsError> {
     let tenant = cx.tenant.clone();
     let name = reference::cluster(&tenant, Some(&input.cluster))?;
-    let providers = provider_names(&tenant, &input.capacity_providers)?;
-    check_strategy(&providers, &input.default_capacity_provider_strategy)?;
+    let mut providers = provider_names(&tenant, &input.capacity_providers)?;
     let cluster = cx
         .store
         .write(move |tx| {
             let mut cluster = (*active(tx, &tenant, &name)?).clone();
-            check_providers(tx, &tenant, &providers)?;
+            check_providers(tx, &tenant, &name, &providers)?;
+            let own = managed_providers(tx, &cluster);
+            let unnamed: Vec<String> = own.into_iter().filter(|it| !providers.contains(it)).collect();
+            providers.extend(unnamed);
+            check_strategy(&providers, &input.default_capacity_provider_strategy)?;
+            provider_kind(tx, &tenant, &input.default_capacity_provider_strategy)?;
             let tasks = tx.live::<Task>(&Prefix::parent(&tenant, &name));
             let goes = |given: &String| cluster.capacity_providers.contains(given) && !providers.contains(given);
             if tasks.iter().any(|task| task.placement.capacity_provider.as_ref().is_some_and(goes)) {
@@ -232,6 +275,9 @@ pub(super) async fn delete(cx: &Context, input: DeleteClusterIn) -> Result<Clust
             }
             if !tx.live::<Task>(&inside).is_empty() {
                 return Err(EcsError::ClusterContainsTasks);
+            }
+            if !managed_providers(tx, &cluster).is_empty() {
+                return Err(EcsError::ClusterContainsCapacityProvider);
             }
             cluster.status = ClusterStatus::Inactive;
             tx.put(cluster.clone());

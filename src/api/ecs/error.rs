@@ -22,6 +22,8 @@ pub(crate) enum EcsError {
     ClusterContainsContainerInstances,
     #[error("The Cluster cannot be deleted while Services are active.")]
     ClusterContainsServices,
+    #[error("The Cluster cannot be deleted while Capacity Providers are active.")]
+    ClusterContainsCapacityProvider,
     #[error("The specified capacity provider is in use and cannot be removed.")]
     ProviderInUse,
     #[error("There is no update available for your container agent.")]
@@ -83,6 +85,7 @@ impl EcsError {
             Self::ClusterContainsTasks => "ClusterContainsTasksException",
             Self::ClusterContainsContainerInstances => "ClusterContainsContainerInstancesException",
             Self::ClusterContainsServices => "ClusterContainsServicesException",
+            Self::ClusterContainsCapacityProvider => "ClusterContainsCapacityProviderException",
             Self::ProviderInUse => "ResourceInUseException",
             Self::NoUpdateAvailable => "NoUpdateAvailableException",
             Self::MissingVersion => "MissingVersionException",

@@ -186,7 +186,7 @@ pub(super) fn show(
         registered_at: it.registered_at.epoch_seconds(),
         attachments: Vec::new(),
         tags: if include.contains(&InstanceField::Tags) { it.tags.clone() } else { Vec::new() },
-        capacity_provider_name: it.asg.as_deref().and_then(|asg| provider_of(store, it, asg)),
+        capacity_provider_name: provider_of(store, it),
         health_status: health
             .then(|| InstanceHealth { overall_status: if it.is_connected() { "OK" } else { "INSUFFICIENT_DATA" } }),
     }
@@ -201,10 +201,14 @@ fn version_info(it: &ContainerInstance) -> VersionInfo {
     }
 }
 
-/// The capacity provider that stands for the instance's Auto Scaling group.
-fn provider_of(store: &impl Read, it: &ContainerInstance, asg: &str) -> Option<String> {
+/// The capacity provider that stands for the instance.
+fn provider_of(store: &impl Read, it: &ContainerInstance) -> Option<String> {
+    if it.managed_by.is_some() {
+        return it.managed_by.clone();
+    }
+    it.asg.as_ref()?;
     let known = store.scan::<CapacityProvider>(&Prefix::tenant(&it.tenant));
-    known.iter().find(|provider| provider.is_active() && provider.asg == asg).map(|provider| provider.name.clone())
+    known.iter().find(|provider| provider.is_active() && provider.pool().has(it)).map(|provider| provider.name.clone())
 }
 
 fn show_resources(it: &Resources) -> Vec<Resource> {

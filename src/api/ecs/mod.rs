@@ -50,9 +50,10 @@ const AGENTS: &str = "work for agents of other hosts: the endpoint that they pol
 /// The test of what agents call.
 const AGENT_TEST: &str = "an_agent_of_another_host_registers_and_gets_no_work";
 /// What capacity providers lack.
-const PROVIDERS: &str = "managed instances";
-/// The test of capacity providers.
+const PROVIDERS: &str = "of managed instances: storage, reservations, FIPS, metadata, prices and bandwidths (refused by name), consolidation of underused instances";
+/// The tests of capacity providers.
 const PROVIDERS_TEST: &str = "a_capacity_provider_sends_tasks_to_its_group_across_restarts";
+const MANAGED_TEST: &str = "managed_instances_are_made_for_tasks_and_go_when_idle_across_restarts";
 
 /// What Express services lack, and their test.
 const EXPRESS: &str = "load balancers; scaling by target";
@@ -66,7 +67,8 @@ const EXECUTE: &str =
 const SETTINGS_TEST: &str = "account_settings_are_layered_and_survive_a_restart";
 
 /// What daemons lack.
-const DAEMONS: &str = "managed instances: a daemon runs on those of Auto Scaling groups, is replaced in place, not with its instance, and other tasks do not wait for it";
+const DAEMONS: &str =
+    "a daemon is replaced in place, not with its instance; other tasks wait for it on managed instances alone";
 /// The tests of daemons.
 const DAEMON_TEST: &str = "a_daemon_runs_once_on_each_instance_of_its_providers_across_restarts";
 const DAEMON_DEPLOYMENTS_TEST: &str = "a_daemon_deployment_replaces_its_tasks_and_goes_back_when_they_fail";
@@ -210,10 +212,10 @@ const OPS: &[Op] = &[
         "a_deregistered_instance_takes_its_tasks_along_only_by_force",
         |cx, input| json(cx, input, instance::deregister),
     ),
-    Op::partial("CreateCapacityProvider", PROVIDERS_TEST, PROVIDERS, |cx, input| {
+    Op::partial("CreateCapacityProvider", MANAGED_TEST, PROVIDERS, |cx, input| {
         json(cx, input, capacity_provider::create)
     }),
-    Op::partial("UpdateCapacityProvider", PROVIDERS_TEST, PROVIDERS, |cx, input| {
+    Op::partial("UpdateCapacityProvider", MANAGED_TEST, PROVIDERS, |cx, input| {
         json(cx, input, capacity_provider::update)
     }),
     Op::done("DeleteCapacityProvider", PROVIDERS_TEST, |cx, input| json(cx, input, capacity_provider::delete)),

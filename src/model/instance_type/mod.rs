@@ -5,7 +5,10 @@
 //! Holds: ECS registers less memory than the type's page says, because the kernel and the agent keep a part; so does
 //! [`InstanceType::registered_memory_mib`].
 
+mod family;
 mod table;
+
+pub use family::Accelerator;
 
 /// AWS's figures change by type and by kernel (t2.micro registers 983 of 1024 MiB, t2.medium 3943 of 4096); one part in
 /// 25 lies among them, and a task as large as the type itself fits no instance of it, as on AWS.
@@ -26,6 +29,11 @@ pub struct InstanceType {
 }
 
 impl InstanceType {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = &'static Self> {
+        table::TYPES.iter()
+    }
+
     /// Looks a type up by its name.
     #[must_use]
     pub fn find(name: &str) -> Option<&'static Self> {

@@ -5,7 +5,7 @@ use cove_model::container_instance::ContainerInstance;
 use cove_model::daemon::{Daemon, DaemonDeployment, DaemonRevision};
 use cove_model::service::{Departed, Trouble};
 use cove_model::tag::Tag;
-use cove_model::task::{Keeper, Task};
+use cove_model::task::{Keeper, LaunchType, Task};
 use cove_model::task_template::TaskTemplate;
 use cove_store::{Key, Prefix, Read, StoreError, Tx, keys};
 
@@ -103,6 +103,9 @@ fn name_providers(tx: &mut Tx<'_>, revision: &DaemonRevision, tasks: Vec<Task>) 
         let key = keys::container_instance(&task.tenant, &task.cluster, &id);
         let Some(instance) = tx.get::<ContainerInstance>(&key) else { continue };
         task.placement.capacity_provider = covered_by(&instance, &covering).map(str::to_owned);
+        if instance.managed_by.is_some() {
+            task.placement.launch_type = LaunchType::ManagedInstances;
+        }
         tx.put(task);
     }
 }

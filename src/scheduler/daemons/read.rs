@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_model::arn::Tenant;
-use cove_model::capacity_provider::CapacityProvider;
+use cove_model::capacity_provider::{CapacityProvider, Pool};
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::daemon::{Daemon, DaemonDeployment, DaemonRevision};
 use cove_model::service::Departed;
@@ -18,10 +18,10 @@ use crate::deploy::{InstanceView, TaskView, Timing};
 use crate::launch::Suitability;
 use crate::services::read::firing;
 
-/// A capacity provider that a daemon names, and the Auto Scaling group behind it.
+/// A capacity provider that a daemon names, and the instances behind it.
 pub struct Covering {
     pub provider: String,
-    pub asg: String,
+    pub pool: Pool,
 }
 
 /// What the capacity providers of a revision cover; those that are gone cover nothing.
@@ -29,14 +29,13 @@ pub struct Covering {
 pub fn covering(source: &impl Read, tenant: &Tenant, providers: &[String]) -> Vec<Covering> {
     let find = |name: &String| source.get::<CapacityProvider>(&keys::capacity_provider(tenant, name));
     let active = providers.iter().filter_map(find).filter(|it| it.is_active());
-    active.map(|it| Covering { provider: it.name.clone(), asg: it.asg.clone() }).collect()
+    active.map(|it| Covering { provider: it.name.clone(), pool: it.pool() }).collect()
 }
 
 /// The provider that the instance belongs to, if it is one of those: here alone is said on which instances a daemon runs.
 #[must_use]
 pub fn covered_by<'a>(instance: &ContainerInstance, by: &'a [Covering]) -> Option<&'a str> {
-    let asg = instance.asg.as_deref()?;
-    by.iter().find(|one| one.asg == asg).map(|one| &*one.provider)
+    by.iter().find(|one| one.pool.has(instance)).map(|one| &*one.provider)
 }
 
 /// The state of one daemon; `None` when its records are not whole.

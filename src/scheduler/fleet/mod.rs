@@ -16,6 +16,7 @@
 //! constraints can be tried on a small box; `cove doctor` says so.
 
 mod machine;
+mod managed;
 mod promise;
 mod reconcile;
 mod record;
@@ -28,9 +29,12 @@ mod verb;
 mod tests;
 
 pub use machine::{BadMachine, HOST_TYPE, Machine, MachineWish};
+pub use managed::{has_offers, retire};
 pub use promise::beyond;
 pub use reconcile::{reconcile, reconcile_tenant};
 pub use record::{CAPABILITIES, add, group_arn};
+#[cfg(test)]
+pub(crate) use scale::scale_in;
 pub(crate) use scale::scale_out;
 #[cfg(test)]
 pub(crate) use scale::surplus;

@@ -1,4 +1,5 @@
-//! Managed scaling: an Auto Scaling group grows for tasks that find no room, and shrinks when instances stay empty.
+//! Managed scaling: an Auto Scaling group grows for tasks that find no room, and shrinks when instances stay empty. So do
+//! managed instances, in their own way ([`super::managed`]).
 //!
 //! In: the group's instances, the tasks on them, what waits. Out: how many to add; which are to go, and when.
 //!
@@ -22,14 +23,17 @@ use cove_model::task::Task;
 use cove_model::task_definition::NetworkMode;
 use cove_store::{Prefix, Read, Store, StoreError, Tx, keys};
 
+use super::managed;
 use super::spot::{RETRY_DELAY, millis_until, pause};
 use super::verb::{End, end};
+use crate::host::HostFacts;
 use crate::place::{Constraint, Request};
 
 /// Adds instances for tasks that found no room: `waiting` by provider, `taken` are instances that the rest of the same
 /// request goes to. How many were added.
 pub(crate) fn scale_out(
     tx: &mut Tx<'_>,
+    host: &HostFacts,
     request: &Request,
     waiting: &BTreeMap<String, usize>,
     mut taken: HashSet<String>,
@@ -40,9 +44,14 @@ pub(crate) fn scale_out(
     let mut added = 0;
     for (name, count) in waiting {
         let found = tx.get::<CapacityProvider>(&keys::capacity_provider(&request.tenant, name));
-        let Some(provider) = found.filter(|it| it.is_active() && it.managed_scaling.status == Switch::Enabled) else {
+        let Some(provider) = found.filter(|it| it.is_active()) else { continue };
+        if let Some(managed) = &provider.managed {
+            added += managed::launch(tx, host, &provider, managed, request, *count);
             continue;
-        };
+        }
+        if provider.managed_scaling.status == Switch::Disabled {
+            continue;
+        }
         let fresh = growth(&provider, &instances, request, *count, &taken);
         added += fresh.len();
         for model in fresh {
@@ -88,18 +97,41 @@ fn growth<'a>(
 
 /// How many tasks of the request an empty instance takes.
 fn tasks_on_an_empty(model: &ContainerInstance, request: &Request) -> usize {
-    let times = |has: i64, takes: i64| {
-        if takes > 0 { usize::try_from(has / takes).unwrap_or(0) } else { usize::MAX }
+    let room = Room {
+        cpu: model.registered.cpu,
+        memory_mib: model.registered.memory_mib,
+        gpus: model.registered.gpus.len(),
+        interfaces: model.task_interfaces_max,
+    };
+    tasks_in(&room, request)
+}
+
+/// What an instance has for tasks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub(super) cpu: i64,
+    pub(super) memory_mib: i64,
+    pub(super) gpus: usize,
+    /// awsvpc tasks; `None`: as many as there are addresses.
+    pub(super) interfaces: Option<u32>,
+}
+
+/// How many tasks of the request it takes.
+pub(super) fn tasks_in(room: &Room, request: &Request) -> usize {
+    let times = |has: i64, takes: i64| match takes {
+        _ if has < 0 => 0,
+        0 => usize::MAX,
+        takes => usize::try_from(has / takes).unwrap_or(0),
     };
     let gpus: usize = request.gpus.iter().sum();
     let interfaces = match request.network_mode {
-        NetworkMode::Awsvpc => model.task_interfaces_max.map_or(usize::MAX, |most| most as usize),
+        NetworkMode::Awsvpc => room.interfaces.map_or(usize::MAX, |most| most as usize),
         NetworkMode::Bridge | NetworkMode::Host | NetworkMode::None => usize::MAX,
     };
     let alone = if request.constraints.contains(&Constraint::DistinctInstance) { 1 } else { usize::MAX };
-    times(model.registered.cpu, request.cpu)
-        .min(times(model.registered.memory_mib, request.memory_mib))
-        .min(model.registered.gpus.len().checked_div(gpus).unwrap_or(usize::MAX))
+    times(room.cpu, request.cpu)
+        .min(times(room.memory_mib, request.memory_mib))
+        .min(room.gpus.checked_div(gpus).unwrap_or(usize::MAX))
         .min(interfaces)
         .min(alone)
 }
@@ -143,8 +175,8 @@ fn like(model: &ContainerInstance, now: Timestamp) -> ContainerInstance {
     fresh
 }
 
-/// Takes empty instances of scaled groups away when they have been empty for `wait_millis`. Runs until the store
-/// closes. Cancel safe.
+/// Takes empty instances of scaled groups away when they have been empty for `wait_millis`, and managed ones that have
+/// been idle for that long where their provider does not say how long. Runs until the store closes. Cancel safe.
 pub async fn watch_scaling(store: Store, clock: Clock, wait_millis: i64) {
     let (mut tasks, mut instances) = (store.watch::<Task>(), store.watch::<ContainerInstance>());
     let mut providers = store.watch::<CapacityProvider>();
@@ -173,10 +205,14 @@ pub async fn watch_scaling(store: Store, clock: Clock, wait_millis: i64) {
     }
 }
 
-fn scale_in(tx: &mut Tx<'_>, wait_millis: i64) -> Result<(), StoreError> {
+/// Does what is due.
+pub(crate) fn scale_in(tx: &mut Tx<'_>, wait_millis: i64) -> Result<(), StoreError> {
     let now = tx.now();
     for (_, instance) in surplus(tx, wait_millis).into_iter().filter(|(due, _)| *due <= now) {
-        let gone = end(tx, &instance, End::Deregistered);
+        let gone = match instance.managed_by {
+            None => end(tx, &instance, End::Deregistered),
+            Some(_) => managed::leaving(&instance),
+        };
         tx.put(gone);
     }
     Ok(())
@@ -186,7 +222,12 @@ fn scale_in(tx: &mut Tx<'_>, wait_millis: i64) -> Result<(), StoreError> {
 pub(crate) fn surplus(source: &impl Read, wait_millis: i64) -> Vec<(Timestamp, Arc<ContainerInstance>)> {
     let mut all = Vec::new();
     for provider in source.scan::<CapacityProvider>(&Prefix::all()) {
-        if provider.is_active() && provider.managed_scaling.status == Switch::Enabled {
+        if !provider.is_active() {
+            continue;
+        }
+        if let Some(managed) = &provider.managed {
+            all.extend(managed::idle(source, &provider, managed, wait_millis));
+        } else if provider.managed_scaling.status == Switch::Enabled {
             all.extend(surplus_of(source, &provider, wait_millis));
         }
     }

@@ -224,6 +224,7 @@ fn what_is_taken_away_drains_first_where_managed_draining_says_so() {
             managed_draining,
             tags: vec![],
             created_at: Timestamp(0),
+            managed: None,
         };
         world.write(move |tx| tx.put(provider));
     };

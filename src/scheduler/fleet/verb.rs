@@ -140,11 +140,14 @@ pub(super) fn check(instance: &ContainerInstance, verb: Verb) -> Result<(), Refu
     }
 }
 
-/// What the capacity provider says of the instance's group; `None` when there is none.
+/// What the capacity provider says of the instance's group; `None` when there is none. Managed instances always drain.
 fn managed_draining(source: &impl Read, instance: &ContainerInstance) -> Option<Switch> {
-    let asg = instance.asg.as_ref()?;
+    if instance.managed_by.is_some() {
+        return Some(Switch::Enabled);
+    }
+    instance.asg.as_ref()?;
     let providers = source.scan::<CapacityProvider>(&Prefix::tenant(&instance.tenant));
-    providers.iter().find(|it| it.is_active() && it.asg == *asg).map(|it| it.managed_draining)
+    providers.iter().find(|it| it.is_active() && it.pool().has(instance)).map(|it| it.managed_draining)
 }
 
 fn with_status(instance: &ContainerInstance, status: ContainerInstanceStatus) -> ContainerInstance {

@@ -13,7 +13,7 @@ mod scaling;
 use std::sync::Arc;
 
 use cove_model::container_instance::ContainerInstance;
-use cove_model::task::Task;
+use cove_model::task::{LaunchType, Task};
 use cove_model::task_definition::{
     ContainerDefinition, PortMapping, ResourceRequirement, ResourceType, TaskDefinition, TransportProtocol,
 };
@@ -66,14 +66,14 @@ pub fn launch(
     let definition = definition(tx, template)?;
     let count = target.count();
     let providers = provider::divide(&template.placing.strategy, shares, count);
-    let groups = provider::groups(tx, template, &providers);
-    let request = Request { groups, ..request(template, &definition, target, seed)? };
+    let pools = provider::pools(tx, template, &providers);
+    let request = Request { pools, ..request(template, &definition, target, seed)? };
     let read = |tx: &Tx<'_>| Snapshot::read(tx, host, &template.tenant, &template.cluster);
     let snapshot = read(tx);
     let room = host.tasks_max.saturating_sub(snapshot.tasks.len());
     let first = place::place(&snapshot, &request);
     drop(snapshot);
-    let mut placed = match scaling::grow(tx, &request, &providers, &first) {
+    let mut placed = match scaling::grow(tx, host, &request, &providers, &first) {
         0 => first?,
         _ => place::place(&read(tx), &request)?,
     };
@@ -109,7 +109,7 @@ fn request(
         tenant: template.tenant.clone(),
         cluster: template.cluster.clone(),
         target,
-        groups: Vec::new(),
+        pools: Vec::new(),
         launch_type: template.placing.launch_type,
         network_mode: template.network_mode,
         cpu: template.size.cpu,
@@ -118,13 +118,21 @@ fn request(
         gpus: definition.document.container_definitions.iter().map(|it| gpus(template, it)).collect(),
         group: template.group.clone(),
         constraints: template.constraints.iter().map(constraint).collect::<Result<_, _>>()?,
-        strategies: template.strategies.iter().map(strategy).collect::<Result<_, _>>()?,
+        strategies: strategies(template)?,
         required_attributes: definition.requires_attributes.clone(),
         subnets: interface.map(|it| it.subnets.clone()).unwrap_or_default(),
         security_groups: interface.map(|it| it.security_groups.clone()).unwrap_or_default(),
         assign_public_ip: interface.is_some_and(|it| it.assign_public_ip),
         seed,
     })
+}
+
+/// The template's; on managed instances ECS's own: over the zones, and then close together.
+fn strategies(template: &TaskTemplate) -> Result<Vec<Strategy>, LaunchError> {
+    if template.placing.launch_type == LaunchType::ManagedInstances {
+        return Ok(vec![Strategy::Spread("attribute:ecs.availability-zone".to_owned()), Strategy::BinpackMemory]);
+    }
+    template.strategies.iter().map(strategy).collect()
 }
 
 /// Asks for one task more without starting it: why there is no place, or nothing when there is one.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cove_model::capacity_provider::{CapacityProvider, is_fargate};
+use cove_model::capacity_provider::{CapacityProvider, Pool, is_fargate};
 use cove_model::cluster::CapacityProviderStrategyItem;
 use cove_model::task_template::TaskTemplate;
 use cove_store::{Read, keys};
@@ -49,16 +49,16 @@ pub(super) fn divide(strategy: &[CapacityProviderStrategyItem], shares: &Shares,
     names
 }
 
-/// The Auto Scaling group behind each provider; Fargate's have none. One that is gone has no instances.
-pub(super) fn groups(source: &impl Read, template: &TaskTemplate, providers: &[String]) -> Vec<Option<String>> {
-    let mut known: BTreeMap<&str, Option<String>> = BTreeMap::new();
-    let group_of = |name: &str| match source.get::<CapacityProvider>(&keys::capacity_provider(&template.tenant, name)) {
+/// The instances behind each provider; Fargate's have none. Neither has one that is gone.
+pub(super) fn pools(source: &impl Read, template: &TaskTemplate, providers: &[String]) -> Vec<Option<Pool>> {
+    let mut known: BTreeMap<&str, Option<Pool>> = BTreeMap::new();
+    let pool_of = |name: &str| match source.get::<CapacityProvider>(&keys::capacity_provider(&template.tenant, name)) {
         _ if is_fargate(name) => None,
-        Some(provider) => Some(provider.asg.clone()),
+        Some(provider) => Some(provider.pool()),
         // No group has an empty name.
-        None => Some(String::new()),
+        None => Some(Pool::Group(String::new())),
     };
-    providers.iter().map(|name| known.entry(name).or_insert_with(|| group_of(name)).clone()).collect()
+    providers.iter().map(|name| known.entry(name).or_insert_with(|| pool_of(name)).clone()).collect()
 }
 
 #[cfg(test)]

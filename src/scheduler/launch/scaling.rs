@@ -5,13 +5,20 @@ use std::collections::{BTreeMap, HashSet};
 use cove_store::Tx;
 
 use crate::fleet::scale_out;
+use crate::host::HostFacts;
 use crate::place::{BadRequest, Placed, Reason, Refusal, Request};
 
 /// What placement said of each task.
 type Answer = Result<Vec<Result<Placed, Vec<Refusal>>>, BadRequest>;
 
 /// Lets the groups of providers grow for tasks that found no room; how many instances there are more.
-pub(super) fn grow(tx: &mut Tx<'_>, request: &Request, providers: &[String], answer: &Answer) -> usize {
+pub(super) fn grow(
+    tx: &mut Tx<'_>,
+    host: &HostFacts,
+    request: &Request,
+    providers: &[String],
+    answer: &Answer,
+) -> usize {
     let mut waiting: BTreeMap<String, usize> = BTreeMap::new();
     let mut taken = HashSet::new();
     for (number, provider) in providers.iter().enumerate() {
@@ -32,7 +39,7 @@ pub(super) fn grow(tx: &mut Tx<'_>, request: &Request, providers: &[String], ans
             ) => {}
         }
     }
-    if waiting.is_empty() { 0 } else { scale_out(tx, request, &waiting, taken) }
+    if waiting.is_empty() { 0 } else { scale_out(tx, host, request, &waiting, taken) }
 }
 
 /// Whether one more instance would help. Host ports are the node's: more instances have no more of them.

@@ -15,7 +15,8 @@ use super::{Occupancy, Request, Snapshot};
 pub(super) struct Ledger {
     instances: HashMap<String, Account>,
     nothing: Account,
-    fargate_memory_mib: i64,
+    /// What is promised of the host's memory: Fargate, managed instances.
+    host_memory_mib: i64,
     host_ports: HashSet<(TransportProtocol, u16)>,
     bridge: HashSet<Ipv4Addr>,
     /// By VPC.
@@ -61,12 +62,12 @@ impl Account {
 }
 
 impl Ledger {
-    /// Of ports and addresses only what the request could be in the way of.
+    /// Of ports and addresses only what the request could be in the way of; what is kept for a daemon is its own.
     pub(super) fn of(snapshot: &Snapshot<'_>, request: &Request) -> Self {
         let mut ledger = Self {
             instances: HashMap::with_capacity(snapshot.instances.len()),
             nothing: Account::default(),
-            fargate_memory_mib: 0,
+            host_memory_mib: 0,
             host_ports: HashSet::new(),
             bridge: HashSet::new(),
             vpcs: HashMap::new(),
@@ -86,15 +87,35 @@ impl Ledger {
                 account.note(task);
             }
         }
+        ledger.keep_for_daemons(snapshot, &request.group);
         let host = snapshot.host;
         ledger.host_ports.extend(host.reserved_ports_tcp.iter().map(|port| (TransportProtocol::Tcp, *port)));
         ledger.host_ports.extend(host.reserved_ports_udp.iter().map(|port| (TransportProtocol::Udp, *port)));
         ledger
     }
 
+    fn keep_for_daemons(&mut self, snapshot: &Snapshot<'_>, group: &str) {
+        if snapshot.reserves.is_empty() {
+            return;
+        }
+        let tasks = snapshot.tasks.iter().filter(|task| task.is_live());
+        let own = tasks.filter_map(|task| Some((task.daemon()?, task.placement.container_instance.as_deref()?)));
+        let there: HashSet<(&str, &str)> = own.collect();
+        for reserve in &snapshot.reserves {
+            for instance in &snapshot.instances {
+                if reserve.is_open(instance, group, |daemon| there.contains(&(daemon, &*instance.id)))
+                    && let Some(account) = self.instances.get_mut(&instance.id)
+                {
+                    account.cpu -= reserve.cpu;
+                    account.memory_mib -= reserve.memory_mib;
+                }
+            }
+        }
+    }
+
     fn note(&mut self, task: &Task, wanted: NetworkMode) {
-        if task.placement.launch_type == LaunchType::Fargate {
-            self.fargate_memory_mib += task.placement.memory_mib;
+        if is_elastic(task.placement.launch_type) {
+            self.host_memory_mib += task.placement.memory_mib;
         }
         if matches!(wanted, NetworkMode::Bridge | NetworkMode::Host) {
             for container in &task.containers {
@@ -117,8 +138,8 @@ impl Ledger {
         self.instances.get(&instance.id).unwrap_or(&self.nothing)
     }
 
-    pub(super) const fn fargate_memory_mib(&self) -> i64 {
-        self.fargate_memory_mib
+    pub(super) const fn host_memory_mib(&self) -> i64 {
+        self.host_memory_mib
     }
 
     pub(super) fn is_port_free(&self, protocol: TransportProtocol, port: u16) -> bool {
@@ -159,13 +180,24 @@ impl Ledger {
         account.cpu -= request.cpu;
         account.memory_mib -= request.memory_mib;
         account.interfaces += usize::from(request.network_mode == NetworkMode::Awsvpc);
+        if request.launch_type == LaunchType::ManagedInstances {
+            self.host_memory_mib += request.memory_mib;
+        }
         account.occupancy.add_to(&request.group);
         let mut take = |count: &usize| account.gpus.drain(..(*count).min(account.gpus.len())).collect();
         request.gpus.iter().map(&mut take).collect()
     }
 
-    pub(super) const fn take_fargate(&mut self, request: &Request) {
-        self.fargate_memory_mib += request.memory_mib;
+    pub(super) const fn take_host(&mut self, request: &Request) {
+        self.host_memory_mib += request.memory_mib;
+    }
+}
+
+/// Whether tasks of that launch type have capacity that nobody declared, so that only the host bounds it.
+pub(crate) const fn is_elastic(launch_type: LaunchType) -> bool {
+    match launch_type {
+        LaunchType::Fargate | LaunchType::ManagedInstances => true,
+        LaunchType::Ec2 | LaunchType::External => false,
     }
 }
 

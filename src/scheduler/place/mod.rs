@@ -12,6 +12,7 @@ mod choose;
 mod expression;
 mod ledger;
 mod port;
+mod reserve;
 mod seed;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
+use cove_model::capacity_provider::Pool;
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, container_instance_arn};
 use cove_model::network::{SecurityGroup, Subnet};
 use cove_model::task::{ElasticNetworkInterface, LaunchType, NetworkBinding, Placement, Task, TaskNetwork};
@@ -32,6 +34,9 @@ pub use choose::is_suitable;
 pub use cove_model::container_instance::remaining;
 pub use expression::{BadExpression, Expression, Occupancy};
 pub use ledger::interfaces;
+pub(crate) use ledger::is_elastic;
+
+pub use reserve::Reserve;
 
 use crate::host::HostFacts;
 use ledger::Ledger;
@@ -53,6 +58,8 @@ pub struct Snapshot<'a> {
     pub subnets: Vec<Arc<Subnet>>,
     /// The tenant's security groups.
     pub security_groups: Vec<Arc<SecurityGroup>>,
+    /// What daemons of the cluster need on managed instances.
+    pub reserves: Vec<Reserve>,
 }
 
 impl<'a> Snapshot<'a> {
@@ -65,6 +72,7 @@ impl<'a> Snapshot<'a> {
             tasks: source.live(&Prefix::all()),
             subnets: source.scan(&Prefix::tenant(tenant)),
             security_groups: source.scan(&Prefix::tenant(tenant)),
+            reserves: Reserve::all(source, tenant, cluster),
         }
     }
 }
@@ -75,8 +83,8 @@ pub struct Request {
     pub tenant: Tenant,
     pub cluster: String,
     pub target: Target,
-    /// For each task of a count in turn: the Auto Scaling group that its instance must be of. Empty: any instance.
-    pub groups: Vec<Option<String>>,
+    /// For each task of a count in turn: where its instance must be from. Empty: any instance that is nobody's alone.
+    pub pools: Vec<Option<Pool>>,
     pub launch_type: LaunchType,
     pub network_mode: NetworkMode,
     /// What one task takes, in 1/1024 of a core: the task's size, or the sum over its containers.
@@ -265,19 +273,21 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
                 .map(|instance| &**instance)
                 .filter(|instance| instance.status == ContainerInstanceStatus::Active)
                 .collect();
-            if active.is_empty() {
+            if active.is_empty() && request.launch_type != LaunchType::ManagedInstances {
                 return Err(BadRequest::NoContainerInstances);
             }
             // What an instance is stays the same from task to task.
             let right: Vec<_> = active.into_iter().map(|one| (one, choose::is_right(one, request, &network))).collect();
             // The tasks are equal: where one of them was refused, there is no room for those behind it either.
-            let mut refused: HashMap<Option<&String>, Vec<Refusal>> = HashMap::new();
+            let mut refused: HashMap<Option<&Pool>, Vec<Refusal>> = HashMap::new();
             let mut place_next = |number: usize| {
-                let group = request.groups.get(number).and_then(Option::as_ref);
-                if let Some(refusals) = refused.get(&group) {
+                let pool = request.pools.get(number).and_then(Option::as_ref);
+                if let Some(refusals) = refused.get(&pool) {
                     return Err(refusals.clone());
                 }
-                let inside = right.iter().filter(|(one, _)| group.is_none() || one.asg.as_ref() == group);
+                // A managed instance takes only what was meant for it.
+                let is_open = |one: &ContainerInstance| pool.map_or(one.managed_by.is_none(), |pool| pool.has(one));
+                let inside = right.iter().filter(|(one, _)| is_open(one));
                 let (mut candidates, mut wrong) = (Vec::with_capacity(right.len()), Vec::new());
                 for (instance, is_right) in inside {
                     match is_right {
@@ -290,7 +300,7 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
                 }
                 place_one(candidates, snapshot, request, &network, &mut ledger, &mut seed)
                     .map_err(|refusals| wrong.into_iter().cloned().chain(refusals).collect())
-                    .inspect_err(|refusals: &Vec<Refusal>| drop(refused.insert(group, refusals.clone())))
+                    .inspect_err(|refusals: &Vec<Refusal>| drop(refused.insert(pool, refusals.clone())))
             };
             Ok((0..*count).map(&mut place_next).collect())
         }
@@ -314,6 +324,9 @@ fn place_one(
     ledger: &mut Ledger,
     seed: &mut Seed,
 ) -> Result<Placed, Vec<Refusal>> {
+    if request.launch_type == LaunchType::ManagedInstances {
+        host_room(snapshot, request, ledger).map_err(|refusal| vec![refusal])?;
+    }
     let mut failed = Vec::new();
     loop {
         let (fitting, refusals) = choose::fitting(&candidates, request, ledger);
@@ -371,6 +384,17 @@ fn assign(
     Ok(Placed { placement, network, ports, gpus })
 }
 
+/// Whether the host has memory for one more task on capacity that nobody declared: Fargate, managed instances.
+fn host_room(snapshot: &Snapshot<'_>, request: &Request, ledger: &Ledger) -> Result<(), Refusal> {
+    let free = snapshot.host.fargate_memory_mib() - ledger.host_memory_mib();
+    if request.memory_mib <= free {
+        return Ok(());
+    }
+    let detail =
+        format!("the task needs {} MiB, {} MiB are left for Fargate on this host", request.memory_mib, free.max(0));
+    Err(Refusal { arn: None, reason: Reason::Memory, detail: Some(detail) })
+}
+
 /// Fargate: no instance; the host's memory is promised up to the overcommit, CPU is shared.
 fn fargate(
     snapshot: &Snapshot<'_>,
@@ -381,15 +405,10 @@ fn fargate(
     seed: &mut Seed,
 ) -> Result<Placed, Vec<Refusal>> {
     let refuse = |reason, detail| vec![Refusal { arn: None, reason, detail: Some(detail) }];
-    let free = snapshot.host.fargate_memory_mib() - ledger.fargate_memory_mib();
-    if request.memory_mib > free {
-        let detail =
-            format!("the task needs {} MiB, {} MiB are left for Fargate on this host", request.memory_mib, free.max(0));
-        return Err(refuse(Reason::Memory, detail));
-    }
+    host_room(snapshot, request, ledger).map_err(|refusal| vec![refusal])?;
     let ports = port::choose(request, snapshot.host, ledger, seed).map_err(|detail| refuse(Reason::Ports, detail))?;
     let network = zones.take(network, request, ledger, seed).map_err(|detail| refuse(Reason::Eni, detail))?;
-    ledger.take_fargate(request);
+    ledger.take_host(request);
     let placement = Placement {
         launch_type: LaunchType::Fargate,
         container_instance: None,

@@ -63,6 +63,7 @@ pub(crate) fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerIn
         asg_max: None,
         agent: None,
         asg: None,
+        managed_by: None,
         leaves_at: None,
         leaves_when_empty: false,
         gone_at: None,
@@ -83,6 +84,7 @@ fn snapshot(host: &HostFacts, instances: Vec<Arc<ContainerInstance>>) -> Snapsho
         tasks: vec![],
         subnets: vec![subnet("subnet-a", "a", "172.31.0.0/28"), subnet("subnet-b", "b", "172.31.16.0/28")],
         security_groups: vec![Arc::new(SecurityGroup { tenant: tenant(), id, vpc_id, name })],
+        reserves: vec![],
     }
 }
 
@@ -91,7 +93,7 @@ fn request(count: usize, network_mode: NetworkMode) -> Request {
         tenant: tenant(),
         cluster: "default".into(),
         target: Target::Count(count),
-        groups: vec![],
+        pools: vec![],
         launch_type: LaunchType::Ec2,
         network_mode,
         cpu: 128,
@@ -225,10 +227,49 @@ fn tasks_of_a_group_go_to_its_instances_only() {
     let mut blue = ContainerInstance::clone(&instance("one", "a", 600));
     blue.asg = Some("blue".into());
     let snapshot = snapshot(&host, vec![Arc::new(blue), instance("two", "a", 4096)]);
-    let (blue, none) = (Some("blue".to_owned()), None);
-    let groups = vec![blue.clone(), none, blue.clone(), blue, Some("green".into())];
-    let got = place(&snapshot, &Request { groups, ..request(5, NetworkMode::None) }).unwrap();
+    let (blue, none) = (Some(Pool::Group("blue".to_owned())), None);
+    let pools = vec![blue.clone(), none, blue.clone(), blue, Some(Pool::Group("green".into()))];
+    let got = place(&snapshot, &Request { pools, ..request(5, NetworkMode::None) }).unwrap();
     assert_eq!(outcome(&got), ["one", "two", "one", "RESOURCE:MEMORY", Reason::NoCapacity.as_str()]);
+}
+
+#[test]
+fn a_managed_instance_takes_only_what_its_provider_is_asked_for_and_what_the_host_holds() {
+    let facts = HostFacts { memory_mib: 1000, memory_overcommit: 1.0, ..host() };
+    let mut managed = ContainerInstance::clone(&instance("one", "a", 4096));
+    managed.managed_by = Some("mi".into());
+    let snapshot = snapshot(&facts, vec![Arc::new(managed)]);
+    let open = request(1, NetworkMode::None);
+    assert_eq!(outcome(&place(&snapshot, &open).unwrap()), [Reason::NoCapacity.as_str()]);
+    let pools = vec![Some(Pool::Managed("mi".into())); 4];
+    let memory_mib = 400;
+    let wanted =
+        Request { pools, memory_mib, launch_type: LaunchType::ManagedInstances, ..request(4, NetworkMode::None) };
+    let got = place(&snapshot, &wanted).unwrap();
+    assert_eq!(outcome(&got), ["one", "one", "RESOURCE:MEMORY", "RESOURCE:MEMORY"]);
+    assert!(got[2].as_ref().unwrap_err()[0].detail.as_ref().unwrap().contains("on this host"));
+}
+
+#[test]
+fn room_is_kept_for_the_daemons_of_managed_instances() {
+    let facts = host();
+    let mut managed = ContainerInstance::clone(&instance("one", "a", 600));
+    managed.managed_by = Some("mi".into());
+    let mut snapshot = snapshot(&facts, vec![Arc::new(managed)]);
+    let pool = Pool::Managed("mi".into());
+    snapshot.reserves = vec![Reserve { pool: pool.clone(), daemon: "watch".into(), cpu: 0, memory_mib: 100 }];
+    let (pools, launch_type) = (vec![Some(pool); 2], LaunchType::ManagedInstances);
+    let wanted = Request { pools, launch_type, memory_mib: 300, ..request(2, NetworkMode::None) };
+    assert_eq!(outcome(&place(&snapshot, &wanted).unwrap()), ["one", "RESOURCE:MEMORY"]);
+    let named = Target::Instances(vec!["one".into()]);
+    let own = Request { group: "daemon:watch".into(), target: named, memory_mib: 600, ..request(1, NetworkMode::None) };
+    assert_eq!(outcome(&place(&snapshot, &own).unwrap()), ["one"]);
+    let mut there = any_task();
+    there.keeper = Some(cove_model::task::Keeper::Daemon("watch".into()));
+    there.placement.container_instance = Some("one".into());
+    (there.placement.cpu, there.placement.memory_mib) = (0, 0);
+    snapshot.tasks.push(Arc::new(there));
+    assert_eq!(outcome(&place(&snapshot, &wanted).unwrap()), ["one", "one"], "it has come");
 }
 
 #[test]

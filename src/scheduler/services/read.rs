@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cove_base::Timestamp;
 use cove_model::alarm::{Alarm, StateValue};
 use cove_model::arn::Tenant;
-use cove_model::capacity_provider::CapacityProvider;
+use cove_model::capacity_provider::{CapacityProvider, Pool};
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::network::Subnet;
 use cove_model::service::{Departed, SchedulingStrategy, Service, ServiceDeployment, ServiceRevision, TaskSet};
@@ -114,7 +114,9 @@ impl Cluster {
         registered
             .map(|one| InstanceView {
                 id: one.id.clone(),
-                is_eligible: one.status == ContainerInstanceStatus::Active && suitability.holds(one),
+                is_eligible: one.status == ContainerInstanceStatus::Active
+                    && one.managed_by.is_none()
+                    && suitability.holds(one),
                 is_draining: one.status == ContainerInstanceStatus::Draining,
                 others: others.get(&*one.id).copied().unwrap_or(0),
             })
@@ -168,12 +170,12 @@ fn zones(source: &impl Read, service: &Service, instances: &[Arc<ContainerInstan
     if template.placing.launch_type == LaunchType::Fargate {
         return reached.into_iter().collect();
     }
-    let groups = groups(source, template);
+    let pools = pools(source, template);
     let suitability = suitability(service, &revision, &definition);
     let takes_tasks = |one: &ContainerInstance| {
         one.is_connected()
             && one.status == ContainerInstanceStatus::Active
-            && (groups.is_empty() || one.asg.as_ref().is_some_and(|asg| groups.contains(asg)))
+            && (if pools.is_empty() { one.managed_by.is_none() } else { pools.iter().any(|pool| pool.has(one)) })
             && (template.interface.is_none() || reached.contains(&one.availability_zone))
             && suitability.holds(one)
     };
@@ -187,12 +189,12 @@ fn zones(source: &impl Read, service: &Service, instances: &[Arc<ContainerInstan
     there.into_iter().cloned().collect()
 }
 
-/// The Auto Scaling groups that the template's capacity providers stand for.
-fn groups(source: &impl Read, template: &TaskTemplate) -> Vec<String> {
+/// The instances that the template's capacity providers stand for.
+fn pools(source: &impl Read, template: &TaskTemplate) -> Vec<Pool> {
     let names = template.placing.strategy.iter().map(|item| &item.capacity_provider);
     let found =
         names.filter_map(|name| source.get::<CapacityProvider>(&keys::capacity_provider(&template.tenant, name)));
-    found.map(|provider| provider.asg.clone()).collect()
+    found.map(|provider| provider.pool()).collect()
 }
 
 /// Those of the configuration that are in ALARM.

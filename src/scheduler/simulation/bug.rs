@@ -26,10 +26,11 @@ pub(super) enum Bug {
     EndHeardTwice,
     MachineDiesUnnoticed,
     ForgottenByRestart,
+    IdleStays,
 }
 
 impl Bug {
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::MinimumRoundedDown,
         Self::StoppingCountsAsHealthy,
         Self::StartsTwice,
@@ -49,6 +50,7 @@ impl Bug {
         Self::EndHeardTwice,
         Self::MachineDiesUnnoticed,
         Self::ForgottenByRestart,
+        Self::IdleStays,
     ];
 
     /// Changes what the decision is shown.
@@ -97,7 +99,8 @@ impl Bug {
             | Self::LateMessageHeard
             | Self::EndHeardTwice
             | Self::MachineDiesUnnoticed
-            | Self::ForgottenByRestart => {}
+            | Self::ForgottenByRestart
+            | Self::IdleStays => {}
         }
     }
 
@@ -130,7 +133,8 @@ impl Bug {
             | Self::LateMessageHeard
             | Self::EndHeardTwice
             | Self::MachineDiesUnnoticed
-            | Self::ForgottenByRestart => {}
+            | Self::ForgottenByRestart
+            | Self::IdleStays => {}
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Machines drain, die, are interrupted, leave and come back; the agents on those that died say nothing more.
 
 use cove_model::container_instance::ContainerInstance;
+use cove_model::task::Task;
 use cove_store::{Prefix, Read, StoreError};
 
 use super::Checked;
 use super::bug::Bug;
+use super::setting::IDLE_MILLIS;
 use super::world::World;
-use crate::fleet::{Verb, apply, depart};
+use crate::fleet::{Verb, apply, depart, scale_in};
 
 impl World {
     pub(super) fn a_machine_changes(&mut self) -> Checked {
@@ -21,7 +23,7 @@ impl World {
             _ => Verb::Recover,
         };
         self.change(one, verb);
-        self.leave();
+        self.leave()?;
         self.check_all()
     }
 
@@ -40,9 +42,28 @@ impl World {
         }
     }
 
-    /// Those whose warning is over.
-    pub(super) fn leave(&mut self) {
-        let done: Result<(), StoreError> = self.memory.write(self.now, depart);
-        done.unwrap();
+    /// Those whose warning is over, and those that have been idle; none of these with a task.
+    pub(super) fn leave(&mut self) -> Checked {
+        let view = self.memory.view();
+        let busy: Vec<String> = view
+            .scan::<ContainerInstance>(&Prefix::all())
+            .iter()
+            .filter(|one| one.managed_by.is_some() && one.is_registered() && one.leaves_at.is_none())
+            .filter(|one| view.live::<Task>(&Prefix::all()).iter().any(|task| task.is_on(one)))
+            .map(|one| one.id.clone())
+            .collect();
+        let bug = self.bug;
+        let done: Result<(), StoreError> = self.memory.write(self.now, |tx| {
+            if bug != Some(Bug::IdleStays) {
+                scale_in(tx, IDLE_MILLIS)?;
+            }
+            depart(tx)
+        });
+        done.map_err(|error| error.to_string())?;
+        let after = self.memory.view().scan::<ContainerInstance>(&Prefix::all());
+        match after.iter().find(|one| !one.is_registered() && busy.contains(&one.id)) {
+            None => Ok(()),
+            Some(one) => Err(format!("{} went with its tasks", one.id)),
+        }
     }
 }

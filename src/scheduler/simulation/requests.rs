@@ -10,7 +10,7 @@ use cove_model::service::{
     SchedulingStrategy, Service, ServiceDeployment, ServiceDeploymentStatus as Status, ServiceRevision, ServiceStatus,
     TaskSet, TaskSetStatus,
 };
-use cove_model::task::Task;
+use cove_model::task::{LaunchType, Task};
 use cove_model::task_template::{
     PlacementConstraint, PlacementConstraintType, PlacementStrategy, PlacementStrategyType, TaskTemplate,
 };
@@ -116,6 +116,11 @@ impl World {
             let of_group =
                 CapacityProviderStrategyItem { capacity_provider: setting::PROVIDER.into(), weight: 1, base: 0 };
             template.placing.strategy.push(of_group);
+        } else if scheduling == SchedulingStrategy::Replica && self.dice.one_in(4) {
+            let managed =
+                CapacityProviderStrategyItem { capacity_provider: setting::MANAGED.into(), weight: 1, base: 0 };
+            template.placing.strategy.push(managed);
+            template.placing.launch_type = LaunchType::ManagedInstances;
         }
         template
     }
@@ -191,7 +196,7 @@ impl World {
     fn constraints(&mut self, scheduling: SchedulingStrategy, template: &TaskTemplate) -> Vec<PlacementConstraint> {
         let in_two_zones = PlacementConstraint {
             kind: Some(PlacementConstraintType::MemberOf),
-            expression: Some("attribute:ecs.availability-zone in [a, b]".into()),
+            expression: Some("attribute:ecs.availability-zone in [us-east-1a, us-east-1b]".into()),
         };
         let distinct = PlacementConstraint { kind: Some(PlacementConstraintType::DistinctInstance), expression: None };
         match (scheduling, self.dice.roll(6)) {

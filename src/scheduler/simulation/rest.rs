@@ -11,6 +11,7 @@ use cove_store::{Prefix, Read, keys};
 
 use super::Checked;
 use super::check::Seen;
+use super::setting::{IDLE_MILLIS, ZONES};
 use super::world::World;
 use crate::fleet::Verb;
 
@@ -39,6 +40,7 @@ impl World {
             calm = if is_busy || self.wake_at.is_some() { 0 } else { calm + 1 };
         }
         self.services().iter().try_for_each(|service| self.check_rest(service))?;
+        self.idle_goes()?;
         self.check_leavings()
     }
 
@@ -55,7 +57,7 @@ impl World {
             while !self.messages.is_empty() {
                 self.hear_one()?;
             }
-            self.leave();
+            self.leave()?;
             self.check_all()?;
             self.turn()?;
             if self.memory.view().revision() == revision {
@@ -135,9 +137,12 @@ impl World {
             SchedulingStrategy::Replica => service.desired_count as usize,
             SchedulingStrategy::Daemon => {
                 let in_reach = |one: &&std::sync::Arc<ContainerInstance>| {
-                    service.constraints.is_empty() || matches!(&*one.availability_zone, "a" | "b")
+                    service.constraints.is_empty() || ZONES[..2].contains(&&*one.availability_zone)
                 };
-                instances.iter().filter(|one| one.status == ContainerInstanceStatus::Active).filter(in_reach).count()
+                let is_open = |one: &&std::sync::Arc<ContainerInstance>| {
+                    one.status == ContainerInstanceStatus::Active && one.managed_by.is_none()
+                };
+                instances.iter().filter(is_open).filter(in_reach).count()
             }
         };
         let is_steady = service.is_steady && service.trouble.is_none();
@@ -161,6 +166,22 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// No managed instance is left that has nothing to do.
+    fn idle_goes(&mut self) -> Checked {
+        self.pass(IDLE_MILLIS);
+        self.leave()?;
+        let view = self.memory.view();
+        let tasks = view.live::<Task>(&Prefix::all());
+        let instances = view.scan::<ContainerInstance>(&Prefix::all());
+        let is_idle = |one: &&std::sync::Arc<ContainerInstance>| {
+            one.is_registered() && one.managed_by.is_some() && !tasks.iter().any(|task| task.is_on(one))
+        };
+        match instances.iter().find(is_idle) {
+            None => Ok(()),
+            Some(one) => Err(format!("{} is idle and stays", one.id)),
+        }
     }
 
     /// Nothing is left that nobody will look at again.

@@ -7,6 +7,9 @@ use cove_model::alarm::{Alarm, AlarmState, Comparison, Metric, StateValue, Watch
 use cove_model::arn::Tenant;
 use cove_model::capacity_provider::{CapacityProvider, CapacityProviderStatus, ManagedScaling, Switch, UpdateStatus};
 use cove_model::container_instance::ContainerInstance;
+use cove_model::managed_instances::{
+    InstanceLaunchTemplate, ManagedInstances, ManagedInstancesNetwork, ManagedInstancesProvider,
+};
 use cove_model::network::{Cidr, SecurityGroup, Subnet};
 use cove_model::task::LaunchType;
 use cove_model::task_definition::{
@@ -20,10 +23,13 @@ use super::world::World;
 use crate::host::HostFacts;
 use crate::place;
 
-pub(super) const CLUSTER: &str = "default";
+pub(crate) const CLUSTER: &str = "default";
 pub(super) const ALARM: &str = "errors";
 pub(super) const PROVIDER: &str = "group";
-pub(super) const ZONES: [&str; 3] = ["a", "b", "c"];
+pub(super) const MANAGED: &str = "managed";
+pub(super) const ZONES: [&str; 3] = ["us-east-1a", "us-east-1b", "us-east-1c"];
+/// How long a managed instance may be idle.
+pub(super) const IDLE_MILLIS: i64 = 60_000;
 pub(super) const GROUP: &str = "asg";
 
 pub(crate) type Family = (&'static str, NetworkMode, Option<i32>, i64, i64, bool);
@@ -38,13 +44,14 @@ pub(crate) const FAMILIES: [Family; 6] = [
     ("sick", NetworkMode::Bridge, Some(0), 128, 128, false),
 ];
 
-pub(super) fn tenant() -> Tenant {
+pub(crate) fn tenant() -> Tenant {
     Tenant::new("000000000000", "us-east-1")
 }
 
 /// Few ports, so that they run out.
 pub(super) fn host() -> HostFacts {
-    HostFacts { ephemeral_ports: 40_000..=40_011, ..place::tests::host() }
+    let zones = vec!["a".into(), "b".into(), "c".into()];
+    HostFacts { ephemeral_ports: 40_000..=40_011, zones, ..place::tests::host() }
 }
 
 impl World {
@@ -55,7 +62,8 @@ impl World {
             FAMILIES.iter().for_each(|family| tx.put(definition(family)));
             network(tx);
             tx.put(alarm(StateValue::Ok, Timestamp(0)));
-            tx.put(provider());
+            tx.put(provider_of_the_group());
+            tx.put(managed());
             machines.into_iter().for_each(|one| tx.put(one));
             Ok(())
         });
@@ -81,6 +89,7 @@ impl World {
     /// The operator adds room for everything, when the faults are over.
     pub(super) fn make_room(&mut self) {
         self.host.ephemeral_ports = 40_000..=40_199;
+        self.host.memory_mib = 1 << 20;
         let done: Result<(), StoreError> = self.memory.write(self.now, |tx| {
             for known in tx.scan::<ContainerInstance>(&Prefix::all()) {
                 let mut one = (*known).clone();
@@ -158,7 +167,7 @@ pub(crate) fn template(family: &Family) -> TaskTemplate {
     }
 }
 
-fn network(tx: &mut Tx<'_>) {
+pub(crate) fn network(tx: &mut Tx<'_>) {
     for (at, zone) in ZONES.iter().enumerate() {
         tx.put(Subnet {
             tenant: tenant(),
@@ -200,7 +209,7 @@ pub(super) fn alarm(value: StateValue, at: Timestamp) -> Alarm {
     }
 }
 
-pub(super) fn provider() -> CapacityProvider {
+pub(super) fn provider_of_the_group() -> CapacityProvider {
     CapacityProvider {
         tenant: tenant(),
         name: PROVIDER.into(),
@@ -212,5 +221,22 @@ pub(super) fn provider() -> CapacityProvider {
         managed_draining: Switch::Disabled,
         tags: Vec::new(),
         created_at: Timestamp(0),
+        managed: None,
     }
+}
+
+/// Of machines that are made for tasks: in two of the zones, so that some tasks find none.
+fn managed() -> CapacityProvider {
+    let provider = ManagedInstancesProvider {
+        instance_launch_template: InstanceLaunchTemplate {
+            network_configuration: ManagedInstancesNetwork {
+                subnets: ZONES[..2].iter().map(|zone| format!("subnet-{zone}")).collect(),
+                security_groups: Vec::new(),
+            },
+            ..InstanceLaunchTemplate::default()
+        },
+        ..ManagedInstancesProvider::default()
+    };
+    let managed = Some(ManagedInstances { cluster: CLUSTER.into(), provider });
+    CapacityProvider { name: MANAGED.into(), asg: String::new(), managed, ..provider_of_the_group() }
 }

@@ -11,6 +11,7 @@ mod execute;
 mod express;
 mod host_mode;
 mod inside;
+mod managed;
 mod network;
 mod placement;
 mod refusal;

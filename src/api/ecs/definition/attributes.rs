@@ -166,8 +166,12 @@ fn of_task(names: &mut Names, document: &TaskDefinitionDocument) {
 
 /// What could run the definition, whether it asked for it or not.
 pub(super) fn compatibilities(document: &TaskDefinitionDocument, size: &TaskSize) -> Vec<Compatibility> {
-    if document.network_mode != Some(NetworkMode::Awsvpc) {
-        return vec![Compatibility::External, Compatibility::Ec2];
+    match document.network_mode {
+        None | Some(NetworkMode::Bridge) => return vec![Compatibility::External, Compatibility::Ec2],
+        Some(NetworkMode::Host | NetworkMode::None) => {
+            return vec![Compatibility::External, Compatibility::Ec2, Compatibility::ManagedInstances];
+        }
+        Some(NetworkMode::Awsvpc) => {}
     }
     let mut all = vec![Compatibility::Ec2, Compatibility::ManagedInstances];
     if fargate::could_run(document, size) {

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use cove_model::arn::Arn;
 use cove_model::task_definition::{Attribute, Compatibility, ContainerDefinition, NetworkMode, TaskDefinitionDocument};
 
-use super::{attributes, container, dependency, fargate, port, size, volume};
+use super::{attributes, container, dependency, fargate, managed, port, size, volume};
 use crate::ecs::error::EcsError;
 
 /// ECS's quota of containers per task definition.
@@ -41,6 +41,7 @@ pub(super) struct TaskSize {
 pub(crate) fn check(mut document: TaskDefinitionDocument) -> Result<Checked, EcsError> {
     check_family(document.family.as_deref())?;
     let size = normalise_size(&mut document)?;
+    managed::normalise(&mut document);
     check_container_list(&document.container_definitions)?;
     volume::check_volumes(&mut document)?;
     let mode = document.network_mode.unwrap_or(NetworkMode::Bridge);
@@ -59,6 +60,7 @@ pub(crate) fn check(mut document: TaskDefinitionDocument) -> Result<Checked, Ecs
     if document.requires_compatibilities.contains(&Compatibility::Fargate) {
         fargate::check(&document, &size)?;
     }
+    managed::check(&document, mode)?;
     let requires_attributes = attributes::required(&document);
     let compatibilities = attributes::compatibilities(&document, &size);
     Ok(Checked { document, requires_attributes, compatibilities })

@@ -6,6 +6,7 @@ mod container;
 mod dependency;
 mod fargate;
 mod list;
+mod managed;
 mod port;
 mod register;
 mod remove;

@@ -238,10 +238,16 @@ pub(super) fn make(
             Some(own_rules_aside(resolve(tx, tenant, &by.host, &ask, by.reach)?, rules.constraints.len()))
         }
     };
-    let on_fargate = template.as_ref().is_some_and(|it| it.placing.launch_type == LaunchType::Fargate);
-    if scheduling == SchedulingStrategy::Daemon && on_fargate {
+    let on = template.as_ref().map(|it| it.placing.launch_type);
+    let is_daemon = scheduling == SchedulingStrategy::Daemon;
+    if is_daemon && on == Some(LaunchType::Fargate) {
         return Err(EcsError::parameter(
             "The daemon scheduling strategy is not supported for the Fargate launch type.",
+        ));
+    }
+    if is_daemon && on == Some(LaunchType::ManagedInstances) {
+        return Err(EcsError::parameter(
+            "The daemon scheduling strategy is not supported for Managed Instances capacity providers.",
         ));
     }
     let mut service = Service {

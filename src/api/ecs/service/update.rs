@@ -94,6 +94,10 @@ pub(super) fn change(
             "Placement constraints and strategies are not supported with FARGATE launch type.",
         ));
     }
+    let is_managed = before.template.placing.launch_type == LaunchType::ManagedInstances;
+    if keeps && is_managed && !service.strategies.is_empty() {
+        return Err(EcsError::parameter("Placement strategies are not supported with MANAGED_INSTANCES launch type."));
+    }
     if !keeps || input.force_new_deployment {
         let template = own_rules_aside(resolve(tx, tenant, &by.host, &ask, by.reach)?, service.constraints.len());
         if template != before.template || input.force_new_deployment || !keeps_express {

@@ -1,5 +1,6 @@
 //! Where tasks run: launch type, or the capacity providers of a strategy.
 
+use cove_model::arn::Tenant;
 use cove_model::capacity_provider::is_fargate;
 use cove_model::cluster::{CapacityProviderStrategyItem as Item, Cluster};
 use cove_model::task::LaunchType;
@@ -32,21 +33,41 @@ pub(super) fn choose(
             "The specified capacity provider strategy cannot contain a capacity provider that is not associated with the cluster. Associate the capacity provider with the cluster and try again.",
         ));
     }
-    let on_fargate = strategy.iter().filter(|item| is_fargate(&item.capacity_provider)).count();
-    if on_fargate == strategy.len() {
-        return Ok((LaunchType::Fargate, strategy.clone()));
+    let launch_type = kind(store, &cluster.tenant, strategy)?.unwrap_or(LaunchType::Ec2);
+    Ok((launch_type, strategy.clone()))
+}
+
+/// What the tasks of a strategy run on, if there is one: all its providers must be of one kind.
+pub(in crate::ecs) fn kind(
+    store: &impl Read,
+    tenant: &Tenant,
+    strategy: &[Item],
+) -> Result<Option<LaunchType>, EcsError> {
+    let mut known: Option<LaunchType> = None;
+    for Item { capacity_provider: name, .. } in strategy {
+        let own = match capacity_provider::find(store, tenant, name) {
+            _ if is_fargate(name) => LaunchType::Fargate,
+            Some(provider) if provider.managed.is_some() => LaunchType::ManagedInstances,
+            Some(_) => LaunchType::Ec2,
+            None => {
+                return Err(EcsError::parameter(format!("The specified capacity provider '{name}' was not found.")));
+            }
+        };
+        match known {
+            None => known = Some(own),
+            Some(first) if first == own => {}
+            Some(first) => return Err(mixed(first, own)),
+        }
     }
-    if on_fargate > 0 {
-        return Err(EcsError::parameter(
-            "A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups and Fargate providers. Specify one or the other and try again.",
-        ));
-    }
-    let is_gone = |item: &&Item| capacity_provider::find(store, &cluster.tenant, &item.capacity_provider).is_none();
-    if let Some(item) = strategy.iter().find(is_gone) {
-        let name = &item.capacity_provider;
-        return Err(EcsError::parameter(format!("The specified capacity provider '{name}' was not found.")));
-    }
-    Ok((LaunchType::Ec2, strategy.clone()))
+    Ok(known)
+}
+
+fn mixed(one: LaunchType, other: LaunchType) -> EcsError {
+    EcsError::parameter(if [one, other].contains(&LaunchType::ManagedInstances) {
+        "A capacity provider strategy cannot contain a mix of Managed Instances capacity providers and others. Specify one or the other and try again."
+    } else {
+        "A capacity provider strategy cannot contain a mix of capacity providers using Auto Scaling groups and Fargate providers. Specify one or the other and try again."
+    })
 }
 
 fn of_launch_type(launch_type: LaunchType) -> Result<(LaunchType, Vec<Item>), EcsError> {

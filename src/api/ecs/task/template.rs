@@ -35,7 +35,7 @@ pub(in crate::ecs) fn resolve(
     reach::check(document, reach)?;
     let (launch_type, strategy) = provider::choose(tx, &cluster, &ask.placing)?;
     provider::check(&definition, launch_type, ask.platform_version.as_deref())?;
-    check_fargate(ask, launch_type)?;
+    check_rules_of(ask, launch_type)?;
     let network_mode = document.network_mode.unwrap_or(NetworkMode::Bridge);
     let sized_by = if launch_type == LaunchType::Fargate { SizedBy::Fargate } else { SizedBy::Instance };
     let role_of = |given: &Option<String>, defined: &Option<String>| {
@@ -88,15 +88,18 @@ fn wish<'a>(ask: &'a Ask, host: &HostFacts) -> Wish<'a> {
     }
 }
 
-/// Placement rules are about container instances; Fargate has none.
-fn check_fargate(ask: &Ask, launch_type: LaunchType) -> Result<(), EcsError> {
-    if launch_type != LaunchType::Fargate {
-        return Ok(());
-    }
+/// Placement rules are about container instances, of which Fargate has none; on managed instances ECS has its own
+/// strategies.
+fn check_rules_of(ask: &Ask, launch_type: LaunchType) -> Result<(), EcsError> {
+    let name = match launch_type {
+        LaunchType::Fargate => "FARGATE",
+        LaunchType::ManagedInstances => "MANAGED_INSTANCES",
+        LaunchType::Ec2 | LaunchType::External => return Ok(()),
+    };
     if !ask.strategies.is_empty() {
-        return Err(EcsError::parameter("Placement strategies are not supported with FARGATE launch type."));
+        return Err(EcsError::parameter(format!("Placement strategies are not supported with {name} launch type.")));
     }
-    if !ask.constraints.is_empty() {
+    if !ask.constraints.is_empty() && launch_type == LaunchType::Fargate {
         return Err(EcsError::parameter("Placement constraints are not supported with FARGATE launch type."));
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use cove_model::capacity_provider::{CapacityProviderStatus, ManagedScaling, Switch, UpdateStatus};
 use cove_model::cluster::CapacityProviderStrategyItem;
+use cove_model::managed_instances::ManagedInstancesProvider;
 use cove_model::tag::Tag;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -94,9 +95,13 @@ pub(crate) struct CapacityProvidersOut {
 pub(crate) struct CapacityProvider {
     pub(crate) capacity_provider_arn: String,
     pub(crate) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cluster: Option<String>,
     pub(crate) status: CapacityProviderStatus,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) auto_scaling_group_provider: Option<AutoScalingGroupProvider>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) managed_instances_provider: Option<ManagedInstancesProvider>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) update_status: Option<UpdateStatus>,
     pub(crate) tags: Vec<Tag>,

@@ -86,7 +86,7 @@ impl Site {
             }
             let (id, vpc_id, name) = ("sg-1".into(), "vpc-1".into(), "default".into());
             tx.put(SecurityGroup { tenant: tenant(), id, vpc_id, name });
-            tx.put(setting::provider());
+            tx.put(setting::provider_of_the_group());
             (0..size.instances).for_each(|at| tx.put(machine(at)));
         });
         site

@@ -1,0 +1,178 @@
+//! Managed instances in a store: what a launch makes, what goes when it is idle.
+
+use cove_base::Timestamp;
+use cove_model::capacity_provider::{CapacityProviderStatus, ManagedScaling, Switch, UpdateStatus};
+use cove_model::cluster::CapacityProviderStrategyItem;
+use cove_model::managed_instances::{
+    InfrastructureOptimization, InstanceLaunchTemplate, InstanceRequirements, Limits, ManagedInstancesNetwork,
+    ManagedInstancesProvider, PropagateMiTags,
+};
+use cove_model::tag::Tag;
+use cove_model::task::{LaunchType, TaskStatus};
+use cove_model::task_template::TaskTemplate;
+use cove_store::{Memory, StoreError};
+
+use super::*;
+use crate::fleet::{Verb, apply, depart, scale_in};
+use crate::launch::{Launched, Shares, launch};
+use crate::place::{self, Target};
+use crate::simulation::setting;
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+/// A provider that wants two vCPUs in zones a and b, and lets instances idle for ten seconds.
+fn provider() -> CapacityProvider {
+    let wanted =
+        InstanceRequirements { v_cpu_count: Limits { min: Some(2), max: Some(2) }, ..InstanceRequirements::default() };
+    let subnets = vec!["subnet-us-east-1a".to_owned(), "subnet-us-east-1b".to_owned()];
+    let provider = ManagedInstancesProvider {
+        instance_launch_template: InstanceLaunchTemplate {
+            network_configuration: ManagedInstancesNetwork { subnets, security_groups: Vec::new() },
+            instance_requirements: Some(wanted),
+            ..InstanceLaunchTemplate::default()
+        },
+        propagate_tags: Some(PropagateMiTags::CapacityProvider),
+        infrastructure_optimization: Some(InfrastructureOptimization { scale_in_after: Some(10) }),
+        ..ManagedInstancesProvider::default()
+    };
+    CapacityProvider {
+        tenant: setting::tenant(),
+        name: "mi".into(),
+        status: CapacityProviderStatus::Active,
+        update_status: UpdateStatus::CreateComplete,
+        asg: String::new(),
+        managed_scaling: ManagedScaling::default(),
+        managed_termination_protection: Switch::Disabled,
+        managed_draining: Switch::Enabled,
+        tags: vec![Tag { key: "team".into(), value: "a".into() }],
+        created_at: NOW,
+        managed: Some(ManagedInstances { cluster: setting::CLUSTER.into(), provider }),
+    }
+}
+
+fn template(memory_mib: i64) -> TaskTemplate {
+    let mut template = setting::template(&setting::FAMILIES[3]);
+    template.placing.launch_type = LaunchType::ManagedInstances;
+    template.placing.strategy =
+        vec![CapacityProviderStrategyItem { capacity_provider: "mi".into(), weight: 1, base: 0 }];
+    (template.size.cpu, template.size.memory_mib) = (512, memory_mib);
+    template
+}
+
+struct World {
+    memory: Memory,
+    host: HostFacts,
+    now: Timestamp,
+}
+
+impl World {
+    fn new() -> Self {
+        let host = HostFacts { memory_mib: 16_384, memory_overcommit: 1.0, ..place::tests::host() };
+        let mut world = Self { memory: Memory::default(), host, now: NOW };
+        world.write(|tx, _| {
+            setting::FAMILIES.iter().for_each(|family| tx.put(setting::definition(family)));
+            setting::network(tx);
+            tx.put(provider());
+        });
+        world
+    }
+
+    fn write<T>(&mut self, work: impl FnOnce(&mut Tx<'_>, &HostFacts) -> T) -> T {
+        let host = &self.host;
+        self.memory.write(self.now, |tx| Ok::<_, StoreError>(work(tx, host))).unwrap()
+    }
+
+    fn run(&mut self, template: &TaskTemplate, count: usize) -> Launched {
+        self.write(|tx, host| launch(tx, host, template, Target::Count(count), &Shares::default(), 7).unwrap())
+    }
+
+    fn scale_in(&mut self) {
+        self.write(|tx, _| scale_in(tx, 3_600_000).unwrap());
+        self.write(|tx, _| depart(tx).unwrap());
+    }
+
+    fn instances(&self) -> Vec<Arc<ContainerInstance>> {
+        let all = self.memory.view().scan::<ContainerInstance>(&Prefix::all());
+        all.into_iter().filter(|one| one.is_registered()).collect()
+    }
+
+    fn stop_all(&mut self) {
+        let now = self.now;
+        self.write(|tx, _| {
+            for task in tx.live::<Task>(&Prefix::all()) {
+                let mut task = Task::clone(&task);
+                task.observed.status = TaskStatus::Stopped;
+                task.observed.stopped_at = Some(now);
+                tx.put(task);
+            }
+        });
+    }
+}
+
+#[test]
+fn tasks_without_room_get_instances_of_the_cheapest_type_over_the_zones() {
+    let mut world = World::new();
+    let launched = world.run(&template(512), 2);
+    assert_eq!((launched.tasks.len(), launched.refusals.len()), (2, 0));
+    let made = world.instances();
+    let zones: Vec<&str> = made.iter().map(|one| &*one.availability_zone).collect();
+    assert_eq!(BTreeSet::from_iter(zones), BTreeSet::from(["us-east-1a", "us-east-1b"]), "{made:?}");
+    for one in &made {
+        let kind = one.attribute("ecs.instance-type").unwrap();
+        assert!(kind.starts_with('c') && kind.ends_with(".large"), "{kind}");
+        assert_eq!((one.managed_by.as_deref(), one.tags.len(), one.capacity), (Some("mi"), 1, Capacity::OnDemand));
+    }
+    for task in &launched.tasks {
+        assert_eq!(task.placement.capacity_provider.as_deref(), Some("mi"));
+        assert_eq!(task.placement.launch_type, LaunchType::ManagedInstances);
+    }
+    let more = world.run(&template(512), 2);
+    assert_eq!((more.tasks.len(), world.instances().len()), (2, 2), "what is there is filled first");
+}
+
+#[test]
+fn no_instance_is_made_in_vain() {
+    let mut world = World::new();
+    let launched = world.run(&template(1_000_000), 1);
+    assert_eq!((launched.tasks.len(), world.instances().len()), (0, 0), "no type is so large");
+    assert_eq!(launched.refusals[0].reason.as_str(), "No Container Instances were found in your capacity provider.");
+    world.host.memory_mib = 1024;
+    let launched = world.run(&template(512), 4);
+    assert_eq!((launched.tasks.len(), launched.refusals.len()), (2, 2), "the host holds two");
+    assert!(launched.refusals[0].detail.as_ref().unwrap().contains("on this host"));
+    let made = world.instances().len();
+    world.run(&template(512), 4);
+    assert_eq!(world.instances().len(), made);
+}
+
+#[test]
+fn an_idle_instance_goes_after_its_time_and_never_with_tasks() {
+    let mut world = World::new();
+    world.run(&template(512), 1);
+    world.now = world.now.plus_millis(60_000);
+    world.scale_in();
+    assert_eq!(world.instances().len(), 1, "its task is there");
+    world.stop_all();
+    world.now = world.now.plus_millis(9_999);
+    world.scale_in();
+    assert_eq!(world.instances().len(), 1, "not yet");
+    // Somebody drains it: it would stay for ever.
+    let one = world.instances().remove(0);
+    world.write(|tx, _| apply(tx, &one, Verb::Drain).unwrap());
+    world.now = world.now.plus_millis(1);
+    world.scale_in();
+    assert_eq!(world.instances().len(), 0);
+}
+
+#[test]
+fn a_provider_that_is_deleted_takes_its_instances_along() {
+    let mut world = World::new();
+    world.run(&template(512), 1);
+    world.write(|tx, _| retire(tx, &provider()));
+    assert_eq!(world.instances()[0].status, ContainerInstanceStatus::Draining);
+    world.write(|tx, _| depart(tx).unwrap());
+    assert_eq!(world.instances().len(), 1, "its task may end");
+    world.stop_all();
+    world.write(|tx, _| depart(tx).unwrap());
+    assert_eq!(world.instances().len(), 0);
+}
