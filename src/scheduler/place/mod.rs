@@ -45,6 +45,8 @@ use seed::Seed;
 /// The Fargate platform that tasks run on, as AWS names its newest.
 const PLATFORM_VERSION: &str = "1.4.0";
 const PLATFORM_FAMILY: &str = "Linux";
+/// Why a provider of managed instances has none for a task.
+const NOTHING_MADE: &str = "no instance type that its requirements allow holds the task in its zones";
 
 /// What there is: everything that placement looks at.
 #[derive(Debug)]
@@ -286,8 +288,13 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
                 // A managed instance takes only what was meant for it.
                 let is_open = |one: &&ContainerInstance| pool.map_or(one.managed_by.is_none(), |pool| pool.has(one));
                 let inside: Vec<&ContainerInstance> = active.iter().copied().filter(is_open).collect();
+                let is_managed = request.launch_type == LaunchType::ManagedInstances;
+                if is_managed {
+                    host_room(snapshot, request, &ledger).map_err(|refusal| vec![refusal])?;
+                }
                 if inside.is_empty() {
-                    return Err(vec![Refusal { arn: None, reason: Reason::NoCapacity, detail: None }]);
+                    let detail = is_managed.then(|| NOTHING_MADE.to_owned());
+                    return Err(vec![Refusal { arn: None, reason: Reason::NoCapacity, detail }]);
                 }
                 place_one(&inside, snapshot, request, &network, &mut ledger, &mut seed)
                     .inspect_err(|refusals| drop(refused.insert(pool, refusals.clone())))
@@ -314,9 +321,6 @@ fn place_one(
     ledger: &mut Ledger,
     seed: &mut Seed,
 ) -> Result<Placed, Vec<Refusal>> {
-    if request.launch_type == LaunchType::ManagedInstances {
-        host_room(snapshot, request, ledger).map_err(|refusal| vec![refusal])?;
-    }
     let (mut fitting, mut refusals) = choose::fitting(active, request, network, ledger);
     while let Some(best) = choose::best(&fitting, request, ledger, seed) {
         match assign(best, snapshot, request, network, ledger, seed) {
