@@ -145,7 +145,9 @@ pub fn probe(
     template: &TaskTemplate,
     definition: &TaskDefinition,
 ) -> Result<Vec<Refusal>, LaunchError> {
-    let request = request(template, definition, Target::Count(1), 0)?;
+    let providers = provider::divide(&template.placing.strategy, &Shares::default(), 1);
+    let pools = provider::pools(source, template, &providers);
+    let request = Request { pools, ..request(template, definition, Target::Count(1), 0)? };
     let snapshot = Snapshot::read(source, host, &template.tenant, &template.cluster);
     let placed = place::place(&snapshot, &request)?;
     Ok(placed.into_iter().filter_map(Result::err).flatten().collect())

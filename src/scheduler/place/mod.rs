@@ -45,6 +45,8 @@ use seed::Seed;
 /// The Fargate platform that tasks run on, as AWS names its newest.
 const PLATFORM_VERSION: &str = "1.4.0";
 const PLATFORM_FAMILY: &str = "Linux";
+/// Why a provider of managed instances has none for a task.
+const NOTHING_MADE: &str = "no instance type that its requirements allow holds the task in its zones";
 
 /// What there is: everything that placement looks at.
 #[derive(Debug)]
@@ -286,6 +288,10 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
                     return Err(refusals.clone());
                 }
                 // A managed instance takes only what was meant for it.
+                let is_managed = request.launch_type == LaunchType::ManagedInstances;
+                if is_managed {
+                    host_room(snapshot, request, &ledger).map_err(|refusal| vec![refusal])?;
+                }
                 let is_open = |one: &ContainerInstance| pool.map_or(one.managed_by.is_none(), |pool| pool.has(one));
                 let inside = right.iter().filter(|(one, _)| is_open(one));
                 let (mut candidates, mut wrong) = (Vec::with_capacity(right.len()), Vec::new());
@@ -296,7 +302,8 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
                     }
                 }
                 if candidates.is_empty() && wrong.is_empty() {
-                    return Err(vec![Refusal { arn: None, reason: Reason::NoCapacity, detail: None }]);
+                    let detail = is_managed.then(|| NOTHING_MADE.to_owned());
+                    return Err(vec![Refusal { arn: None, reason: Reason::NoCapacity, detail }]);
                 }
                 place_one(candidates, snapshot, request, &network, &mut ledger, &mut seed)
                     .map_err(|refusals| wrong.into_iter().cloned().chain(refusals).collect())
@@ -324,9 +331,6 @@ fn place_one(
     ledger: &mut Ledger,
     seed: &mut Seed,
 ) -> Result<Placed, Vec<Refusal>> {
-    if request.launch_type == LaunchType::ManagedInstances {
-        host_room(snapshot, request, ledger).map_err(|refusal| vec![refusal])?;
-    }
     let mut failed = Vec::new();
     loop {
         let (fitting, refusals) = choose::fitting(&candidates, request, ledger);

@@ -133,9 +133,15 @@ fn tasks_without_room_get_instances_of_the_cheapest_type_over_the_zones() {
 #[test]
 fn no_instance_is_made_in_vain() {
     let mut world = World::new();
+    world.host.memory_mib = 1 << 30;
     let launched = world.run(&template(1_000_000), 1);
     assert_eq!((launched.tasks.len(), world.instances().len()), (0, 0), "no type is so large");
     assert_eq!(launched.refusals[0].reason.as_str(), "No Container Instances were found in your capacity provider.");
+    assert!(launched.refusals[0].detail.as_ref().unwrap().contains("no instance type"));
+    world.host.memory_mib = 256;
+    let launched = world.run(&template(512), 1);
+    assert!(launched.refusals[0].detail.as_ref().unwrap().contains("on this host"), "nor for what the host lacks");
+    assert_eq!(world.instances().len(), 0);
     world.host.memory_mib = 1024;
     let launched = world.run(&template(512), 4);
     assert_eq!((launched.tasks.len(), launched.refusals.len()), (2, 2), "the host holds two");
