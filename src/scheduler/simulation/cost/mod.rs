@@ -83,8 +83,13 @@ fn measure(path: &std::path::Path) {
     writeln!(csv, "kind,per,grid,instances,tasks,decisions,repetitions,nanoseconds,reading").unwrap();
     for (grid, size) in fleets.into_iter().chain(tasks) {
         for (furnish, kinds) in KINDS {
+            let is_wanted = |kind: &&Kind| only.as_ref().is_none_or(|only| kind.name.contains(only));
+            let kinds: Vec<&Kind> = kinds.iter().filter(is_wanted).collect();
+            if kinds.is_empty() {
+                continue;
+            }
             let site = furnish(size);
-            for kind in kinds.iter().filter(|kind| only.as_ref().is_none_or(|only| kind.name.contains(only))) {
+            for kind in kinds {
                 let (time, reading, repetitions) = measured(kind, &site);
                 let decisions = kind.per.decisions((kind.wanted)(size));
                 let Size { instances, tasks } = size;
