@@ -237,10 +237,10 @@ fn a_new_server_takes_over_a_task_of_an_older_shim_and_brings_it_to_its_end() {
     let task = server.wait_task(&arn, "STOPPED");
     assert_eq!(task["containers"][0]["exitCode"], 3, "{task}");
     assert_eq!(task["stopCode"], "UserInitiated");
+    until("its container is gone", || (!lives(pid)).then_some(()));
+    until("its exits are read", || (!home.join("data/exits").join(&id).exists()).then_some(()));
     assert_eq!(shim.heard("Finish"), 1);
     shim.assert_understood();
-    until("its container is gone", || (!lives(pid)).then_some(()));
-    assert!(!home.join("data/exits").join(&id).exists());
 }
 
 #[test]
