@@ -417,7 +417,7 @@ fn binpack() -> TaskTemplate {
 }
 
 fn member() -> TaskTemplate {
-    let expression = "attribute:ecs.availability-zone in [a, b] and runningTasksCount < 100000";
+    let expression = "attribute:ecs.availability-zone in [us-east-1a, us-east-1b] and runningTasksCount < 100000";
     let kind = Some(PlacementConstraintType::MemberOf);
     TaskTemplate { constraints: vec![PlacementConstraint { kind, expression: Some(expression.into()) }], ..web() }
 }
