@@ -287,11 +287,11 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
                 if let Some(refusals) = refused.get(&pool) {
                     return Err(refusals.clone());
                 }
-                // A managed instance takes only what was meant for it.
                 let is_managed = request.launch_type == LaunchType::ManagedInstances;
                 if is_managed {
                     host_room(snapshot, request, &ledger).map_err(|refusal| vec![refusal])?;
                 }
+                // A managed instance takes only what was meant for it.
                 let is_open = |one: &ContainerInstance| pool.map_or(one.managed_by.is_none(), |pool| pool.has(one));
                 let inside = right.iter().filter(|(one, _)| is_open(one));
                 let (mut candidates, mut wrong) = (Vec::with_capacity(right.len()), Vec::new());
