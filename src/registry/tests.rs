@@ -1,6 +1,6 @@
 //! The registry as its doors use it, on a real directory and a real store.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use cove_base::paths::DataDir;
@@ -63,10 +63,14 @@ impl Fixture {
 
     /// Pushes images of few different layers one after the other, keeps every seventh, and looks at each right after its
     /// push; the digests of those that stay.
-    async fn push_and_delete(&self, repository: &str, rounds: usize) -> Vec<String> {
+    async fn push_and_delete(&self, repository: &str, is_enough: impl Fn(usize) -> bool) -> Vec<String> {
         let mut kept = Vec::new();
-        for round in 0..rounds {
-            let layer = format!("layer {}", round % 7);
+        for round in (0..).take_while(|round| !is_enough(*round)) {
+            // Some come again and again, at the heels of their collection; some only once, so that there is one.
+            let layer = match round % 7 {
+                number @ 0..5 => format!("layer {number}"),
+                _ => format!("layer of round {round} in {repository}"),
+            };
             let digest = loop {
                 // What a client that was too slow for the grace time does: it pushes again.
                 match self.push(repository, "latest", layer.as_bytes()).await {
@@ -218,21 +222,23 @@ async fn a_collection_beside_pushes_takes_nothing_from_an_image_that_is_there() 
     let config = RegistryConfig { collect_grace_millis: 100, ..RegistryConfig::default() };
     let fixture = Fixture::with(Clock::system(), config).await;
     fixture.create("other", TagMutability::Mutable).await;
-    let pushing = AtomicUsize::new(2);
+    let (pushing, files) = (AtomicUsize::new(2), AtomicU64::new(0));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    // A fast machine pushes many images before the first file is old.
+    let is_enough = |round| round >= 60 && files.load(Ordering::Relaxed) > 0 || std::time::Instant::now() > deadline;
     let push = async |repository: &str| {
-        let kept = fixture.push_and_delete(repository, 60).await;
+        let kept = fixture.push_and_delete(repository, is_enough).await;
         pushing.fetch_sub(1, Ordering::Relaxed);
         kept
     };
     let collect = async {
-        let mut files = 0;
         while pushing.load(Ordering::Relaxed) > 0 {
-            files += fixture.registry.collect().await.expect("collect").files;
+            let collected = fixture.registry.collect().await.expect("collect");
+            files.fetch_add(collected.files, Ordering::Relaxed);
         }
-        files
     };
-    let (app, other, files) = tokio::join!(push("app"), push("other"), collect);
-    assert!(files > 0, "nothing was collected meanwhile");
+    let (app, other, ()) = tokio::join!(push("app"), push("other"), collect);
+    assert!(files.load(Ordering::Relaxed) > 0, "nothing was collected meanwhile");
     assert_eq!((app.len(), &app), (1, &other), "the same image");
     // Layer, config and manifest of one image in two repositories.
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
