@@ -61,7 +61,7 @@ pub struct ManagedInstancesProvider {
     pub propagate_tags: Option<PropagateMiTags>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub infrastructure_optimization: Option<InfrastructureOptimization>,
-    /// An instance that fails is replaced when tasks need it, whatever this says.
+    /// Only ENABLED is carried out: an instance that fails is replaced when tasks need it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_repair_configuration: Option<AutoRepairConfiguration>,
 }

@@ -50,7 +50,7 @@ const AGENTS: &str = "work for agents of other hosts: the endpoint that they pol
 /// The test of what agents call.
 const AGENT_TEST: &str = "an_agent_of_another_host_registers_and_gets_no_work";
 /// What capacity providers lack.
-const PROVIDERS: &str = "of managed instances: storage, reservations, FIPS, metadata, prices and bandwidths (refused by name), consolidation of underused instances";
+const PROVIDERS: &str = "of managed instances: storage, reservations, FIPS, metadata, prices, bandwidths and repair that is off (refused by name), consolidation of underused instances";
 /// The tests of capacity providers.
 const PROVIDERS_TEST: &str = "a_capacity_provider_sends_tasks_to_its_group_across_restarts";
 const MANAGED_TEST: &str = "managed_instances_are_made_for_tasks_and_go_when_idle_across_restarts";

@@ -41,6 +41,8 @@ const REFUSED: &[(&str, Value)] = &[
 ];
 /// Values that are not carried out.
 const REFUSED_VALUES: &[(&str, &str)] = &[
+    // An instance is never IMPAIRED here: one that fails is gone, and tasks that need another get it.
+    ("/autoRepairConfiguration/actionsStatus", "DISABLED"),
     ("/instanceLaunchTemplate/capacityOptionType", "RESERVED"),
     ("/instanceLaunchTemplate/monitoring", "DETAILED"),
     ("/instanceLaunchTemplate/instanceRequirements/localStorage", "required"),
@@ -195,9 +197,20 @@ pub(super) fn user(store: &impl Read, tenant: &Tenant, cluster: &str, name: &str
 mod tests {
     use super::*;
 
+    fn refused_of(given: &Value) -> Option<String> {
+        check_carried_out(given).err().map(|error| error.to_string())
+    }
+
     fn refused(template: &Value) -> Option<String> {
-        let given = json!({"instanceLaunchTemplate": template});
-        check_carried_out(&given).err().map(|error| error.to_string())
+        refused_of(&json!({"instanceLaunchTemplate": template}))
+    }
+
+    #[test]
+    fn failed_instances_cannot_be_kept() {
+        let repair = |status: &str| json!({"autoRepairConfiguration": {"actionsStatus": status}});
+        assert_eq!(refused_of(&repair("ENABLED")), None);
+        let text = refused_of(&repair("DISABLED")).unwrap();
+        assert!(text.contains("managedInstancesProvider.autoRepairConfiguration.actionsStatus DISABLED"), "{text}");
     }
 
     #[test]
