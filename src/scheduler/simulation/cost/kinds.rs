@@ -347,10 +347,16 @@ fn uneven_service(size: Size) -> Site {
     site
 }
 
-/// A service that wants a task on each instance, beside as many others as make up the number.
-fn daemon_service(size: Size) -> Site {
+/// All tasks but the one on each instance that is a daemon's.
+fn without_daemon(size: Size) -> Site {
     let mut site = Site::new(size);
     site.fill(&web(), size.tasks - size.instances, &ZONES);
+    site
+}
+
+/// A service that wants a task on each instance.
+fn daemon_service(size: Size) -> Site {
+    let mut site = without_daemon(size);
     site.serve_daemon(ONE);
     site
 }
@@ -362,15 +368,13 @@ fn daemon_is_up(site: &mut Site) {
 }
 
 fn daemon_to_start(size: Size) -> Site {
-    let mut site = Site::new(size);
-    site.fill(&web(), size.tasks - size.instances, &ZONES);
+    let mut site = without_daemon(size);
     site.watch(false);
     site
 }
 
 fn daemon_that_runs(size: Size) -> Site {
-    let mut site = Site::new(size);
-    site.fill(&web(), size.tasks - size.instances, &ZONES);
+    let mut site = without_daemon(size);
     site.watch(true);
     site
 }
