@@ -2,10 +2,10 @@
 
 Reads what `src/scheduler/simulation/cost` measured: each kind of decision on fleets of 10 to 100 instances with 100 tasks
 each, and on 100 instances with 1,000 to 10,000 tasks: the processor's time. Prints a row for each kind and draws both
-grids into target/scheduling. An exponent is the slope of the logarithms over the larger half of the sizes: 0 does not
-grow, 1 is linear, 2 grows as the square. `reading` is the same of what reads every live task once, measured between the
-others: it is linear, and above 1 because so many tasks are more than the caches hold. A kind is worse than linear when it
-grows by more than TOLERANCE faster than reading, in either grid; then the exit code is 1.
+grids into target/scheduling. An exponent is the slope of the logarithms from half of the largest size on: 0 does not
+grow, 1 is linear, 2 grows as the square. `reading` is the same of what reads every live task once, measured beside each
+kind, of which the median is taken: it is linear, and above 1 because so many tasks are more than the caches hold. A kind is
+worse than linear when it grows by more than TOLERANCE faster than reading, in either grid; then the exit code is 1.
 """
 import argparse
 import collections
@@ -13,6 +13,7 @@ import csv
 import math
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 
@@ -37,16 +38,19 @@ def measure(path, kind):
 def read(path):
     """By kind and grid: (size, seconds for each decision, seconds to read all) from the smallest to the largest."""
     kinds = collections.defaultdict(lambda: collections.defaultdict(list))
-    for row in csv.DictReader(open(path)):
-        size = int(row[GRIDS[row["grid"]][1]])
+    readings = collections.defaultdict(list)
+    rows = [(int(row[GRIDS[row["grid"]][1]]), row) for row in csv.DictReader(open(path))]
+    for size, row in rows:
+        readings[row["grid"], size].append(int(row["reading"]) / 1e9)
+    for size, row in rows:
         kinds[row["kind"], row["per"]][row["grid"]].append(
-            (size, int(row["nanoseconds"]) / int(row["decisions"]) / 1e9, int(row["reading"]) / 1e9))
+            (size, int(row["nanoseconds"]) / int(row["decisions"]) / 1e9, statistics.median(readings[row["grid"], size])))
     return kinds
 
 
 def exponents(points):
     """Of the decision and of reading."""
-    larger = points[len(points) // 2:]
+    larger = [point for point in points if 2 * point[0] >= points[-1][0]]
     return [plot.fit([(math.log(point[0]), math.log(point[which])) for point in larger])[1] for which in (1, 2)]
 
 

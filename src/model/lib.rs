@@ -20,6 +20,7 @@ pub mod role;
 pub mod rule;
 pub mod service;
 pub mod tag;
+pub mod taken;
 pub mod task;
 pub mod task_definition;
 pub mod task_override;

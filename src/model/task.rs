@@ -183,6 +183,17 @@ pub enum LaunchType {
     ManagedInstances,
 }
 
+impl LaunchType {
+    /// Whether tasks of that launch type have capacity that nobody declared, so that only the host bounds it.
+    #[must_use]
+    pub const fn is_elastic(self) -> bool {
+        match self {
+            Self::Fargate | Self::ManagedInstances => true,
+            Self::Ec2 | Self::External => false,
+        }
+    }
+}
+
 /// The task's network, with addresses chosen when it was placed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskNetwork {

@@ -61,7 +61,7 @@ pub(crate) fn container_instance(
     if before.is_some_and(|before| before.version == instance.version) {
         return;
     }
-    let tasks = tx.tasks_on(instance);
+    let tasks = tx.listed::<Task>(&keys::tasks_on(&instance.tenant, &instance.cluster, &instance.id));
     let left = remaining(instance, tasks.iter().map(|task| &**task));
     let event = ecs::container_instance_state_change(instance, &left, tx.now());
     tx.emit(event);

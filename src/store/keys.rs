@@ -28,6 +28,18 @@ pub fn task(tenant: &Tenant, cluster: &str, id: &str) -> Key {
     Key::new(tenant, cluster, id)
 }
 
+/// The list of live tasks on an instance.
+#[must_use]
+pub fn tasks_on(tenant: &Tenant, cluster: &str, instance: &str) -> Key {
+    Key::new(tenant, &format!("{cluster}/on"), instance)
+}
+
+/// The list of a service's live tasks.
+#[must_use]
+pub fn tasks_of(tenant: &Tenant, cluster: &str, service: &str) -> Key {
+    Key::new(tenant, &format!("{cluster}/of"), service)
+}
+
 /// A client token of RunTask or StartTask.
 #[must_use]
 pub fn client_token(tenant: &Tenant, cluster: &str, token: &str) -> Key {

@@ -12,7 +12,9 @@
 //! Readers see only what is durable. After a write error nothing is retried: the store is read-only until it has
 //! opened the database again and found it writable.
 //! Why one writer: sled's concurrent flushes hang, and one `fdatasync` for many commands is what makes it fast.
-//! Absent on purpose: queries by anything but the key; callers filter in memory, which takes microseconds.
+//! Why lists and sums of live records: what is asked of ten thousand tasks at every decision is kept as they come and go,
+//! in memory only.
+//! Absent on purpose: other queries by anything but the key; callers filter in memory, which takes microseconds.
 
 mod backup;
 mod blob;
@@ -47,7 +49,7 @@ pub use event::{Change, Event};
 pub use fsck::{Finding, Mode, Remedy, Report, fsck};
 pub use key::{Key, Prefix};
 pub use memory::Memory;
-pub use record::Record;
+pub use record::{Record, Sum};
 pub use store::{Store, StoreHealth, StoreOptions};
-pub use table::{Read, View};
+pub use table::{Read, Summed, View};
 pub use tx::Tx;

@@ -80,9 +80,13 @@ impl Memory {
 mod tests {
     use cove_model::arn::Tenant;
     use cove_model::rule::EventBus;
+    use cove_model::taken::Taken;
+    use cove_model::task::{Keeper, Task, TaskNetwork, TaskStatus};
+    use proptest::prelude::{Strategy, proptest};
 
     use super::*;
-    use crate::{Prefix, Read};
+    use crate::tests::{task, tenant};
+    use crate::{Prefix, Read, keys};
 
     fn bus(name: &str) -> EventBus {
         let tenant = Tenant::new("000000000000", "us-east-1");
@@ -110,5 +114,80 @@ mod tests {
         assert_eq!(names(&memory), ["a"]);
         assert_eq!(names(&memory.reopened().unwrap()), ["a"]);
         assert_eq!(memory.reopened().unwrap().view().revision(), 1);
+    }
+
+    /// A task's id, instance, service and status; `None` for one that is deleted.
+    type Step = (u8, Option<(u8, u8, bool)>);
+
+    fn carry_out(tx: &mut Tx<'_>, (id, to): Step) {
+        let id = format!("t{id}");
+        let Some((instance, service, stopped)) = to else {
+            tx.delete::<Task>(&keys::task(&tenant(), "default", &id));
+            return;
+        };
+        let mut it = task(&id, if stopped { TaskStatus::Stopped } else { TaskStatus::Running });
+        it.placement.container_instance = Some(format!("i{instance}"));
+        (it.placement.cpu, it.placement.memory_mib) = (i64::from(instance), 7);
+        it.network = TaskNetwork::Bridge { address: std::net::Ipv4Addr::new(10, 0, instance, service) };
+        it.keeper = Some(Keeper::Service(format!("s{service}")));
+        tx.put(it);
+    }
+
+    /// Lists and sums say what reading everything says.
+    fn agrees(source: &impl Read) {
+        let live = source.live::<Task>(&Prefix::all());
+        for number in 0..3 {
+            let (instance, service) = (format!("i{number}"), format!("s{number}"));
+            let on = source.listed::<Task>(&keys::tasks_on(&tenant(), "default", &instance));
+            let wanted = live.iter().filter(|it| it.placement.container_instance.as_ref() == Some(&instance));
+            assert!(on.iter().eq(wanted), "in key order, and no other");
+            let of = source.listed::<Task>(&keys::tasks_of(&tenant(), "default", &service));
+            assert!(of.iter().eq(live.iter().filter(|it| it.service() == Some(&*service))));
+        }
+        let mut wanted = Taken::nothing();
+        live.iter().for_each(|it| wanted.add(it, 1));
+        let there = source.sum::<Task>();
+        assert_eq!(there.number(|it| it.tasks), wanted.tasks);
+        for instance in 0..3 {
+            for service in 0..3 {
+                let address = std::net::Ipv4Addr::new(10, 0, instance, service);
+                assert_eq!(there.number(|it| it.bridge_address(address)), wanted.bridge_address(address));
+            }
+        }
+        if there.changes == Taken::nothing() {
+            assert_eq!(*there.published, wanted, "nothing is left of what went");
+        }
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        (0_u8..6, proptest::option::weighted(0.8, (0_u8..3, 0_u8..3, proptest::bool::weighted(0.3))))
+    }
+
+    proptest! {
+        #[test]
+        fn lists_and_sums_say_what_reading_everything_says(
+            commands in proptest::collection::vec((proptest::collection::vec(step(), 0..6), proptest::bool::ANY), 1..8),
+        ) {
+            // Those of a batch see each other; those that fail are taken back.
+            let mut memory = Memory::default();
+            for batch in commands.chunks(2) {
+                let mut changes = Batch::new();
+                for (steps, fails) in batch {
+                    let mut tx = Tx::new(&memory.view, &mut changes, memory.view.revision() + 1, Timestamp(1));
+                    for step in steps {
+                        carry_out(&mut tx, *step);
+                        agrees(&tx);
+                    }
+                    if *fails {
+                        tx.roll_back();
+                    }
+                }
+                for (number, changes) in changes.changed() {
+                    changes.publish(memory.view.erased_mut(number));
+                }
+                agrees(memory.view());
+                agrees(memory.reopened().unwrap().view());
+            }
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::any::Any;
 use std::io;
 use std::sync::Arc;
 
+use cove_model::taken::Taken;
+use cove_model::task::Task;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,10 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     #[doc(hidden)]
     const DERIVE: Option<Derive<Self>> = None;
 
+    /// What its live records amount to.
+    #[doc(hidden)]
+    type Sum: Sum<Self>;
+
     /// Its key within the tree.
     fn key(&self) -> Key;
 
@@ -32,6 +38,27 @@ pub trait Record: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// without walking over the others.
     fn is_live(&self) -> bool {
         false
+    }
+
+    /// The lists that it is on while it is live: [`crate::Read::listed`] finds those of one list.
+    fn lists(&self) -> Vec<Key> {
+        Vec::new()
+    }
+}
+
+/// What live records amount to, kept as they come and go: [`crate::Read::sum`] reads none of them.
+pub trait Sum<K>: Default + Clone + Send + Sync + 'static {
+    /// Adds a record so many times; -1 takes it away.
+    fn add(&mut self, record: &K, times: i64);
+}
+
+impl<K> Sum<K> for () {
+    fn add(&mut self, _: &K, _: i64) {}
+}
+
+impl Sum<Task> for Taken {
+    fn add(&mut self, record: &Task, times: i64) {
+        Self::add(self, record, times);
     }
 }
 
@@ -150,7 +177,7 @@ impl<K: Record> AnyChanges for Changes<K> {
 
     fn publish(&mut self, table: &mut dyn AnyTable) {
         let table = table.as_any_mut().downcast_mut::<Table<K>>().expect("tables and changes share one numbering");
-        for (key, change) in std::mem::take(&mut self.rows) {
+        for (key, change) in self.take() {
             match change.record {
                 Some(record) => table.insert(key, record),
                 None => table.remove(key.as_str()),

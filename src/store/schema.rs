@@ -17,6 +17,7 @@ use cove_model::rule::{Delivery, EventBus, Routed, Rule};
 use cove_model::service::{
     Departed, Service, ServiceDeployment, ServiceEvent, ServiceRevision, ServiceStatus, TaskSet,
 };
+use cove_model::taken::Taken;
 use cove_model::task::{ClientToken, Task};
 use cove_model::task_definition::{TaskDefinition, TaskFamily};
 
@@ -25,15 +26,16 @@ use crate::key::Key;
 use crate::keys;
 use crate::record::{Kind, Record};
 
-/// Gives each noun its number (the place in [`KINDS`]), its tree, its version, its key, what makes it live, and what
-/// follows from its changes.
+/// Gives each noun its number (the place in [`KINDS`]), its tree, its version, its key, what makes it live, the
+/// lists that it is on, what its live ones amount to, and what follows from its changes.
 macro_rules! kinds {
     ($($number:literal $noun:ty, $tree:literal, $version:literal, $record:ident => $key:expr $(, live if $live:expr)?
-        $(, derives $derive:path)?;)*) => {
+        $(, on $lists:path)? $(, sums $sum:ty)? $(, derives $derive:path)?;)*) => {
         $(impl Record for $noun {
             const TREE: &'static str = $tree;
             const VERSION: u32 = $version;
             const NUMBER: usize = $number;
+            type Sum = sum!($($sum)?);
             $(const DERIVE: Option<derive::Derive<Self>> = Some($derive);)?
             fn key(&self) -> Key {
                 let $record = self;
@@ -43,6 +45,9 @@ macro_rules! kinds {
                 let $record = self;
                 $live
             })?
+            $(fn lists(&self) -> Vec<Key> {
+                $lists(self)
+            })?
         })*
 
         /// All kinds, by number.
@@ -50,11 +55,21 @@ macro_rules! kinds {
     };
 }
 
+macro_rules! sum {
+    () => {
+        ()
+    };
+    ($sum:ty) => {
+        $sum
+    };
+}
+
 kinds! {
     0 Cluster, "clusters", 1, it => keys::cluster(&it.tenant, &it.name);
     1 TaskFamily, "task_families", 1, it => keys::family(&it.tenant, &it.family);
     2 TaskDefinition, "task_definitions", 1, it => keys::definition(&it.tenant, &it.family, it.revision);
-    3 Task, "tasks", 1, it => keys::task(&it.tenant, &it.cluster, &it.id), live if it.is_live(), derives derive::task;
+    3 Task, "tasks", 1, it => keys::task(&it.tenant, &it.cluster, &it.id), live if it.is_live(), on task_lists,
+        sums Taken, derives derive::task;
     4 ClientToken, "client_tokens", 1, it => keys::client_token(&it.tenant, &it.cluster, &it.token);
     5 ContainerInstance, "container_instances", 1,
         it => keys::container_instance(&it.tenant, &it.cluster, &it.id), derives derive::container_instance;
@@ -95,6 +110,13 @@ kinds! {
     36 DaemonRevision, "daemon_revisions", 1, it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id);
     37 DaemonDeployment, "daemon_deployments", 1,
         it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id), live if it.status.is_open();
+}
+
+/// Its instance's and its service's.
+fn task_lists(task: &Task) -> Vec<Key> {
+    let on = task.placement.container_instance.as_ref().map(|id| keys::tasks_on(&task.tenant, &task.cluster, id));
+    let of = task.service().map(|name| keys::tasks_of(&task.tenant, &task.cluster, name));
+    on.into_iter().chain(of).collect()
 }
 
 #[cfg(test)]

@@ -3,22 +3,20 @@
 //! What follows from a change of a record ([`crate::derive`]) is computed when the command's closure has succeeded, once for
 //! each record, from what the record was before the command and is after it: no writer can forget it.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_base::ids::uuid;
-use cove_model::container_instance::ContainerInstance;
 use cove_model::event::{Event, NewEvent};
 use cove_model::rule::Delivery;
-use cove_model::task::Task;
 
 use crate::event::Change;
 use crate::events;
 use crate::key::{Key, Prefix};
 use crate::record::{AnyChanges, Record, kept};
 use crate::schema::KINDS;
-use crate::table::{Changed, Changes, Read, View, merged, merged_live};
+use crate::table::{Changed, Changes, Read, Summed, View, merged, merged_list, merged_live, merged_sum};
 
 /// One command's access to the state: published records, what earlier commands of the batch did, its own writes.
 ///
@@ -34,7 +32,6 @@ pub struct Tx<'a> {
     underived: VecDeque<Underived>,
     /// Their keys by the number of their kind.
     waiting: BTreeMap<usize, HashSet<Key>>,
-    occupants: Option<Occupants>,
     /// Numbers that this command took, one for each of its events.
     events: u64,
 }
@@ -44,12 +41,6 @@ struct Underived {
     kind: usize,
     key: Key,
     run: Box<dyn FnOnce(&mut Tx<'_>)>,
-}
-
-/// Live tasks of one cluster by instance, for a command that changes many instances.
-struct Occupants {
-    cluster: Prefix,
-    tasks: HashMap<String, Vec<Arc<Task>>>,
 }
 
 type Undo = Box<dyn FnOnce(&mut Batch)>;
@@ -93,7 +84,6 @@ impl<'a> Tx<'a> {
             touched: Vec::new(),
             underived: VecDeque::new(),
             waiting: BTreeMap::new(),
-            occupants: None,
             events: 0,
         }
     }
@@ -175,29 +165,6 @@ impl<'a> Tx<'a> {
         self.waiting.get(&K::NUMBER).is_some_and(|keys| keys.contains(key))
     }
 
-    /// The live tasks on an instance.
-    pub(crate) fn tasks_on(&mut self, instance: &ContainerInstance) -> Vec<Arc<Task>> {
-        let cluster = Prefix::parent(&instance.tenant, &instance.cluster);
-        let others_wait = self.waiting.get(&ContainerInstance::NUMBER).is_some_and(|keys| !keys.is_empty());
-        let is_known = self.occupants.as_ref().is_some_and(|it| it.cluster == cluster);
-        let live = merged_live(self.view.table::<Task>(), self.batch.of::<Task>(), &cluster);
-        if !is_known && !others_wait {
-            return live.filter(|task| task.is_on(instance)).cloned().collect();
-        }
-        if !is_known {
-            let mut tasks: HashMap<String, Vec<Arc<Task>>> = HashMap::new();
-            for task in live {
-                let Some(id) = &task.placement.container_instance else { continue };
-                match tasks.get_mut(id) {
-                    Some(known) => known.push(Arc::clone(task)),
-                    None => drop(tasks.insert(id.clone(), vec![Arc::clone(task)])),
-                }
-            }
-            self.occupants = Some(Occupants { cluster, tasks });
-        }
-        self.occupants.as_ref().and_then(|it| it.tasks.get(&instance.id)).cloned().unwrap_or_default()
-    }
-
     fn trim_events(&mut self) {
         let changes = &self.batch.of::<Event>().rows;
         let deleted = changes.values().filter(|changed| changed.record.is_none()).count();
@@ -212,9 +179,6 @@ impl<'a> Tx<'a> {
     }
 
     fn change<K: Record>(&mut self, key: Key, record: Option<Arc<K>>) {
-        if K::NUMBER == Task::NUMBER {
-            self.occupants = None;
-        }
         if let Some(derive) = K::DERIVE
             && !self.is_underived::<K>(&key)
         {
@@ -228,7 +192,7 @@ impl<'a> Tx<'a> {
         }
         let change = Change { tree: K::TREE.into(), key: key.as_str().to_owned(), deleted: record.is_none() };
         self.touched.push(change);
-        let before = self.batch.of_mut::<K>().rows.insert(key.clone(), Changed { revision: self.revision, record });
+        let before = self.batch.of_mut::<K>().insert(key.clone(), Changed { revision: self.revision, record });
         self.undo.push(Box::new(move |batch| {
             let rows = &mut batch.of_mut::<K>().rows;
             match before {
@@ -269,5 +233,13 @@ impl Read for Tx<'_> {
 
     fn live<K: Record>(&self, prefix: &Prefix) -> Vec<Arc<K>> {
         merged_live(self.view.table::<K>(), self.batch.of::<K>(), prefix).cloned().collect()
+    }
+
+    fn listed<K: Record>(&self, list: &Key) -> Vec<Arc<K>> {
+        merged_list(self.view.table::<K>(), self.batch.of::<K>(), list)
+    }
+
+    fn sum<K: Record>(&self) -> Summed<'_, K::Sum> {
+        merged_sum(self.view.table::<K>(), self.batch.of::<K>())
     }
 }

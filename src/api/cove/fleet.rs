@@ -8,10 +8,11 @@ use cove_model::arn::Tenant;
 use cove_model::cluster::{Cluster, ClusterStatus};
 use cove_model::container_instance::{ContainerInstance, Origin};
 use cove_model::task::Task;
+use cove_model::task_definition::NetworkMode;
 use cove_scheduler::HostFacts;
 use cove_scheduler::fleet::{self, Machine, MachineWish, Refused, Selection, Verb};
-use cove_scheduler::place::{interfaces, remaining};
-use cove_store::{Prefix, Read, StoreError, Tx, keys};
+use cove_scheduler::place::remaining;
+use cove_store::{Prefix, Read, StoreError, Tx, View, keys};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -33,9 +34,8 @@ enum FleetError {
 pub(super) fn list(cx: &RawContext) -> Response {
     let Some(identity) = &cx.identity else { return cx.not_found() };
     let prefix = Prefix::tenant(&identity.tenant);
-    let (instances, tasks) =
-        cx.store().read(|view| (view.scan::<ContainerInstance>(&prefix), view.live::<Task>(&prefix)));
-    good(&shown(instances.iter().map(Arc::as_ref), &tasks))
+    let shown = |view: &View| shown(view, view.scan::<ContainerInstance>(&prefix).iter().map(Arc::as_ref));
+    good(&cx.store().read(shown))
 }
 
 /// `POST fleet/…`.
@@ -96,7 +96,7 @@ async fn add(cx: &RawContext, tenant: Tenant, host: Arc<HostFacts>, body: Value)
             }
             added.push(fleet::add(tx, &tenant, &host, machine));
         }
-        Ok(shown(added.iter(), &[]))
+        Ok(shown(tx, added.iter()))
     };
     cx.store().write(register).await
 }
@@ -114,7 +114,7 @@ async fn change(cx: &RawContext, tenant: Tenant, selection: Selection, verb: Ver
         for instance in &selected {
             changed.push(fleet::apply(tx, instance, verb)?);
         }
-        Ok::<_, FleetError>(shown(changed.iter(), &tx.live::<Task>(&prefix)))
+        Ok::<_, FleetError>(shown(tx, changed.iter()))
     };
     cx.store().write(apply).await
 }
@@ -136,12 +136,11 @@ async fn interrupt(cx: &RawContext, tenant: Tenant, selection: Selection, verb: 
     cx.store().write(apply).await
 }
 
-/// `tasks` are all that may be on them.
-fn shown<'a>(instances: impl Iterator<Item = &'a ContainerInstance>, tasks: &[Arc<Task>]) -> Value {
-    let tasks: Vec<&Task> = tasks.iter().map(Arc::as_ref).filter(|task| task.is_live()).collect();
+fn shown<'a>(source: &impl Read, instances: impl Iterator<Item = &'a ContainerInstance>) -> Value {
     let show = |one: &ContainerInstance| {
-        let free = remaining(one, tasks.iter().copied());
-        let on_it = |task: &&&Task| task.placement.container_instance.as_ref() == Some(&one.id);
+        let tasks = source.listed::<Task>(&keys::tasks_on(&one.tenant, &one.cluster, &one.id));
+        let free = remaining(one, tasks.iter().map(|task| &**task));
+        let interfaces = tasks.iter().filter(|task| task.network.mode() == NetworkMode::Awsvpc).count();
         json!({
             "id": one.id,
             "arn": one.arn(),
@@ -157,8 +156,8 @@ fn shown<'a>(instances: impl Iterator<Item = &'a ContainerInstance>, tasks: &[Ar
             "cpu": {"free": free.cpu, "total": one.registered.cpu},
             "memoryMib": {"free": free.memory_mib, "total": one.registered.memory_mib},
             "gpus": one.registered.gpus.len(),
-            "taskInterfaces": {"used": interfaces(one, tasks.iter().copied()), "limit": one.task_interfaces_max},
-            "tasks": tasks.iter().filter(on_it).count(),
+            "taskInterfaces": {"used": interfaces, "limit": one.task_interfaces_max},
+            "tasks": tasks.len(),
             "leavesAt": one.leaves_at.map(cove_base::Timestamp::rfc3339),
             "goneAt": one.gone_at.map(cove_base::Timestamp::rfc3339),
         })

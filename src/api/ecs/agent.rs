@@ -11,7 +11,7 @@ use cove_model::arn::Tenant;
 use cove_model::container_instance::{Agent, Capacity, ContainerInstance, ContainerInstanceStatus, Origin, Resources};
 use cove_model::task::Task;
 use cove_model::task_definition::Attribute;
-use cove_store::{Prefix, Read, keys};
+use cove_store::{Read, keys};
 use serde::Deserialize;
 
 use super::error::EcsError;
@@ -64,8 +64,7 @@ pub(super) async fn register(
                 made = again(made, &known)?;
             }
             tx.put(made.clone());
-            let tasks = tx.live::<Task>(&Prefix::parent(&tenant, &name));
-            Ok::<_, EcsError>(show(tx, &made, &tasks, &[]))
+            Ok::<_, EcsError>(show(tx, &made, &[]))
         })
         .await?;
     Ok(ContainerInstanceOut { container_instance })

@@ -1,8 +1,5 @@
 //! Container instances: what they are, and what is left on them right now.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
 use cove_model::arn::Tenant;
 use cove_model::capacity_provider::CapacityProvider;
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, Resources, container_instance_arn};
@@ -32,14 +29,6 @@ pub(super) fn list(cx: &Context, input: ListContainerInstancesIn) -> Result<List
     let filter = input.filter.as_deref().map(Expression::parse).transpose();
     let filter = filter.map_err(|bad| EcsError::parameter(format!("Invalid filter expression: {bad}")))?;
     let inside = Prefix::parent(tenant, &name);
-    let (instances, tasks) = cx.store.read(|view| {
-        cluster::active(view, tenant, &name)?;
-        // Only a filter asks what runs there.
-        let tasks = if filter.is_some() { view.live::<Task>(&inside) } else { Vec::new() };
-        Ok::<_, EcsError>((view.scan::<ContainerInstance>(&inside), tasks))
-    })?;
-    let occupancies = occupancies(&tasks);
-    let none = Occupancy::default();
     let wanted = |it: &ContainerInstance| match input.status {
         // AWS lists all but those that are gone.
         None => it.is_registered(),
@@ -48,23 +37,19 @@ pub(super) fn list(cx: &Context, input: ListContainerInstancesIn) -> Result<List
         // Instances are declared, so they never pass through these.
         Some(InstanceStatus::Registering | InstanceStatus::Deregistering | InstanceStatus::RegistrationFailed) => false,
     };
-    let passes = |it: &ContainerInstance| {
-        filter.as_ref().is_none_or(|filter| filter.matches(it, occupancies.get(it.id.as_str()).unwrap_or(&none)))
-    };
-    let items = instances.iter().filter(|it| wanted(it) && passes(it)).map(|it| (it.id.clone(), it.arn())).collect();
+    let items = cx.store.read(|view| {
+        cluster::active(view, tenant, &name)?;
+        let taken = view.sum::<Task>();
+        let passes = |it: &ContainerInstance| {
+            let there = || Occupancy::of([taken.published.on(it), taken.changes.on(it)]);
+            filter.as_ref().is_none_or(|filter| filter.matches(it, &there()))
+        };
+        let instances = view.scan::<ContainerInstance>(&inside);
+        let found = instances.iter().filter(|it| wanted(it) && passes(it));
+        Ok::<_, EcsError>(found.map(|it| (it.id.clone(), it.arn())).collect())
+    })?;
     let (container_instance_arns, next_token) = Listing::of("instances").cut(&input.page, Direction::Up, items)?;
     Ok(ListContainerInstancesOut { container_instance_arns, next_token })
-}
-
-/// What each instance of a cluster has on it, by its id.
-fn occupancies(tasks: &[Arc<Task>]) -> HashMap<&str, Occupancy> {
-    let mut all: HashMap<&str, Occupancy> = HashMap::new();
-    for task in tasks {
-        if let Some(id) = task.placement.container_instance.as_deref() {
-            all.entry(id).or_default().add(task);
-        }
-    }
-    all
 }
 
 /// DescribeContainerInstances.
@@ -74,11 +59,10 @@ pub(super) fn describe(cx: &Context, input: DescribeContainerInstancesIn) -> Res
     let ids = ids(tenant, &name, &input.container_instances, PAGE_MAX)?;
     cx.store.read(|view| {
         cluster::active(view, tenant, &name)?;
-        let tasks = view.live::<Task>(&Prefix::parent(tenant, &name));
         let mut out = ContainerInstancesOut { container_instances: Vec::new(), failures: Vec::new() };
         for id in &ids {
             match view.get::<ContainerInstance>(&keys::container_instance(tenant, &name, id)) {
-                Some(instance) => out.container_instances.push(show(view, &instance, &tasks, &input.include)),
+                Some(instance) => out.container_instances.push(show(view, &instance, &input.include)),
                 None => out.failures.push(Failure::missing(container_instance_arn(tenant, &name, id))),
             }
         }
@@ -104,7 +88,6 @@ pub(super) async fn update_state(
     cx.store
         .write(move |tx| {
             cluster::active(tx, &tenant, &name)?;
-            let tasks = tx.live::<Task>(&Prefix::parent(&tenant, &name));
             let mut out = ContainerInstancesOut { container_instances: Vec::new(), failures: Vec::new() };
             for id in &ids {
                 let Some(found) = tx.get::<ContainerInstance>(&keys::container_instance(&tenant, &name, id)) else {
@@ -112,7 +95,7 @@ pub(super) async fn update_state(
                     continue;
                 };
                 match fleet::apply(tx, &found, verb) {
-                    Ok(instance) => out.container_instances.push(show(tx, &instance, &tasks, &[])),
+                    Ok(instance) => out.container_instances.push(show(tx, &instance, &[])),
                     Err(Refused::Gone(_)) => out.failures.push(Failure::inactive(found.arn())),
                     Err(refused) => return Err(EcsError::parameter(refused.to_string())),
                 }
@@ -140,8 +123,7 @@ pub(super) async fn deregister(
                 .ok_or_else(|| EcsError::parameter("The referenced container instance was not found."))?;
             let gone = fleet::apply(tx, &found, Verb::Remove { force: input.force })
                 .map_err(|refused| EcsError::parameter(refused.to_string()))?;
-            let tasks = tx.live::<Task>(&Prefix::parent(&tenant, &name));
-            Ok::<_, EcsError>(show(tx, &gone, &tasks, &[]))
+            Ok::<_, EcsError>(show(tx, &gone, &[]))
         })
         .await?;
     Ok(DeregisterContainerInstanceOut { container_instance })
@@ -157,18 +139,9 @@ fn ids(tenant: &Tenant, cluster: &str, texts: &[String], max: usize) -> Result<V
     texts.iter().map(|text| reference::container_instance(tenant, cluster, text)).collect()
 }
 
-/// ECS shape `ContainerInstance`. `tasks` are all of the cluster.
-pub(super) fn show(
-    store: &impl Read,
-    it: &ContainerInstance,
-    tasks: &[Arc<Task>],
-    include: &[InstanceField],
-) -> wire::ContainerInstance {
-    let here: Vec<&Task> = tasks
-        .iter()
-        .map(Arc::as_ref)
-        .filter(|task| task.placement.container_instance.as_ref() == Some(&it.id))
-        .collect();
+/// ECS shape `ContainerInstance`.
+pub(super) fn show(store: &impl Read, it: &ContainerInstance, include: &[InstanceField]) -> wire::ContainerInstance {
+    let here = store.listed::<Task>(&keys::tasks_on(&it.tenant, &it.cluster, &it.id));
     let count = |wanted: Phase| here.iter().filter(|task| phase(task) == wanted).count();
     let health = include.contains(&InstanceField::ContainerInstanceHealth);
     wire::ContainerInstance {
@@ -176,7 +149,7 @@ pub(super) fn show(
         ec2_instance_id: it.ec2_instance_id.clone(),
         version: it.version,
         version_info: version_info(it),
-        remaining_resources: show_resources(&remaining(it, here.iter().copied())),
+        remaining_resources: show_resources(&remaining(it, here.iter().map(|task| &**task))),
         registered_resources: show_resources(&it.registered),
         status: it.status.as_str(),
         agent_connected: it.is_connected(),

@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use cove_base::ids::random_hex;
 use cove_base::{Clock, Timestamp};
-use cove_model::arn::Tenant;
 use cove_model::capacity_provider::{CapacityProvider, ManagedScaling, Switch};
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, Origin};
+use cove_model::taken::OnInstance;
 use cove_model::task::Task;
 use cove_model::task_definition::NetworkMode;
 use cove_store::{Prefix, Read, Store, StoreError, Tx, keys};
@@ -244,8 +244,7 @@ fn surplus_of(
         it.asg.as_ref() == Some(&provider.asg) && it.status == ContainerInstanceStatus::Active
     };
     let members: Vec<_> = source.scan::<ContainerInstance>(&inside).into_iter().filter(is_member).collect();
-    let used = used(source, &provider.tenant);
-    let (busy, idle): (Vec<_>, Vec<_>) = members.into_iter().partition(|it| used.contains(&it.id));
+    let (busy, idle): (Vec<_>, Vec<_>) = members.into_iter().partition(|it| is_used(source, it));
     let extra = (busy.len() + idle.len()).saturating_sub(wanted(&provider.managed_scaling, busy.len()));
     let mut going: Vec<_> = idle.into_iter().filter(|it| it.origin == Origin::Added).collect();
     if extra == 0 || going.is_empty() {
@@ -269,9 +268,8 @@ fn surplus_of(
     going
 }
 
-fn used(source: &impl Read, tenant: &Tenant) -> HashSet<String> {
-    let tasks = source.live::<Task>(&Prefix::tenant(tenant));
-    tasks.iter().filter_map(|task| task.placement.container_instance.clone()).collect()
+fn is_used(source: &impl Read, instance: &ContainerInstance) -> bool {
+    source.sum::<Task>().number(|taken| taken.on(instance).map_or(0, OnInstance::tasks)) > 0
 }
 
 #[cfg(test)]

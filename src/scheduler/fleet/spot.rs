@@ -80,7 +80,7 @@ pub(crate) fn depart(tx: &mut Tx<'_>) -> Result<(), StoreError> {
 pub(super) fn emptied(source: &impl Read) -> Vec<Arc<ContainerInstance>> {
     let waits = |one: &Arc<ContainerInstance>| one.is_registered() && one.leaves_when_empty;
     let mut waiting: Vec<_> = source.scan::<ContainerInstance>(&Prefix::all()).into_iter().filter(waits).collect();
-    waiting.retain(|one| tasks_on(source, one).next().is_none());
+    waiting.retain(|one| tasks_on(source, one).is_empty());
     waiting
 }
 

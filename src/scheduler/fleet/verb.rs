@@ -17,7 +17,7 @@ use cove_base::Timestamp;
 use cove_model::capacity_provider::{CapacityProvider, Switch};
 use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus};
 use cove_model::task::{Desired, StopCode, StopOrder, Task};
-use cove_store::{Prefix, Read, Tx};
+use cove_store::{Prefix, Read, Tx, keys};
 
 /// ECS's words for tasks of an instance that was deregistered under them.
 const DEREGISTERED: &str = "Container instance deregistration forced by user";
@@ -78,7 +78,7 @@ pub(super) enum End {
 /// When the instance is not in a state for it. Nothing was written then.
 pub fn apply(tx: &mut Tx<'_>, instance: &ContainerInstance, verb: Verb) -> Result<ContainerInstance, Refused> {
     check(instance, verb)?;
-    let is_empty = tasks_on(tx, instance).next().is_none();
+    let is_empty = tasks_on(tx, instance).is_empty();
     let draining = managed_draining(tx, instance);
     if !is_empty
         && (verb == Verb::Remove { force: false } || verb == Verb::Terminate { force: false } && draining.is_none())
@@ -157,8 +157,7 @@ fn with_status(instance: &ContainerInstance, status: ContainerInstanceStatus) ->
 /// Orders the instance's tasks to stop; the instance as it is after that, which the caller writes.
 pub(super) fn end(tx: &mut Tx<'_>, instance: &ContainerInstance, how: End) -> ContainerInstance {
     let now = tx.now();
-    let tasks: Vec<Arc<Task>> = tasks_on(tx, instance).collect();
-    for task in tasks {
+    for task in tasks_on(tx, instance) {
         if let Some(task) = ordered(&task, instance, how, now) {
             tx.put(task);
         }
@@ -185,8 +184,6 @@ pub(super) fn ordered(task: &Task, instance: &ContainerInstance, how: End, now: 
     Some(Task { desired, version: task.version + 1, ..task.clone() })
 }
 
-pub(super) fn tasks_on(source: &impl Read, instance: &ContainerInstance) -> impl Iterator<Item = Arc<Task>> {
-    let tasks = source.live::<Task>(&Prefix::parent(&instance.tenant, &instance.cluster));
-    let id = instance.id.clone();
-    tasks.into_iter().filter(move |task| task.placement.container_instance.as_ref() == Some(&id))
+pub(super) fn tasks_on(source: &impl Read, instance: &ContainerInstance) -> Vec<Arc<Task>> {
+    source.listed(&keys::tasks_on(&instance.tenant, &instance.cluster, &instance.id))
 }

@@ -68,14 +68,16 @@ pub fn launch(
     let providers = provider::divide(&template.placing.strategy, shares, count);
     let pools = provider::pools(tx, template, &providers);
     let request = Request { pools, ..request(template, &definition, target, seed)? };
-    let read = |tx: &Tx<'_>| Snapshot::read(tx, host, &template.tenant, &template.cluster);
-    let snapshot = read(tx);
-    let room = host.tasks_max.saturating_sub(snapshot.tasks.len());
-    let first = place::place(&snapshot, &request);
-    drop(snapshot);
+    let place = |tx: &Tx<'_>| {
+        let snapshot = Snapshot::read(tx, host, &template.tenant, &template.cluster);
+        place::place(&snapshot, &request)
+    };
+    let there = tx.sum::<Task>().number(|taken| taken.tasks);
+    let room = host.tasks_max.saturating_sub(usize::try_from(there).unwrap_or(0));
+    let first = place(tx);
     let mut placed = match scaling::grow(tx, host, &request, &providers, &first) {
         0 => first?,
-        _ => place::place(&read(tx), &request)?,
+        _ => place(tx)?,
     };
     let mut launched = Launched::default();
     for _ in placed.drain(room.min(placed.len())..) {

@@ -1,10 +1,10 @@
 //! Addresses: of the task's subnet in awsvpc mode, of the node's own network in bridge mode.
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use cove_model::network::{Cidr, Subnet};
-use cove_model::task::{ElasticNetworkInterface, Task, TaskNetwork};
+use cove_model::taken::Taken;
+use cove_model::task::{ElasticNetworkInterface, TaskNetwork};
 use cove_model::task_definition::NetworkMode;
 
 use super::ledger::Ledger;
@@ -70,7 +70,7 @@ impl<'a> Choice<'a> {
         &self,
         request: &Request,
         zone: Option<&str>,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<'_>,
         seed: &mut Seed,
     ) -> Result<TaskNetwork, String> {
         match request.network_mode {
@@ -134,18 +134,11 @@ impl Zones {
         let start = seed.below(u32::try_from(names.len()).unwrap_or(1)) as usize;
         let number = names.len();
         names.rotate_left(start.min(number));
-        let is_of_group = |task: &&Arc<Task>| {
-            task.is_live()
-                && task.tenant == request.tenant
-                && task.cluster == request.cluster
-                && task.group == request.group
+        let there = |name: &str| {
+            let number = |taken: &Taken| taken.of_group(&request.tenant, &request.cluster, &request.group, name);
+            usize::try_from(snapshot.taken.number(number)).unwrap_or(0)
         };
-        let mut zones: Vec<_> = names.into_iter().map(|name| (name.to_owned(), 0, 0)).collect();
-        for task in snapshot.tasks.iter().filter(is_of_group) {
-            if let Some(known) = zones.iter_mut().find(|(name, ..)| *name == task.placement.availability_zone) {
-                known.1 += 1;
-            }
-        }
+        let zones = names.into_iter().map(|name| (name.to_owned(), there(name), 0)).collect();
         Self(zones)
     }
 
@@ -154,7 +147,7 @@ impl Zones {
         &mut self,
         network: &Choice<'_>,
         request: &Request,
-        ledger: &mut Ledger,
+        ledger: &mut Ledger<'_>,
         seed: &mut Seed,
     ) -> Result<TaskNetwork, String> {
         self.0.sort_by_key(|(_, all, new)| (*all, *new));

@@ -19,7 +19,7 @@ pub(super) type Open<'a, 'b> = (&'a ContainerInstance, &'b Account);
 pub(super) fn fitting<'a, 'b>(
     instances: &[&'a ContainerInstance],
     request: &Request,
-    ledger: &'b Ledger,
+    ledger: &'b Ledger<'_>,
 ) -> (Vec<Open<'a, 'b>>, Vec<Refusal>) {
     let mut fitting = Vec::with_capacity(instances.len());
     let mut refusals = Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn fits(
     instance: &ContainerInstance,
     request: &Request,
     network: &Choice<'_>,
-    ledger: &Ledger,
+    ledger: &Ledger<'_>,
 ) -> Result<(), Refusal> {
     is_right(instance, request, network)?;
     has_room(instance, ledger.account(instance), request, static_ports(request, ledger).as_ref().err())

@@ -5,7 +5,8 @@
 //!
 //! Holds: an instance is never promised more CPU, memory, ports or interfaces than it has; no host port and no address is given to
 //! two live tasks; later tasks of one request see what the earlier ones took.
-//! Why a full scan: tens of instances at most, and the answer is easy to explain to a user.
+//! Why a full scan of the instances: tens of them at most, and the answer is easy to explain to a user. Of the tasks that
+//! are there the store keeps the sums.
 
 mod address;
 mod choose;
@@ -25,16 +26,15 @@ use cove_model::arn::Tenant;
 use cove_model::capacity_provider::Pool;
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, container_instance_arn};
 use cove_model::network::{SecurityGroup, Subnet};
+use cove_model::taken::Taken;
 use cove_model::task::{ElasticNetworkInterface, LaunchType, NetworkBinding, Placement, Task, TaskNetwork};
 use cove_model::task_definition::{Attribute, NetworkMode, TransportProtocol};
-use cove_store::{Prefix, Read};
+use cove_store::{Prefix, Read, Summed};
 
 pub use address::BRIDGE_NETWORK;
 pub use choose::is_suitable;
 pub use cove_model::container_instance::remaining;
 pub use expression::{BadExpression, Expression, Occupancy};
-pub use ledger::interfaces;
-pub(crate) use ledger::is_elastic;
 
 pub use reserve::Reserve;
 
@@ -54,8 +54,8 @@ pub struct Snapshot<'a> {
     pub host: &'a HostFacts,
     /// The container instances of the request's cluster.
     pub instances: Vec<Arc<ContainerInstance>>,
-    /// Every task of the node that is not STOPPED, of all tenants: host ports and memory are shared by all.
-    pub tasks: Vec<Arc<Task>>,
+    /// By every task of the node that is not STOPPED, of all tenants: host ports and memory are shared by all.
+    pub taken: Summed<'a, Taken>,
     /// The tenant's subnets.
     pub subnets: Vec<Arc<Subnet>>,
     /// The tenant's security groups.
@@ -67,11 +67,11 @@ pub struct Snapshot<'a> {
 impl<'a> Snapshot<'a> {
     /// Reads it from the store, inside a transaction or outside.
     #[must_use]
-    pub fn read(source: &impl Read, host: &'a HostFacts, tenant: &Tenant, cluster: &str) -> Self {
+    pub fn read(source: &'a impl Read, host: &'a HostFacts, tenant: &Tenant, cluster: &str) -> Self {
         Self {
             host,
             instances: source.scan(&Prefix::parent(tenant, cluster)),
-            tasks: source.live(&Prefix::all()),
+            taken: source.sum::<Task>(),
             subnets: source.scan(&Prefix::tenant(tenant)),
             security_groups: source.scan(&Prefix::tenant(tenant)),
             reserves: Reserve::all(source, tenant, cluster),
@@ -328,7 +328,7 @@ fn place_one(
     snapshot: &Snapshot<'_>,
     request: &Request,
     network: &address::Choice<'_>,
-    ledger: &mut Ledger,
+    ledger: &mut Ledger<'_>,
     seed: &mut Seed,
 ) -> Result<Placed, Vec<Refusal>> {
     let mut failed = Vec::new();
@@ -365,7 +365,7 @@ fn assign(
     snapshot: &Snapshot<'_>,
     request: &Request,
     network: &address::Choice<'_>,
-    ledger: &mut Ledger,
+    ledger: &mut Ledger<'_>,
     seed: &mut Seed,
 ) -> Result<Placed, Refusal> {
     let refuse = |reason, detail| Refusal { arn: Some(instance.arn()), reason, detail };
@@ -389,7 +389,7 @@ fn assign(
 }
 
 /// Whether the host has memory for one more task on capacity that nobody declared: Fargate, managed instances.
-fn host_room(snapshot: &Snapshot<'_>, request: &Request, ledger: &Ledger) -> Result<(), Refusal> {
+fn host_room(snapshot: &Snapshot<'_>, request: &Request, ledger: &Ledger<'_>) -> Result<(), Refusal> {
     let free = snapshot.host.fargate_memory_mib() - ledger.host_memory_mib();
     if request.memory_mib <= free {
         return Ok(());
@@ -405,7 +405,7 @@ fn fargate(
     request: &Request,
     network: &address::Choice<'_>,
     zones: &mut address::Zones,
-    ledger: &mut Ledger,
+    ledger: &mut Ledger<'_>,
     seed: &mut Seed,
 ) -> Result<Placed, Vec<Refusal>> {
     let refuse = |reason, detail| vec![Refusal { arn: None, reason, detail: Some(detail) }];

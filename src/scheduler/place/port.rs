@@ -14,7 +14,7 @@ use crate::host::HostFacts;
 pub(super) fn choose(
     request: &Request,
     host: &HostFacts,
-    ledger: &Ledger,
+    ledger: &Ledger<'_>,
     seed: &mut Seed,
 ) -> Result<Vec<Vec<NetworkBinding>>, String> {
     let own = |port: &PortRequest| NetworkBinding {
@@ -50,7 +50,10 @@ fn wanted(mode: NetworkMode, port: &PortRequest) -> Option<u16> {
 }
 
 /// Every fixed port of the request, if all are free; looked at first, so that no dynamic port takes one of them.
-pub(super) fn static_ports(request: &Request, ledger: &Ledger) -> Result<HashSet<(TransportProtocol, u16)>, String> {
+pub(super) fn static_ports(
+    request: &Request,
+    ledger: &Ledger<'_>,
+) -> Result<HashSet<(TransportProtocol, u16)>, String> {
     let mut taken = HashSet::new();
     match request.network_mode {
         NetworkMode::Awsvpc | NetworkMode::None => return Ok(taken),
@@ -68,7 +71,7 @@ pub(super) fn static_ports(request: &Request, ledger: &Ledger) -> Result<HashSet
 fn dynamic(
     protocol: TransportProtocol,
     host: &HostFacts,
-    ledger: &Ledger,
+    ledger: &Ledger<'_>,
     taken: &mut HashSet<(TransportProtocol, u16)>,
     seed: &mut Seed,
 ) -> Result<u16, String> {

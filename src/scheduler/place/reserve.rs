@@ -35,14 +35,9 @@ impl Reserve {
         all
     }
 
-    /// Whether it is still to be kept on the instance for another than `group`. `is_there` says of a daemon whether it has a
-    /// task on the instance.
-    pub(super) fn is_open(
-        &self,
-        instance: &ContainerInstance,
-        group: &str,
-        is_there: impl FnOnce(&str) -> bool,
-    ) -> bool {
-        self.pool.has(instance) && group != format!("daemon:{}", self.daemon) && !is_there(&self.daemon)
+    /// Whether it is still to be kept on the instance for another than `group`. `is_there`: whether the daemon has a task on
+    /// the instance.
+    pub(super) fn is_open(&self, instance: &ContainerInstance, group: &str, is_there: bool) -> bool {
+        !is_there && self.pool.has(instance) && group.strip_prefix("daemon:") != Some(&*self.daemon)
     }
 }

@@ -76,12 +76,14 @@ fn subnet(id: &str, zone: &str, cidr: &str) -> Arc<Subnet> {
     Arc::new(Subnet { tenant: tenant(), id: id.into(), vpc_id, cidr, availability_zone, is_default: true })
 }
 
+static NOBODY: Taken = Taken::nothing();
+
 fn snapshot(host: &HostFacts, instances: Vec<Arc<ContainerInstance>>) -> Snapshot<'_> {
     let (id, vpc_id, name) = ("sg-1".into(), "vpc-1".into(), "default".into());
     Snapshot {
         host,
         instances,
-        tasks: vec![],
+        taken: Summed { published: &NOBODY, changes: Taken::nothing() },
         subnets: vec![subnet("subnet-a", "a", "172.31.0.0/28"), subnet("subnet-b", "b", "172.31.16.0/28")],
         security_groups: vec![Arc::new(SecurityGroup { tenant: tenant(), id, vpc_id, name })],
         reserves: vec![],
@@ -195,7 +197,7 @@ fn awsvpc_tasks_take_interfaces_and_others_do_not() {
     let awsvpc = |count| Request { subnets: vec!["subnet-a".into()], ..request(count, NetworkMode::Awsvpc) };
     let got = place(&snapshot, &awsvpc(3)).unwrap();
     assert_eq!(outcome(&got), ["one", "one", "RESOURCE:ENI"]);
-    snapshot.tasks.push(task(tenant(), got[0].as_ref().unwrap()));
+    snapshot.taken.changes.add(&task(tenant(), got[0].as_ref().unwrap()), 1);
     assert_eq!(outcome(&place(&snapshot, &awsvpc(2)).unwrap()), ["one", "RESOURCE:ENI"]);
     assert_eq!(outcome(&place(&snapshot, &request(3, NetworkMode::Bridge)).unwrap()), ["one", "one", "one"]);
 }
@@ -216,7 +218,7 @@ fn gpus_are_given_by_id_and_to_one_container_each() {
     assert_eq!(outcome(&got)[1], "RESOURCE:GPU,RESOURCE:GPU");
     let first = task(tenant(), got[0].as_ref().unwrap());
     assert_eq!(remaining(&snapshot.instances[0], [&*first]).gpus, ["g3"]);
-    snapshot.tasks.push(first);
+    snapshot.taken.changes.add(&first, 1);
     let next = place(&snapshot, &wants(&[0, 1], 1)).unwrap();
     assert_eq!(next[0].as_ref().unwrap().gpus, [vec![], vec!["g3".to_owned()]]);
 }
@@ -268,7 +270,7 @@ fn room_is_kept_for_the_daemons_of_managed_instances() {
     there.keeper = Some(cove_model::task::Keeper::Daemon("watch".into()));
     there.placement.container_instance = Some("one".into());
     (there.placement.cpu, there.placement.memory_mib) = (0, 0);
-    snapshot.tasks.push(Arc::new(there));
+    snapshot.taken.changes.add(&there, 1);
     assert_eq!(outcome(&place(&snapshot, &wanted).unwrap()), ["one", "one"], "it has come");
 }
 
@@ -302,13 +304,14 @@ fn ten_thousand_tasks_on_a_hundred_instances_are_placed_at_once() {
     let all = Request { strategies, ..request(10_000, NetworkMode::None) };
     let started = std::time::Instant::now();
     let got = place(&snapshot, &all).unwrap();
-    snapshot.tasks.extend(got.iter().flatten().map(|placed| task(tenant(), placed)));
-    assert_eq!(snapshot.tasks.len(), 10_000);
+    let tasks: Vec<_> = got.iter().flatten().map(|placed| task(tenant(), placed)).collect();
+    assert_eq!(tasks.len(), 10_000);
+    tasks.iter().for_each(|task| snapshot.taken.changes.add(task, 1));
     assert!(place(&snapshot, &Request { target: Target::Count(1), ..all }).unwrap()[0].is_ok());
     // A debug build takes about a second; the square of it would be minutes.
     assert!(started.elapsed() < std::time::Duration::from_secs(20), "{:?}", started.elapsed());
     let mut per_instance: HashMap<&str, usize> = HashMap::new();
-    for task in &snapshot.tasks {
+    for task in &tasks {
         *per_instance.entry(task.placement.container_instance.as_deref().unwrap()).or_default() += 1;
     }
     let (least, most) = (per_instance.values().min().unwrap(), per_instance.values().max().unwrap());
@@ -355,7 +358,7 @@ fn a_static_host_port_is_given_once_over_all_tenants() {
     let got = place(&snapshot, &web).unwrap();
     assert!(got[0].is_ok());
     assert_eq!(outcome(&got)[1], "RESOURCE:PORTS,RESOURCE:PORTS");
-    snapshot.tasks.push(task(Tenant::new("111111111111", "eu-west-1"), got[0].as_ref().unwrap()));
+    snapshot.taken.changes.add(&task(Tenant::new("111111111111", "eu-west-1"), got[0].as_ref().unwrap()), 1);
     assert_eq!(outcome(&place(&snapshot, &web).unwrap())[0], "RESOURCE:PORTS,RESOURCE:PORTS");
     let udp = PortRequest { protocol: TransportProtocol::Udp, ..tcp(80, Some(8080)) };
     assert!(place(&snapshot, &Request { ports: vec![vec![udp]], ..web.clone() }).unwrap()[0].is_ok());
@@ -496,6 +499,7 @@ proptest! {
     fn nothing_is_promised_twice(requests in prop::collection::vec(asked(), 1..12)) {
         let host = host();
         let mut state = snapshot(&host, vec![instance("one", "a", 2048), instance("two", "b", 1024)]);
+        let mut tasks = Vec::new();
         for (count, mode, cpu, memory_mib, ports, seed) in requests {
             let network_mode = [NetworkMode::Bridge, NetworkMode::Host, NetworkMode::Awsvpc][usize::from(mode)];
             let port = |(fixed, port, udp): &(bool, u16, bool)| PortRequest {
@@ -513,15 +517,18 @@ proptest! {
             };
             let got = place(&state, &asked).unwrap();
             prop_assert_eq!(&got, &place(&state, &asked).unwrap(), "the same seed, the same answer");
-            state.tasks.extend(got.iter().flatten().map(|placed| task(tenant(), placed)));
+            for placed in got.iter().flatten() {
+                tasks.push(task(tenant(), placed));
+                state.taken.changes.add(&tasks[tasks.len() - 1], 1);
+            }
         }
         for instance in &state.instances {
-            let left = remaining(instance, state.tasks.iter().map(|task| &**task));
+            let left = remaining(instance, tasks.iter().map(|task| &**task));
             prop_assert!(left.cpu >= 0 && left.memory_mib >= 0);
         }
         let mut addresses: HashMap<NetworkMode, HashSet<Ipv4Addr>> = HashMap::new();
         let mut host_ports = HashSet::new();
-        for task in &state.tasks {
+        for task in &tasks {
             if let Some(address) = task.network.address() {
                 prop_assert!(addresses.entry(task.network.mode()).or_default().insert(address));
             }

@@ -10,6 +10,7 @@ use cove_model::capacity_provider::{CapacityProvider, Pool};
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::network::Subnet;
 use cove_model::service::{Departed, SchedulingStrategy, Service, ServiceDeployment, ServiceRevision, TaskSet};
+use cove_model::taken::OnInstance;
 use cove_model::task::{LaunchType, Task};
 use cove_model::task_definition::TaskDefinition;
 use cove_model::task_template::TaskTemplate;
@@ -52,7 +53,7 @@ impl<'a> Scene<'a> {
             service: service.clone(),
             rollouts,
             task_sets: source.scan::<TaskSet>(&inside).iter().map(|one| (**one).clone()).collect(),
-            tasks: here.tasks.get(name).into_iter().flatten().map(view).collect(),
+            tasks: source.listed::<Task>(&keys::tasks_of(tenant, cluster, name)).iter().map(view).collect(),
             departed: source.scan::<Departed>(&inside).iter().map(|one| (**one).clone()).collect(),
             instances: here.instances(source, service),
             zones: zones(source, service, &here.instances),
@@ -71,10 +72,6 @@ struct Cluster {
     instances: Vec<Arc<ContainerInstance>>,
     /// Ids of those that drain.
     draining: HashSet<String>,
-    /// Live tasks by service.
-    tasks: HashMap<String, Vec<Arc<Task>>>,
-    /// Those that neither a service nor a daemon keeps.
-    nobodys: Vec<Arc<Task>>,
 }
 
 impl Cluster {
@@ -83,18 +80,7 @@ impl Cluster {
         let instances = source.scan::<ContainerInstance>(&inside);
         let drains = |one: &&Arc<ContainerInstance>| one.status == ContainerInstanceStatus::Draining;
         let draining = instances.iter().filter(drains).map(|one| one.id.clone()).collect();
-        let (mut tasks, mut nobodys) = (HashMap::<String, Vec<Arc<Task>>>::new(), Vec::new());
-        for task in source.live::<Task>(&inside) {
-            match task.service() {
-                Some(service) => match tasks.get_mut(service) {
-                    Some(known) => known.push(task),
-                    None => drop(tasks.insert(service.to_owned(), vec![task])),
-                },
-                None if task.daemon().is_none() => nobodys.push(task),
-                None => {}
-            }
-        }
-        Self { tenant: tenant.clone(), name: name.to_owned(), instances, draining, tasks, nobodys }
+        Self { tenant: tenant.clone(), name: name.to_owned(), instances, draining }
     }
 
     fn is_draining(&self, task: &Task) -> bool {
@@ -125,18 +111,18 @@ impl Cluster {
 
     /// For how many tasks a daemon waits that leaves an instance last: not for other daemons, which wait as well.
     fn others(&self, source: &impl Read) -> HashMap<&str, usize> {
-        let is_daemon = |name: &str| {
-            let service = source.get::<Service>(&keys::service(&self.tenant, &self.name, name));
-            service.is_some_and(|service| service.scheduling == SchedulingStrategy::Daemon)
+        let taken = source.sum::<Task>();
+        let services = source.live::<Service>(&Prefix::parent(&self.tenant, &self.name));
+        let daemons = services.iter().filter(|it| it.scheduling == SchedulingStrategy::Daemon);
+        let daemons: HashSet<&str> = daemons.map(|it| &*it.name).collect();
+        let waited_for = |here: &OnInstance| {
+            let of_daemons =
+                here.services.iter().filter(|(name, _)| daemons.contains(&***name)).map(|(_, number)| number);
+            here.tasks() - of_daemons.chain(here.daemons.values()).sum::<i64>()
         };
-        let of_services = self.tasks.iter().filter(|(name, _)| !is_daemon(name)).flat_map(|(_, tasks)| tasks);
-        let mut others = HashMap::new();
-        for task in of_services.chain(&self.nobodys) {
-            if let Some(id) = &task.placement.container_instance {
-                *others.entry(&**id).or_default() += 1;
-            }
-        }
-        others
+        let number = |one: &ContainerInstance| taken.number(|it| it.on(one).map_or(0, waited_for));
+        let others = self.instances.iter().map(|one| (&*one.id, usize::try_from(number(one)).unwrap_or(0)));
+        others.collect()
     }
 }
 

@@ -27,7 +27,7 @@ use cove_store::{Prefix, Read, Tx, keys};
 use super::machine::{Machine, MachineWish};
 use super::record::add_managed;
 use crate::host::HostFacts;
-use crate::place::{Request, Reserve, is_elastic, is_suitable};
+use crate::place::{Request, Reserve, is_suitable};
 use choose::{Zone, choose};
 
 pub use offer::has_offers;
@@ -112,9 +112,7 @@ fn zones(source: &impl Read, managed: &ManagedInstances, request: &Request) -> B
 
 /// How many of the tasks the host has memory for.
 fn host_room(source: &impl Read, host: &HostFacts, request: &Request) -> usize {
-    let tasks = source.live::<Task>(&Prefix::all());
-    let elastic = tasks.iter().filter(|task| task.is_live() && is_elastic(task.placement.launch_type));
-    let promised: i64 = elastic.map(|task| task.placement.memory_mib).sum();
+    let promised = source.sum::<Task>().number(|taken| taken.elastic_memory_mib);
     let free = host.fargate_memory_mib() - promised;
     if request.memory_mib == 0 {
         return usize::MAX;

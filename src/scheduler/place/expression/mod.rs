@@ -24,7 +24,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use cove_model::container_instance::ContainerInstance;
-use cove_model::task::{Task, TaskStatus};
+use cove_model::taken::OnInstance;
 
 use pattern::Pattern;
 use value::{Relation, Value};
@@ -98,10 +98,16 @@ pub struct Occupancy {
 }
 
 impl Occupancy {
-    /// Counts one task more.
-    pub fn add(&mut self, task: &Task) {
-        self.add_to(&task.group);
-        self.running += usize::from(task.observed.status == TaskStatus::Running);
+    /// Of what tasks take of an instance, in parts.
+    #[must_use]
+    pub fn of(parts: [Option<&OnInstance>; 2]) -> Self {
+        let mut groups: HashMap<String, i64> = HashMap::new();
+        for (group, number) in parts.iter().flatten().flat_map(|part| &part.groups) {
+            *groups.entry(group.clone()).or_default() += number;
+        }
+        let running = parts.iter().flatten().map(|part| part.running).sum::<i64>();
+        let some = |(group, number)| Some((group, usize::try_from(number).ok().filter(|number| *number > 0)?));
+        Self { groups: groups.into_iter().filter_map(some).collect(), running: usize::try_from(running).unwrap_or(0) }
     }
 
     /// Counts one task more that has not begun to run.

@@ -25,8 +25,8 @@ use site::{Site, Size};
 /// Tasks for each instance of the fleets that grow.
 const TASKS_EACH: usize = 100;
 /// Fleets that grow, and the tasks on the largest.
-const FLEETS: [usize; 6] = [10, 20, 40, 60, 80, 100];
-const TASKS: [usize; 6] = [1000, 2000, 4000, 6000, 8000, 10_000];
+const FLEETS: [usize; 8] = [10, 25, 50, 60, 70, 80, 90, 100];
+const TASKS: [usize; 8] = [1000, 2500, 5000, 6000, 7000, 8000, 9000, 10_000];
 /// A time is the median of so many, of more when they are short: so long altogether.
 const REPETITIONS: usize = 5;
 const REPETITIONS_MAX: usize = 15;
