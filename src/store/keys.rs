@@ -40,6 +40,12 @@ pub fn tasks_of(tenant: &Tenant, cluster: &str, service: &str) -> Key {
     Key::new(tenant, &format!("{cluster}/of"), service)
 }
 
+/// The list of a daemon's live tasks.
+#[must_use]
+pub fn tasks_of_daemon(tenant: &Tenant, cluster: &str, daemon: &str) -> Key {
+    Key::new(tenant, &format!("{cluster}/of daemon"), daemon)
+}
+
 /// A client token of RunTask or StartTask.
 #[must_use]
 pub fn client_token(tenant: &Tenant, cluster: &str, token: &str) -> Key {

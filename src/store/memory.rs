@@ -129,7 +129,8 @@ mod tests {
         it.placement.container_instance = Some(format!("i{instance}"));
         (it.placement.cpu, it.placement.memory_mib) = (i64::from(instance), 7);
         it.network = TaskNetwork::Bridge { address: std::net::Ipv4Addr::new(10, 0, instance, service) };
-        it.keeper = Some(Keeper::Service(format!("s{service}")));
+        let keeper = if id == "t0" { Keeper::Daemon } else { Keeper::Service };
+        it.keeper = Some(keeper(format!("s{service}")));
         tx.put(it);
     }
 
@@ -143,6 +144,8 @@ mod tests {
             assert!(on.iter().eq(wanted), "in key order, and no other");
             let of = source.listed::<Task>(&keys::tasks_of(&tenant(), "default", &service));
             assert!(of.iter().eq(live.iter().filter(|it| it.service() == Some(&*service))));
+            let of = source.listed::<Task>(&keys::tasks_of_daemon(&tenant(), "default", &service));
+            assert!(of.iter().eq(live.iter().filter(|it| it.daemon() == Some(&*service))));
         }
         let mut wanted = Taken::nothing();
         live.iter().for_each(|it| wanted.add(it, 1));

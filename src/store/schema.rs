@@ -18,7 +18,7 @@ use cove_model::service::{
     Departed, Service, ServiceDeployment, ServiceEvent, ServiceRevision, ServiceStatus, TaskSet,
 };
 use cove_model::taken::Taken;
-use cove_model::task::{ClientToken, Task};
+use cove_model::task::{ClientToken, Keeper, Task};
 use cove_model::task_definition::{TaskDefinition, TaskFamily};
 
 use crate::derive;
@@ -112,10 +112,13 @@ kinds! {
         it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id), live if it.status.is_open();
 }
 
-/// Its instance's and its service's.
+/// Its instance's, and its service's or daemon's.
 fn task_lists(task: &Task) -> Vec<Key> {
     let on = task.placement.container_instance.as_ref().map(|id| keys::tasks_on(&task.tenant, &task.cluster, id));
-    let of = task.service().map(|name| keys::tasks_of(&task.tenant, &task.cluster, name));
+    let of = task.keeper.as_ref().map(|keeper| match keeper {
+        Keeper::Service(name) => keys::tasks_of(&task.tenant, &task.cluster, name),
+        Keeper::Daemon(name) => keys::tasks_of_daemon(&task.tenant, &task.cluster, name),
+    });
     on.into_iter().chain(of).collect()
 }
 

@@ -1,6 +1,6 @@
 //! From the store to the state that a decision looks at.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cove_base::Timestamp;
@@ -9,6 +9,7 @@ use cove_model::capacity_provider::{CapacityProvider, Pool};
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::daemon::{Daemon, DaemonDeployment, DaemonRevision};
 use cove_model::service::Departed;
+use cove_model::taken::OnInstance;
 use cove_model::task::Task;
 use cove_model::task_definition::TaskDefinition;
 use cove_store::{Prefix, Read, keys};
@@ -43,21 +44,20 @@ pub(super) fn state(source: &impl Read, daemon: &Daemon, timing: &Timing, now: T
     let (tenant, cluster, name) = (&daemon.tenant, &daemon.cluster, &daemon.name);
     let part = |id: &str| keys::daemon_part(tenant, cluster, name, id);
     let deployment = source.get::<DaemonDeployment>(&part(&daemon.deployment))?;
-    let tasks = source.live::<Task>(&Prefix::parent(tenant, cluster));
+    let tasks = source.listed::<Task>(&keys::tasks_of_daemon(tenant, cluster, name));
     let instances = source.scan::<ContainerInstance>(&Prefix::parent(tenant, cluster));
     let drains = |it: &&Arc<ContainerInstance>| it.status == ContainerInstanceStatus::Draining;
     let draining: HashSet<&str> = instances.iter().filter(drains).map(|it| &*it.id).collect();
     let is_draining =
         |task: &Task| task.placement.container_instance.as_deref().is_some_and(|id| draining.contains(id));
-    let own = tasks.iter().filter(|task| task.daemon() == Some(&**name));
-    let views = own.map(|task| TaskView::of(task, is_draining(task), now, timing.settle_millis, 0)).collect();
+    let views = tasks.iter().map(|task| TaskView::of(task, is_draining(task), now, timing.settle_millis, 0)).collect();
     let watched = deployment.configuration.watched_alarms().unwrap_or_default();
     let inside = Prefix::parent(tenant, &keys::daemon_parent(cluster, name));
     Some(State {
         daemon: daemon.clone(),
         alarms: firing(source, tenant, watched),
         deployment: (*deployment).clone(),
-        instances: views_of(source, daemon, &instances, &tasks),
+        instances: views_of(source, daemon, &instances),
         tasks: views,
         departed: source.scan::<Departed>(&inside).iter().map(|one| (**one).clone()).collect(),
         timing: timing.clone(),
@@ -66,12 +66,7 @@ pub(super) fn state(source: &impl Read, daemon: &Daemon, timing: &Timing, now: T
 }
 
 /// The instances as the daemon sees them. Without a definition none is eligible.
-fn views_of(
-    source: &impl Read,
-    daemon: &Daemon,
-    instances: &[Arc<ContainerInstance>],
-    tasks: &[Arc<Task>],
-) -> Vec<InstanceView> {
+fn views_of(source: &impl Read, daemon: &Daemon, instances: &[Arc<ContainerInstance>]) -> Vec<InstanceView> {
     let (tenant, cluster) = (&daemon.tenant, &daemon.cluster);
     let key = keys::daemon_part(tenant, cluster, &daemon.name, &daemon.revision);
     let Some(revision) = source.get::<DaemonRevision>(&key) else { return Vec::new() };
@@ -81,15 +76,14 @@ fn views_of(
     let covering = covering(source, tenant, &revision.capacity_providers);
     let suitability = definition.as_ref().map(|it| Suitability::of(&template.constraints, it));
     let fits = |one: &ContainerInstance| suitability.as_ref().is_some_and(|it| it.holds(one));
-    let mut others: HashMap<&str, usize> = HashMap::new();
-    for task in tasks.iter().filter(|task| task.daemon().is_none()) {
-        *others.entry(task.placement.container_instance.as_deref().unwrap_or_default()).or_default() += 1;
-    }
+    let taken = source.sum::<Task>();
+    let waited_for = |here: &OnInstance| here.tasks() - here.daemons.values().sum::<i64>();
+    let others = |one: &ContainerInstance| taken.number(|it| it.on(one).map_or(0, waited_for));
     let view = |one: &Arc<ContainerInstance>| InstanceView {
         id: one.id.clone(),
         is_eligible: one.status == ContainerInstanceStatus::Active && covered_by(one, &covering).is_some() && fits(one),
         is_draining: one.status == ContainerInstanceStatus::Draining,
-        others: others.get(&*one.id).copied().unwrap_or(0),
+        others: usize::try_from(others(one)).unwrap_or(0),
     };
     instances.iter().filter(|one| one.is_registered()).map(view).collect()
 }
