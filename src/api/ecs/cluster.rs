@@ -16,7 +16,7 @@ use super::wire::{
     ClusterField, ClusterOut, CreateClusterIn, DeleteClusterIn, DescribeClustersIn, DescribeClustersOut, Failure,
     ListClustersIn, ListClustersOut, Pair, PutClusterCapacityProvidersIn, UpdateClusterIn,
 };
-use super::{capacity_provider, daemon, reference, service, setting, tag, wire};
+use super::{capacity_provider, daemon, reference, service, session_log, setting, tag, wire};
 use crate::Context;
 
 /// ECS's quota of providers in a strategy.
@@ -37,6 +37,7 @@ pub(super) async fn create(cx: &Context, input: CreateClusterIn) -> Result<Clust
         return Err(EcsError::parameter("Cluster name contains invalid characters."));
     }
     check_settings(&input.settings)?;
+    session_log::check(input.configuration.as_ref())?;
     tag::check(&input.tags)?;
     check_strategy(&input.capacity_providers, &input.default_capacity_provider_strategy)?;
     let providers = provider_names(&cx.tenant, &input.capacity_providers)?;
@@ -290,6 +291,7 @@ pub(super) async fn delete(cx: &Context, input: DeleteClusterIn) -> Result<Clust
 /// UpdateCluster and UpdateClusterSettings: members that are not given stay.
 pub(super) async fn update(cx: &Context, input: UpdateClusterIn) -> Result<ClusterOut, EcsError> {
     check_settings(input.settings.as_deref().unwrap_or_default())?;
+    session_log::check(input.configuration.as_ref())?;
     let tenant = cx.tenant.clone();
     let name = reference::cluster(&tenant, Some(&input.cluster))?;
     let cluster = cx

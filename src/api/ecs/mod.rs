@@ -22,6 +22,7 @@ mod instance;
 mod page;
 mod reference;
 mod service;
+mod session_log;
 mod setting;
 mod tag;
 mod task;
@@ -60,8 +61,7 @@ const EXPRESS: &str = "load balancers; scaling by target";
 const EXPRESS_TEST: &str = "an_express_service_runs_is_updated_and_drains_across_restarts";
 
 /// What terminal sessions lack.
-const EXECUTE: &str =
-    "the log and the encryption of sessions (executeCommandConfiguration); resuming one whose connection broke";
+const EXECUTE: &str = "of executeCommandConfiguration: logs in S3 and encryption (refused by name); resuming a session whose connection broke";
 
 /// The test of account settings.
 const SETTINGS_TEST: &str = "account_settings_are_layered_and_survive_a_restart";

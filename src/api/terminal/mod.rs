@@ -9,12 +9,14 @@
 //! Holds: a token opens one session, once and soon; sessions and what is buffered for each are bounded; when the client
 //! goes away the command is killed. Why sessions are no records: the command dies with the connection, and the connection
 //! with the server.
-//! Absent: taking a session up again on another connection, the log of a session (`executeCommandConfiguration`).
+//! Absent: taking a session up again on another connection.
 
 mod channel;
 mod message;
+mod record;
 mod serve;
 mod sessions;
 
+pub(crate) use record::SessionLog;
 pub(crate) use serve::{PREFIX, answer};
 pub(crate) use sessions::{Sessions, Wanted};

@@ -6,6 +6,7 @@
 use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
+use cove_base::error::chain;
 use futures_util::{SinkExt, StreamExt};
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -19,6 +20,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Message as Frame, Role, WebSocketConfig};
 
 use super::channel::{Channel, OUTPUT_MAX_BYTES, Step};
+use super::record::Recording;
 use crate::cove::{ExecRequest, TerminalSession, problem};
 use crate::{Body, RawContext, Request, Response};
 
@@ -87,6 +89,10 @@ async fn serve(cx: &RawContext, upgrade: OnUpgrade, id: &str) -> io::Result<()> 
         return socket.close(None).await.map_err(io::Error::other);
     };
     let port = cx.exec().ok_or(ErrorKind::NotConnected)?;
+    let recording = match &wanted.log {
+        Some(log) => Recording::begin(cx.store(), cx.clock().clone(), log, id).await.map(Some),
+        None => Ok(None),
+    };
     let request = ExecRequest {
         task: wanted.task_id,
         container: wanted.container,
@@ -95,12 +101,15 @@ async fn serve(cx: &RawContext, upgrade: OnUpgrade, id: &str) -> io::Result<()> 
         user: Some(USER.to_owned()),
         cwd: None,
     };
-    let started = port.terminal(wanted.tenant, request).await;
+    let started = match recording {
+        Ok(recording) => port.terminal(wanted.tenant, request).await.map(|terminal| (terminal, recording)),
+        Err(error) => Err(chain(&error)),
+    };
     let (channel, steps) = Channel::open(id, Instant::now(), millis(cx));
     let mut session = Session { cx, socket, channel, typed: Vec::new() };
     session.carry_out(steps, None).await?;
     match started {
-        Ok(terminal) => session.run(terminal).await,
+        Ok((terminal, recording)) => session.run(terminal, recording).await,
         Err(why) => session.say_failure(&why).await,
     }
 }
@@ -128,6 +137,14 @@ struct Session<'a> {
     typed: Vec<u8>,
 }
 
+/// How a command's time on the channel ended.
+enum End {
+    /// The client has gone.
+    Left,
+    /// The command has, or why it could not go on.
+    Exit(Result<(), String>),
+}
+
 /// Whether the session goes on.
 #[derive(Debug, PartialEq, Eq)]
 enum Next {
@@ -136,7 +153,24 @@ enum Next {
 }
 
 impl Session<'_> {
-    async fn run(mut self, terminal: TerminalSession) -> io::Result<()> {
+    /// Whichever way it ends, what was shown is in its log.
+    async fn run(mut self, terminal: TerminalSession, mut recording: Option<Recording>) -> io::Result<()> {
+        let end = self.serve(terminal, &mut recording).await;
+        let logged = match recording {
+            Some(recording) => recording.end().await,
+            None => Ok(()),
+        };
+        match end? {
+            End::Left => logged.map_err(io::Error::other),
+            End::Exit(Err(why)) => self.say_failure(&why).await,
+            End::Exit(Ok(())) => match logged {
+                Ok(()) => self.close().await,
+                Err(error) => self.say_failure(&chain(&error)).await,
+            },
+        }
+    }
+
+    async fn serve(&mut self, terminal: TerminalSession, recording: &mut Option<Recording>) -> io::Result<End> {
         let TerminalSession { keyboard, resize, mut exit } = terminal;
         // Not a pipe, but as good as one: it can be waited for, and does not block.
         let mut screen = pipe::Receiver::from_owned_fd_unchecked(keyboard.try_clone()?.into())?;
@@ -148,13 +182,18 @@ impl Session<'_> {
             let (takes_output, types) = (self.channel.takes_output(), !self.typed.is_empty());
             tokio::select! {
                 frame = self.socket.next() => {
-                    let Some(Ok(frame)) = frame else { return Ok(()) };
+                    let Some(Ok(frame)) = frame else { return Ok(End::Left) };
                     if self.receive(frame, Some(&*resize)).await? == Next::Stop {
-                        return Ok(());
+                        return Ok(End::Left);
                     }
                 }
                 read = screen.read(&mut output), if takes_output => match read {
                     Ok(count) if count > 0 => {
+                        if let Some(recording) = recording
+                            && let Err(error) = recording.take(&output[..count]).await
+                        {
+                            return Ok(End::Exit(Err(chain(&error))));
+                        }
                         let step = self.channel.output(&output[..count], Instant::now(), millis(self.cx));
                         self.carry_out(vec![step], None).await?;
                     }
@@ -167,6 +206,11 @@ impl Session<'_> {
                 },
                 code = &mut exit, if ended.is_none() => ended = Some((code, Instant::now() + DRAIN)),
                 _ = tick.tick() => {
+                    if let Some(recording) = recording
+                        && let Err(error) = recording.write().await
+                    {
+                        return Ok(End::Exit(Err(chain(&error))));
+                    }
                     let again = self.channel.again(Instant::now());
                     self.carry_out(again, None).await?;
                     if ended.as_ref().is_some_and(|(_, until)| *until <= Instant::now()) {
@@ -180,10 +224,7 @@ impl Session<'_> {
             // The terminal is let go a moment before the exit is known.
             None => tokio::time::timeout(DRAIN, &mut exit).await.unwrap_or(Ok(0)),
         };
-        match code {
-            Ok(_) => self.close().await,
-            Err(why) => self.say_failure(&why).await,
-        }
+        Ok(End::Exit(code.map(|_| ())))
     }
 
     /// In the place of a command that did not start.

@@ -10,6 +10,8 @@ use cove_base::ids::{random_bytes, random_hex};
 use cove_model::arn::Tenant;
 use sha2::{Digest, Sha256};
 
+use super::SessionLog;
+
 /// How long a token may wait for its client, who connects at once.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Sessions that wait at once.
@@ -24,6 +26,7 @@ pub(crate) struct Wanted {
     pub(crate) task_id: String,
     pub(crate) container: String,
     pub(crate) args: Vec<String>,
+    pub(crate) log: Option<SessionLog>,
 }
 
 /// Sessions by id.
@@ -90,7 +93,7 @@ mod tests {
 
     fn wanted() -> Wanted {
         let tenant = Tenant::new("000000000000", "us-east-1");
-        Wanted { tenant, task_id: "t".into(), container: "main".into(), args: vec!["sh".into()] }
+        Wanted { tenant, task_id: "t".into(), container: "main".into(), args: vec!["sh".into()], log: None }
     }
 
     #[test]

@@ -218,3 +218,56 @@ fn commands_that_cannot_be_executed_are_refused() {
     let (status, _) = server.request("GET", &format!("/v1/{path}"), &upgrade, b"");
     assert_eq!(status, 404, "a session ends with its server");
 }
+
+/// The lines of a session's log, when it has one.
+fn logged(server: &Server, group: &str, session: &Value) -> Vec<String> {
+    let wanted = json!({"logGroupName": group, "logStreamName": session["sessionId"], "startFromHead": true});
+    let Ok(page) = server.logs("GetLogEvents", &wanted) else { return Vec::new() };
+    page["events"].as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_session_is_logged_where_its_cluster_says() {
+    let mut server = Server::start();
+    for group in ["own", "audit"] {
+        server.logs("CreateLogGroup", &json!({"logGroupName": group})).unwrap();
+    }
+    let options = json!({"awslogs-group": "own", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"});
+    let container = json!({"name": "main", "image": server.busybox(), "command": ["sh", "-c", WAITING], "memory": 32,
+        "logConfiguration": {"logDriver": "awslogs", "options": options}});
+    let definition = json!({"family": "exec", "containerDefinitions": [container]});
+    let task = server.run_definition(&definition, &json!({"enableExecuteCommand": true}));
+    server.wait_task(&task, "RUNNING");
+    let run = |server: &Server, command: &str| {
+        let made = session(server, &task, command);
+        let mut client = Client::open(&made["session"]);
+        client.hear_the_end();
+        (made["session"].clone(), client.text())
+    };
+    let configure = |server: &Server, exec: Value| {
+        let configuration = json!({"executeCommandConfiguration": exec});
+        server.ecs("UpdateCluster", &json!({"cluster": "default", "configuration": configuration}))
+    };
+    let audited = |group: &str| json!({"logging": "OVERRIDE", "logConfiguration": {"cloudWatchLogGroupName": group}});
+
+    let (by_default, _) = run(&server, "sh -c 'echo one; printf two'");
+    assert_eq!(logged(&server, "own", &by_default), ["one", "two"], "where the container's own log is");
+    configure(&server, audited("audit")).unwrap();
+    server.kill_and_restart();
+    let (of_cluster, _) = run(&server, "sh -c 'seq 1 5000'");
+    let lines = logged(&server, "audit", &of_cluster);
+    assert_eq!((lines.len(), lines[0].as_str(), lines[4999].as_str()), (5000, "1", "5000"), "all of it, in order");
+    assert_eq!(logged(&server, "own", &of_cluster), Vec::<String>::new());
+
+    configure(&server, audited("nowhere")).unwrap();
+    let (_, text) = run(&server, "echo unseen");
+    assert!(text.contains("the log group nowhere does not exist") && !text.contains("unseen"), "{text}");
+    configure(&server, json!({"logging": "NONE"})).unwrap();
+    let (silent, text) = run(&server, "echo seen");
+    assert!(text.contains("seen") && logged(&server, "own", &silent).is_empty());
+
+    let invalid = "InvalidParameterException";
+    let both = json!({"logging": "NONE", "logConfiguration": {"cloudWatchLogGroupName": "audit"}});
+    assert_refused(configure(&server, both), invalid, "You must set logging to 'OVERRIDE'");
+    assert_refused(configure(&server, json!({"kmsKeyId": "k"})), invalid, "does not carry out: kmsKeyId");
+}

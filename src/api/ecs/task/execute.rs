@@ -1,12 +1,13 @@
 //! ExecuteCommand: makes a terminal session, which its client opens with the token in the reply.
 
 use cove_model::task::{Container, ContainerState, Task};
+use cove_model::task_definition::TaskDefinition;
 use cove_store::{Read, keys};
 
 use super::words::words;
 use crate::ecs::error::EcsError;
 use crate::ecs::wire::{ExecuteCommandIn, ExecuteCommandOut, Session};
-use crate::ecs::{cluster, reference};
+use crate::ecs::{cluster, reference, session_log};
 use crate::terminal::{PREFIX, Wanted};
 use crate::{Context, Origin};
 
@@ -31,17 +32,23 @@ pub(in crate::ecs) fn execute(cx: &Context, input: ExecuteCommandIn) -> Result<E
     let args = args.ok_or_else(|| EcsError::parameter("command is empty or has an open quotation mark."))?;
     let cluster = reference::cluster(tenant, input.cluster.as_deref())?;
     let id = reference::task(tenant, &cluster, &input.task)?;
-    let task = cx.store.read(|view| {
-        cluster::active(view, tenant, &cluster)?;
-        let found = view.get::<Task>(&keys::task(tenant, &cluster, &id));
-        found.ok_or_else(|| EcsError::parameter("The referenced task was not found."))
+    let (cluster, task, definition) = cx.store.read(|view| {
+        let cluster = cluster::active(view, tenant, &cluster)?;
+        let found = view.get::<Task>(&keys::task(tenant, &cluster.name, &id));
+        let task = found.ok_or_else(|| EcsError::parameter("The referenced task was not found."))?;
+        let definition = view.get::<TaskDefinition>(&keys::definition(tenant, &task.family, task.revision));
+        Ok::<_, EcsError>((cluster, task, definition))
     })?;
     let container = container(&task, input.container.as_deref())?;
     if !task.enable_execute_command || container.seen.state != ContainerState::Running {
         return Err(EcsError::parameter(NOT_ENABLED));
     }
+    let log = match &definition {
+        Some(definition) => session_log::of(&cluster, definition, &container.name)?,
+        None => None,
+    };
     let (task_id, name) = (task.id.clone(), container.name.clone());
-    let ticket = cx.terminals.make(Wanted { tenant: tenant.clone(), task_id, container: name, args });
+    let ticket = cx.terminals.make(Wanted { tenant: tenant.clone(), task_id, container: name, args, log });
     let ticket = ticket.map_err(|most| {
         EcsError::client(format!(
             "Unable to start new execute sessions because the maximum session limit of {most} has been reached."
