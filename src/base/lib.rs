@@ -8,5 +8,6 @@ pub mod error;
 pub mod files;
 pub mod ids;
 pub mod paths;
+pub mod wildcard;
 
 pub use clock::{Clock, Timestamp};

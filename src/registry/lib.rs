@@ -6,6 +6,7 @@
 //!
 //! Why files and not store records: layers are gigabytes, and the kernel serves files best. See facts in `DESIGN.md`.
 
+mod admission;
 pub mod archive;
 pub mod blobs;
 pub mod build;
@@ -27,6 +28,7 @@ mod tags;
 mod uploads;
 mod writer;
 
+pub use admission::{AdmissionRule, BadKey, PublicKey};
 pub use collect::Collected;
 pub use digest::{Algorithm, Digest};
 pub use error::{ManifestFault, RegistryError};

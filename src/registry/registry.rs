@@ -10,6 +10,7 @@ use cove_model::arn::Tenant;
 use cove_model::image::{BadReference, ImageReference};
 use cove_store::Store;
 
+use crate::admission::{AdmissionRule, Admitted};
 use crate::blobs::BlobFiles;
 use crate::error::RegistryError;
 use crate::pull::Puller;
@@ -42,6 +43,8 @@ pub struct RegistryConfig {
     pub collect_grace_millis: i64,
     pub upload_expiry_millis: i64,
     pub pulled_keep_millis: i64,
+    /// Which images may run; those that no rule is about may.
+    pub admission: Vec<AdmissionRule>,
 }
 
 impl Default for RegistryConfig {
@@ -56,6 +59,7 @@ impl Default for RegistryConfig {
             collect_grace_millis: COLLECT_GRACE_MILLIS,
             upload_expiry_millis: UPLOAD_EXPIRY_MILLIS,
             pulled_keep_millis: PULLED_KEEP_MILLIS,
+            admission: Vec::new(),
         }
     }
 }
@@ -69,6 +73,7 @@ pub struct Registry {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) puller: Arc<Puller>,
     pub(crate) downloads: Downloads,
+    pub(crate) admitted: Arc<Admitted>,
     pub(crate) config: Arc<RegistryConfig>,
 }
 
@@ -84,7 +89,8 @@ impl Registry {
         blobs.room.set_max(config.store_max_bytes);
         let config = Arc::new(config);
         let puller = Arc::new(Puller::new(Arc::clone(&config)));
-        Ok(Self { store, clock, blobs, sessions: Arc::default(), puller, downloads: Downloads::default(), config })
+        let (sessions, downloads, admitted) = (Arc::default(), Downloads::default(), Arc::default());
+        Ok(Self { store, clock, blobs, sessions, puller, downloads, admitted, config })
     }
 
     /// Reads an image name as a task definition has it.

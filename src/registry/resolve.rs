@@ -30,6 +30,8 @@ pub(crate) const ARCH: &str = "arm64";
 
 /// Configs are a few kilobytes; this leaves room for odd ones and keeps them harmless.
 pub(crate) const CONFIG_MAX_BYTES: u64 = 8 * 1024 * 1024;
+/// Signatures of an image are small.
+const ARTIFACT_MAX_BYTES: u64 = 1 << 20;
 /// How exactly the last use of a pulled image is kept: finer would make every start a write.
 const USE_RECORD_MILLIS: i64 = 60 * 60 * 1000;
 
@@ -56,6 +58,29 @@ pub struct LayerBlob {
     pub path: PathBuf,
     /// Of the blob, in bytes.
     pub size: u64,
+}
+
+/// Where an image comes from.
+pub(crate) enum Place<'a> {
+    /// Our own registry.
+    Own {
+        tenant: &'a Tenant,
+        repository: &'a str,
+    },
+    Remote {
+        caller: &'a Tenant,
+        source: &'a Source,
+    },
+}
+
+impl Place<'_> {
+    /// As the rules of admission know it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Own { repository, .. } => (*repository).to_owned(),
+            Self::Remote { source, .. } => format!("{}/{}", source.host, source.repository),
+        }
+    }
 }
 
 /// Told while an image is made local.
@@ -92,23 +117,58 @@ impl Registry {
     ) -> Result<LocalImage, PullError> {
         let told = progress.unwrap_or_else(|| Arc::new(|_| {}));
         let repository = reference.repository.as_str();
+        let own = |tenant| Place::Own { tenant, repository };
         let source = match &reference.place {
             // Without a repository policy nobody pulls from another account, as on AWS; regions of one account may.
             ImagePlace::Own(tenant) if tenant.account != caller.account => {
                 return Err(PullError::Denied { repository: repository.to_owned() });
             }
-            ImagePlace::Own(tenant) => return self.local(tenant, reference, &told).await,
+            ImagePlace::Own(tenant) => {
+                return self.admitted_one(&own(tenant), self.local(tenant, reference, &told)).await;
+            }
             ImagePlace::OwnOrHub(tenant) if self.repository(tenant, repository).is_ok() => {
-                return self.local(tenant, reference, &told).await;
+                return self.admitted_one(&own(tenant), self.local(tenant, reference, &told)).await;
             }
             ImagePlace::OwnOrHub(_) => {
                 Source { host: DOCKER_HUB.to_owned(), repository: hub_path(repository), credentials }
             }
             ImagePlace::Remote(host) => Source { host: host.clone(), repository: repository.to_owned(), credentials },
         };
-        let pulled = self.pull(caller, &source, reference.selector.as_str(), &told).await?;
+        let place = Place::Remote { caller, source: &source };
+        let pulled = self.pull(caller, &source, reference.selector.as_str(), &told);
+        let pulled = self.admitted_one(&place, pulled).await?;
         told(PullProgress::Complete);
         Ok(pulled)
+    }
+
+    /// The image, if it may run.
+    async fn admitted_one(
+        &self,
+        place: &Place<'_>,
+        image: impl Future<Output = Result<LocalImage, PullError>>,
+    ) -> Result<LocalImage, PullError> {
+        let image = image.await?;
+        self.admit(place, &image.digest, &image.manifest_digest).await?;
+        Ok(image)
+    }
+
+    /// A manifest of another registry that is no image, its blobs made local. Nothing keeps it: the next collection may
+    /// take it.
+    pub(crate) async fn remote_artifact(
+        &self,
+        caller: &Tenant,
+        source: &Source,
+        reference: &str,
+    ) -> Result<Manifest, PullError> {
+        let top = self.puller.manifest(source, reference).await?;
+        let manifest = parse(&top.bytes, top.media_type.as_deref(), reference)?;
+        let size = manifest.descriptors().fold(0u64, |sum, descriptor| sum.saturating_add(descriptor.size));
+        if size > ARTIFACT_MAX_BYTES {
+            return Err(PullError::Invalid { reference: reference.to_owned(), cause: "it is too large".to_owned() });
+        }
+        let told: Progress = Arc::new(|_| {});
+        self.fetch_blobs(caller, source, &manifest, &mut Vec::new(), &told).await?;
+        Ok(manifest)
     }
 
     /// An image of our own registry.

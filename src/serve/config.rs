@@ -15,10 +15,12 @@ use cove_api::http::settings::Network;
 use cove_base::paths::NodeName;
 use cove_events::{Endpoint, Endpoints};
 use cove_model::network::Cidr;
+use cove_registry::AdmissionRule;
 use cove_scheduler::deploy::Timing;
 use cove_scheduler::fleet::{Machine, MachineWish};
 use serde::Deserialize;
 
+use super::admission::{self, AdmissionWish};
 use super::fleet;
 use super::log::Sink;
 
@@ -85,6 +87,7 @@ pub(crate) struct Config {
     pub collect: Duration,
     pub machines: Vec<Machine>,
     pub event_endpoints: Endpoints,
+    pub admission: Vec<AdmissionRule>,
     pub spot_warning: Duration,
     /// How long a task without a health check must have run before a service counts it as healthy.
     pub task_settle: Duration,
@@ -248,6 +251,9 @@ struct Given {
     /// HTTP endpoints that rules may send events to: only in the file.
     #[arg(skip)]
     event_endpoint: Option<Vec<EndpointWish>>,
+    /// Which images may run: only in the file.
+    #[arg(skip)]
+    admission: Option<Vec<AdmissionWish>>,
     /// What is logged to stderr, as in `info` or `cove_agent=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -391,6 +397,7 @@ impl Given {
             scale_in_secs: self.scale_in_secs.or(other.scale_in_secs),
             instance: self.instance.or(other.instance),
             event_endpoint: self.event_endpoint.or(other.event_endpoint),
+            admission: self.admission.or(other.admission),
             log: self.log.or(other.log),
         }
     }
@@ -461,6 +468,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         collect: interval("collect_secs", given.collect_secs.unwrap_or(COLLECT_SECS_DEFAULT))?,
         machines: fleet::machines(&given.instance.unwrap_or_default())?,
         event_endpoints: endpoints(&given.event_endpoint.unwrap_or_default())?,
+        admission: admission::rules(&given.admission.unwrap_or_default())?,
         spot_warning: fleet::spot_warning(given.spot_warning_secs, dev),
         task_settle: task_settle(given.task_settle_millis, dev),
         scale_in: fleet::scale_in(given.scale_in_secs, dev),
@@ -655,6 +663,19 @@ mod tests {
         ] {
             assert!(check(flags(&words), false).is_err(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_rule_of_admission_is_checked_at_the_start() {
+        for (rule, why) in [
+            ("images = \"*\"\nsigned_by = []", "needs images and signed_by"),
+            ("images = \"*\"\nsigned_by = [\"/none\"]", "/none: No such file"),
+            ("images = \"*\"\nsigned_by = [\"/dev/null\"]", "/dev/null: it is no public key"),
+        ] {
+            let error = check(file(&format!("[[admission]]\n{rule}")).unwrap(), false).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("admission = `*`: {why}")), "{error}");
+        }
+        assert!(file("[[admission]]\nimages = \"*\"").is_err());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! Holds: "ready" is printed when every listener answers. SIGTERM leaves containers running; `--ephemeral` leaves nothing.
 
+mod admission;
 mod config;
 mod directories;
 mod fleet;

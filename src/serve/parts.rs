@@ -191,6 +191,7 @@ fn registry_config(config: &Config, bound: &Bound) -> RegistryConfig {
         extra_ca: config.registry_extra_ca.clone(),
         docker_config: config.docker_config.clone(),
         store_max_bytes: config.image_store_max_bytes,
+        admission: config.admission.clone(),
         ..RegistryConfig::default()
     }
 }

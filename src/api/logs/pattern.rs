@@ -9,6 +9,7 @@
 //! { $.level = "error" && ($.code >= 500 || $.path = "/api*") }
 //! ```
 
+use cove_base::wildcard::is_wildcard_of;
 use serde_json::Value;
 
 use super::error::LogsError;
@@ -281,8 +282,8 @@ impl Condition {
             }),
             Self::Text { path, equal, wanted } => find(value, path).is_some_and(|found| {
                 let same = match found {
-                    Value::String(text) => wildcard(wanted, text),
-                    Value::Number(number) => wildcard(wanted, &number.to_string()),
+                    Value::String(text) => is_wildcard_of(wanted, text),
+                    Value::Number(number) => is_wildcard_of(wanted, &number.to_string()),
                     Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
                 };
                 same == *equal
@@ -311,18 +312,6 @@ fn find<'v>(value: &'v Value, path: &[Step]) -> Option<&'v Value> {
         Step::Key(key) => value.get(key),
         Step::Index(index) => value.get(index),
     })
-}
-
-/// `*` stands for anything. The pieces between stars are looked for from left to right.
-fn wildcard(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(head) else { return false };
-    let (middle, tail) = rest.rsplit_once('*').map_or(("", rest), |(middle, tail)| (middle, tail));
-    for piece in middle.split('*').filter(|piece| !piece.is_empty()) {
-        let Some(at) = text.find(piece) else { return false };
-        text = &text[at + piece.len()..];
-    }
-    text.ends_with(tail)
 }
 
 fn bad(why: &str) -> LogsError {

@@ -22,6 +22,8 @@ pub enum PullError {
     Status { url: String, status: u16 },
     #[error("Error response from daemon: image {reference} is damaged: {cause}")]
     Invalid { reference: String, cause: String },
+    #[error("image {reference} may not run here: {why}")]
+    NotAdmitted { reference: String, why: String },
     #[error("filesystem layer verification failed for digest {digest}")]
     DigestMismatch { digest: String },
     #[error("failed to register layer: write: no space left on device")]
@@ -45,6 +47,7 @@ impl PullError {
             | Self::ManifestUnknown { .. }
             | Self::NoPlatform { .. }
             | Self::Invalid { .. }
+            | Self::NotAdmitted { .. }
             | Self::DigestMismatch { .. }
             | Self::DiskFull
             | Self::StoreFull { .. }

@@ -3,6 +3,7 @@
 //! Holds: what was required is looked at here, member by member, or was refused. Without requirements the general types
 //! are meant (families c, m and r), as on AWS.
 
+use cove_base::wildcard::is_wildcard_of;
 use cove_model::instance_type::InstanceType;
 use cove_model::managed_instances::{InstanceRequirements, Limits, Wanted};
 
@@ -89,13 +90,6 @@ fn has_accelerators(one: &InstanceType, wanted: &InstanceRequirements) -> bool {
         && is_among(&wanted.accelerator_manufacturers, has.manufacturer)
         && is_among(&wanted.accelerator_names, has.name)
         && wanted.accelerator_total_memory_mib.is_none_or(|limits| limits.hold(total))
-}
-
-/// Whether the pattern, in which `*` stands for any text, means the name.
-fn is_wildcard_of(pattern: &str, name: &str) -> bool {
-    let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
-    let Some(rest) = name.strip_prefix(head) else { return false };
-    (0..=rest.len()).any(|at| rest.is_char_boundary(at) && is_wildcard_of(tail, &rest[at..]))
 }
 
 #[cfg(test)]
