@@ -12,6 +12,8 @@
 //! | `POST events` | what happened, or what happens next (see [`events`]) |
 //! | `POST explain` | why a service or task is not where it should be (see [`explain`]) |
 //! | `GET events/dead` | deliveries to targets of rules that were given up |
+//! | `GET scrub` | when every blob was read again last, and what is damaged or gone |
+//! | `POST scrub` | the same, and begins a pass unless one runs |
 //! | `GET fleet` | the container instances of the caller's tenant, of every cluster |
 //! | `POST fleet/add` | registers one more: the keys of `[[instance]]` in the config file |
 //! | `POST fleet/VERB` | drain, activate, remove, interrupt, fail, recover: `instances` or a `zone` (see [`fleet`]) |
@@ -25,6 +27,7 @@ mod explain;
 mod fleet;
 mod info;
 mod port;
+mod scrub;
 
 use cove_store::Images;
 use hyper::Method;
@@ -64,6 +67,8 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
         (&Method::POST, "events") => events::answer(&cx, request).await,
         (&Method::POST, "explain") => explain::answer(&cx, request).await,
         (&Method::GET, "events/dead") => events::dead(&cx),
+        (&Method::GET, "scrub") => scrub::show(&cx).await,
+        (&Method::POST, "scrub") => scrub::begin(&cx).await,
         (&Method::GET, "fleet") => fleet::list(&cx),
         (&Method::POST, path) if path.starts_with("fleet/") => fleet::answer(&cx, request).await,
         (&Method::POST, "images/builtin") => builtin(&cx, port.as_ref(), request).await,
