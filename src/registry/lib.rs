@@ -10,6 +10,7 @@ pub mod archive;
 pub mod blobs;
 pub mod build;
 mod collect;
+mod copy;
 pub mod digest;
 mod error;
 mod expectation;

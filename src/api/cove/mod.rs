@@ -6,6 +6,7 @@
 //! | `POST exec` | upgrade to `cove-exec`: a command in a running container (see [`exec`]) |
 //! | `POST down` | stop every task, remove everything of the node from the kernel, end the server |
 //! | `POST images/builtin` | the image that the binary carries, in a repository of the caller |
+//! | `POST images/copy` | an image of another registry, `from`, into `repository` under `tag` |
 //! | `GET backup` | every record and the keys as one archive |
 //! | `GET backup/images` | the same with the registry's blobs |
 //! | `GET doctor` | what the server finds wrong with this host |
@@ -72,7 +73,26 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
         (&Method::GET, "fleet") => fleet::list(&cx),
         (&Method::POST, path) if path.starts_with("fleet/") => fleet::answer(&cx, request).await,
         (&Method::POST, "images/builtin") => builtin(&cx, port.as_ref(), request).await,
+        (&Method::POST, "images/copy") => copy(&cx, request).await,
         _ => cx.not_found(),
+    }
+}
+
+/// Pulls as a task of the caller would: with the server's credentials, mirrors and authorities.
+async fn copy(cx: &RawContext, request: Request) -> Response {
+    let body = match read(request).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let Some(identity) = &cx.identity else { return cx.not_found() };
+    let (Some(from), Some(repository), Some(tag)) =
+        (body["from"].as_str(), body["repository"].as_str(), body["tag"].as_str())
+    else {
+        return problem(400, "InvalidParameter", "`from`, `repository` and `tag` must be strings");
+    };
+    match cx.registry().copy_in(&identity.tenant, from, repository, tag).await {
+        Ok(digest) => good(&json!({"digest": digest})),
+        Err(why) => problem(400, "ImageNotCopied", &why),
     }
 }
 
