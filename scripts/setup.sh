@@ -129,6 +129,16 @@ need_conformance() {
     echo $module >target/tools/go/conformance.version
 }
 
+# A registry to be measured beside ours.
+need_distribution() {
+    local module=github.com/distribution/distribution/v3/cmd/registry@v3.0.0
+    [ "$(cat target/tools/go/registry.version 2>/dev/null)" != $module ] || return 0
+    command -v go >/dev/null || { say "no Go here: distribution v3 is not measured"; return 0; }
+    say "installing from the Go module proxy into target/tools/go: $module"
+    GOBIN="$PWD/target/tools/go" go install $module || { say "SKIPPED: $module could not be installed"; return 0; }
+    echo $module >target/tools/go/registry.version
+}
+
 # Builds the binary and says where it is in $COVE: build PROFILE [CARGO COMMAND].
 build() {
     local profile=$1

@@ -25,6 +25,7 @@ mod logs;
 mod ops;
 mod ps;
 mod restore;
+mod scrub;
 mod sign;
 mod table;
 mod tasks;
@@ -103,6 +104,8 @@ enum Verb {
     Backup(backup::BackupArgs),
     /// Make a data directory from a backup
     Restore(restore::RestoreArgs),
+    /// Say whether the registry's content is whole; read all of it again with --now
+    Scrub(scrub::ScrubArgs),
     /// Check a data directory that no server uses, and repair it
     Fsck(fsck::FsckArgs),
     /// List the operations of every service: done, partial or missing
@@ -161,6 +164,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Explain(args) => block_on(async { explain::run(&args, &Client::new(&target)?).await }),
         Verb::Exec(args) => block_on(async { exec::run(&args, &Client::new(&target)?).await }),
         Verb::Fleet(args) => block_on(async { fleet::run(&args, &Client::new(&target)?).await }),
+        Verb::Scrub(args) => block_on(async { scrub::run(&args, &Client::new(&target)?).await }),
         Verb::Image(verb) => block_on(async { image::run(&verb, &Client::new(&target)?).await }),
     }
 }

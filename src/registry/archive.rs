@@ -1,6 +1,6 @@
-//! Image archives: what `docker save`, `podman save` and `skopeo copy … oci-archive:` write.
+//! Image archives: what `docker save`, `podman save` and `skopeo copy … oci-archive:` write; OCI layouts in directories.
 //!
-//! In: a tar file. Out: per image its names, its blobs as ranges of that file, and its manifests in the order in which
+//! In: a tar file or a directory. Out: per image its names, its blobs as ranges of that file, and its manifests in the order in which
 //! they can be pushed.
 //!
 //! Holds: nothing is unpacked to disk and nothing but headers and JSON is read into RAM; sizes come from the tar's own
@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -19,6 +19,8 @@ use crate::digest::Digest;
 use crate::error::ManifestFault;
 use crate::manifest::{Descriptor, Kind, MANIFEST_MAX_BYTES, Manifest, OCI_LAYER_GZIP, OCI_LAYER_TAR};
 
+/// A tar file is made of these.
+pub const BLOCK: usize = 512;
 /// Files in an archive: some thousand layers at most, each with a few files beside it.
 const ENTRIES_MAX: usize = 100_000;
 /// Indexes within indexes.
@@ -27,8 +29,17 @@ const DEPTH_MAX: usize = 4;
 /// An opened archive.
 #[derive(Debug)]
 pub struct Archive {
-    file: File,
-    entries: HashMap<String, Entry>,
+    source: Source,
+}
+
+#[derive(Debug)]
+enum Source {
+    Tar {
+        file: File,
+        entries: HashMap<String, Entry>,
+    },
+    /// Names are joined to it only when they are [`normal`].
+    Directory(PathBuf),
 }
 
 #[derive(Debug, Clone)]
@@ -62,6 +73,7 @@ pub struct ArchiveBlob {
 #[derive(Debug, Clone)]
 enum Place {
     At(u64),
+    File(PathBuf),
     Bytes(Vec<u8>),
 }
 
@@ -123,8 +135,11 @@ impl Archive {
     /// Reads the headers.
     ///
     /// # Errors
-    /// When it is no plain tar file.
+    /// When it is neither a plain tar file nor a directory.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
+        if path.is_dir() {
+            return Ok(Self { source: Source::Directory(path.to_owned()) });
+        }
         let file = File::open(path)?;
         let mut magic = [0; 4];
         let got = file.read_at(&mut magic, 0)?;
@@ -151,7 +166,7 @@ impl Archive {
             }
             entries.insert(name, found);
         }
-        Ok(Self { file, entries })
+        Ok(Self { source: Source::Tar { file, entries } })
     }
 
     /// The images in it. OCI's form is preferred where both are there: it keeps the original digests.
@@ -171,12 +186,20 @@ impl Archive {
     }
 
     /// The bytes of a blob, as a stream.
-    #[must_use]
-    pub fn read(&self, blob: &ArchiveBlob) -> Box<dyn Read + Send + '_> {
-        match &blob.place {
-            Place::At(offset) => Box::new(Part { file: &self.file, offset: *offset, left: blob.size }),
-            Place::Bytes(bytes) => Box::new(io::Cursor::new(bytes.clone())),
-        }
+    ///
+    /// # Errors
+    /// When its file cannot be opened.
+    pub fn read(&self, blob: &ArchiveBlob) -> io::Result<Box<dyn Read + Send + '_>> {
+        self.part(&blob.place, blob.size)
+    }
+
+    fn part(&self, place: &Place, size: u64) -> io::Result<Box<dyn Read + Send + '_>> {
+        Ok(match (place, &self.source) {
+            (Place::At(offset), Source::Tar { file, .. }) => Box::new(Part { file, offset: *offset, left: size }),
+            (Place::File(path), _) => Box::new(File::open(path)?.take(size)),
+            (Place::Bytes(bytes), _) => Box::new(io::Cursor::new(bytes.clone())),
+            (Place::At(_), Source::Directory(_)) => return Err(io::ErrorKind::InvalidInput.into()),
+        })
     }
 
     fn oci_image(&self, descriptor: &Descriptor) -> Result<ArchiveImage, ArchiveError> {
@@ -231,8 +254,8 @@ impl Archive {
 
     fn blob(&self, digest: String) -> Result<ArchiveBlob, ArchiveError> {
         let name = blob_name(&digest)?;
-        let (offset, size) = self.find(&name).ok_or(ArchiveError::Missing(name))?;
-        Ok(ArchiveBlob { digest, size, place: Place::At(offset) })
+        let (place, size) = self.find(&name).ok_or(ArchiveError::Missing(name))?;
+        Ok(ArchiveBlob { digest, size, place })
     }
 
     /// Docker's own form has no registry manifest: one is made, in which the layers stand as they are.
@@ -241,10 +264,9 @@ impl Archive {
         let mut blobs = Vec::new();
         let mut layers = Vec::new();
         for name in &saved.layers {
-            let (offset, size) = self.find(name).ok_or_else(|| ArchiveError::Missing(name.clone()))?;
-            let mut part = Part { file: &self.file, offset, left: size };
-            let facts = LayerFacts::read(&mut part)?;
-            blobs.push(ArchiveBlob { digest: facts.digest.to_string(), size, place: Place::At(offset) });
+            let (place, size) = self.find(name).ok_or_else(|| ArchiveError::Missing(name.clone()))?;
+            let facts = LayerFacts::read(&mut self.part(&place, size)?)?;
+            blobs.push(ArchiveBlob { digest: facts.digest.to_string(), size, place });
             layers.push(facts);
         }
         let parts = image_from_layers(&layers, config);
@@ -268,26 +290,48 @@ impl Archive {
 
     /// A file that is read whole.
     fn small(&self, name: &str) -> Result<Vec<u8>, ArchiveError> {
-        let (offset, size) = self.find(name).ok_or_else(|| ArchiveError::Missing(name.to_owned()))?;
+        let (place, size) = self.find(name).ok_or_else(|| ArchiveError::Missing(name.to_owned()))?;
         if size > MANIFEST_MAX_BYTES as u64 {
             return Err(ArchiveError::TooLarge(name.to_owned()));
         }
         let mut bytes = Vec::new();
-        Part { file: &self.file, offset, left: size }.read_to_end(&mut bytes)?;
+        self.part(&place, size)?.read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// Offset and size of a file, through one link at most.
-    fn find(&self, name: &str) -> Option<(u64, u64)> {
-        let entry = match self.entries.get(name)? {
-            Entry::Link(target) => self.entries.get(target)?,
+    /// Place and size of a file, in a tar file through one link at most.
+    fn find(&self, name: &str) -> Option<(Place, u64)> {
+        let entries = match &self.source {
+            Source::Tar { entries, .. } => entries,
+            Source::Directory(root) => {
+                let path = root.join(normal(Path::new(name))?);
+                let about = std::fs::metadata(&path).ok()?;
+                return about.is_file().then_some((Place::File(path), about.len()));
+            }
+        };
+        let entry = match entries.get(name)? {
+            Entry::Link(target) => entries.get(target)?,
             found @ Entry::File { .. } => found,
         };
         match entry {
-            Entry::File { offset, size } => Some((*offset, *size)),
+            Entry::File { offset, size } => Some((Place::At(*offset), *size)),
             Entry::Link(_) => None,
         }
     }
+}
+
+/// The header of a file in a tar file that somebody writes; its content follows, filled up to whole blocks.
+#[must_use]
+pub fn header(name: &str, size: u64) -> [u8; BLOCK] {
+    let mut header = tar::Header::new_ustar();
+    // Our own names fit: `blobs/sha512/` and 128 digits need the prefix field.
+    let named = header.set_path(name);
+    debug_assert!(named.is_ok(), "{name}");
+    header.set_size(size);
+    header.set_mode(0o644);
+    header.set_entry_type(tar::EntryType::Regular);
+    header.set_cksum();
+    *header.as_bytes()
 }
 
 /// A range of a file.
@@ -398,7 +442,7 @@ mod tests {
         assert_eq!(images[0].names, ["app:1"]);
         assert_eq!(images[0].blobs.len(), 2);
         let mut bytes = Vec::new();
-        archive.read(&images[0].blobs[0]).read_to_end(&mut bytes).expect("read");
+        archive.read(&images[0].blobs[0]).expect("a blob").read_to_end(&mut bytes).expect("read");
         assert_eq!(bytes, layer);
         let manifest = Manifest::parse(&images[0].manifests[0].bytes, None).expect("a manifest");
         assert!(manifest.blobs().contains(&diff_id.to_string()));
@@ -410,6 +454,11 @@ mod tests {
         let file = tar_of(&[("c.json", b"{}"), ("manifest.json", missing)]);
         let images = Archive::open(file.path()).expect("open").images();
         assert!(matches!(images, Err(ArchiveError::Missing(_))), "{images:?}");
+        let home = tempfile::tempdir().expect("a directory");
+        std::fs::write(home.path().join("manifest.json"), missing).expect("write");
+        std::fs::write(home.path().join("c.json"), b"{}").expect("write");
+        let images = Archive::open(home.path()).expect("open").images();
+        assert!(matches!(images, Err(ArchiveError::Missing(_))), "nothing outside of a directory: {images:?}");
         let file = tar_of(&[("x", b"")]);
         assert!(matches!(Archive::open(file.path()).expect("open").images(), Err(ArchiveError::NoImage)));
     }

@@ -12,6 +12,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +22,9 @@ use cove_base::files::sync_directory;
 use crate::digest::{Algorithm, Digest};
 use crate::room::Room;
 
+/// Where damaged blobs are put, below the blob directory.
+const ASIDE: &str = "damaged";
+
 /// The blob directory.
 #[derive(Debug, Clone)]
 pub struct BlobFiles {
@@ -28,6 +32,16 @@ pub struct BlobFiles {
     temporary: PathBuf,
     pins: Arc<Mutex<HashMap<Digest, usize>>>,
     pub(crate) room: Arc<Room>,
+}
+
+/// What became of a damaged file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SetAside {
+    Done,
+    /// Somebody put another file there.
+    Replaced,
+    /// Somebody may be about to.
+    InUse,
 }
 
 /// Keeps one blob from being swept while it lives.
@@ -46,6 +60,7 @@ impl BlobFiles {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             fs::create_dir_all(root.join(algorithm.name()))?;
         }
+        fs::create_dir_all(root.join(ASIDE))?;
         fs::create_dir_all(&temporary)?;
         let room = Arc::new(Room::new(vec![root.clone(), temporary.clone()]));
         Ok(Self { root, temporary, pins: Arc::default(), room })
@@ -99,6 +114,9 @@ impl BlobFiles {
         fs::rename(temporary, &target)?;
         sync_directory(directory)?;
         crash::at(Point::BlobPlaced);
+        if fs::remove_file(self.aside(digest)).is_ok() {
+            tracing::info!(%digest, "a damaged blob is healed");
+        }
         Ok(target)
     }
 
@@ -138,6 +156,36 @@ impl BlobFiles {
             }
         }
         (files, bytes)
+    }
+
+    fn aside(&self, digest: &Digest) -> PathBuf {
+        self.root.join(ASIDE).join(digest.as_str().replacen(':', "-", 1))
+    }
+
+    /// Takes a damaged file away from its name, unless it is another file by now or a push is about to replace it.
+    pub(crate) fn set_aside(&self, digest: &Digest, inode: u64) -> io::Result<SetAside> {
+        let pins = self.lock();
+        if pins.contains_key(digest) {
+            return Ok(SetAside::InUse);
+        }
+        let path = self.path(digest);
+        if !fs::metadata(&path).is_ok_and(|about| about.ino() == inode) {
+            return Ok(SetAside::Replaced);
+        }
+        fs::rename(&path, self.aside(digest))?;
+        Ok(SetAside::Done)
+    }
+
+    /// Removes what was set aside and nobody names any more.
+    pub(crate) fn sweep_aside(&self, alive: impl Fn(&str) -> bool) {
+        for file in entries(&self.root.join(ASIDE)) {
+            let digest = file.file_name().to_string_lossy().replacen('-', ":", 1);
+            if !alive(&digest)
+                && let Err(error) = fs::remove_file(file.path())
+            {
+                tracing::warn!(%digest, %error, "could not remove a damaged blob");
+            }
+        }
     }
 
     /// Every blob file with its age in milliseconds, by the file's own time.

@@ -93,6 +93,7 @@ impl Registry {
         let old = self.blobs.list(now).into_iter().filter(|(_, age)| *age >= grace).map(|(digest, _)| digest);
         let alive = self.alive();
         let dead: Vec<Digest> = old.filter(|digest| !alive.contains(digest.as_str())).collect();
+        self.blobs.sweep_aside(|digest| alive.contains(digest));
         let (mut files, mut bytes) = (0, 0);
         for batch in dead.chunks(SWEEP_BATCH) {
             let swept = self.blobs.sweep(batch, |candidates| {

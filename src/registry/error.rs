@@ -43,6 +43,12 @@ pub enum RegistryError {
     UploadOutOfOrder { id: String, offset: u64 },
     #[error("upload `{0}` is being written by another request")]
     UploadBusy(String),
+    #[error("more than {max} uploads are open; finish or cancel some, or try again later")]
+    TooManyUploads { max: usize },
+    #[error("repository `{repository}` is full: it may hold {max_mib} MiB (repository_quotas)")]
+    RepositoryFull { repository: String, max_mib: u64 },
+    #[error("`{reference}` is not as the request expects: it is {}", .found.as_deref().unwrap_or("not there"))]
+    NotAsExpected { reference: String, found: Option<String> },
     #[error("the request body ended early")]
     BodyCut,
     #[error("the body has {got} bytes, the range promised {promised}")]

@@ -13,7 +13,9 @@ use cove_store::{Prefix, Read, Tx, keys};
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
+use crate::expectation::Expectation;
 use crate::manifest::{MANIFEST_MAX_BYTES, Manifest};
+use crate::quota::admit;
 use crate::referrers::put_referrer;
 use crate::registry::{Registry, blocking};
 use crate::repositories::known;
@@ -65,6 +67,20 @@ impl Registry {
         repository: &str,
         put: ManifestPut,
     ) -> Result<Pushed, RegistryError> {
+        self.put_manifest_if(tenant, repository, put, Expectation::Nothing).await
+    }
+
+    /// Pushes a manifest if what its tags, or without any its digest, name so far is as expected.
+    ///
+    /// # Errors
+    /// As [`Registry::put_manifest`], and when it is not as expected.
+    pub async fn put_manifest_if(
+        &self,
+        tenant: &Tenant,
+        repository: &str,
+        put: ManifestPut,
+        expected: Expectation,
+    ) -> Result<Pushed, RegistryError> {
         if put.bytes.len() > MANIFEST_MAX_BYTES {
             return Err(RegistryError::ManifestTooLarge { limit: MANIFEST_MAX_BYTES });
         }
@@ -84,6 +100,7 @@ impl Registry {
                 got
             }
         };
+        self.are_whole(&manifest)?;
         let pin = self.blobs.pin(&digest);
         let (files, named, bytes) = (self.blobs.clone(), digest.clone(), put.bytes.clone());
         blocking(move || files.write(&named, &bytes)).await.map_err(RegistryError::io("write a manifest"))?;
@@ -94,10 +111,19 @@ impl Registry {
             size: put.bytes.len() as u64,
             manifest,
             tags: put.tags,
+            expected,
+            quota: self.config.quotas.of(repository),
         };
         let pushed = self.store.write(move |tx| push.record(tx)).await?;
         drop(pin);
         Ok(pushed)
+    }
+
+    /// A membership whose file was set aside as damaged is none for a new push: its client sends the blob again.
+    fn are_whole(&self, manifest: &Manifest) -> Result<(), RegistryError> {
+        let lost = |text: &String| Digest::parse(text).is_none_or(|digest| self.blobs.size(&digest).is_none());
+        let lost: Vec<String> = manifest.blobs().into_iter().filter(lost).collect();
+        if lost.is_empty() { Ok(()) } else { Err(RegistryError::ManifestBlobUnknown(lost)) }
     }
 
     /// The record of a manifest by tag or digest.
@@ -253,11 +279,15 @@ struct Push {
     size: u64,
     manifest: Manifest,
     tags: Vec<String>,
+    expected: Expectation,
+    quota: Option<u64>,
 }
 
 impl Push {
     fn record(self, tx: &mut Tx<'_>) -> Result<Pushed, RegistryError> {
         let repository = known(tx, &self.tenant, &self.repository)?;
+        self.check_expected(tx)?;
+        admit(tx, self.quota, &self.tenant, &self.repository, &self.digest, self.size)?;
         let mut blobs = self.manifest.blobs();
         let lacks =
             |digest: &&String| tx.get::<BlobLink>(&keys::blob_link(&self.tenant, &self.repository, digest)).is_none();
@@ -290,6 +320,17 @@ impl Push {
             tx.put(image.clone());
         }
         Ok(Pushed { image, unchanged })
+    }
+
+    fn check_expected(&self, tx: &Tx<'_>) -> Result<(), RegistryError> {
+        if self.tags.is_empty() {
+            let there = tx.get::<Image>(&keys::image(&self.tenant, &self.repository, &self.digest)).is_some();
+            return self.expected.check(&self.digest, there.then_some(self.digest.as_str()));
+        }
+        self.tags.iter().try_for_each(|tag| {
+            let found = tx.get::<ImageTag>(&keys::image_tag(&self.tenant, &self.repository, tag));
+            self.expected.check(tag, found.as_ref().map(|found| found.digest.as_str()))
+        })
     }
 
     /// Points the tags at the manifest; whether any moved.

@@ -8,6 +8,7 @@ use cove_store::{Prefix, Read, StoreError, Tx, keys};
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
+use crate::quota::admit;
 use crate::registry::{Registry, blocking};
 use crate::repositories::known;
 
@@ -45,6 +46,10 @@ impl Registry {
         digest: &Digest,
     ) -> Result<BlobFile, RegistryError> {
         let found = self.blob(tenant, repository, digest)?;
+        if self.blobs.size(digest).is_none() {
+            // Damaged and set aside: the client sends it again.
+            return Err(RegistryError::BlobUnknown(digest.to_string()));
+        }
         let key = keys::blob_link(tenant, repository, digest.as_str());
         let fresh_after = self.clock.now().plus_millis(-self.config.collect_grace_millis / 2);
         if self.store.read(|view| view.get::<BlobLink>(&key)).is_some_and(|link| link.linked_at >= fresh_after) {
@@ -78,8 +83,9 @@ impl Registry {
         digest: &Digest,
         from: Option<&str>,
     ) -> Result<bool, RegistryError> {
+        let is_whole = self.blobs.size(digest).is_some();
         let (tenant, repository, digest) = (tenant.clone(), repository.to_owned(), digest.to_string());
-        let from = from.map(str::to_owned);
+        let (from, quota) = (from.map(str::to_owned), self.config.quotas.of(&repository));
         self.store
             .write(move |tx| {
                 known(tx, &tenant, &repository)?;
@@ -91,7 +97,8 @@ impl Registry {
                         .iter()
                         .find_map(|other| tx.get::<BlobLink>(&keys::blob_link(&tenant, &other.name, &digest))),
                 };
-                let Some(source) = source else { return Ok(false) };
+                let Some(source) = source.filter(|_| is_whole) else { return Ok(false) };
+                admit(tx, quota, &tenant, &repository, &digest, source.size)?;
                 link(tx, &tenant, &repository, &digest, source.size);
                 Ok(true)
             })
@@ -144,9 +151,11 @@ impl Registry {
         size: u64,
     ) -> Result<(), RegistryError> {
         let (tenant, repository, digest) = (tenant.clone(), repository.to_owned(), digest.to_string());
+        let quota = self.config.quotas.of(&repository);
         self.store
             .write(move |tx| {
                 known(tx, &tenant, &repository)?;
+                admit(tx, quota, &tenant, &repository, &digest, size)?;
                 link(tx, &tenant, &repository, &digest, size);
                 Ok(())
             })

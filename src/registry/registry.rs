@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cove_base::Clock;
 use cove_base::paths::DataDir;
@@ -14,7 +15,9 @@ use crate::admission::{AdmissionRule, Admitted};
 use crate::blobs::BlobFiles;
 use crate::error::RegistryError;
 use crate::pull::Puller;
+use crate::quota::Quotas;
 use crate::resolve::Downloads;
+use crate::scrub::Scrub;
 use crate::uploads::Sessions;
 
 /// How old an unreferenced blob or membership must be before collection takes it: longer than any push between its
@@ -24,6 +27,11 @@ pub const COLLECT_GRACE_MILLIS: i64 = 60 * 60 * 1000;
 pub const UPLOAD_EXPIRY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// How long the blobs of an image pulled from elsewhere stay after its last use.
 pub const PULLED_KEEP_MILLIS: i64 = 14 * 24 * 60 * 60 * 1000;
+
+/// How many uploads may be open in one repository: a hundred clients that push ten layers each.
+pub(crate) const REPOSITORY_UPLOADS_MAX: usize = 1000;
+/// And in all. Each is a file and a record.
+pub(crate) const UPLOADS_MAX: usize = 10_000;
 
 /// What the operator decides about the registry.
 #[derive(Debug, Clone)]
@@ -45,6 +53,12 @@ pub struct RegistryConfig {
     pub pulled_keep_millis: i64,
     /// Which images may run; those that no rule is about may.
     pub admission: Vec<AdmissionRule>,
+    pub repository_uploads_max: usize,
+    pub uploads_max: usize,
+    pub quotas: Quotas,
+    /// How often every blob is read again; `None` is only when asked.
+    pub scrub_every: Option<Duration>,
+    pub scrub_bytes_per_sec: u64,
 }
 
 impl Default for RegistryConfig {
@@ -60,6 +74,11 @@ impl Default for RegistryConfig {
             upload_expiry_millis: UPLOAD_EXPIRY_MILLIS,
             pulled_keep_millis: PULLED_KEEP_MILLIS,
             admission: Vec::new(),
+            repository_uploads_max: REPOSITORY_UPLOADS_MAX,
+            uploads_max: UPLOADS_MAX,
+            quotas: Quotas::default(),
+            scrub_every: None,
+            scrub_bytes_per_sec: u64::MAX,
         }
     }
 }
@@ -74,6 +93,7 @@ pub struct Registry {
     pub(crate) puller: Arc<Puller>,
     pub(crate) downloads: Downloads,
     pub(crate) admitted: Arc<Admitted>,
+    pub(crate) scrub: Arc<Scrub>,
     pub(crate) config: Arc<RegistryConfig>,
 }
 
@@ -87,10 +107,20 @@ impl Registry {
         let blobs =
             BlobFiles::open(dir.blobs(), dir.uploads()).map_err(RegistryError::io("open the blob directory"))?;
         blobs.room.set_max(config.store_max_bytes);
-        let config = Arc::new(config);
+        let scrub = Scrub::open(dir.blobs().join("scrub.json"), config.scrub_bytes_per_sec, config.scrub_every);
+        let (scrub, config) = (Arc::new(scrub), Arc::new(config));
         let puller = Arc::new(Puller::new(Arc::clone(&config)));
-        let (sessions, downloads, admitted) = (Arc::default(), Downloads::default(), Arc::default());
-        Ok(Self { store, clock, blobs, sessions, puller, downloads, admitted, config })
+        Ok(Self {
+            store,
+            clock,
+            blobs,
+            sessions: Arc::default(),
+            puller,
+            downloads: Downloads::default(),
+            admitted: Arc::default(),
+            scrub,
+            config,
+        })
     }
 
     /// Reads an image name as a task definition has it.

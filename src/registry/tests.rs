@@ -16,6 +16,10 @@ use crate::build::{FileContent, ImageFile, LayerFacts, image_from_layer};
 use crate::image_config::RunConfig;
 use crate::{Algorithm, ContentRange, Digest, ManifestPut, Registry, RegistryConfig, RegistryError, UnlinkChecks};
 
+// Not in `tests/`: there Cargo would look for programs.
+#[path = "keeping.rs"]
+mod keeping;
+
 struct Fixture {
     directory: tempfile::TempDir,
     clock: Clock,

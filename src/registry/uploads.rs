@@ -24,6 +24,7 @@ use hyper::body::Body;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::RegistryError;
 use crate::links::link;
+use crate::quota::{Cap, admit, admit_upload, full};
 use crate::registry::{Registry, blocking};
 use crate::repositories::known;
 use crate::writer::{PourError, Writer, pour};
@@ -89,6 +90,7 @@ impl Registry {
         let (path, made_id, sessions) = (self.blobs.temporary(&id), id.clone(), Arc::clone(&self.sessions));
         let room = Arc::clone(&self.blobs.room);
         self.repository(tenant, repository)?;
+        self.upload_cap(tenant, repository, None)?;
         self.make_room().await;
         blocking(move || {
             Writer::create(&path, algorithm, room)?;
@@ -98,10 +100,12 @@ impl Registry {
         .await
         .map_err(RegistryError::io("open an upload"))?;
         let (tenant, repository, record_id) = (tenant.clone(), repository.to_owned(), id.clone());
+        let registry = self.clone();
         let recorded = self
             .store
             .write(move |tx| {
                 known(tx, &tenant, &repository)?;
+                admit_upload(tx, &registry, &tenant, &repository)?;
                 let started_at = tx.now();
                 tx.put(Upload { tenant, repository, id: record_id, started_at });
                 Ok::<_, RegistryError>(())
@@ -141,8 +145,9 @@ impl Registry {
         B::Error: std::fmt::Display,
     {
         let path = self.upload_path(tenant, repository, id)?;
+        let cap = self.upload_cap(tenant, repository, None)?;
         let checkout = self.check_out(id, path, None).await?;
-        let (checkout, length) = append_to(checkout, range, body).await;
+        let (checkout, length) = append_to(checkout, range, body, (repository, cap)).await;
         drop(checkout);
         length
     }
@@ -165,9 +170,16 @@ impl Registry {
         B::Error: std::fmt::Display,
     {
         let path = self.upload_path(tenant, repository, id)?;
+        let cap = self.upload_cap(tenant, repository, Some(digest))?;
         let checkout = self.check_out(id, path, Some(digest.algorithm())).await?;
-        let (checkout, length) = append_to(checkout, range, body).await;
+        let (checkout, length) = append_to(checkout, range, body, (repository, cap)).await;
         let length = length?;
+        if length > cap.left {
+            // What was there before others pushed fits no more.
+            drop(checkout);
+            self.cancel_upload(tenant, repository, id).await?;
+            return Err(full(repository, cap.max));
+        }
         let kept = self.keep(checkout, digest).await;
         let (tenant, repository, id) = (tenant.clone(), repository.to_owned(), id.to_owned());
         let pin = match kept {
@@ -178,17 +190,23 @@ impl Registry {
             }
             Err(error) => return Err(error),
         };
-        let digest = digest.to_string();
-        self.store
+        let (digest, quota) = (digest.to_string(), self.config.quotas.of(&repository));
+        let (of, name, upload) = (tenant.clone(), repository.clone(), id.clone());
+        let linked = self
+            .store
             .write(move |tx| {
-                known(tx, &tenant, &repository)?;
-                tx.delete::<Upload>(&keys::upload(&tenant, &repository, &id));
-                link(tx, &tenant, &repository, &digest, length);
+                known(tx, &of, &name)?;
+                admit(tx, quota, &of, &name, &digest, length)?;
+                tx.delete::<Upload>(&keys::upload(&of, &name, &upload));
+                link(tx, &of, &name, &digest, length);
                 Ok::<_, RegistryError>(())
             })
-            .await?;
+            .await;
         drop(pin);
-        Ok(length)
+        if let Err(RegistryError::RepositoryFull { .. }) = &linked {
+            self.cancel_upload(&tenant, &repository, &id).await?;
+        }
+        linked.map(|()| length)
     }
 
     /// A whole blob in one request: no session, no record but the membership.
@@ -207,6 +225,7 @@ impl Registry {
         B::Error: std::fmt::Display,
     {
         self.repository(tenant, repository)?;
+        let cap = self.upload_cap(tenant, repository, Some(digest))?;
         self.make_room().await;
         let id = cove_base::ids::uuid();
         let (path, algorithm, room) = (self.blobs.temporary(&id), digest.algorithm(), Arc::clone(&self.blobs.room));
@@ -214,7 +233,7 @@ impl Registry {
         let writer = created.map_err(RegistryError::io("open an upload"))?;
         let checkout = Checkout { id: id.clone(), writer: Some(writer), sessions: Arc::clone(&self.sessions) };
         // If this request is dropped, the file is found by its age and removed by the collection.
-        let (checkout, length) = append_to(checkout, None, body).await;
+        let (checkout, length) = append_to(checkout, None, body, (repository, cap)).await;
         let kept = match length {
             Ok(length) => self.keep(checkout, digest).await.map(|pin| (pin, length)),
             Err(error) => Err(error),
@@ -320,6 +339,7 @@ async fn append_to<B>(
     mut checkout: Checkout,
     range: Option<ContentRange>,
     body: &mut B,
+    (repository, cap): (&str, Cap),
 ) -> (Checkout, Result<u64, RegistryError>)
 where
     B: Body<Data = Bytes> + Unpin,
@@ -333,13 +353,17 @@ where
         return (checkout, Err(refused));
     }
     let promised = range.map(ContentRange::length);
-    let (mut checkout, poured) = pour(checkout, body, promised.unwrap_or(u64::MAX), |_| {}).await;
+    let fits = cap.left.saturating_sub(mark.1);
+    let (mut checkout, poured) = pour(checkout, body, promised.unwrap_or(u64::MAX).min(fits), |_| {}).await;
     let writer = checkout.as_mut();
     let failure = match (poured, promised) {
         (Ok(got), Some(promised)) if got != promised => RegistryError::SizeInvalid { promised, got },
         (Ok(_), Some(_) | None) => {
             let length = writer.length;
             return (checkout, Ok(length));
+        }
+        (Err(PourError::TooLong), promised) if promised.is_none_or(|promised| promised > fits) => {
+            full(repository, cap.max)
         }
         (Err(PourError::TooLong), promised) => {
             RegistryError::SizeInvalid { promised: promised.unwrap_or(0), got: promised.unwrap_or(0) + 1 }

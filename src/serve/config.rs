@@ -15,7 +15,7 @@ use cove_api::http::settings::Network;
 use cove_base::paths::NodeName;
 use cove_events::{Endpoint, Endpoints};
 use cove_model::network::Cidr;
-use cove_registry::AdmissionRule;
+use cove_registry::{AdmissionRule, COLLECT_GRACE_MILLIS, Quotas, UPLOAD_EXPIRY_MILLIS};
 use cove_scheduler::deploy::Timing;
 use cove_scheduler::fleet::{Machine, MachineWish};
 use serde::Deserialize;
@@ -46,6 +46,11 @@ const STOPPED_TASK_SECS_DEFAULT: u64 = 60 * 60;
 const HOUSEKEEPING_SECS_DEFAULT: u64 = 60;
 /// What is collected is only disk space.
 const COLLECT_SECS_DEFAULT: u64 = 60 * 60;
+const COLLECT_GRACE_SECS_DEFAULT: u64 = COLLECT_GRACE_MILLIS.unsigned_abs() / 1000;
+const UPLOAD_EXPIRY_SECS_DEFAULT: u64 = UPLOAD_EXPIRY_MILLIS.unsigned_abs() / 1000;
+/// A whole pass over all blobs a week, slow enough that nobody notices.
+const SCRUB_DAYS_DEFAULT: u64 = 7;
+const SCRUB_MIB_PER_SEC_DEFAULT: u64 = 20;
 /// How far Fargate memory may exceed the host's.
 const MEMORY_OVERCOMMIT_DEFAULT: f64 = 1.5;
 /// Task definitions ask for no size larger than this; more overcommitment only hides a mistake.
@@ -85,6 +90,12 @@ pub(crate) struct Config {
     pub stopped_task: Duration,
     pub housekeeping: Duration,
     pub collect: Duration,
+    pub collect_grace: Duration,
+    pub upload_expiry: Duration,
+    pub repository_quotas: Quotas,
+    /// `None`: blobs are read again only when somebody asks for it.
+    pub scrub: Option<Duration>,
+    pub scrub_bytes_per_sec: u64,
     pub machines: Vec<Machine>,
     pub event_endpoints: Endpoints,
     pub admission: Vec<AdmissionRule>,
@@ -236,6 +247,21 @@ struct Given {
     /// How often blobs and unpacked layers that nobody needs are looked for [default: 3600]
     #[arg(long, value_name = "SECS")]
     collect_secs: Option<u64>,
+    /// How old what nobody needs must be before it is collected [default: 3600]
+    #[arg(long, value_name = "SECS")]
+    collect_grace_secs: Option<u64>,
+    /// How long an upload may lie idle before it is collected [default: 86400]
+    #[arg(long, value_name = "SECS")]
+    upload_expiry_secs: Option<u64>,
+    /// What a repository may hold, as in team/app=2048 or, for all others, *=512; repeatable [default: no quota]
+    #[arg(long = "repository-quota", value_name = "NAME=MIB", action = ArgAction::Append)]
+    repository_quotas: Option<Vec<String>>,
+    /// How often every blob is read again and its digest checked; 0 is never [default: 7]
+    #[arg(long, value_name = "DAYS")]
+    scrub_days: Option<u64>,
+    /// How fast that goes at most [default: 20]
+    #[arg(long, value_name = "MIB")]
+    scrub_mib_per_sec: Option<u64>,
     /// Between the warning of a Spot interruption and the end [default: 120, as AWS; 2 with --dev]
     #[arg(long, value_name = "SECS")]
     spot_warning_secs: Option<u64>,
@@ -342,6 +368,11 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
             "STOPPED_TASK_SECS" => given.stopped_task_secs = Some(parsed("COVE_STOPPED_TASK_SECS", value)?),
             "HOUSEKEEPING_SECS" => given.housekeeping_secs = Some(parsed("COVE_HOUSEKEEPING_SECS", value)?),
             "COLLECT_SECS" => given.collect_secs = Some(parsed("COVE_COLLECT_SECS", value)?),
+            "COLLECT_GRACE_SECS" => given.collect_grace_secs = Some(parsed("COVE_COLLECT_GRACE_SECS", value)?),
+            "UPLOAD_EXPIRY_SECS" => given.upload_expiry_secs = Some(parsed("COVE_UPLOAD_EXPIRY_SECS", value)?),
+            "REPOSITORY_QUOTAS" => given.repository_quotas = list(),
+            "SCRUB_DAYS" => given.scrub_days = Some(parsed("COVE_SCRUB_DAYS", value)?),
+            "SCRUB_MIB_PER_SEC" => given.scrub_mib_per_sec = Some(parsed("COVE_SCRUB_MIB_PER_SEC", value)?),
             "TASK_SETTLE_MILLIS" => given.task_settle_millis = Some(parsed("COVE_TASK_SETTLE_MILLIS", value)?),
             "SPOT_WARNING_SECS" => given.spot_warning_secs = Some(parsed("COVE_SPOT_WARNING_SECS", value)?),
             "SCALE_IN_SECS" => given.scale_in_secs = Some(parsed("COVE_SCALE_IN_SECS", value)?),
@@ -392,6 +423,11 @@ impl Given {
             stopped_task_secs: self.stopped_task_secs.or(other.stopped_task_secs),
             housekeeping_secs: self.housekeeping_secs.or(other.housekeeping_secs),
             collect_secs: self.collect_secs.or(other.collect_secs),
+            collect_grace_secs: self.collect_grace_secs.or(other.collect_grace_secs),
+            upload_expiry_secs: self.upload_expiry_secs.or(other.upload_expiry_secs),
+            repository_quotas: self.repository_quotas.or(other.repository_quotas),
+            scrub_days: self.scrub_days.or(other.scrub_days),
+            scrub_mib_per_sec: self.scrub_mib_per_sec.or(other.scrub_mib_per_sec),
             spot_warning_secs: self.spot_warning_secs.or(other.spot_warning_secs),
             task_settle_millis: self.task_settle_millis.or(other.task_settle_millis),
             scale_in_secs: self.scale_in_secs.or(other.scale_in_secs),
@@ -466,6 +502,13 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         stopped_task: Duration::from_secs(given.stopped_task_secs.unwrap_or(STOPPED_TASK_SECS_DEFAULT)),
         housekeeping: interval("housekeeping_secs", given.housekeeping_secs.unwrap_or(HOUSEKEEPING_SECS_DEFAULT))?,
         collect: interval("collect_secs", given.collect_secs.unwrap_or(COLLECT_SECS_DEFAULT))?,
+        collect_grace: Duration::from_secs(given.collect_grace_secs.unwrap_or(COLLECT_GRACE_SECS_DEFAULT)),
+        upload_expiry: interval("upload_expiry_secs", given.upload_expiry_secs.unwrap_or(UPLOAD_EXPIRY_SECS_DEFAULT))?,
+        repository_quotas: quotas(&given.repository_quotas.unwrap_or_default())?,
+        scrub: Some(given.scrub_days.unwrap_or(SCRUB_DAYS_DEFAULT))
+            .filter(|days| *days > 0)
+            .map(|days| Duration::from_secs(days.saturating_mul(24 * 60 * 60))),
+        scrub_bytes_per_sec: mib("scrub_mib_per_sec", given.scrub_mib_per_sec.unwrap_or(SCRUB_MIB_PER_SEC_DEFAULT))?,
         machines: fleet::machines(&given.instance.unwrap_or_default())?,
         event_endpoints: endpoints(&given.event_endpoint.unwrap_or_default())?,
         admission: admission::rules(&given.admission.unwrap_or_default())?,
@@ -542,6 +585,21 @@ fn mirrors(texts: Vec<String>) -> Result<BTreeMap<String, Vec<String>>, ConfigEr
     for text in texts {
         let (host, mirror) = text.split_once('=').ok_or_else(|| bad("registry_mirrors", &text, "not HOST=MIRROR"))?;
         all.entry(host.to_owned()).or_default().push(mirror.to_owned());
+    }
+    Ok(all)
+}
+
+fn quotas(texts: &[String]) -> Result<Quotas, ConfigError> {
+    let mut all = Quotas::default();
+    for text in texts {
+        let refused = || bad("repository_quotas", text, "not NAME=MIB");
+        let (name, size) = text.split_once('=').ok_or_else(refused)?;
+        let bytes = mib("repository_quotas", size.parse().map_err(|_| refused())?)?;
+        match name {
+            "*" => all.others = Some(bytes),
+            name if cove_model::image::is_repository(name) => drop(all.named.insert(name.to_owned(), bytes)),
+            _ => return Err(refused()),
+        }
     }
     Ok(all)
 }
@@ -658,6 +716,11 @@ mod tests {
             ["--transit-range", "10.0.0.1/8"],
             ["--region", "X"],
             ["--collect-secs", "0"],
+            ["--upload-expiry-secs", "0"],
+            ["--repository-quota", "app"],
+            ["--repository-quota", "App=1"],
+            ["--repository-quota", "app=0"],
+            ["--scrub-mib-per-sec", "0"],
             ["--registry-extra-ca", "/nonexistent"],
             ["--registry-extra-ca", "/dev/null"],
         ] {

@@ -1,6 +1,7 @@
 //! The parts of a server, opened in an order that wastes no time: the store's disk and the kernel side by side.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cove_agent::{AgentHandle, Endpoint, HostMode, HostModeAccess, Settings};
 use cove_api::aws::credentials::Keys;
@@ -95,7 +96,7 @@ impl Parts {
                 log_stream_max_bytes: config.log_stream_max_bytes,
                 log_node_max_bytes: config.log_node_max_bytes,
                 task_storage_gib: config.task_storage_gib,
-                stopped_keep_millis: i64::try_from(config.stopped_task.as_millis()).unwrap_or(i64::MAX),
+                stopped_keep_millis: millis(config.stopped_task),
                 housekeeping_interval: config.housekeeping,
                 collect_interval: config.collect,
             },
@@ -148,6 +149,7 @@ impl Parts {
         let mut loops = JoinSet::new();
         loops.spawn(fleet::watch_departures(store(), clock()));
         loops.spawn(fleet::watch_scaling(store(), clock(), scale_in_millis));
+        loops.spawn(self.registry.clone().scrub_for_ever());
         loops.spawn(services.run());
         loops.spawn(daemons.run());
         loops.spawn(cove_metrics::measure_for_ever(store(), metrics(), clock(), Arc::new(usage)));
@@ -192,8 +194,18 @@ fn registry_config(config: &Config, bound: &Bound) -> RegistryConfig {
         docker_config: config.docker_config.clone(),
         store_max_bytes: config.image_store_max_bytes,
         admission: config.admission.clone(),
+        collect_grace_millis: millis(config.collect_grace),
+        upload_expiry_millis: millis(config.upload_expiry),
+        quotas: config.repository_quotas.clone(),
+        scrub_every: config.scrub,
+        scrub_bytes_per_sec: config.scrub_bytes_per_sec,
         ..RegistryConfig::default()
     }
+}
+
+/// Past any time that is asked for.
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
 /// Removes what a server of this node has in the kernel, without asking tasks: for an ephemeral server.

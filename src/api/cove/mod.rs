@@ -6,12 +6,15 @@
 //! | `POST exec` | upgrade to `cove-exec`: a command in a running container (see [`exec`]) |
 //! | `POST down` | stop every task, remove everything of the node from the kernel, end the server |
 //! | `POST images/builtin` | the image that the binary carries, in a repository of the caller |
+//! | `POST images/copy` | an image of another registry, `from`, into `repository` under `tag` |
 //! | `GET backup` | every record and the keys as one archive |
 //! | `GET backup/images` | the same with the registry's blobs |
 //! | `GET doctor` | what the server finds wrong with this host |
 //! | `POST events` | what happened, or what happens next (see [`events`]) |
 //! | `POST explain` | why a service or task is not where it should be (see [`explain`]) |
 //! | `GET events/dead` | deliveries to targets of rules that were given up |
+//! | `GET scrub` | when every blob was read again last, and what is damaged or gone |
+//! | `POST scrub` | the same, and begins a pass unless one runs |
 //! | `GET fleet` | the container instances of the caller's tenant, of every cluster |
 //! | `POST fleet/add` | registers one more: the keys of `[[instance]]` in the config file |
 //! | `POST fleet/VERB` | drain, activate, remove, interrupt, fail, recover: `instances` or a `zone` (see [`fleet`]) |
@@ -25,6 +28,7 @@ mod explain;
 mod fleet;
 mod info;
 mod port;
+mod scrub;
 
 use cove_store::Images;
 use hyper::Method;
@@ -64,10 +68,31 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
         (&Method::POST, "events") => events::answer(&cx, request).await,
         (&Method::POST, "explain") => explain::answer(&cx, request).await,
         (&Method::GET, "events/dead") => events::dead(&cx),
+        (&Method::GET, "scrub") => scrub::show(&cx).await,
+        (&Method::POST, "scrub") => scrub::begin(&cx).await,
         (&Method::GET, "fleet") => fleet::list(&cx),
         (&Method::POST, path) if path.starts_with("fleet/") => fleet::answer(&cx, request).await,
         (&Method::POST, "images/builtin") => builtin(&cx, port.as_ref(), request).await,
+        (&Method::POST, "images/copy") => copy(&cx, request).await,
         _ => cx.not_found(),
+    }
+}
+
+/// Pulls as a task of the caller would: with the server's credentials, mirrors and authorities.
+async fn copy(cx: &RawContext, request: Request) -> Response {
+    let body = match read(request).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let Some(identity) = &cx.identity else { return cx.not_found() };
+    let (Some(from), Some(repository), Some(tag)) =
+        (body["from"].as_str(), body["repository"].as_str(), body["tag"].as_str())
+    else {
+        return problem(400, "InvalidParameter", "`from`, `repository` and `tag` must be strings");
+    };
+    match cx.registry().copy_in(&identity.tenant, from, repository, tag).await {
+        Ok(digest) => good(&json!({"digest": digest})),
+        Err(why) => problem(400, "ImageNotCopied", &why),
     }
 }
 

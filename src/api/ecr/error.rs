@@ -63,6 +63,10 @@ pub(super) enum EcrError {
     EmptyUpload(String),
     #[error("The layers' digest is '{got}', not '{promised}'")]
     InvalidLayer { promised: String, got: String },
+    #[error("{0}")]
+    LimitExceeded(String),
+    #[error("Rate exceeded: {0}")]
+    Throttling(String),
     #[error("{}", broken(.0))]
     Server(#[source] RegistryError),
 }
@@ -87,6 +91,8 @@ impl ApiError for EcrError {
             Self::InvalidLayerPart { .. } => "InvalidLayerPartException",
             Self::EmptyUpload(_) => "EmptyUploadException",
             Self::InvalidLayer { .. } => "InvalidLayerException",
+            Self::LimitExceeded(_) => "LimitExceededException",
+            Self::Throttling(_) => "ThrottlingException",
             Self::Server(_) => "ServerException",
         }
     }
@@ -132,9 +138,12 @@ pub(super) fn of(tenant: &Tenant, repository: &str) -> impl Fn(RegistryError) ->
             | R::ManifestTooLarge { .. }
             | R::BlobInUse { .. }
             | R::ManifestInUse { .. }
+            | R::NotAsExpected { .. }
             | R::UploadBusy(_)
             | R::BodyCut
             | R::SizeInvalid { .. }) => EcrError::InvalidParameter(format!("Invalid parameter: {refused}")),
+            full @ R::RepositoryFull { .. } => EcrError::LimitExceeded(full.to_string()),
+            many @ R::TooManyUploads { .. } => EcrError::Throttling(many.to_string()),
             broken @ (R::DiskFull | R::StoreFull { .. } | R::Io { .. } | R::Store(_)) => EcrError::Server(broken),
         }
     }

@@ -86,7 +86,15 @@ pub(super) async fn start(cx: &Context, input: StartIn) -> Result<StartOut, EcrE
     let name = &input.repository_name;
     own_registry(cx, input.registry_id.as_deref(), name)?;
     let started = cx.registry.start_upload(&cx.tenant, name, Algorithm::Sha256).await;
-    Ok(StartOut { upload_id: started.map_err(of(&cx.tenant, name))?, part_size: PART_BYTES })
+    Ok(StartOut { upload_id: started.map_err(|error| unlimited(of(&cx.tenant, name)(error)))?, part_size: PART_BYTES })
+}
+
+/// These two operations have no LimitExceededException in the model.
+fn unlimited(error: EcrError) -> EcrError {
+    match error {
+        EcrError::LimitExceeded(text) => EcrError::InvalidParameter(text),
+        other => other,
+    }
 }
 
 #[derive(Deserialize)]
@@ -167,7 +175,8 @@ pub(super) async fn complete(cx: &Context, input: CompleteIn) -> Result<Complete
         return Err(EcrError::LayerAlreadyExists { repository, account, digest: digest.to_string() });
     }
     let mut nothing = Empty::<Bytes>::new();
-    cx.registry.finish(&cx.tenant, name, &input.upload_id, None, &mut nothing, &digest).await.map_err(&of)?;
+    let finished = cx.registry.finish(&cx.tenant, name, &input.upload_id, None, &mut nothing, &digest).await;
+    finished.map_err(|error| unlimited(of(error)))?;
     Ok(CompleteOut {
         registry_id: cx.tenant.account.clone(),
         repository_name: name.clone(),

@@ -23,7 +23,7 @@ pub(super) fn localstack() -> Response {
 }
 
 pub(super) fn metrics(shared: &Shared) -> Response {
-    let text = shared.metrics.text(&shared.store.health());
+    let text = shared.metrics.text(&shared.store.health()) + &shared.registry.scrub_metrics();
     let response = hyper::Response::builder().header(CONTENT_TYPE, "text/plain; version=0.0.4");
     response.body(Body::full(text)).expect("a constant header makes a response")
 }

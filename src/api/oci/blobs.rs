@@ -71,7 +71,7 @@ fn header<'a>(request: &'a Request, name: &HeaderName) -> Option<&'a str> {
     request.headers().get(name).and_then(|value| value.to_str().ok())
 }
 
-fn entity_tag(digest: &str) -> String {
+pub(super) fn entity_tag(digest: &str) -> String {
     format!("\"{digest}\"")
 }
 

@@ -95,6 +95,7 @@ impl OciError {
                 headers.push(("content-range", content_range.as_str()));
             }
             Self::MethodNotAllowed { allowed } => headers.push(("allow", allowed)),
+            Self::Registry(RegistryError::TooManyUploads { .. }) => headers.push(("retry-after", "60")),
             Self::NotFound
             | Self::NameInvalid(_)
             | Self::DigestMissing
@@ -153,6 +154,12 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str, String, Valu
             (StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", text, Value::Null)
         }
         E::RepositoryExists { .. } | E::ImageExists { .. } => (StatusCode::CONFLICT, "DENIED", text, Value::Null),
+        E::TooManyUploads { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", text, Value::Null),
+        // Not a 5xx: clients would send the whole layer again and again.
+        E::RepositoryFull { repository, .. } => (StatusCode::FORBIDDEN, "DENIED", text, json!({ "name": repository })),
+        E::NotAsExpected { found, .. } => {
+            (StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED", text, json!({ "digest": found }))
+        }
         E::DiskFull | E::StoreFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "DENIED", text, Value::Null),
         E::Store(read_only @ StoreError::ReadOnly(_)) => {
             let message = crate::aws::fault::of_store(read_only);

@@ -1,6 +1,7 @@
 //! The registry as image clients see it.
 
 mod blobs;
+mod keeping;
 mod manifests;
 mod referrers;
 mod uploads;
