@@ -16,6 +16,7 @@ pub mod logs;
 pub mod managed_instances;
 pub mod network;
 pub mod registry;
+pub mod registry_rules;
 pub mod role;
 pub mod rule;
 pub mod service;

@@ -24,6 +24,7 @@ mod repositories;
 mod resolve;
 mod room;
 mod tags;
+mod templates;
 mod uploads;
 mod writer;
 

@@ -250,3 +250,9 @@ pub fn routed() -> Key {
 pub fn capacity_provider(tenant: &Tenant, name: &str) -> Key {
     Key::new(tenant, "", name)
 }
+
+/// A repository creation template by its prefix.
+#[must_use]
+pub fn creation_template(tenant: &Tenant, prefix: &str) -> Key {
+    Key::new(tenant, "", prefix)
+}

@@ -8,6 +8,7 @@ mod sign;
 
 mod care;
 mod cove;
+mod creation_template;
 mod disk;
 mod ecr;
 mod ecs;

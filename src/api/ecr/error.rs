@@ -2,6 +2,7 @@
 
 use cove_model::arn::Tenant;
 use cove_registry::RegistryError;
+use cove_store::StoreError;
 
 use crate::aws::fault::ApiError;
 
@@ -63,8 +64,24 @@ pub(super) enum EcrError {
     EmptyUpload(String),
     #[error("The layers' digest is '{got}', not '{promised}'")]
     InvalidLayer { promised: String, got: String },
+    #[error(
+        "The repository creation template with prefix '{prefix}' does not exist in the registry with id '{account}'"
+    )]
+    TemplateNotFound { prefix: String, account: String },
+    #[error(
+        "The repository creation template with prefix '{prefix}' already exists in the registry with id '{account}'"
+    )]
+    TemplateAlreadyExists { prefix: String, account: String },
+    #[error("{0}")]
+    LimitExceeded(String),
     #[error("{}", broken(.0))]
     Server(#[source] RegistryError),
+}
+
+impl From<StoreError> for EcrError {
+    fn from(error: StoreError) -> Self {
+        Self::Server(RegistryError::Store(error))
+    }
 }
 
 impl ApiError for EcrError {
@@ -87,6 +104,9 @@ impl ApiError for EcrError {
             Self::InvalidLayerPart { .. } => "InvalidLayerPartException",
             Self::EmptyUpload(_) => "EmptyUploadException",
             Self::InvalidLayer { .. } => "InvalidLayerException",
+            Self::TemplateNotFound { .. } => "TemplateNotFoundException",
+            Self::TemplateAlreadyExists { .. } => "TemplateAlreadyExistsException",
+            Self::LimitExceeded(_) => "LimitExceededException",
             Self::Server(_) => "ServerException",
         }
     }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "handlers own their input")]
 
+mod creation_template;
 mod error;
 mod image;
 mod layer;
@@ -16,6 +17,9 @@ mod resource_tag;
 mod wire;
 
 use crate::aws::service::{Op, Service, json, read};
+
+const TEMPLATE_TEST: &str = "a_template_dresses_the_repositories_that_are_made_by_a_push";
+const TEMPLATE_LACKS: &str = "kept and shown without effect: exclusions of tags, repository and lifecycle policies";
 
 /// What is there. Behaviour tests are in `tests/blackbox/ecr.rs`.
 pub(crate) const OPS: &[Op] = &[
@@ -35,7 +39,11 @@ pub(crate) const OPS: &[Op] = &[
         "tag mutability with exclusions; kept and shown without effect: scanOnPush, KMS encryption",
         |cx, input| json(cx, input, repository::create),
     ),
+    Op::partial("CreateRepositoryCreationTemplate", TEMPLATE_TEST, TEMPLATE_LACKS, |cx, input| {
+        json(cx, input, creation_template::create)
+    }),
     Op::done("DeleteRepository", "a_repository_lives_and_dies", |cx, input| json(cx, input, repository::delete)),
+    Op::done("DeleteRepositoryCreationTemplate", TEMPLATE_TEST, |cx, input| json(cx, input, creation_template::delete)),
     Op::partial(
         "DescribeImages",
         "an_image_is_listed_described_fetched_and_deleted",
@@ -43,6 +51,9 @@ pub(crate) const OPS: &[Op] = &[
         |cx, input| read(cx, input, image::describe),
     ),
     Op::done("DescribeRepositories", "a_repository_lives_and_dies", |cx, input| read(cx, input, repository::describe)),
+    Op::done("DescribeRepositoryCreationTemplates", TEMPLATE_TEST, |cx, input| {
+        read(cx, input, creation_template::describe)
+    }),
     Op::done("GetAuthorizationToken", "a_login_token_opens_its_own_tenant_only", |cx, input| {
         read(cx, input, login::token)
     }),
@@ -65,6 +76,9 @@ pub(crate) const OPS: &[Op] = &[
     ),
     Op::done("TagResource", "a_repository_is_tagged_and_untagged", |cx, input| json(cx, input, resource_tag::add)),
     Op::done("UntagResource", "a_repository_is_tagged_and_untagged", |cx, input| json(cx, input, resource_tag::remove)),
+    Op::partial("UpdateRepositoryCreationTemplate", TEMPLATE_TEST, TEMPLATE_LACKS, |cx, input| {
+        json(cx, input, creation_template::update)
+    }),
     Op::done("UploadLayerPart", "layers_pushed_by_api_make_an_image", |cx, input| json(cx, input, layer::append)),
 ];
 
