@@ -256,3 +256,9 @@ pub fn capacity_provider(tenant: &Tenant, name: &str) -> Key {
 pub fn creation_template(tenant: &Tenant, prefix: &str) -> Key {
     Key::new(tenant, "", prefix)
 }
+
+/// A secret by name.
+#[must_use]
+pub fn secret(tenant: &Tenant, name: &str) -> Key {
+    Key::new(tenant, "", name)
+}

@@ -34,6 +34,7 @@ mod schema;
 mod store;
 mod table;
 mod tx;
+mod vault;
 mod writer;
 
 #[cfg(test)]
@@ -51,3 +52,4 @@ pub use record::Record;
 pub use store::{Store, StoreHealth, StoreOptions};
 pub use table::{Read, View};
 pub use tx::Tx;
+pub use vault::{Vault, secret};

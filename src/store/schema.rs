@@ -15,6 +15,7 @@ use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Rep
 use cove_model::registry_rules::CreationTemplate;
 use cove_model::role::Role;
 use cove_model::rule::{Delivery, EventBus, Routed, Rule};
+use cove_model::secret::Secret;
 use cove_model::service::{
     Departed, Service, ServiceDeployment, ServiceEvent, ServiceRevision, ServiceStatus, TaskSet,
 };
@@ -97,6 +98,7 @@ kinds! {
     37 DaemonDeployment, "daemon_deployments", 1,
         it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id), live if it.status.is_open();
     38 CreationTemplate, "creation_templates", 1, it => keys::creation_template(&it.tenant, &it.prefix);
+    39 Secret, "secrets", 1, it => keys::secret(&it.tenant, &it.name);
 }
 
 #[cfg(test)]

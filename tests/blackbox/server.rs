@@ -155,6 +155,10 @@ impl Server {
         self.json("AWSEvents", operation, input)
     }
 
+    pub(crate) fn secrets(&self, operation: &str, input: &Value) -> Result<Value, AwsError> {
+        self.json("secretsmanager", operation, input)
+    }
+
     /// CloudWatch, in JSON.
     pub(crate) fn monitoring(&self, operation: &str, input: &Value) -> Result<Value, AwsError> {
         self.json("GraniteServiceVersion20100801", operation, input)
