@@ -18,6 +18,7 @@ mod layers;
 mod links;
 pub mod manifest;
 pub mod pull;
+mod pull_through;
 mod referrers;
 mod registry;
 mod repositories;

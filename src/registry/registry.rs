@@ -8,11 +8,12 @@ use cove_base::Clock;
 use cove_base::paths::DataDir;
 use cove_model::arn::Tenant;
 use cove_model::image::{BadReference, ImageReference};
-use cove_store::Store;
+use cove_store::{Store, Vault};
 
 use crate::blobs::BlobFiles;
 use crate::error::RegistryError;
 use crate::pull::Puller;
+use crate::pull_through::Lookups;
 use crate::resolve::Downloads;
 use crate::uploads::Sessions;
 
@@ -37,6 +38,8 @@ pub struct RegistryConfig {
     pub extra_ca: Vec<PathBuf>,
     /// The server user's Docker config with `auths`, usually `~/.docker/config.json`.
     pub docker_config: Option<PathBuf>,
+    /// Opens the secrets that pull through cache rules name.
+    pub vault: Vault,
     /// What blobs and uploads may take together.
     pub store_max_bytes: u64,
     pub collect_grace_millis: i64,
@@ -52,6 +55,7 @@ impl Default for RegistryConfig {
             insecure_hosts: Vec::new(),
             extra_ca: Vec::new(),
             docker_config: None,
+            vault: Vault::default(),
             store_max_bytes: u64::MAX,
             collect_grace_millis: COLLECT_GRACE_MILLIS,
             upload_expiry_millis: UPLOAD_EXPIRY_MILLIS,
@@ -69,6 +73,7 @@ pub struct Registry {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) puller: Arc<Puller>,
     pub(crate) downloads: Downloads,
+    pub(crate) lookups: Lookups,
     pub(crate) config: Arc<RegistryConfig>,
 }
 
@@ -84,7 +89,8 @@ impl Registry {
         blobs.room.set_max(config.store_max_bytes);
         let config = Arc::new(config);
         let puller = Arc::new(Puller::new(Arc::clone(&config)));
-        Ok(Self { store, clock, blobs, sessions: Arc::default(), puller, downloads: Downloads::default(), config })
+        let (sessions, downloads, lookups) = (Arc::default(), Downloads::default(), Lookups::default());
+        Ok(Self { store, clock, blobs, sessions, puller, downloads, lookups, config })
     }
 
     /// Reads an image name as a task definition has it.

@@ -262,3 +262,9 @@ pub fn creation_template(tenant: &Tenant, prefix: &str) -> Key {
 pub fn secret(tenant: &Tenant, name: &str) -> Key {
     Key::new(tenant, "", name)
 }
+
+/// A pull through cache rule by its prefix.
+#[must_use]
+pub fn pull_through_rule(tenant: &Tenant, prefix: &str) -> Key {
+    Key::new(tenant, "", prefix)
+}

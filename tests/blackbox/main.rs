@@ -21,6 +21,7 @@ mod limits;
 mod logs;
 mod monitoring;
 mod oci;
+mod pull_through;
 mod secret;
 mod service;
 mod smoke;

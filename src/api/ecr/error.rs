@@ -1,7 +1,7 @@
 //! ECR's errors, in its words.
 
 use cove_model::arn::Tenant;
-use cove_registry::RegistryError;
+use cove_registry::{PullError, RegistryError};
 use cove_store::StoreError;
 
 use crate::aws::fault::ApiError;
@@ -74,6 +74,24 @@ pub(super) enum EcrError {
     TemplateAlreadyExists { prefix: String, account: String },
     #[error("{0}")]
     LimitExceeded(String),
+    #[error("{0}")]
+    Upstream(PullError),
+    #[error("A pull through cache rule with the prefix '{prefix}' already exists in the registry with id '{account}'")]
+    RuleAlreadyExists { prefix: String, account: String },
+    #[error(
+        "The pull through cache rule with the prefix '{prefix}' does not exist in the registry with id '{account}'"
+    )]
+    RuleNotFound { prefix: String, account: String },
+    #[error("{0}")]
+    UnsupportedUpstream(String),
+    #[error(
+        "The ARN of the secret specified in the pull through cache rule was not found. Update the secret ARN and try again."
+    )]
+    SecretNotFound,
+    #[error(
+        "The secret specified in the pull through cache rule cannot be accessed: it must be in the account and region of the registry."
+    )]
+    SecretForeign,
     #[error("{}", broken(.0))]
     Server(#[source] RegistryError),
 }
@@ -106,6 +124,12 @@ impl ApiError for EcrError {
             Self::InvalidLayer { .. } => "InvalidLayerException",
             Self::TemplateNotFound { .. } => "TemplateNotFoundException",
             Self::TemplateAlreadyExists { .. } => "TemplateAlreadyExistsException",
+            Self::Upstream(_) => "UnableToGetUpstreamImageException",
+            Self::RuleAlreadyExists { .. } => "PullThroughCacheRuleAlreadyExistsException",
+            Self::RuleNotFound { .. } => "PullThroughCacheRuleNotFoundException",
+            Self::UnsupportedUpstream(_) => "UnsupportedUpstreamRegistryException",
+            Self::SecretNotFound => "SecretNotFoundException",
+            Self::SecretForeign => "UnableToAccessSecretException",
             Self::LimitExceeded(_) => "LimitExceededException",
             Self::Server(_) => "ServerException",
         }
@@ -155,6 +179,7 @@ pub(super) fn of(tenant: &Tenant, repository: &str) -> impl Fn(RegistryError) ->
             | R::UploadBusy(_)
             | R::BodyCut
             | R::SizeInvalid { .. }) => EcrError::InvalidParameter(format!("Invalid parameter: {refused}")),
+            R::Upstream(cause) => EcrError::Upstream(cause),
             broken @ (R::DiskFull | R::StoreFull { .. } | R::Io { .. } | R::Store(_)) => EcrError::Server(broken),
         }
     }

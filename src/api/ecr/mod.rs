@@ -1,6 +1,6 @@
 //! ECR: the registry as AWS clients see it. The same repositories, images and blobs as `/v2/`.
 //!
-//! Absent: lifecycle policies, scanning, pull-through cache, replication, repository policies; their operations are not
+//! Absent: lifecycle policies, scanning, replication, repository policies; their operations are not
 //! in the table, and fields that ask for them are refused or, where they only record a setting, kept and shown.
 
 #![allow(clippy::needless_pass_by_value, reason = "handlers own their input")]
@@ -11,6 +11,7 @@ mod image;
 mod layer;
 mod login;
 mod page;
+mod pull_through_rule;
 mod push;
 mod repository;
 mod resource_tag;
@@ -18,6 +19,8 @@ mod wire;
 
 use crate::aws::service::{Op, Service, json, read};
 
+const RULE_TEST: &str = "a_rule_is_made_changed_and_removed";
+const VALIDATE_TEST: &str = "an_image_is_fetched_with_the_credentials_of_a_secret";
 const TEMPLATE_TEST: &str = "a_template_dresses_the_repositories_that_are_made_by_a_push";
 const TEMPLATE_LACKS: &str = "kept and shown without effect: exclusions of tags, repository and lifecycle policies";
 
@@ -33,6 +36,7 @@ pub(crate) const OPS: &[Op] = &[
         json(cx, input, image::get)
     }),
     Op::done("CompleteLayerUpload", "layers_pushed_by_api_make_an_image", |cx, input| json(cx, input, layer::complete)),
+    Op::done("CreatePullThroughCacheRule", RULE_TEST, |cx, input| json(cx, input, pull_through_rule::create)),
     Op::partial(
         "CreateRepository",
         "a_repository_lives_and_dies",
@@ -42,6 +46,7 @@ pub(crate) const OPS: &[Op] = &[
     Op::partial("CreateRepositoryCreationTemplate", TEMPLATE_TEST, TEMPLATE_LACKS, |cx, input| {
         json(cx, input, creation_template::create)
     }),
+    Op::done("DeletePullThroughCacheRule", RULE_TEST, |cx, input| json(cx, input, pull_through_rule::delete)),
     Op::done("DeleteRepository", "a_repository_lives_and_dies", |cx, input| json(cx, input, repository::delete)),
     Op::done("DeleteRepositoryCreationTemplate", TEMPLATE_TEST, |cx, input| json(cx, input, creation_template::delete)),
     Op::partial(
@@ -50,6 +55,7 @@ pub(crate) const OPS: &[Op] = &[
         "scan status and archive storage",
         |cx, input| read(cx, input, image::describe),
     ),
+    Op::done("DescribePullThroughCacheRules", RULE_TEST, |cx, input| read(cx, input, pull_through_rule::describe)),
     Op::done("DescribeRepositories", "a_repository_lives_and_dies", |cx, input| read(cx, input, repository::describe)),
     Op::done("DescribeRepositoryCreationTemplates", TEMPLATE_TEST, |cx, input| {
         read(cx, input, creation_template::describe)
@@ -76,10 +82,12 @@ pub(crate) const OPS: &[Op] = &[
     ),
     Op::done("TagResource", "a_repository_is_tagged_and_untagged", |cx, input| json(cx, input, resource_tag::add)),
     Op::done("UntagResource", "a_repository_is_tagged_and_untagged", |cx, input| json(cx, input, resource_tag::remove)),
+    Op::done("UpdatePullThroughCacheRule", RULE_TEST, |cx, input| json(cx, input, pull_through_rule::update)),
     Op::partial("UpdateRepositoryCreationTemplate", TEMPLATE_TEST, TEMPLATE_LACKS, |cx, input| {
         json(cx, input, creation_template::update)
     }),
     Op::done("UploadLayerPart", "layers_pushed_by_api_make_an_image", |cx, input| json(cx, input, layer::append)),
+    Op::done("ValidatePullThroughCacheRule", VALIDATE_TEST, |cx, input| json(cx, input, pull_through_rule::validate)),
 ];
 
 /// The service.

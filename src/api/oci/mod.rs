@@ -66,7 +66,7 @@ async fn answer(cx: &RawContext, request: Request) -> Result<Response, OciError>
         (Method::GET, Route::Tags { name }) => lists::tags(&call, &name),
         (Method::GET, Route::Referrers { name, digest }) => lists::referrers(&call, &name, &digest).await,
         (Method::GET, Route::Manifest { name, reference }) => manifests::get(&call, &name, &reference).await,
-        (Method::HEAD, Route::Manifest { name, reference }) => manifests::head(&call, &name, &reference),
+        (Method::HEAD, Route::Manifest { name, reference }) => manifests::head(&call, &name, &reference).await,
         (Method::PUT, Route::Manifest { name, reference }) => manifests::put(&call, &name, &reference, request).await,
         (Method::DELETE, Route::Manifest { name, reference }) => manifests::delete(&call, &name, &reference).await,
         (Method::GET, Route::Blob { name, digest }) => blobs::get(&call, &name, &digest, &request).await,
