@@ -1,4 +1,5 @@
-//! What a node forgets with time: stopped tasks, client tokens, deleted task definitions, instances that are gone.
+//! What a node forgets with time: stopped tasks, client tokens, deleted task definitions, instances that are gone, secrets whose
+//! recovery window is over.
 //!
 //! In: the records, and when a task has been seen long enough. Out: the keys that go. No clock, store or await.
 //!
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use cove_base::Timestamp;
 use cove_model::container_instance::{ContainerInstance, Origin};
 use cove_model::daemon::DaemonRevision;
+use cove_model::secret::Secret;
 use cove_model::task::{ClientToken, Task};
 use cove_model::task_definition::{TaskDefinition, TaskDefinitionStatus};
 use cove_store::{Key, Prefix, Read, Record, StoreError, Tx};
@@ -29,6 +31,7 @@ pub(crate) struct Records {
     pub definitions: Vec<Arc<TaskDefinition>>,
     pub instances: Vec<Arc<ContainerInstance>>,
     pub daemon_revisions: Vec<Arc<DaemonRevision>>,
+    pub secrets: Vec<Arc<Secret>>,
 }
 
 impl Records {
@@ -41,6 +44,7 @@ impl Records {
             definitions: from.scan(&all),
             instances: from.scan(&all),
             daemon_revisions: from.scan(&all),
+            secrets: from.scan(&all),
         }
     }
 }
@@ -52,6 +56,7 @@ pub(crate) struct Forgotten {
     tokens: Vec<Key>,
     definitions: Vec<Key>,
     instances: Vec<Key>,
+    secrets: Vec<Key>,
 }
 
 /// Chooses. `keep_millis` is how long a stopped task stays visible.
@@ -86,17 +91,21 @@ pub(crate) fn forgotten(records: &Records, now: Timestamp, keep_millis: i64) -> 
         Origin::Host | Origin::Declared => false,
         Origin::Added => one.gone_at.is_some_and(|at| at < stopped_before),
     });
+    let secrets = records.secrets.iter().filter(|secret| secret.gone_at.is_some_and(|gone| gone <= now));
     Forgotten {
         tasks: gone.iter().map(|task| task.key()).collect(),
         tokens: tokens.map(|token| token.key()).collect(),
         definitions: definitions.map(|definition| definition.key()).collect(),
         instances: instances.map(|instance| instance.key()).collect(),
+        secrets: secrets.map(|secret| secret.key()).collect(),
     }
 }
 
 impl Forgotten {
     pub(crate) fn is_empty(&self) -> bool {
-        [&self.tasks, &self.tokens, &self.definitions, &self.instances].iter().all(|keys| keys.is_empty())
+        [&self.tasks, &self.tokens, &self.definitions, &self.instances, &self.secrets]
+            .iter()
+            .all(|keys| keys.is_empty())
     }
 
     /// Deletes the records; doing it again is fine.
@@ -112,6 +121,9 @@ impl Forgotten {
         }
         for key in &self.instances {
             tx.delete::<ContainerInstance>(key);
+        }
+        for key in &self.secrets {
+            tx.delete::<Secret>(key);
         }
         Ok(())
     }

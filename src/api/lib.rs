@@ -46,6 +46,7 @@ pub mod logs;
 pub mod metadata;
 pub mod monitoring;
 pub mod oci;
+pub mod secretsmanager;
 pub mod sts;
 mod terminal;
 
@@ -67,4 +68,5 @@ pub static SERVICES: &[&Service] = &[
     &iam::SERVICE,
     &monitoring::SERVICE,
     &events::SERVICE,
+    &secretsmanager::SERVICE,
 ];

@@ -4,6 +4,7 @@ use std::io;
 
 use cove_store::StoreError;
 
+use crate::pull::PullError;
 use crate::room::StoreFull;
 
 /// A refusal or a failure of the registry.
@@ -68,6 +69,8 @@ pub enum RegistryError {
         #[source]
         source: io::Error,
     },
+    #[error("the registry that the image comes from did not give it")]
+    Upstream(#[source] PullError),
     #[error("the store did not take the change")]
     Store(#[from] StoreError),
 }

@@ -6,19 +6,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cove_base::Timestamp;
 use cove_model::arn::Tenant;
 use cove_model::image::{ImageSelector, is_tag};
 use cove_model::registry::{BlobLink, Image, ImageTag, Referrer, Repository, TagMutability};
+use cove_model::registry_rules::MadeFor;
 use cove_store::{Prefix, Read, Tx, keys};
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::expectation::Expectation;
+use crate::links::link;
 use crate::manifest::{MANIFEST_MAX_BYTES, Manifest};
 use crate::quota::admit;
 use crate::referrers::put_referrer;
 use crate::registry::{Registry, blocking};
 use crate::repositories::known;
+use crate::templates::made;
 
 /// A pull is recorded at most this often per image: ECR's own record is as coarse, and pulls stay free of writes.
 const PULL_RECORD_MILLIS: i64 = 60 * 60 * 1000;
@@ -272,18 +276,54 @@ fn remove_image(
 }
 
 /// A manifest on its way into the store.
-struct Push {
-    tenant: Tenant,
-    repository: String,
-    digest: String,
-    size: u64,
-    manifest: Manifest,
-    tags: Vec<String>,
-    expected: Expectation,
-    quota: Option<u64>,
+pub(crate) struct Push {
+    pub(crate) tenant: Tenant,
+    pub(crate) repository: String,
+    pub(crate) digest: String,
+    pub(crate) size: u64,
+    pub(crate) manifest: Manifest,
+    pub(crate) tags: Vec<String>,
+    pub(crate) expected: Expectation,
+    /// What the repository may hold, in bytes.
+    pub(crate) quota: Option<u64>,
 }
 
 impl Push {
+    /// The same for content that comes without a client: its blobs are linked first, in a repository that is made when
+    /// it is not there. The files are in place and pinned.
+    pub(crate) fn record_made(
+        self,
+        tx: &mut Tx<'_>,
+        blobs: &[(String, u64)],
+        purpose: MadeFor,
+    ) -> Result<Pushed, RegistryError> {
+        made(tx, &self.tenant, &self.repository, purpose);
+        for (digest, size) in blobs {
+            admit(tx, self.quota, &self.tenant, &self.repository, digest, *size)?;
+            link(tx, &self.tenant, &self.repository, digest, *size);
+        }
+        self.record(tx)
+    }
+
+    /// The record of it, but for what the repository knows.
+    pub(crate) fn image(&self, now: Timestamp) -> Image {
+        Image {
+            tenant: self.tenant.clone(),
+            repository: self.repository.clone(),
+            digest: self.digest.clone(),
+            media_type: self.manifest.media_type.clone(),
+            manifest_size: self.size,
+            image_size: self.manifest.content_size(),
+            artifact_type: self.manifest.artifact_type.clone(),
+            config_media_type: self.manifest.config_media_type().map(str::to_owned),
+            blobs: self.manifest.blobs(),
+            manifests: self.manifest.manifests(),
+            subject: self.manifest.subject.as_ref().map(|subject| subject.digest.clone()),
+            pushed_at: now,
+            last_pulled_at: None,
+        }
+    }
+
     fn record(self, tx: &mut Tx<'_>) -> Result<Pushed, RegistryError> {
         let repository = known(tx, &self.tenant, &self.repository)?;
         self.check_expected(tx)?;
@@ -301,19 +341,10 @@ impl Push {
         let before = tx.get::<Image>(&keys::image(&self.tenant, &self.repository, &self.digest));
         let unchanged = before.is_some() && !moved;
         let image = Image {
-            tenant: self.tenant,
-            repository: self.repository,
-            digest: self.digest,
-            media_type: self.manifest.media_type.clone(),
-            manifest_size: self.size,
-            image_size: self.manifest.content_size(),
-            artifact_type: self.manifest.artifact_type.clone(),
-            config_media_type: self.manifest.config_media_type().map(str::to_owned),
             blobs,
-            manifests: self.manifest.manifests(),
-            subject: self.manifest.subject.as_ref().map(|subject| subject.digest.clone()),
             pushed_at: before.as_ref().map_or(tx.now(), |known| known.pushed_at),
             last_pulled_at: before.as_ref().and_then(|known| known.last_pulled_at),
+            ..self.image(tx.now())
         };
         if before.is_none_or(|known| known.blobs != image.blobs) {
             put_referrer(tx, &image, &self.manifest);

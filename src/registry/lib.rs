@@ -21,6 +21,7 @@ mod layers;
 mod links;
 pub mod manifest;
 pub mod pull;
+mod pull_through;
 mod quota;
 mod referrers;
 mod registry;
@@ -29,6 +30,7 @@ mod resolve;
 mod room;
 mod scrub;
 mod tags;
+mod templates;
 mod uploads;
 mod writer;
 

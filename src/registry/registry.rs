@@ -9,12 +9,13 @@ use cove_base::Clock;
 use cove_base::paths::DataDir;
 use cove_model::arn::Tenant;
 use cove_model::image::{BadReference, ImageReference};
-use cove_store::Store;
+use cove_store::{Store, Vault};
 
 use crate::admission::{AdmissionRule, Admitted};
 use crate::blobs::BlobFiles;
 use crate::error::RegistryError;
 use crate::pull::Puller;
+use crate::pull_through::Lookups;
 use crate::quota::Quotas;
 use crate::resolve::Downloads;
 use crate::scrub::Scrub;
@@ -46,6 +47,8 @@ pub struct RegistryConfig {
     pub extra_ca: Vec<PathBuf>,
     /// The server user's Docker config with `auths`, usually `~/.docker/config.json`.
     pub docker_config: Option<PathBuf>,
+    /// Opens the secrets that pull through cache rules name.
+    pub vault: Vault,
     /// What blobs and uploads may take together.
     pub store_max_bytes: u64,
     pub collect_grace_millis: i64,
@@ -69,6 +72,7 @@ impl Default for RegistryConfig {
             insecure_hosts: Vec::new(),
             extra_ca: Vec::new(),
             docker_config: None,
+            vault: Vault::default(),
             store_max_bytes: u64::MAX,
             collect_grace_millis: COLLECT_GRACE_MILLIS,
             upload_expiry_millis: UPLOAD_EXPIRY_MILLIS,
@@ -94,6 +98,7 @@ pub struct Registry {
     pub(crate) downloads: Downloads,
     pub(crate) admitted: Arc<Admitted>,
     pub(crate) scrub: Arc<Scrub>,
+    pub(crate) lookups: Lookups,
     pub(crate) config: Arc<RegistryConfig>,
 }
 
@@ -119,6 +124,7 @@ impl Registry {
             downloads: Downloads::default(),
             admitted: Arc::default(),
             scrub,
+            lookups: Lookups::default(),
             config,
         })
     }

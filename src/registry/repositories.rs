@@ -5,6 +5,7 @@ use std::sync::Arc;
 use cove_model::arn::Tenant;
 use cove_model::image::is_repository;
 use cove_model::registry::{BlobLink, Image, ImageTag, Referrer, Repository, Upload};
+use cove_model::registry_rules::UpstreamTag;
 use cove_store::{Key, Prefix, Read, Tx, keys};
 
 use crate::error::RegistryError;
@@ -107,6 +108,7 @@ impl Registry {
                     tx.delete::<Image>(&keys::image(&tenant, &name, &image.digest));
                 }
                 delete_all::<ImageTag>(tx, &inside, |tag| keys::image_tag(&tenant, &name, &tag.tag));
+                delete_all::<UpstreamTag>(tx, &inside, |tag| keys::image_tag(&tenant, &name, &tag.tag));
                 delete_all::<BlobLink>(tx, &inside, |link| keys::blob_link(&tenant, &name, &link.digest));
                 delete_all::<Upload>(tx, &inside, |upload| keys::upload(&tenant, &name, &upload.id));
                 tx.delete::<Repository>(&keys::repository(&tenant, &name));

@@ -183,6 +183,7 @@ impl Registry {
             self.image(tenant, &reference.repository, selector)
                 .map_err(|_| PullError::NotFound { reference: name.clone() })
         };
+        self.whole_through(tenant, &reference.repository, &reference.selector).await?;
         let top = find(&reference.selector)?;
         let read = |image: Arc<Image>| async move {
             let bytes = self.manifest_bytes(&image.digest).await.map_err(|error| PullError::keep(&error))?;
@@ -193,7 +194,9 @@ impl Registry {
         let mut chosen = Arc::clone(&top);
         if matches!(manifest.kind, Kind::Index { .. }) {
             let descriptor = choose(&manifest)?;
-            chosen = find(&ImageSelector::Digest(descriptor.digest.clone()))?;
+            let selector = ImageSelector::Digest(descriptor.digest.clone());
+            self.whole_through(tenant, &reference.repository, &selector).await?;
+            chosen = find(&selector)?;
             manifest = read(Arc::clone(&chosen)).await?;
         }
         self.note_pull(&top);
@@ -298,6 +301,17 @@ impl Registry {
         wanted.retain(|(digest, size)| !had.contains(digest.as_str()) || self.blobs.size(digest) != Some(*size));
         let bytes = wanted.iter().fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
         told(PullProgress::Started { layers: wanted.len(), bytes });
+        self.fetch_all(caller, source, wanted, told).await
+    }
+
+    /// Downloads blobs, all at once, joining those that are on their way.
+    pub(crate) async fn fetch_all(
+        &self,
+        caller: &Tenant,
+        source: &Source,
+        wanted: Vec<(Digest, u64)>,
+        told: &Progress,
+    ) -> Result<(), PullError> {
         let downloads: Vec<Download> =
             wanted.into_iter().map(|(digest, size)| self.download(caller, source, digest, size, told)).collect();
         for mut download in downloads {
@@ -334,7 +348,7 @@ impl Registry {
 
     /// Digests that the tenant has a right to: through its repositories or earlier pulls. Others' blobs are fetched
     /// again, so that a manifest which merely names a digest opens nothing.
-    fn blobs_of(&self, tenant: &Tenant) -> HashSet<String> {
+    pub(crate) fn blobs_of(&self, tenant: &Tenant) -> HashSet<String> {
         self.store.read(|view| {
             let inside = Prefix::tenant(tenant);
             let mut had: HashSet<String> =

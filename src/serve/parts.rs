@@ -17,7 +17,7 @@ use cove_scheduler::daemons::DaemonScheduler;
 use cove_scheduler::deploy::Timing;
 use cove_scheduler::services::{ServiceScheduler, Turn};
 use cove_scheduler::{HostFacts, fleet};
-use cove_store::{Store, StoreError, StoreOptions, Tx};
+use cove_store::{Store, StoreError, StoreOptions, Tx, Vault};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -75,7 +75,7 @@ impl Parts {
         });
         let (cgroups, networks, shim_binary) = kernel.map_err(|_| ServeError::Panicked)??;
         let (store, snapshots, keys) = disk?;
-        let registry = Registry::open(&data, store.clone(), clock.clone(), registry_config(config, bound))?;
+        let registry = Registry::open(&data, store.clone(), clock.clone(), registry_config(config, bound, &keys))?;
         let (routers_in, routers) = mpsc::unbounded_channel();
         let agent = cove_agent::start(cove_agent::Deps {
             store: store.clone(),
@@ -185,13 +185,14 @@ fn host_mode_access(loopback_url: Option<String>, node_secret: Vec<u8>) -> HostM
     })
 }
 
-fn registry_config(config: &Config, bound: &Bound) -> RegistryConfig {
+fn registry_config(config: &Config, bound: &Bound, keys: &Keys) -> RegistryConfig {
     RegistryConfig {
         own_hosts: bound.registry_hosts(config),
         mirrors: config.registry_mirrors.clone(),
         insecure_hosts: config.registry_insecure.clone(),
         extra_ca: config.registry_extra_ca.clone(),
         docker_config: config.docker_config.clone(),
+        vault: Vault::new(&keys.node_secret),
         store_max_bytes: config.image_store_max_bytes,
         admission: config.admission.clone(),
         collect_grace_millis: millis(config.collect_grace),

@@ -268,3 +268,21 @@ pub fn routed() -> Key {
 pub fn capacity_provider(tenant: &Tenant, name: &str) -> Key {
     Key::new(tenant, "", name)
 }
+
+/// A repository creation template by its prefix.
+#[must_use]
+pub fn creation_template(tenant: &Tenant, prefix: &str) -> Key {
+    Key::new(tenant, "", prefix)
+}
+
+/// A secret by name.
+#[must_use]
+pub fn secret(tenant: &Tenant, name: &str) -> Key {
+    Key::new(tenant, "", name)
+}
+
+/// A pull through cache rule by its prefix.
+#[must_use]
+pub fn pull_through_rule(tenant: &Tenant, prefix: &str) -> Key {
+    Key::new(tenant, "", prefix)
+}

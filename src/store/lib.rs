@@ -36,6 +36,7 @@ mod schema;
 mod store;
 mod table;
 mod tx;
+mod vault;
 mod writer;
 
 #[cfg(test)]
@@ -53,3 +54,4 @@ pub use record::{Record, Sum};
 pub use store::{Store, StoreHealth, StoreOptions};
 pub use table::{Read, Summed, View};
 pub use tx::Tx;
+pub use vault::{Vault, secret};

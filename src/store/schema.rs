@@ -12,8 +12,10 @@ use cove_model::event::Event;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::network::{SecurityGroup, Subnet, Vpc};
 use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Repository, Upload};
+use cove_model::registry_rules::{CreationTemplate, PullThroughRule, UpstreamTag};
 use cove_model::role::Role;
 use cove_model::rule::{Delivery, EventBus, Routed, Rule};
+use cove_model::secret::Secret;
 use cove_model::service::{
     Departed, Service, ServiceDeployment, ServiceEvent, ServiceRevision, ServiceStatus, TaskSet,
 };
@@ -110,6 +112,10 @@ kinds! {
     36 DaemonRevision, "daemon_revisions", 1, it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id);
     37 DaemonDeployment, "daemon_deployments", 1,
         it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id), live if it.status.is_open();
+    38 CreationTemplate, "creation_templates", 1, it => keys::creation_template(&it.tenant, &it.prefix);
+    39 Secret, "secrets", 1, it => keys::secret(&it.tenant, &it.name);
+    40 PullThroughRule, "pull_through_rules", 1, it => keys::pull_through_rule(&it.tenant, &it.prefix);
+    41 UpstreamTag, "upstream_tags", 1, it => keys::image_tag(&it.tenant, &it.repository, &it.tag);
 }
 
 /// Its instance's, and its service's or daemon's.

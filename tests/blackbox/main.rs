@@ -8,6 +8,7 @@ mod sign;
 
 mod care;
 mod cove;
+mod creation_template;
 mod disk;
 mod ecr;
 mod ecs;
@@ -20,6 +21,8 @@ mod limits;
 mod logs;
 mod monitoring;
 mod oci;
+mod pull_through;
+mod secret;
 mod service;
 mod smoke;
 mod sts;

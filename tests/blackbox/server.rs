@@ -155,6 +155,10 @@ impl Server {
         self.json("AWSEvents", operation, input)
     }
 
+    pub(crate) fn secrets(&self, operation: &str, input: &Value) -> Result<Value, AwsError> {
+        self.json("secretsmanager", operation, input)
+    }
+
     /// CloudWatch, in JSON.
     pub(crate) fn monitoring(&self, operation: &str, input: &Value) -> Result<Value, AwsError> {
         self.json("GraniteServiceVersion20100801", operation, input)
@@ -400,7 +404,7 @@ fn form(pairs: &[(&str, &str)]) -> String {
 }
 
 /// The busybox test image, made once per run.
-fn busybox_archive() -> PathBuf {
+pub(crate) fn busybox_archive() -> PathBuf {
     static MADE: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     MADE.get_or_init(|| {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));

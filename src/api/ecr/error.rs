@@ -1,7 +1,8 @@
 //! ECR's errors, in its words.
 
 use cove_model::arn::Tenant;
-use cove_registry::RegistryError;
+use cove_registry::{PullError, RegistryError};
+use cove_store::StoreError;
 
 use crate::aws::fault::ApiError;
 
@@ -63,12 +64,44 @@ pub(super) enum EcrError {
     EmptyUpload(String),
     #[error("The layers' digest is '{got}', not '{promised}'")]
     InvalidLayer { promised: String, got: String },
-    #[error("{0}")]
-    LimitExceeded(String),
     #[error("Rate exceeded: {0}")]
     Throttling(String),
+    #[error(
+        "The repository creation template with prefix '{prefix}' does not exist in the registry with id '{account}'"
+    )]
+    TemplateNotFound { prefix: String, account: String },
+    #[error(
+        "The repository creation template with prefix '{prefix}' already exists in the registry with id '{account}'"
+    )]
+    TemplateAlreadyExists { prefix: String, account: String },
+    #[error("{0}")]
+    LimitExceeded(String),
+    #[error("{0}")]
+    Upstream(PullError),
+    #[error("A pull through cache rule with the prefix '{prefix}' already exists in the registry with id '{account}'")]
+    RuleAlreadyExists { prefix: String, account: String },
+    #[error(
+        "The pull through cache rule with the prefix '{prefix}' does not exist in the registry with id '{account}'"
+    )]
+    RuleNotFound { prefix: String, account: String },
+    #[error("{0}")]
+    UnsupportedUpstream(String),
+    #[error(
+        "The ARN of the secret specified in the pull through cache rule was not found. Update the secret ARN and try again."
+    )]
+    SecretNotFound,
+    #[error(
+        "The secret specified in the pull through cache rule cannot be accessed: it must be in the account and region of the registry."
+    )]
+    SecretForeign,
     #[error("{}", broken(.0))]
     Server(#[source] RegistryError),
+}
+
+impl From<StoreError> for EcrError {
+    fn from(error: StoreError) -> Self {
+        Self::Server(RegistryError::Store(error))
+    }
 }
 
 impl ApiError for EcrError {
@@ -91,8 +124,16 @@ impl ApiError for EcrError {
             Self::InvalidLayerPart { .. } => "InvalidLayerPartException",
             Self::EmptyUpload(_) => "EmptyUploadException",
             Self::InvalidLayer { .. } => "InvalidLayerException",
-            Self::LimitExceeded(_) => "LimitExceededException",
             Self::Throttling(_) => "ThrottlingException",
+            Self::TemplateNotFound { .. } => "TemplateNotFoundException",
+            Self::TemplateAlreadyExists { .. } => "TemplateAlreadyExistsException",
+            Self::Upstream(_) => "UnableToGetUpstreamImageException",
+            Self::RuleAlreadyExists { .. } => "PullThroughCacheRuleAlreadyExistsException",
+            Self::RuleNotFound { .. } => "PullThroughCacheRuleNotFoundException",
+            Self::UnsupportedUpstream(_) => "UnsupportedUpstreamRegistryException",
+            Self::SecretNotFound => "SecretNotFoundException",
+            Self::SecretForeign => "UnableToAccessSecretException",
+            Self::LimitExceeded(_) => "LimitExceededException",
             Self::Server(_) => "ServerException",
         }
     }
@@ -144,6 +185,7 @@ pub(super) fn of(tenant: &Tenant, repository: &str) -> impl Fn(RegistryError) ->
             | R::SizeInvalid { .. }) => EcrError::InvalidParameter(format!("Invalid parameter: {refused}")),
             full @ R::RepositoryFull { .. } => EcrError::LimitExceeded(full.to_string()),
             many @ R::TooManyUploads { .. } => EcrError::Throttling(many.to_string()),
+            R::Upstream(cause) => EcrError::Upstream(cause),
             broken @ (R::DiskFull | R::StoreFull { .. } | R::Io { .. } | R::Store(_)) => EcrError::Server(broken),
         }
     }

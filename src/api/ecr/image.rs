@@ -2,7 +2,7 @@
 
 use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
-use cove_registry::{Digest, RegistryError, TaggedImage, UnlinkChecks};
+use cove_registry::{Digest, PullError, RegistryError, TaggedImage, UnlinkChecks};
 use serde::{Deserialize, Serialize};
 
 use super::error::{EcrError, of};
@@ -121,7 +121,6 @@ pub(super) struct GetOut {
 pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError> {
     let name = &input.repository_name;
     own_registry(cx, input.registry_id.as_deref(), name)?;
-    cx.registry.repository(&cx.tenant, name).map_err(of(&cx.tenant, name))?;
     let mut out = GetOut { images: Vec::new(), failures: Vec::new() };
     for id in input.image_ids {
         let selector = match selector(&id) {
@@ -131,7 +130,7 @@ pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError
                 continue;
             }
         };
-        match cx.registry.manifest(&cx.tenant, name, &selector).await {
+        match cx.registry.manifest_through(&cx.tenant, name, &selector).await {
             Ok(stored) if id.image_digest.as_ref().is_some_and(|digest| *digest != stored.image.digest) => {
                 out.failures.push(tag_differs(id));
             }
@@ -151,10 +150,21 @@ pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError
                 });
             }
             Err(RegistryError::ManifestUnknown { .. }) => out.failures.push(not_found(id)),
+            Err(RegistryError::Upstream(error)) => out.failures.push(upstream(id, &error)),
             Err(error) => return Err(of(&cx.tenant, name)(error)),
         }
     }
     Ok(out)
+}
+
+/// Why the registry that an image comes from did not give it.
+fn upstream(id: ImageId, error: &PullError) -> ImageFailure {
+    let failure_code = match error {
+        PullError::Denied { .. } | PullError::Credentials { .. } => "UpstreamAccessDenied",
+        PullError::RateLimited { .. } => "UpstreamTooManyRequests",
+        _ => "UpstreamUnavailable",
+    };
+    ImageFailure { image_id: id, failure_code, failure_reason: error.to_string() }
 }
 
 #[derive(Serialize)]

@@ -11,7 +11,7 @@ use crate::http::{Body, Request, Response};
 
 /// GET: 200, 206 for one range, 416 for a range beyond the end, 304 for who has it.
 pub(super) async fn get(call: &Call<'_>, name: &str, digest: &str, request: &Request) -> Result<Response, OciError> {
-    let blob = find(call, name, digest)?;
+    let blob = call.registry.blob_through(call.tenant, name, &parse(digest)?).await?;
     let tag = entity_tag(digest);
     if header(request, &IF_NONE_MATCH).is_some_and(|known| names(known, &tag)) {
         let headers = [("etag", tag.as_str()), ("docker-content-digest", digest)];
@@ -46,7 +46,11 @@ pub(super) async fn get(call: &Call<'_>, name: &str, digest: &str, request: &Req
 
 /// HEAD: whether it is there, and its size. Pushing clients ask this in order to send nothing twice.
 pub(super) async fn head(call: &Call<'_>, name: &str, digest: &str) -> Result<Response, OciError> {
-    let blob = call.registry.blob_wanted(call.tenant, name, &parse(digest)?).await?;
+    let digest_asked = parse(digest)?;
+    let blob = match call.registry.blob_wanted(call.tenant, name, &digest_asked).await {
+        Err(RegistryError::BlobUnknown(_)) => call.registry.blob_through(call.tenant, name, &digest_asked).await?,
+        found => found?,
+    };
     let length = blob.size.to_string();
     Ok(empty(StatusCode::OK, &headers(&blob, &length, &entity_tag(digest))))
 }
@@ -56,10 +60,6 @@ pub(super) async fn delete(call: &Call<'_>, name: &str, digest: &str) -> Result<
     let digest = parse(digest)?;
     call.registry.delete_blob(call.tenant, name, &digest).await?;
     Ok(empty(StatusCode::ACCEPTED, &[("content-length", "0")]))
-}
-
-fn find(call: &Call<'_>, name: &str, digest: &str) -> Result<BlobFile, OciError> {
-    Ok(call.registry.blob(call.tenant, name, &parse(digest)?)?)
 }
 
 /// A digest, or 400.

@@ -1,6 +1,6 @@
 //! Errors in OCI's form: `{"errors":[{"code","message","detail"}]}`.
 
-use cove_registry::RegistryError;
+use cove_registry::{PullError, RegistryError};
 use cove_store::StoreError;
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -165,9 +165,32 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str, String, Valu
             let message = crate::aws::fault::of_store(read_only);
             (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message, Value::Null)
         }
+        E::Upstream(cause) => of_upstream(cause),
         E::Io { .. } | E::Store(_) => {
             let message = "the registry could not keep or read its data; the server's log says more";
             (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", message.to_owned(), Value::Null)
         }
+    }
+}
+
+/// What the registry that an image comes from said. A 5xx of ours would be a fault of ours: 502 is not.
+fn of_upstream(cause: &PullError) -> (StatusCode, &'static str, String, Value) {
+    let text = cause.to_string();
+    match cause {
+        PullError::Denied { .. } | PullError::Credentials { .. } | PullError::NotAdmitted { .. } => {
+            (StatusCode::FORBIDDEN, "DENIED", text, Value::Null)
+        }
+        PullError::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "TOOMANYREQUESTS", text, Value::Null),
+        PullError::DiskFull | PullError::StoreFull { .. } => {
+            (StatusCode::INSUFFICIENT_STORAGE, "DENIED", text, Value::Null)
+        }
+        PullError::NotFound { .. } | PullError::ManifestUnknown { .. } | PullError::NoPlatform { .. } => {
+            (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", text, Value::Null)
+        }
+        PullError::Unreachable { .. }
+        | PullError::Status { .. }
+        | PullError::Invalid { .. }
+        | PullError::DigestMismatch { .. }
+        | PullError::Keep { .. } => (StatusCode::BAD_GATEWAY, "UNAVAILABLE", text, Value::Null),
     }
 }

@@ -14,15 +14,15 @@ use crate::http::{Body, BodyError, Request, Response, collect};
 
 /// GET: the bytes as they were pushed.
 pub(super) async fn get(call: &Call<'_>, name: &str, reference: &str) -> Result<Response, OciError> {
-    let stored = call.registry.manifest(call.tenant, name, &selector(name, reference)?).await?;
+    let stored = call.registry.manifest_through(call.tenant, name, &selector(name, reference)?).await?;
     call.registry.note_pull(&stored.image);
     let (length, tag) = (stored.image.manifest_size.to_string(), entity_tag(&stored.image.digest));
     Ok(with_body(StatusCode::OK, &headers(&stored.image, &length, &tag), Body::full(stored.bytes)))
 }
 
 /// HEAD: the same without the bytes.
-pub(super) fn head(call: &Call<'_>, name: &str, reference: &str) -> Result<Response, OciError> {
-    let image = call.registry.image(call.tenant, name, &selector(name, reference)?)?;
+pub(super) async fn head(call: &Call<'_>, name: &str, reference: &str) -> Result<Response, OciError> {
+    let image = call.registry.manifest_through(call.tenant, name, &selector(name, reference)?).await?.image;
     let (length, tag) = (image.manifest_size.to_string(), entity_tag(&image.digest));
     Ok(empty(StatusCode::OK, &headers(&image, &length, &tag)))
 }

@@ -5,7 +5,8 @@
 //! Holds: the caller's tenant comes from the login and nowhere else; bodies are streamed, never collected, but for
 //! manifests, which have a limit; no path reaches the file system that is not a checked digest or a recorded upload.
 //!
-//! As on ECR, a push to a repository that does not exist is refused: CreateRepository comes first.
+//! As on ECR, a push to a repository that does not exist is refused, CreateRepository comes first, unless a creation
+//! template says otherwise.
 
 mod auth;
 mod blobs;
@@ -54,13 +55,18 @@ async fn answer(cx: &RawContext, request: Request) -> Result<Response, OciError>
     let route = Route::parse(request.uri().path())?;
     let tenant = auth::tenant(cx, &request, &route, &query)?;
     let call = Call { registry: cx.registry(), tenant: &tenant, query };
+    if let (&Method::POST, Route::Uploads { name }) | (&Method::PUT, Route::Manifest { name, .. }) =
+        (request.method(), &route)
+    {
+        call.registry.make_for_push(&tenant, name).await?;
+    }
     match (request.method().clone(), route) {
         (Method::GET | Method::HEAD, Route::Base) => Ok(base()),
         (Method::GET, Route::Catalog) => lists::repositories(&call),
         (Method::GET, Route::Tags { name }) => lists::tags(&call, &name),
         (Method::GET, Route::Referrers { name, digest }) => lists::referrers(&call, &name, &digest).await,
         (Method::GET, Route::Manifest { name, reference }) => manifests::get(&call, &name, &reference).await,
-        (Method::HEAD, Route::Manifest { name, reference }) => manifests::head(&call, &name, &reference),
+        (Method::HEAD, Route::Manifest { name, reference }) => manifests::head(&call, &name, &reference).await,
         (Method::PUT, Route::Manifest { name, reference }) => manifests::put(&call, &name, &reference, request).await,
         (Method::DELETE, Route::Manifest { name, reference }) => manifests::delete(&call, &name, &reference).await,
         (Method::GET, Route::Blob { name, digest }) => blobs::get(&call, &name, &digest, &request).await,

@@ -88,6 +88,12 @@ impl Registry {
                 }
                 let mut found = Vec::new();
                 for selector in selectors.iter().take(SIGNATURES_MAX) {
+                    // Where a rule fetches images from elsewhere, their signatures are there as well.
+                    if let Err(error) = self.whole_through(tenant, repository, selector).await
+                        && error.is_unreachable()
+                    {
+                        return Err(error);
+                    }
                     let Ok(image) = self.image(tenant, repository, selector) else { continue };
                     let bytes = self.manifest_bytes(&image.digest).await.map_err(|error| PullError::keep(&error))?;
                     found.extend(Manifest::parse(&bytes, Some(&image.media_type)));

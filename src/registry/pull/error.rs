@@ -32,6 +32,8 @@ pub enum PullError {
         "failed to register layer: the image store is full: its blobs may take {max_mib} MiB (image_store_max_mib)"
     )]
     StoreFull { max_mib: u64 },
+    #[error("the credentials of the pull through cache rule cannot be used: {cause}")]
+    Credentials { cause: &'static str },
     #[error("failed to keep the image: {cause}")]
     Keep { cause: String },
 }
@@ -51,6 +53,7 @@ impl PullError {
             | Self::DigestMismatch { .. }
             | Self::DiskFull
             | Self::StoreFull { .. }
+            | Self::Credentials { .. }
             | Self::Keep { .. } => false,
         }
     }

@@ -126,6 +126,31 @@ impl Puller {
         Ok(RemoteManifest { digest, media_type, bytes })
     }
 
+    /// Whether the registry answers and takes the credentials, or a mirror of it answers.
+    pub(crate) async fn login(&self, source: &Source) -> Result<(), PullError> {
+        for mirror in self.config.mirrors.get(&source.host).into_iter().flatten() {
+            let scheme = self.http.scheme(mirror).await;
+            let response = self.http.get(&format!("{scheme}://{mirror}/v2/"), &[], None).await;
+            if response.is_ok_and(|response| !response.status().is_server_error()) {
+                return Ok(());
+            }
+        }
+        let authority = if source.host == DOCKER_HUB { "registry-1.docker.io" } else { &source.host };
+        let url = format!("{}://{authority}/v2/", self.http.scheme(authority).await);
+        let failed = |error: HttpError| PullError::Unreachable { url: url.clone(), cause: error.0 };
+        let response = self.http.get(&url, &[], None).await.map_err(failed)?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return success(response, source, &url).map(|_| ());
+        }
+        let challenges = response.headers().get_all(WWW_AUTHENTICATE);
+        let challenge = challenges.iter().find_map(|value| challenge::parse(value.to_str().ok()?));
+        let Some(authorization) = self.answer(challenge, source.credentials.as_ref(), source).await? else {
+            return Err(PullError::Denied { repository: source.host.clone() });
+        };
+        let response = self.http.get(&url, &[], Some(&authorization)).await.map_err(failed)?;
+        success(response, source, &url).map(|_| ())
+    }
+
     /// Fetches a blob into the blob directory. The caller holds a pin and knows that it is not there.
     pub(crate) async fn blob(
         &self,
