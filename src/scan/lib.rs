@@ -17,7 +17,14 @@
 mod finding;
 mod package;
 mod severity;
+#[cfg(test)]
+mod shared;
+mod version;
 
 pub use finding::{Cvss, Finding, FindingKind, Report, Scanner};
 pub use package::{Distribution, Inventory, Manager, Package, Problem, SourcePackage};
 pub use severity::{Score, Severity};
+pub use version::VersionOrder;
+
+#[cfg(test)]
+use shared::shared_data;
