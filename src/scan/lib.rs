@@ -14,13 +14,17 @@
 //! every report is hostile: sizes are bounded by named constants, and what cannot be read is a [`Problem`] that the report
 //! carries, never silence.
 
+mod cvss;
+mod database;
 mod finding;
+mod osv;
 mod package;
 mod severity;
 #[cfg(test)]
 mod shared;
 mod version;
 
+pub use database::{Database, DatabaseError, DatabaseInfo, EcosystemInfo, Imported, import};
 pub use finding::{Cvss, Finding, FindingKind, Report, Scanner};
 pub use package::{Distribution, Inventory, Manager, Package, Problem, SourcePackage};
 pub use severity::{Score, Severity};
