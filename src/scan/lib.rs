@@ -16,7 +16,10 @@
 
 mod cvss;
 mod database;
+mod files;
 mod finding;
+mod image;
+mod matching;
 mod osv;
 mod package;
 mod severity;
@@ -26,6 +29,8 @@ mod version;
 
 pub use database::{Database, DatabaseError, DatabaseInfo, EcosystemInfo, Imported, import};
 pub use finding::{Cvss, Finding, FindingKind, Report, Scanner};
+pub use image::{ImageReader, LayerError};
+pub use matching::{ecosystems, scan};
 pub use package::{Distribution, Inventory, Manager, Package, Problem, SourcePackage};
 pub use severity::{Score, Severity};
 pub use version::VersionOrder;

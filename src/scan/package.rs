@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files::{self, Raw};
+
 /// Who put a package there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -116,6 +118,54 @@ pub struct Inventory {
     /// In order of manager, name, version, path; none twice.
     pub packages: Vec<Package>,
     pub problems: Vec<Problem>,
+}
+
+impl Package {
+    /// What a file says, told with where that is.
+    pub(crate) fn of(
+        raw: &Raw,
+        manager: Manager,
+        distribution: Option<&Distribution>,
+        path: &str,
+        layer: &str,
+    ) -> Self {
+        let lower = raw.name.to_lowercase();
+        let (namespace, name) = match manager {
+            Manager::Apk | Manager::Dpkg | Manager::Rpm => {
+                (distribution.map(|known| known.id.as_str()).unwrap_or_default(), raw.name.as_str())
+            }
+            Manager::Maven => raw.name.split_once(':').unwrap_or(("", &raw.name)),
+            Manager::Npm | Manager::Go => raw.name.rsplit_once('/').unwrap_or(("", &raw.name)),
+            Manager::Composer => lower.rsplit_once('/').unwrap_or(("", &lower)),
+            Manager::Pip => ("", lower.as_str()),
+            Manager::Cargo | Manager::Gem | Manager::NuGet => ("", raw.name.as_str()),
+        };
+        let name = if manager == Manager::Pip { name.replace('_', "-") } else { name.to_owned() };
+        let release = match manager {
+            Manager::Apk | Manager::Dpkg | Manager::Rpm => distribution,
+            Manager::Cargo
+            | Manager::Composer
+            | Manager::Gem
+            | Manager::Go
+            | Manager::Maven
+            | Manager::Npm
+            | Manager::NuGet
+            | Manager::Pip => None,
+        };
+        let release = release.map(|known| format!("{}-{}", known.id, known.version_id)).unwrap_or_default();
+        let qualifiers = [("arch", raw.arch.as_deref().unwrap_or_default()), ("distro", release.as_str())];
+        Self {
+            manager,
+            ecosystem: files::ecosystem(manager, distribution),
+            purl: purl(manager, namespace, &name, &raw.version, &qualifiers),
+            name: raw.name.clone(),
+            version: raw.version.clone(),
+            source: raw.source.clone(),
+            arch: raw.arch.clone(),
+            path: path.to_owned(),
+            layer: layer.to_owned(),
+        }
+    }
 }
 
 /// A package URL. `namespace` may hold slashes; qualifiers are given in order of their keys.

@@ -103,7 +103,7 @@ struct Entry {
 }
 
 /// Ecosystem without release, then package: so that one look finds all releases.
-fn key(ecosystem: &str, package: &str) -> String {
+pub(crate) fn key(ecosystem: &str, package: &str) -> String {
     let base = base(ecosystem);
     format!("{base}\0{}", crate::osv::package_key(ecosystem, package))
 }

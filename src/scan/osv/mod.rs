@@ -9,7 +9,9 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use record::{Advisory, Event, RecordFault, Statement, parse};
+#[cfg(test)]
+use record::RecordFault;
+pub(crate) use record::{Advisory, Event, Range, Statement, parse};
 
 /// Whether two names mean one package. PyPI and NuGet do not tell case apart, and PyPI takes `-`, `_` and `.` for one.
 pub(crate) fn package_key(ecosystem: &str, name: &str) -> String {

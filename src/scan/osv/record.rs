@@ -148,13 +148,12 @@ fn statement(affected: &Value, id: &str) -> Result<Option<Statement>, RecordFaul
 }
 
 fn parse_event(event: &Value) -> Option<Event> {
-    let makers: [(&str, fn(String) -> Event); 4] = [
-        ("introduced", Event::Introduced),
-        ("fixed", Event::Fixed),
-        ("last_affected", Event::LastAffected),
-        ("limit", Event::Limit),
-    ];
-    makers.into_iter().find_map(|(name, make)| Some(word(event, name)).filter(|version| !version.is_empty()).map(make))
+    let version = |name| Some(word(event, name)).filter(|version| !version.is_empty());
+    version("introduced")
+        .map(Event::Introduced)
+        .or_else(|| version("fixed").map(Event::Fixed))
+        .or_else(|| version("last_affected").map(Event::LastAffected))
+        .or_else(|| version("limit").map(Event::Limit))
 }
 
 fn vectors(value: &Value) -> Vec<String> {
