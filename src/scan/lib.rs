@@ -22,6 +22,8 @@ mod image;
 mod matching;
 mod osv;
 mod package;
+mod report;
+mod sbom;
 mod severity;
 #[cfg(test)]
 mod shared;
@@ -32,6 +34,8 @@ pub use finding::{Cvss, Finding, FindingKind, Report, Scanner};
 pub use image::{ImageReader, LayerError};
 pub use matching::{ecosystems, scan};
 pub use package::{Distribution, Inventory, Manager, Package, Problem, SourcePackage};
+pub use report::{REPORT_MAX_BYTES, ReportError, read_report};
+pub use sbom::{Document, cyclonedx, spdx};
 pub use severity::{Score, Severity};
 pub use version::VersionOrder;
 
