@@ -1,0 +1,110 @@
+use std::io::{Cursor, Write};
+
+use super::*;
+
+/// A tar of files, links (`path -> target` as a hard link) and directories (with a slash at the end).
+fn layer(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        if let Some((path, target)) = path.split_once(" -> ") {
+            header.set_entry_type(tar::EntryType::Link);
+            header.set_size(0);
+            tar.append_link(&mut header, path, target).unwrap();
+            continue;
+        }
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+fn inventory(layers: &[Vec<u8>]) -> Inventory {
+    let mut reader = ImageReader::new();
+    for (number, layer) in layers.iter().enumerate() {
+        reader.layer(&format!("layer{number}"), &mut Cursor::new(layer)).unwrap();
+    }
+    reader.finish()
+}
+
+fn names(inventory: &Inventory) -> Vec<String> {
+    inventory.packages.iter().map(|package| format!("{} {} {}", package.name, package.version, package.layer)).collect()
+}
+
+const FLASK: &str = "usr/lib/python3/site-packages/flask.dist-info/METADATA";
+const SIX: &str = "usr/lib/python3/site-packages/six.dist-info/METADATA";
+
+fn metadata(name: &str, version: &str) -> String {
+    format!("Name: {name}\nVersion: {version}\n\n")
+}
+
+#[test]
+fn packages_are_those_that_a_container_sees() {
+    let (new, old, six) = (metadata("Flask", "2.0"), metadata("Flask", "1.0"), metadata("six", "1.0"));
+    let found = inventory(&[
+        layer(&[(FLASK, &new), ("usr/lib/python3/site-packages/.wh.six.dist-info", "")]),
+        layer(&[(FLASK, &old), (SIX, &six), ("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n")]),
+    ]);
+    assert_eq!(names(&found), ["Flask 2.0 layer0"]);
+    assert_eq!(found.packages[0].purl, "pkg:pypi/flask@2.0");
+    assert_eq!((found.packages[0].path.as_str(), found.packages[0].ecosystem.as_str()), (FLASK, "PyPI"));
+    assert_eq!(found.distribution.unwrap().version_id, "12");
+}
+
+#[test]
+fn layers_may_be_compressed() {
+    let plain = layer(&[(SIX, &metadata("six", "1.0"))]);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&plain).unwrap();
+    let zstd = zstd::encode_all(&plain[..], 1).unwrap();
+    for blob in [plain, gzip.finish().unwrap(), zstd] {
+        assert_eq!(names(&inventory(&[blob])), ["six 1.0 layer0"]);
+    }
+}
+
+#[test]
+fn packages_of_a_distribution_have_its_name() {
+    let status = "Package: curl\nStatus: install ok installed\nVersion: 7.88-1\nArchitecture: amd64\n\n";
+    let release = ("usr/lib/os-release", "ID=debian\nVERSION_ID=\"12\"\n");
+    let found = inventory(&[layer(&[("./var/lib/dpkg/status", status)]), layer(&[release])]);
+    let [curl] = &found.packages[..] else { panic!("{found:?}") };
+    assert_eq!(curl.ecosystem, "Debian:12");
+    assert_eq!(curl.purl, "pkg:deb/debian/curl@7.88-1?arch=amd64&distro=debian-12");
+    assert!(found.problems.is_empty());
+    let nameless = inventory(&[layer(&[("var/lib/dpkg/status", status)])]);
+    assert!(nameless.problems[0].text.contains("no advisories"), "{nameless:?}");
+}
+
+#[test]
+fn a_broken_file_is_a_problem_and_the_rest_is_read() {
+    let found = inventory(&[layer(&[("app/package-lock.json", "{"), (SIX, &metadata("six", "1.0"))])]);
+    assert_eq!(names(&found), ["six 1.0 layer0"]);
+    assert_eq!(found.problems, [Problem { path: "app/package-lock.json".into(), text: "it is no JSON".into() }]);
+}
+
+#[test]
+fn a_broken_layer_is_an_error() {
+    let good = layer(&[(SIX, &metadata("six", "1.0"))]);
+    let read = |blob: &[u8]| ImageReader::new().layer("l", &mut Cursor::new(blob));
+    assert!(matches!(read(b"not a tar at all, but longer than nothing"), Err(LayerError::Read { .. })));
+    assert!(matches!(read(&good[..520]), Err(LayerError::Read { .. })), "cut within a file");
+    let zstd = zstd::encode_all(&good[..], 1).unwrap();
+    assert!(matches!(read(&zstd[..zstd.len() - 3]), Err(LayerError::Read { .. })));
+}
+
+#[test]
+fn hard_links_name_their_packages_again() {
+    let link = format!("app/node_modules/a/package.json -> {}", "store/node_modules/a/package.json");
+    let package = r#"{"name":"a","version":"1.0.0"}"#;
+    let found = inventory(&[layer(&[("store/node_modules/a/package.json", package), (&link, "")])]);
+    assert_eq!(names(&found), ["a 1.0.0 layer0", "a 1.0.0 layer0"]);
+    let unread = inventory(&[layer(&[("x", package), ("app/node_modules/a/package.json -> x", "")])]);
+    assert_eq!(unread.problems[0].text, "not read: a hard link to x");
+}
+
+#[test]
+fn the_last_of_two_entries_of_one_name_counts() {
+    let (one, two) = (metadata("six", "1.0"), metadata("six", "2.0"));
+    assert_eq!(names(&inventory(&[layer(&[(SIX, &one), (SIX, &two)])])), ["six 2.0 layer0"]);
+}
