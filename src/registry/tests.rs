@@ -39,16 +39,7 @@ impl Fixture {
     }
 
     async fn create(&self, name: &str, tag_mutability: TagMutability) {
-        let wanted = Repository {
-            tenant: self.tenant.clone(),
-            name: name.to_owned(),
-            created_at: Timestamp::default(),
-            tag_mutability,
-            scan_on_push: false,
-            encryption_type: "AES256".to_owned(),
-            kms_key: None,
-            tags: Vec::new(),
-        };
+        let wanted = Repository { tag_mutability, ..Repository::new(&self.tenant, name) };
         self.registry.create_repository(wanted).await.expect("create a repository");
     }
 

@@ -9,6 +9,7 @@ mod error;
 mod image;
 mod layer;
 mod login;
+mod mutability;
 mod page;
 mod push;
 mod repository;
@@ -17,7 +18,7 @@ mod wire;
 
 use crate::aws::service::{Op, Service, json, read};
 
-/// What is there. Behaviour tests are in `tests/blackbox/ecr.rs`.
+/// What is there. Behaviour tests are in `tests/blackbox/ecr/`.
 pub(crate) const OPS: &[Op] = &[
     Op::done("BatchCheckLayerAvailability", "layers_pushed_by_api_make_an_image", |cx, input| {
         json(cx, input, layer::availability)
@@ -32,7 +33,7 @@ pub(crate) const OPS: &[Op] = &[
     Op::partial(
         "CreateRepository",
         "a_repository_lives_and_dies",
-        "tag mutability with exclusions; kept and shown without effect: scanOnPush, KMS encryption",
+        "kept and shown without effect: scanOnPush, KMS encryption",
         |cx, input| json(cx, input, repository::create),
     ),
     Op::done("DeleteRepository", "a_repository_lives_and_dies", |cx, input| json(cx, input, repository::delete)),
@@ -57,12 +58,9 @@ pub(crate) const OPS: &[Op] = &[
         read(cx, input, resource_tag::list)
     }),
     Op::done("PutImage", "layers_pushed_by_api_make_an_image", |cx, input| json(cx, input, push::put)),
-    Op::partial(
-        "PutImageTagMutability",
-        "an_immutable_tag_does_not_move",
-        "tag mutability with exclusions",
-        |cx, input| json(cx, input, repository::put_mutability),
-    ),
+    Op::done("PutImageTagMutability", "an_excluded_tag_does_the_opposite_of_others", |cx, input| {
+        json(cx, input, mutability::put)
+    }),
     Op::done("TagResource", "a_repository_is_tagged_and_untagged", |cx, input| json(cx, input, resource_tag::add)),
     Op::done("UntagResource", "a_repository_is_tagged_and_untagged", |cx, input| json(cx, input, resource_tag::remove)),
     Op::done("UploadLayerPart", "layers_pushed_by_api_make_an_image", |cx, input| json(cx, input, layer::append)),
