@@ -8,6 +8,5 @@ pub mod error;
 pub mod files;
 pub mod ids;
 pub mod paths;
-pub mod wildcard;
 
 pub use clock::{Clock, Timestamp};

@@ -27,3 +27,4 @@ pub mod task;
 pub mod task_definition;
 pub mod task_override;
 pub mod task_template;
+pub mod wildcard;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arn::Tenant;
 use crate::tag::Tag;
+use crate::wildcard;
 
 /// A repository, as ECR sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub struct Repository {
     pub name: String,
     pub created_at: Timestamp,
     pub tag_mutability: TagMutability,
+    /// Patterns of the tags of which the opposite of the mutability holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tag_exclusions: Vec<String>,
     pub scan_on_push: bool,
     /// `AES256`, `KMS` or `KMS_DSSE`; kept and shown, blobs are not encrypted.
     pub encryption_type: String,
@@ -25,6 +29,32 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// A repository as ECR makes one that is only named.
+    #[must_use]
+    pub fn new(tenant: &Tenant, name: &str) -> Self {
+        Self {
+            tenant: tenant.clone(),
+            name: name.to_owned(),
+            created_at: Timestamp::default(),
+            tag_mutability: TagMutability::Mutable,
+            tag_exclusions: Vec::new(),
+            scan_on_push: false,
+            encryption_type: "AES256".to_owned(),
+            kms_key: None,
+            tags: Vec::new(),
+        }
+    }
+
+    /// Whether a tag, once it is there, stays with its image.
+    #[must_use]
+    pub fn is_fixed(&self, tag: &str) -> bool {
+        let is_excluded = self.tag_exclusions.iter().any(|pattern| wildcard::matches(pattern, tag));
+        match self.tag_mutability {
+            TagMutability::Mutable => is_excluded,
+            TagMutability::Immutable => !is_excluded,
+        }
+    }
+
     /// The repository's ARN.
     #[must_use]
     pub fn arn(&self) -> String {
@@ -32,7 +62,7 @@ impl Repository {
     }
 }
 
-/// Whether a tag may move to another image. The variants with exclusions come with the whole of ECR.
+/// Whether a tag may move to another image, but for the repository's exclusions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum TagMutability {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use cove_base::Timestamp;
 use cove_model::arn::Tenant;
 use cove_model::image::{ImageSelector, is_tag};
-use cove_model::registry::{BlobLink, Image, ImageTag, Referrer, Repository, TagMutability};
+use cove_model::registry::{BlobLink, Image, ImageTag, Referrer, Repository};
 use cove_model::registry_rules::MadeFor;
 use cove_store::{Prefix, Read, Tx, keys};
 
@@ -371,7 +371,7 @@ impl Push {
             let current = tx.get::<ImageTag>(&keys::image_tag(&self.tenant, &self.repository, tag));
             match current {
                 Some(current) if current.digest == self.digest => continue,
-                Some(current) if repository.tag_mutability == TagMutability::Immutable => {
+                Some(current) if repository.is_fixed(tag) => {
                     let (repository, tag) = (self.repository.clone(), tag.clone());
                     return Err(RegistryError::TagImmutable { repository, tag, digest: current.digest.clone() });
                 }

@@ -59,7 +59,7 @@ fn template_of(read: &impl Read, tenant: &Tenant, name: &str, purpose: MadeFor) 
     all.into_iter().filter(fits).max_by_key(|it| exactness(&it.prefix))
 }
 
-/// The repository that a template describes. Its exclusions and policies wait for repositories that have them.
+/// The repository that a template describes. Its policies wait for repositories that have them.
 fn dressed(template: Option<&CreationTemplate>, tenant: &Tenant, name: &str, now: Timestamp) -> Repository {
     let is_immutable = template.is_some_and(|it| it.tag_mutability.starts_with("IMMUTABLE"));
     Repository {
@@ -67,6 +67,7 @@ fn dressed(template: Option<&CreationTemplate>, tenant: &Tenant, name: &str, now
         name: name.to_owned(),
         created_at: now,
         tag_mutability: if is_immutable { TagMutability::Immutable } else { TagMutability::Mutable },
+        tag_exclusions: template.map(|it| it.tag_exclusions.clone()).unwrap_or_default(),
         scan_on_push: false,
         encryption_type: template.map_or_else(|| "AES256".to_owned(), |it| it.encryption_type.clone()),
         kms_key: template.and_then(|it| it.kms_key.clone()),

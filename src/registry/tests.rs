@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use cove_base::Clock;
 use cove_base::paths::DataDir;
-use cove_base::{Clock, Timestamp};
 use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
 use cove_model::registry::{Repository, TagMutability};
@@ -43,16 +43,7 @@ impl Fixture {
     }
 
     async fn create(&self, name: &str, tag_mutability: TagMutability) {
-        let wanted = Repository {
-            tenant: self.tenant.clone(),
-            name: name.to_owned(),
-            created_at: Timestamp::default(),
-            tag_mutability,
-            scan_on_push: false,
-            encryption_type: "AES256".to_owned(),
-            kms_key: None,
-            tags: Vec::new(),
-        };
+        let wanted = Repository { tag_mutability, ..Repository::new(&self.tenant, name) };
         self.registry.create_repository(wanted).await.expect("create a repository");
     }
 

@@ -10,6 +10,7 @@ mod error;
 mod image;
 mod layer;
 mod login;
+mod mutability;
 mod page;
 mod pull_through_rule;
 mod push;
@@ -22,9 +23,9 @@ use crate::aws::service::{Op, Service, json, read};
 const RULE_TEST: &str = "a_rule_is_made_changed_and_removed";
 const VALIDATE_TEST: &str = "an_image_is_fetched_with_the_credentials_of_a_secret";
 const TEMPLATE_TEST: &str = "a_template_dresses_the_repositories_that_are_made_by_a_push";
-const TEMPLATE_LACKS: &str = "kept and shown without effect: exclusions of tags, repository and lifecycle policies";
+const TEMPLATE_LACKS: &str = "kept and shown without effect: repository and lifecycle policies";
 
-/// What is there. Behaviour tests are in `tests/blackbox/ecr.rs`.
+/// What is there. Behaviour tests are in `tests/blackbox/ecr/`.
 pub(crate) const OPS: &[Op] = &[
     Op::done("BatchCheckLayerAvailability", "layers_pushed_by_api_make_an_image", |cx, input| {
         json(cx, input, layer::availability)
@@ -40,7 +41,7 @@ pub(crate) const OPS: &[Op] = &[
     Op::partial(
         "CreateRepository",
         "a_repository_lives_and_dies",
-        "tag mutability with exclusions; kept and shown without effect: scanOnPush, KMS encryption",
+        "kept and shown without effect: scanOnPush, KMS encryption",
         |cx, input| json(cx, input, repository::create),
     ),
     Op::partial("CreateRepositoryCreationTemplate", TEMPLATE_TEST, TEMPLATE_LACKS, |cx, input| {
@@ -74,12 +75,9 @@ pub(crate) const OPS: &[Op] = &[
         read(cx, input, resource_tag::list)
     }),
     Op::done("PutImage", "layers_pushed_by_api_make_an_image", |cx, input| json(cx, input, push::put)),
-    Op::partial(
-        "PutImageTagMutability",
-        "an_immutable_tag_does_not_move",
-        "tag mutability with exclusions",
-        |cx, input| json(cx, input, repository::put_mutability),
-    ),
+    Op::done("PutImageTagMutability", "an_excluded_tag_does_the_opposite_of_others", |cx, input| {
+        json(cx, input, mutability::put)
+    }),
     Op::done("TagResource", "a_repository_is_tagged_and_untagged", |cx, input| json(cx, input, resource_tag::add)),
     Op::done("UntagResource", "a_repository_is_tagged_and_untagged", |cx, input| json(cx, input, resource_tag::remove)),
     Op::done("UpdatePullThroughCacheRule", RULE_TEST, |cx, input| json(cx, input, pull_through_rule::update)),

@@ -1,10 +1,10 @@
-//! CreateRepository, DescribeRepositories, DeleteRepository, PutImageTagMutability.
+//! CreateRepository, DescribeRepositories, DeleteRepository.
 
-use cove_base::Timestamp;
-use cove_model::registry::{Repository, TagMutability};
+use cove_model::registry::Repository;
 use serde::{Deserialize, Serialize};
 
 use super::error::{EcrError, of};
+use super::mutability::{self, ExclusionFilter};
 use super::page::page;
 use super::resource_tag::{check, merged};
 use super::wire::{Encryption, RepositoryWire, Scanning, TagWire};
@@ -18,8 +18,7 @@ pub(super) struct CreateIn {
     #[serde(default)]
     tags: Vec<TagWire>,
     image_tag_mutability: Option<String>,
-    #[serde(default)]
-    image_tag_mutability_exclusion_filters: Vec<serde_json::Value>,
+    image_tag_mutability_exclusion_filters: Option<Vec<ExclusionFilter>>,
     image_scanning_configuration: Option<Scanning>,
     encryption_configuration: Option<Encryption>,
 }
@@ -32,20 +31,18 @@ pub(super) struct RepositoryOut {
 pub(super) async fn create(cx: &Context, input: CreateIn) -> Result<RepositoryOut, EcrError> {
     own_registry(cx, input.registry_id.as_deref(), &input.repository_name)?;
     check(&input.tags)?;
-    if !input.image_tag_mutability_exclusion_filters.is_empty() {
-        return Err(not_carried_out("imageTagMutabilityExclusionFilters"));
-    }
+    let (tag_mutability, tag_exclusions) =
+        mutability::parse(input.image_tag_mutability.as_deref(), input.image_tag_mutability_exclusion_filters)?;
     let encryption =
         input.encryption_configuration.unwrap_or(Encryption { encryption_type: "AES256".to_owned(), kms_key: None });
     let wanted = Repository {
-        tenant: cx.tenant.clone(),
-        name: input.repository_name.clone(),
-        created_at: Timestamp::default(),
-        tag_mutability: mutability(input.image_tag_mutability.as_deref())?,
+        tag_mutability,
+        tag_exclusions,
         scan_on_push: input.image_scanning_configuration.is_some_and(|scanning| scanning.scan_on_push),
         encryption_type: encryption.encryption_type,
         kms_key: encryption.kms_key,
         tags: merged(Vec::new(), input.tags),
+        ..Repository::new(&cx.tenant, &input.repository_name)
     };
     let made = cx.registry.create_repository(wanted).await.map_err(of(&cx.tenant, &input.repository_name))?;
     Ok(RepositoryOut { repository: shown(cx, &made) })
@@ -106,40 +103,6 @@ pub(super) async fn delete(cx: &Context, input: DeleteIn) -> Result<RepositoryOu
     Ok(RepositoryOut { repository: shown(cx, &gone.map_err(of(&cx.tenant, name))?) })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct PutMutabilityIn {
-    registry_id: Option<String>,
-    repository_name: String,
-    image_tag_mutability: String,
-    #[serde(default)]
-    image_tag_mutability_exclusion_filters: Vec<serde_json::Value>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct PutMutabilityOut {
-    registry_id: String,
-    repository_name: String,
-    image_tag_mutability: &'static str,
-}
-
-pub(super) async fn put_mutability(cx: &Context, input: PutMutabilityIn) -> Result<PutMutabilityOut, EcrError> {
-    let name = &input.repository_name;
-    own_registry(cx, input.registry_id.as_deref(), name)?;
-    if !input.image_tag_mutability_exclusion_filters.is_empty() {
-        return Err(not_carried_out("imageTagMutabilityExclusionFilters"));
-    }
-    let wanted = mutability(Some(&input.image_tag_mutability))?;
-    let changed = cx.registry.update_repository(&cx.tenant, name, move |found| found.tag_mutability = wanted).await;
-    let changed = changed.map_err(of(&cx.tenant, name))?;
-    Ok(PutMutabilityOut {
-        registry_id: changed.tenant.account,
-        repository_name: changed.name,
-        image_tag_mutability: mutability_text(changed.tag_mutability),
-    })
-}
-
 /// Other accounts' registries look empty: nothing is shared without a repository policy.
 pub(super) fn own_registry(cx: &Context, registry_id: Option<&str>, repository: &str) -> Result<(), EcrError> {
     match registry_id {
@@ -150,28 +113,6 @@ pub(super) fn own_registry(cx: &Context, registry_id: Option<&str>, repository: 
     }
 }
 
-fn mutability(text: Option<&str>) -> Result<TagMutability, EcrError> {
-    match text {
-        None | Some("MUTABLE") => Ok(TagMutability::Mutable),
-        Some("IMMUTABLE") => Ok(TagMutability::Immutable),
-        Some(_) => Err(not_carried_out("imageTagMutability")),
-    }
-}
-
-fn not_carried_out(field: &str) -> EcrError {
-    EcrError::InvalidParameter(format!(
-        "Invalid parameter at '{field}' failed to satisfy constraint: 'exclusion filters are not carried out by this \
-         version'"
-    ))
-}
-
-const fn mutability_text(value: TagMutability) -> &'static str {
-    match value {
-        TagMutability::Mutable => "MUTABLE",
-        TagMutability::Immutable => "IMMUTABLE",
-    }
-}
-
 fn shown(cx: &Context, repository: &Repository) -> RepositoryWire {
     RepositoryWire {
         repository_arn: repository.arn(),
@@ -179,7 +120,8 @@ fn shown(cx: &Context, repository: &Repository) -> RepositoryWire {
         repository_name: repository.name.clone(),
         repository_uri: format!("{}/{}", cx.settings.registry_host, repository.name),
         created_at: repository.created_at.epoch_seconds(),
-        image_tag_mutability: mutability_text(repository.tag_mutability),
+        image_tag_mutability: mutability::text(repository),
+        image_tag_mutability_exclusion_filters: mutability::filters(repository),
         image_scanning_configuration: Scanning { scan_on_push: repository.scan_on_push },
         encryption_configuration: Encryption {
             encryption_type: repository.encryption_type.clone(),

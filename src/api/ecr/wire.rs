@@ -34,6 +34,8 @@ pub(super) struct RepositoryWire {
     pub(super) repository_uri: String,
     pub(super) created_at: f64,
     pub(super) image_tag_mutability: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) image_tag_mutability_exclusion_filters: Option<Vec<super::mutability::ExclusionFilter>>,
     pub(super) image_scanning_configuration: Scanning,
     pub(super) encryption_configuration: Encryption,
 }

@@ -9,7 +9,7 @@
 //! { $.level = "error" && ($.code >= 500 || $.path = "/api*") }
 //! ```
 
-use cove_base::wildcard::is_wildcard_of;
+use cove_model::wildcard;
 use serde_json::Value;
 
 use super::error::LogsError;
@@ -282,8 +282,8 @@ impl Condition {
             }),
             Self::Text { path, equal, wanted } => find(value, path).is_some_and(|found| {
                 let same = match found {
-                    Value::String(text) => is_wildcard_of(wanted, text),
-                    Value::Number(number) => is_wildcard_of(wanted, &number.to_string()),
+                    Value::String(text) => wildcard::matches(wanted, text),
+                    Value::Number(number) => wildcard::matches(wanted, &number.to_string()),
                     Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => false,
                 };
                 same == *equal

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use cove_base::Clock;
 use cove_base::paths::DataDir;
-use cove_base::{Clock, Timestamp};
 use cove_model::arn::Tenant;
-use cove_model::registry::{Repository, TagMutability};
+use cove_model::registry::Repository;
 use cove_registry::build::{FileContent, ImageFile};
 use cove_registry::image_config::RunConfig;
 use cove_registry::{Digest, Registry, RegistryConfig};
@@ -104,16 +104,7 @@ impl Door {
     }
 
     async fn create(&self, name: &str) {
-        let wanted = Repository {
-            tenant: self.tenant.clone(),
-            name: name.to_owned(),
-            created_at: Timestamp::default(),
-            tag_mutability: TagMutability::Mutable,
-            scan_on_push: false,
-            encryption_type: "AES256".to_owned(),
-            kms_key: None,
-            tags: Vec::new(),
-        };
+        let wanted = Repository::new(&self.tenant, name);
         self.registry.create_repository(wanted).await.expect("create a repository");
     }
 

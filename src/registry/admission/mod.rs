@@ -16,7 +16,7 @@ mod signature;
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use cove_base::wildcard::is_wildcard_of;
+use cove_model::wildcard;
 
 use crate::pull::PullError;
 use crate::registry::Registry;
@@ -61,7 +61,7 @@ impl Registry {
     pub(crate) async fn admit(&self, place: &Place<'_>, digest: &str, manifest_digest: &str) -> Result<(), PullError> {
         let name = place.name();
         let rules: Vec<&AdmissionRule> =
-            self.config.admission.iter().filter(|rule| is_wildcard_of(&rule.images, &name)).collect();
+            self.config.admission.iter().filter(|rule| wildcard::matches(&rule.images, &name)).collect();
         if rules.is_empty() || self.admitted.has(&name, digest) {
             return Ok(());
         }

@@ -6,10 +6,9 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use cove_base::Timestamp;
 use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
-use cove_model::registry::{Image, Repository, TagMutability};
+use cove_model::registry::{Image, Repository};
 
 use super::{ImageParts, LayerFacts, image_from_layer};
 use crate::digest::{Algorithm, Digest, Hasher};
@@ -61,7 +60,7 @@ impl Registry {
         if current.is_some_and(|image: std::sync::Arc<Image>| image.digest == manifest_digest) {
             return Ok(manifest_digest);
         }
-        match self.create_repository(repository(tenant, name)).await {
+        match self.create_repository(Repository::new(tenant, name)).await {
             Ok(_) | Err(RegistryError::RepositoryExists { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -109,19 +108,6 @@ fn write_layer(files: &[ImageFile], writer: &mut Writer, digest: &Digest) -> io:
         Ok(())
     } else {
         Err(io::Error::other("the files changed while they were read"))
-    }
-}
-
-fn repository(tenant: &Tenant, name: &str) -> Repository {
-    Repository {
-        tenant: tenant.clone(),
-        name: name.to_owned(),
-        created_at: Timestamp::default(),
-        tag_mutability: TagMutability::Mutable,
-        scan_on_push: false,
-        encryption_type: "AES256".to_owned(),
-        kms_key: None,
-        tags: Vec::new(),
     }
 }
 

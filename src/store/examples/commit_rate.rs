@@ -12,20 +12,14 @@ use cove_base::paths::DataDir;
 use cove_base::{Clock, Timestamp};
 use cove_model::arn::Tenant;
 use cove_model::registry::Repository;
-use cove_model::registry::TagMutability;
 use cove_store::{Prefix, Read, Store, StoreError, StoreOptions, Tx};
 
 /// About 500 bytes as JSON.
 fn record(caller: usize, number: u64) -> Repository {
     Repository {
-        tenant: Tenant::new("000000000000", "us-east-1"),
-        name: format!("caller{caller}/{}", number % 1000),
         created_at: Timestamp(i64::try_from(number).unwrap_or(0)),
-        tag_mutability: TagMutability::Mutable,
-        scan_on_push: false,
-        encryption_type: "AES256".to_owned(),
         kms_key: Some("k".repeat(250)),
-        tags: Vec::new(),
+        ..Repository::new(&Tenant::new("000000000000", "us-east-1"), &format!("caller{caller}/{}", number % 1000))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use cove_base::Timestamp;
 use cove_base::paths::DataDir;
-use cove_model::registry::{BlobLink, Image, ImageTag, Repository, TagMutability, Upload};
+use cove_model::registry::{BlobLink, Image, ImageTag, Repository, Upload};
 use cove_model::role::Role;
 
 use super::*;
@@ -54,16 +54,7 @@ fn write(path: &Path, content: &[u8]) {
 /// A repository with one image of two blobs, a tag, and a role that is a document.
 async fn filled(data: &DataDir) -> Store {
     let store = open(data).unwrap();
-    let repository = Repository {
-        tenant: tenant(),
-        name: "app".into(),
-        created_at: Timestamp(1),
-        tag_mutability: TagMutability::Mutable,
-        scan_on_push: false,
-        encryption_type: "AES256".into(),
-        kms_key: None,
-        tags: Vec::new(),
-    };
+    let repository = Repository { created_at: Timestamp(1), ..Repository::new(&tenant(), "app") };
     put(&store, repository).await.unwrap();
     let image = Image {
         tenant: tenant(),

@@ -3,9 +3,9 @@
 //! Holds: what was required is looked at here, member by member, or was refused. Without requirements the general types
 //! are meant (families c, m and r), as on AWS.
 
-use cove_base::wildcard::is_wildcard_of;
 use cove_model::instance_type::InstanceType;
 use cove_model::managed_instances::{InstanceRequirements, Limits, Wanted};
+use cove_model::wildcard;
 
 use crate::fleet::scale::{Room, tasks_in};
 use crate::place::{Request, Reserve};
@@ -51,7 +51,7 @@ fn meets(one: &InstanceType, requirements: Option<&InstanceRequirements>) -> boo
     let Some(wanted) = requirements else {
         return matches!(one.family().as_bytes().first(), Some(b'c' | b'm' | b'r'));
     };
-    let named = |patterns: &[String]| patterns.iter().any(|pattern| is_wildcard_of(pattern, one.name));
+    let named = |patterns: &[String]| patterns.iter().any(|pattern| wildcard::matches(pattern, one.name));
     let is_among = |values: &[String], value: &str| values.is_empty() || values.iter().any(|it| it == value);
     let all = |limits: Option<Limits>, value: i64| limits.is_none_or(|limits| limits.hold(value));
     // What was named outright is wanted, whatever its kind.
@@ -125,7 +125,7 @@ mod tests {
             ("m5.*", "m5a.large", false),
             ("*.large", "m5.xlarge", false),
         ] {
-            assert_eq!(is_wildcard_of(pattern, name), is, "{pattern} {name}");
+            assert_eq!(wildcard::matches(pattern, name), is, "{pattern} {name}");
         }
     }
 

@@ -1,0 +1,45 @@
+//! Images by API.
+
+use serde_json::{Value, json};
+
+use super::{create, push_image};
+use crate::server::{Server, assert_refused};
+
+#[test]
+fn an_image_is_listed_described_fetched_and_deleted() {
+    let mut server = Server::start();
+    create(&server, "repo");
+    let (_, one) = push_image(&server, "repo", "one", "1");
+    let (manifest, two) = push_image(&server, "repo", "two", "2");
+    server
+        .ecr("PutImage", &json!({"repositoryName": "repo", "imageManifest": manifest, "imageTag": "latest"}))
+        .unwrap();
+    server.kill_and_restart();
+    let listed = server.ecr("ListImages", &json!({"repositoryName": "repo"})).unwrap();
+    let mut tags: Vec<&str> =
+        listed["imageIds"].as_array().unwrap().iter().map(|id| id["imageTag"].as_str().unwrap()).collect();
+    tags.sort_unstable();
+    assert_eq!(tags, ["latest", "one", "two"]);
+    let shown =
+        server.ecr("DescribeImages", &json!({"repositoryName": "repo", "imageIds": [{"imageTag": "two"}]})).unwrap();
+    let detail = &shown["imageDetails"][0];
+    assert_eq!((&detail["imageDigest"], detail["imageTags"].as_array().unwrap().len()), (&json!(two), 2));
+    assert!(detail["imageSizeInBytes"].as_u64().unwrap() > 0);
+    let absent = server.ecr("DescribeImages", &json!({"repositoryName": "repo", "imageIds": [{"imageTag": "no"}]}));
+    assert_refused(absent, "ImageNotFoundException", "imageTag:'no'");
+    let got = server.ecr("BatchGetImage", &json!({"repositoryName": "repo", "imageIds": [{"imageTag": "one"}, {"imageTag": "no"}, {"imageTag": "one", "imageDigest": two}]})).unwrap();
+    assert_eq!(got["images"].as_array().unwrap().len(), 1);
+    let codes: Vec<&str> =
+        got["failures"].as_array().unwrap().iter().map(|it| it["failureCode"].as_str().unwrap()).collect();
+    assert_eq!(codes, ["ImageNotFound", "ImageTagDoesNotMatchDigest"]);
+
+    let delete = |server: &Server, ids: Value| {
+        server.ecr("BatchDeleteImage", &json!({"repositoryName": "repo", "imageIds": ids})).unwrap()
+    };
+    delete(&server, json!([{"imageTag": "latest"}]));
+    delete(&server, json!([{"imageDigest": one}]));
+    server.kill_and_restart();
+    let listed = server.ecr("ListImages", &json!({"repositoryName": "repo"})).unwrap();
+    assert_eq!(listed["imageIds"], json!([{"imageDigest": two, "imageTag": "two"}]));
+    assert_eq!(delete(&server, json!([{"imageTag": "one"}]))["failures"][0]["failureCode"], "ImageNotFound");
+}

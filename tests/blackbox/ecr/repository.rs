@@ -1,0 +1,66 @@
+//! Repositories and their tags.
+
+use serde_json::json;
+
+use super::{ARN, create, push_image};
+use crate::server::{Server, assert_refused};
+
+#[test]
+fn a_repository_lives_and_dies() {
+    let mut server = Server::start();
+    let made = server.ecr("CreateRepository", &json!({"repositoryName": "team/app"})).unwrap()["repository"].clone();
+    assert_eq!(made["repositoryUri"], format!("127.0.0.1:{}/team/app", server.port));
+    assert_eq!(made["repositoryArn"], format!("{ARN}team/app"));
+    create(&server, "other");
+    server.kill_and_restart();
+    let shown = server.ecr("DescribeRepositories", &json!({})).unwrap();
+    assert_eq!((&shown["repositories"][0]["repositoryName"], &shown["repositories"][1]), (&json!("other"), &made));
+    let again = server.ecr("CreateRepository", &json!({"repositoryName": "other"}));
+    assert_refused(again, "RepositoryAlreadyExistsException", "already exists in the registry with id '000000000000'");
+    let first = server.ecr("DescribeRepositories", &json!({"maxResults": 1})).unwrap();
+    let second =
+        server.ecr("DescribeRepositories", &json!({"maxResults": 1, "nextToken": first["nextToken"]})).unwrap();
+    assert_eq!(second["repositories"][0]["repositoryName"], "team/app");
+
+    push_image(&server, "other", "1", "x");
+    let delete = |server: &Server, force: bool| {
+        server.ecr("DeleteRepository", &json!({"repositoryName": "other", "force": force}))
+    };
+    assert_refused(delete(&server, false), "RepositoryNotEmptyException", "still contains images");
+    delete(&server, true).unwrap();
+    server.kill_and_restart();
+    let gone = server.ecr("DescribeRepositories", &json!({"repositoryNames": ["other"]}));
+    assert_refused(gone, "RepositoryNotFoundException", "The repository with name 'other' does not exist");
+    for bad in ["UPPER", "a//b", "-a", ""] {
+        assert_refused(
+            server.ecr("CreateRepository", &json!({"repositoryName": bad})),
+            "InvalidParameterException",
+            "",
+        );
+    }
+}
+
+#[test]
+fn a_repository_is_tagged_and_untagged() {
+    let mut server = Server::start();
+    let tags = json!([{"Key": "a", "Value": "1"}]);
+    server.ecr("CreateRepository", &json!({"repositoryName": "repo", "tags": tags})).unwrap();
+    let arn = format!("{ARN}repo");
+    let more = json!([{"Key": "a", "Value": "2"}, {"Key": "b", "Value": "3"}]);
+    server.ecr("TagResource", &json!({"resourceArn": arn, "tags": more})).unwrap();
+    server.kill_and_restart();
+    let list =
+        |server: &Server| server.ecr("ListTagsForResource", &json!({"resourceArn": arn})).unwrap()["tags"].clone();
+    assert_eq!(list(&server), more);
+    server.ecr("UntagResource", &json!({"resourceArn": arn, "tagKeys": ["a"]})).unwrap();
+    server.kill_and_restart();
+    assert_eq!(list(&server), json!([{"Key": "b", "Value": "3"}]));
+    let reserved = server.ecr("TagResource", &json!({"resourceArn": arn, "tags": [{"Key": "aws:a", "Value": "b"}]}));
+    assert_refused(reserved, "InvalidTagParameterException", "");
+    let foreign = "arn:aws:ecr:us-east-1:111111111111:repository/repo";
+    assert_refused(
+        server.ecr("ListTagsForResource", &json!({"resourceArn": foreign})),
+        "InvalidParameterException",
+        "ARN",
+    );
+}
