@@ -151,6 +151,7 @@ impl Parts {
         loops.spawn(services.run());
         loops.spawn(daemons.run());
         loops.spawn(cove_metrics::measure_for_ever(store(), metrics(), clock(), Arc::new(usage)));
+        loops.spawn(cove_registry::scan::scan_for_ever(self.registry.clone()));
         loops.spawn(cove_metrics::watch_for_ever(store(), metrics(), clock()));
         Ok(loops)
     }
@@ -191,6 +192,7 @@ fn registry_config(config: &Config, bound: &Bound) -> RegistryConfig {
         extra_ca: config.registry_extra_ca.clone(),
         docker_config: config.docker_config.clone(),
         store_max_bytes: config.image_store_max_bytes,
+        scan: config.scan.clone(),
         ..RegistryConfig::default()
     }
 }
