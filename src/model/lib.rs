@@ -19,6 +19,7 @@ pub mod registry;
 pub mod registry_rules;
 pub mod role;
 pub mod rule;
+pub mod scan;
 pub mod secret;
 pub mod service;
 pub mod tag;

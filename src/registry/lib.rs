@@ -28,6 +28,7 @@ mod registry;
 mod repositories;
 mod resolve;
 mod room;
+pub mod scan;
 mod scrub;
 mod tags;
 mod templates;

@@ -18,6 +18,7 @@ use crate::pull::Puller;
 use crate::pull_through::Lookups;
 use crate::quota::Quotas;
 use crate::resolve::Downloads;
+use crate::scan::ScanConfig;
 use crate::scrub::Scrub;
 use crate::uploads::Sessions;
 
@@ -62,6 +63,7 @@ pub struct RegistryConfig {
     /// How often every blob is read again; `None` is only when asked.
     pub scrub_every: Option<Duration>,
     pub scrub_bytes_per_sec: u64,
+    pub scan: ScanConfig,
 }
 
 impl Default for RegistryConfig {
@@ -83,6 +85,7 @@ impl Default for RegistryConfig {
             quotas: Quotas::default(),
             scrub_every: None,
             scrub_bytes_per_sec: u64::MAX,
+            scan: ScanConfig::default(),
         }
     }
 }

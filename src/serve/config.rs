@@ -23,6 +23,7 @@ use serde::Deserialize;
 use super::admission::{self, AdmissionWish};
 use super::fleet;
 use super::log::Sink;
+use super::scan::{self, ScanWish};
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:4566";
 const DATA_DIR_DEFAULT: &str = "/var/lib/cove";
@@ -99,6 +100,7 @@ pub(crate) struct Config {
     pub machines: Vec<Machine>,
     pub event_endpoints: Endpoints,
     pub admission: Vec<AdmissionRule>,
+    pub scan: cove_registry::scan::ScanConfig,
     pub spot_warning: Duration,
     /// How long a task without a health check must have run before a service counts it as healthy.
     pub task_settle: Duration,
@@ -280,6 +282,9 @@ struct Given {
     /// Which images may run: only in the file.
     #[arg(skip)]
     admission: Option<Vec<AdmissionWish>>,
+    /// Scanners of images: only in the file.
+    #[arg(skip)]
+    scan: Option<ScanWish>,
     /// What is logged to stderr, as in `info` or `cove_agent=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -434,6 +439,7 @@ impl Given {
             instance: self.instance.or(other.instance),
             event_endpoint: self.event_endpoint.or(other.event_endpoint),
             admission: self.admission.or(other.admission),
+            scan: self.scan.or(other.scan),
             log: self.log.or(other.log),
         }
     }
@@ -512,6 +518,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         machines: fleet::machines(&given.instance.unwrap_or_default())?,
         event_endpoints: endpoints(&given.event_endpoint.unwrap_or_default())?,
         admission: admission::rules(&given.admission.unwrap_or_default())?,
+        scan: scan::config(&given.scan.unwrap_or_default())?,
         spot_warning: fleet::spot_warning(given.spot_warning_secs, dev),
         task_settle: task_settle(given.task_settle_millis, dev),
         scale_in: fleet::scale_in(given.scale_in_secs, dev),

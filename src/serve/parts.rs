@@ -153,6 +153,7 @@ impl Parts {
         loops.spawn(services.run());
         loops.spawn(daemons.run());
         loops.spawn(cove_metrics::measure_for_ever(store(), metrics(), clock(), Arc::new(usage)));
+        loops.spawn(cove_registry::scan::scan_for_ever(self.registry.clone()));
         loops.spawn(cove_metrics::watch_for_ever(store(), metrics(), clock()));
         Ok(loops)
     }
@@ -200,6 +201,7 @@ fn registry_config(config: &Config, bound: &Bound, keys: &Keys) -> RegistryConfi
         quotas: config.repository_quotas.clone(),
         scrub_every: config.scrub,
         scrub_bytes_per_sec: config.scrub_bytes_per_sec,
+        scan: config.scan.clone(),
         ..RegistryConfig::default()
     }
 }

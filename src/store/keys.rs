@@ -286,3 +286,15 @@ pub fn secret(tenant: &Tenant, name: &str) -> Key {
 pub fn pull_through_rule(tenant: &Tenant, prefix: &str) -> Key {
     Key::new(tenant, "", prefix)
 }
+
+/// The scan of an image.
+#[must_use]
+pub fn image_scan(tenant: &Tenant, repository: &str, digest: &str) -> Key {
+    Key::new(tenant, repository, digest)
+}
+
+/// What a registry's owner decided about scanning.
+#[must_use]
+pub fn scan_settings(tenant: &Tenant) -> Key {
+    Key::new(tenant, "", "")
+}

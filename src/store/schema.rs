@@ -15,6 +15,7 @@ use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Rep
 use cove_model::registry_rules::{CreationTemplate, PullThroughRule, UpstreamTag};
 use cove_model::role::Role;
 use cove_model::rule::{Delivery, EventBus, Routed, Rule};
+use cove_model::scan::{ImageScan, ScanSettings};
 use cove_model::secret::Secret;
 use cove_model::service::{
     Departed, Service, ServiceDeployment, ServiceEvent, ServiceRevision, ServiceStatus, TaskSet,
@@ -85,7 +86,7 @@ kinds! {
     12 LogGroup, "log_groups", 1, it => keys::log_group(&it.tenant, &it.name);
     13 LogStream, "log_streams", 1, it => keys::log_stream(&it.tenant, &it.group, &it.name);
     14 Repository, "repositories", 1, it => keys::repository(&it.tenant, &it.name);
-    15 Image, "images", 1, it => keys::image(&it.tenant, &it.repository, &it.digest);
+    15 Image, "images", 1, it => keys::image(&it.tenant, &it.repository, &it.digest), derives derive::image;
     16 ImageTag, "image_tags", 1, it => keys::image_tag(&it.tenant, &it.repository, &it.tag);
     17 BlobLink, "blob_links", 1, it => keys::blob_link(&it.tenant, &it.repository, &it.digest);
     18 Upload, "uploads", 1, it => keys::upload(&it.tenant, &it.repository, &it.id);
@@ -116,6 +117,9 @@ kinds! {
     39 Secret, "secrets", 1, it => keys::secret(&it.tenant, &it.name);
     40 PullThroughRule, "pull_through_rules", 1, it => keys::pull_through_rule(&it.tenant, &it.prefix);
     41 UpstreamTag, "upstream_tags", 1, it => keys::image_tag(&it.tenant, &it.repository, &it.tag);
+    42 ImageScan, "image_scans", 1, it => keys::image_scan(&it.tenant, &it.repository, &it.digest),
+        live if it.state.is_open(), derives derive::image_scan;
+    43 ScanSettings, "scan_settings", 1, it => keys::scan_settings(&it.tenant);
 }
 
 /// Its instance's, and its service's or daemon's.

@@ -94,6 +94,20 @@ pub(super) enum EcrError {
         "The secret specified in the pull through cache rule cannot be accessed: it must be in the account and region of the registry."
     )]
     SecretForeign,
+    #[error(
+        "Image scan does not exist for the image with '{{imageDigest:'{}', imageTag:'{}'}}' in the repository with name \
+         '{repository}' in the registry with id '{account}'",
+        shown(.digest), shown(.tag)
+    )]
+    ScanNotFound { repository: String, account: String, digest: Option<String>, tag: Option<String> },
+    #[error("The scan quota per image has been exceeded. Wait and try again.")]
+    ScanLimit,
+    #[error("This feature is disabled")]
+    FeatureDisabled,
+    #[error(
+        "An artifact with media type '{0}' cannot be scanned. For more information, see the Amazon ECR documentation."
+    )]
+    UnsupportedImageType(String),
     #[error("{}", broken(.0))]
     Server(#[source] RegistryError),
 }
@@ -134,6 +148,10 @@ impl ApiError for EcrError {
             Self::SecretNotFound => "SecretNotFoundException",
             Self::SecretForeign => "UnableToAccessSecretException",
             Self::LimitExceeded(_) => "LimitExceededException",
+            Self::ScanNotFound { .. } => "ScanNotFoundException",
+            Self::ScanLimit => "LimitExceededException",
+            Self::FeatureDisabled => "ValidationException",
+            Self::UnsupportedImageType(_) => "UnsupportedImageTypeException",
             Self::Server(_) => "ServerException",
         }
     }

@@ -1,6 +1,6 @@
 //! ECR: the registry as AWS clients see it. The same repositories, images and blobs as `/v2/`.
 //!
-//! Absent: lifecycle policies, scanning, replication, repository policies; their operations are not
+//! Absent: lifecycle policies, replication, repository policies; their operations are not
 //! in the table, and fields that ask for them are refused or, where they only record a setting, kept and shown.
 
 #![allow(clippy::needless_pass_by_value, reason = "handlers own their input")]
@@ -16,10 +16,12 @@ mod pull_through_rule;
 mod push;
 mod repository;
 mod resource_tag;
+mod scan;
 mod wire;
 
 use crate::aws::service::{Op, Service, json, read};
 
+/// The tests of pull through cache rules, and of templates.
 const RULE_TEST: &str = "a_rule_is_made_changed_and_removed";
 const VALIDATE_TEST: &str = "an_image_is_fetched_with_the_credentials_of_a_secret";
 const TEMPLATE_TEST: &str = "a_template_dresses_the_repositories_that_are_made_by_a_push";
@@ -33,6 +35,9 @@ pub(crate) const OPS: &[Op] = &[
     Op::done("BatchDeleteImage", "an_image_is_listed_described_fetched_and_deleted", |cx, input| {
         json(cx, input, image::delete)
     }),
+    Op::done("BatchGetRepositoryScanningConfiguration", "rules_say_what_is_scanned_when", |cx, input| {
+        read(cx, input, scan::setting::batch_get)
+    }),
     Op::done("BatchGetImage", "an_image_is_listed_described_fetched_and_deleted", |cx, input| {
         json(cx, input, image::get)
     }),
@@ -41,7 +46,7 @@ pub(crate) const OPS: &[Op] = &[
     Op::partial(
         "CreateRepository",
         "a_repository_lives_and_dies",
-        "kept and shown without effect: scanOnPush, KMS encryption",
+        "kept and shown without effect: KMS encryption",
         |cx, input| json(cx, input, repository::create),
     ),
     Op::partial("CreateRepositoryCreationTemplate", TEMPLATE_TEST, TEMPLATE_LACKS, |cx, input| {
@@ -50,10 +55,13 @@ pub(crate) const OPS: &[Op] = &[
     Op::done("DeletePullThroughCacheRule", RULE_TEST, |cx, input| json(cx, input, pull_through_rule::delete)),
     Op::done("DeleteRepository", "a_repository_lives_and_dies", |cx, input| json(cx, input, repository::delete)),
     Op::done("DeleteRepositoryCreationTemplate", TEMPLATE_TEST, |cx, input| json(cx, input, creation_template::delete)),
+    Op::done("DescribeImageScanFindings", "a_scan_shows_what_its_hook_found", |cx, input| {
+        json(cx, input, scan::image::findings)
+    }),
     Op::partial(
         "DescribeImages",
         "an_image_is_listed_described_fetched_and_deleted",
-        "scan status and archive storage",
+        "archive storage",
         |cx, input| read(cx, input, image::describe),
     ),
     Op::done("DescribePullThroughCacheRules", RULE_TEST, |cx, input| read(cx, input, pull_through_rule::describe)),
@@ -67,6 +75,9 @@ pub(crate) const OPS: &[Op] = &[
     Op::done("GetDownloadUrlForLayer", "layers_pushed_by_api_make_an_image", |cx, input| {
         read(cx, input, layer::download_url)
     }),
+    Op::done("GetRegistryScanningConfiguration", "rules_say_what_is_scanned_when", |cx, input| {
+        read(cx, input, scan::setting::get_registry)
+    }),
     Op::done("InitiateLayerUpload", "layers_pushed_by_api_make_an_image", |cx, input| json(cx, input, layer::start)),
     Op::done("ListImages", "an_image_is_listed_described_fetched_and_deleted", |cx, input| {
         read(cx, input, image::list)
@@ -78,6 +89,13 @@ pub(crate) const OPS: &[Op] = &[
     Op::done("PutImageTagMutability", "an_excluded_tag_does_the_opposite_of_others", |cx, input| {
         json(cx, input, mutability::put)
     }),
+    Op::done("PutImageScanningConfiguration", "rules_say_what_is_scanned_when", |cx, input| {
+        json(cx, input, scan::setting::put_image)
+    }),
+    Op::done("PutRegistryScanningConfiguration", "rules_say_what_is_scanned_when", |cx, input| {
+        json(cx, input, scan::setting::put_registry)
+    }),
+    Op::done("StartImageScan", "a_scan_shows_what_its_hook_found", |cx, input| json(cx, input, scan::image::start)),
     Op::done("TagResource", "a_repository_is_tagged_and_untagged", |cx, input| json(cx, input, resource_tag::add)),
     Op::done("UntagResource", "a_repository_is_tagged_and_untagged", |cx, input| json(cx, input, resource_tag::remove)),
     Op::done("UpdatePullThroughCacheRule", RULE_TEST, |cx, input| json(cx, input, pull_through_rule::update)),

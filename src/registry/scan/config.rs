@@ -1,0 +1,109 @@
+//! What the operator decides about scans.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// ECR takes one request a day for each image.
+const ASK_AGAIN_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// How often images under continuous scanning are scanned: as often as advisories come in bulk.
+const RENEW_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// The scanners and their limits.
+#[derive(Debug, Clone)]
+pub struct ScanConfig {
+    /// All are run for each image; their findings are joined.
+    pub hooks: Vec<Hook>,
+    /// Scans that run at once.
+    pub at_once: usize,
+    /// How long after a scan another one may be asked for.
+    pub ask_again_millis: i64,
+    /// How old the last scan of an image under continuous scanning may become.
+    pub renew_millis: i64,
+}
+
+impl Default for ScanConfig {
+    fn default() -> Self {
+        Self { hooks: Vec::new(), at_once: 1, ask_again_millis: ASK_AGAIN_MILLIS, renew_millis: RENEW_MILLIS }
+    }
+}
+
+/// One scanner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    pub name: String,
+    pub kind: HookKind,
+    pub gives: Gives,
+    /// From the start to the last byte of the report.
+    pub time_limit: Duration,
+    /// Longer reports end the scan.
+    pub output_max_bytes: usize,
+}
+
+/// How a scanner is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HookKind {
+    Command(CommandHook),
+}
+
+/// A program of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandHook {
+    /// The program and its arguments; `{image}` stands for the image's OCI layout.
+    pub words: Vec<String>,
+    /// Of each of its processes.
+    pub memory_bytes: u64,
+    /// Our own program, which builds the cage.
+    pub cage: PathBuf,
+}
+
+/// What comes out of a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gives {
+    Findings(ReportFormat),
+    /// An inventory, which is attached to the image as a referrer. It says nothing about flaws.
+    Sbom(SbomFormat),
+}
+
+/// Forms of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// Our own: a JSON `Report` as [`cove_scan`] has it.
+    Cove,
+}
+
+impl ReportFormat {
+    /// All, by the name that the config has.
+    pub const ALL: &[(&str, Self)] = &[("cove", Self::Cove)];
+}
+
+/// Forms of inventories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SbomFormat {
+    CycloneDx,
+    Spdx,
+    Syft,
+}
+
+impl SbomFormat {
+    /// All, by the name that the config has.
+    pub const ALL: &[(&str, Self)] = &[("cyclonedx", Self::CycloneDx), ("spdx", Self::Spdx), ("syft", Self::Syft)];
+
+    /// The artifact type of the referrer.
+    #[must_use]
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Self::CycloneDx => "application/vnd.cyclonedx+json",
+            Self::Spdx => "application/spdx+json",
+            Self::Syft => "application/vnd.syft+json",
+        }
+    }
+
+    /// A member that every document of this form has at its top.
+    pub(super) const fn mark(self) -> &'static str {
+        match self {
+            Self::CycloneDx => "bomFormat",
+            Self::Spdx => "spdxVersion",
+            Self::Syft => "artifacts",
+        }
+    }
+}

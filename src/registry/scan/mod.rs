@@ -1,0 +1,27 @@
+//! Scans of images: asked for, made by hooks, kept.
+//!
+//! ```text
+//! record (Pending) ─▶ work (loop) ─▶ opened image ─▶ layout ─▶ cage: a command ─┐
+//!                        ▲                 └──────▶ webhook: a scanner's server ─┼▶ report ─▶ findings, SBOM
+//!                        └──────────── record (Complete, Failed, Unsupported) ◀──┘
+//! ```
+//!
+//! Holds: a scan is complete only when every hook gave a report that could be read and that is about this image; anything
+//! else is Failed with the reason. A scan that a dead server began is made again. What hooks leave is removed, also after
+//! a crash. No hook, however it misbehaves, keeps more than its time, its memory and its bytes.
+
+mod asked;
+mod attach;
+mod cage;
+mod command;
+mod config;
+mod kept;
+mod layout;
+mod opened;
+mod report;
+mod work;
+
+pub use asked::ScanRefused;
+pub use cage::cage_main;
+pub use config::{CommandHook, Gives, Hook, HookKind, ReportFormat, SbomFormat, ScanConfig};
+pub use work::scan_for_ever;

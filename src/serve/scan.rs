@@ -1,0 +1,110 @@
+//! The `[scan]` table of the config file: scanners and their limits.
+
+use std::time::Duration;
+
+use cove_registry::scan::{CommandHook, Gives, Hook, HookKind, ReportFormat, SbomFormat, ScanConfig};
+use serde::Deserialize;
+
+use super::config::ConfigError;
+
+/// Scanners of large images take minutes.
+const TIME_LIMIT_SECS: u64 = 600;
+/// What Trivy and Syft take for images of a few gigabytes.
+const MEMORY_LIMIT_MIB: u64 = 2048;
+/// The report of a large image is a few megabytes.
+const OUTPUT_MAX_MIB: u64 = 64;
+/// A scan is memory and processor of the host that the tasks want, too.
+const AT_ONCE: usize = 1;
+/// Beyond that a host does nothing else.
+const AT_ONCE_MAX: usize = 8;
+
+/// The table as it was read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ScanWish {
+    at_once: Option<usize>,
+    ask_again_secs: Option<u64>,
+    renew_secs: Option<u64>,
+    hook: Vec<HookWish>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HookWish {
+    name: String,
+    command: Vec<String>,
+    report: Option<String>,
+    sbom: Option<String>,
+    time_limit_secs: Option<f64>,
+    memory_limit_mib: Option<u64>,
+    output_max_mib: Option<u64>,
+}
+
+/// Checks the table.
+pub(super) fn config(wish: &ScanWish) -> Result<ScanConfig, ConfigError> {
+    let usual = ScanConfig::default();
+    let at_once = wish.at_once.unwrap_or(AT_ONCE);
+    if !(1..=AT_ONCE_MAX).contains(&at_once) {
+        return Err(refused("at_once", &at_once.to_string(), "not between 1 and 8"));
+    }
+    let millis = |secs: Option<u64>, usual: i64| {
+        secs.map_or(usual, |secs| i64::try_from(secs.saturating_mul(1000)).unwrap_or(i64::MAX))
+    };
+    let mut hooks: Vec<Hook> = Vec::with_capacity(wish.hook.len());
+    for one in &wish.hook {
+        if hooks.iter().any(|known| known.name == one.name) {
+            return Err(refused("hook", &one.name, "another one has this name"));
+        }
+        hooks.push(hook(one)?);
+    }
+    Ok(ScanConfig {
+        hooks,
+        at_once,
+        ask_again_millis: millis(wish.ask_again_secs, usual.ask_again_millis),
+        renew_millis: millis(wish.renew_secs, usual.renew_millis),
+    })
+}
+
+fn hook(wish: &HookWish) -> Result<Hook, ConfigError> {
+    let bad = |why: &str| refused("hook", &wish.name, why);
+    let gives = match (&wish.report, &wish.sbom) {
+        (Some(format), None) => {
+            Gives::Findings(named(ReportFormat::ALL, format).ok_or_else(|| bad("`report` is no form of reports"))?)
+        }
+        (None, Some(format)) => {
+            Gives::Sbom(named(SbomFormat::ALL, format).ok_or_else(|| bad("`sbom` is no form of inventories"))?)
+        }
+        (Some(_), Some(_)) | (None, None) => return Err(bad("give one of `report` and `sbom`")),
+    };
+    if wish.command.first().is_none_or(|program| !program.starts_with('/')) {
+        return Err(bad("`command` must begin with the absolute path of a program"));
+    }
+    if !wish.command.iter().any(|word| word.contains("{image}")) {
+        return Err(bad("`command` must say where the image goes: `{image}`"));
+    }
+    let limit = wish.time_limit_secs.map_or(Ok(Duration::from_secs(TIME_LIMIT_SECS)), Duration::try_from_secs_f64);
+    let time_limit = limit.ok().filter(|limit| !limit.is_zero()).ok_or_else(|| bad("`time_limit_secs` is no time"))?;
+    let bytes =
+        |mib: u64| mib.checked_mul(1 << 20).filter(|bytes| *bytes > 0).ok_or_else(|| bad("a limit is no size in MiB"));
+    let output = usize::try_from(bytes(wish.output_max_mib.unwrap_or(OUTPUT_MAX_MIB))?);
+    let command = CommandHook {
+        words: wish.command.clone(),
+        memory_bytes: bytes(wish.memory_limit_mib.unwrap_or(MEMORY_LIMIT_MIB))?,
+        cage: std::env::current_exe().map_err(|error| bad(&format!("cannot find our own program: {error}")))?,
+    };
+    Ok(Hook {
+        name: wish.name.clone(),
+        kind: HookKind::Command(command),
+        gives,
+        time_limit,
+        output_max_bytes: output.map_err(|_| bad("`output_max_mib` is too large"))?,
+    })
+}
+
+fn named<T: Copy>(all: &[(&str, T)], name: &str) -> Option<T> {
+    all.iter().find(|(known, _)| *known == name).map(|(_, form)| *form)
+}
+
+fn refused(key: &'static str, value: &str, why: &str) -> ConfigError {
+    ConfigError::Value { key, value: value.to_owned(), why: why.to_owned() }
+}
