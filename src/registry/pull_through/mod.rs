@@ -93,13 +93,18 @@ impl Registry {
         repository: &str,
         digest: &Digest,
     ) -> Result<BlobFile, RegistryError> {
-        let unknown = match self.blob(tenant, repository, digest) {
+        // One that was damaged is recorded and not there.
+        let here = || match self.blob(tenant, repository, digest) {
+            Ok(_) if self.blobs.size(digest).is_none() => Err(RegistryError::BlobUnknown(digest.to_string())),
+            found => found,
+        };
+        let unknown = match here() {
             Ok(found) => return Ok(found),
             Err(error) => error,
         };
         let Some((source, size)) = self.fetching(tenant, repository, digest) else {
             // It may have been linked since.
-            return self.blob(tenant, repository, digest).map_err(|_| unknown);
+            return here().map_err(|_| unknown);
         };
         self.fetch_blob(tenant, source.as_ref(), digest, size).await.map_err(RegistryError::Upstream)?;
         Ok(BlobFile { digest: digest.clone(), path: self.blobs.path(digest), size })
