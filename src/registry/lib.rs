@@ -6,6 +6,7 @@
 //!
 //! Why files and not store records: layers are gigabytes, and the kernel serves files best. See facts in `DESIGN.md`.
 
+pub mod access;
 pub mod archive;
 pub mod blobs;
 pub mod build;
@@ -15,6 +16,7 @@ mod error;
 pub mod image_config;
 mod images;
 mod layers;
+pub mod lifecycle;
 mod links;
 pub mod manifest;
 pub mod pull;
@@ -23,6 +25,7 @@ mod registry;
 mod repositories;
 mod resolve;
 mod room;
+mod storage;
 mod tags;
 mod uploads;
 mod writer;
@@ -32,11 +35,13 @@ pub use digest::{Algorithm, Digest};
 pub use error::{ManifestFault, RegistryError};
 pub use image_config::ImageConfig;
 pub use images::{ManifestPut, Pushed, StoredManifest, UnlinkChecks};
+pub use lifecycle::Previewed;
 pub use links::BlobFile;
 pub use pull::{Credentials, PullError};
 pub use referrers::ReferrersPage;
 pub use registry::{COLLECT_GRACE_MILLIS, PULLED_KEEP_MILLIS, Registry, RegistryConfig, UPLOAD_EXPIRY_MILLIS};
 pub use resolve::{LayerBlob, LocalImage, Progress, PullProgress};
+pub use storage::StorageClass;
 pub use tags::{Page, TAGS_PAGE, TAGS_PAGE_MAX, TaggedImage};
 pub use uploads::ContentRange;
 

@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cove_model::access_policy::Principal;
 use cove_model::arn::Tenant;
 use cove_model::image::{DOCKER_HUB, ImagePlace, ImageReference, ImageSelector, hub_path};
 use cove_model::registry::{BlobLink, Image, PulledImage};
@@ -90,16 +91,27 @@ impl Registry {
         credentials: Option<Credentials>,
         progress: Option<Progress>,
     ) -> Result<LocalImage, PullError> {
+        self.resolve_as(&Principal::root(&caller.account), caller, reference, credentials, progress).await
+    }
+
+    /// The same for a task whose execution role pulls.
+    ///
+    /// # Errors
+    /// Why it cannot be had, in Docker's words.
+    pub async fn resolve_as(
+        &self,
+        who: &Principal,
+        caller: &Tenant,
+        reference: &ImageReference,
+        credentials: Option<Credentials>,
+        progress: Option<Progress>,
+    ) -> Result<LocalImage, PullError> {
         let told = progress.unwrap_or_else(|| Arc::new(|_| {}));
         let repository = reference.repository.as_str();
         let source = match &reference.place {
-            // Without a repository policy nobody pulls from another account, as on AWS; regions of one account may.
-            ImagePlace::Own(tenant) if tenant.account != caller.account => {
-                return Err(PullError::Denied { repository: repository.to_owned() });
-            }
-            ImagePlace::Own(tenant) => return self.local(tenant, reference, &told).await,
+            ImagePlace::Own(tenant) => return self.local(who, tenant, reference, &told).await,
             ImagePlace::OwnOrHub(tenant) if self.repository(tenant, repository).is_ok() => {
-                return self.local(tenant, reference, &told).await;
+                return self.local(who, tenant, reference, &told).await;
             }
             ImagePlace::OwnOrHub(_) => {
                 Source { host: DOCKER_HUB.to_owned(), repository: hub_path(repository), credentials }
@@ -114,16 +126,25 @@ impl Registry {
     /// An image of our own registry.
     async fn local(
         &self,
+        who: &Principal,
         tenant: &Tenant,
         reference: &ImageReference,
         told: &Progress,
     ) -> Result<LocalImage, PullError> {
         let name = own_name(tenant, reference);
+        // Without a policy nobody pulls from another account, as on AWS; regions of one account may.
+        for action in ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"] {
+            let admitted = self.admit(who, tenant, &reference.repository, action);
+            admitted.map_err(|_| PullError::Denied { repository: reference.repository.clone() })?;
+        }
         let find = |selector: &ImageSelector| {
             self.image(tenant, &reference.repository, selector)
                 .map_err(|_| PullError::NotFound { reference: name.clone() })
         };
         let top = find(&reference.selector)?;
+        if top.is_archived {
+            return Err(PullError::NotFound { reference: name.clone() });
+        }
         let read = |image: Arc<Image>| async move {
             let bytes = self.manifest_bytes(&image.digest).await.map_err(|error| PullError::keep(&error))?;
             parse(&bytes, Some(&image.media_type), &image.digest)
@@ -136,7 +157,7 @@ impl Registry {
             chosen = find(&ImageSelector::Digest(descriptor.digest.clone()))?;
             manifest = read(Arc::clone(&chosen)).await?;
         }
-        self.note_pull(&top);
+        self.note_pull(&top, who);
         let image = self.assemble(&top.digest, &chosen.digest, &manifest, pins).await?;
         told(PullProgress::Complete);
         Ok(image)

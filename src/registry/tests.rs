@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use cove_base::Clock;
 use cove_base::paths::DataDir;
-use cove_base::{Clock, Timestamp};
 use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
 use cove_model::registry::{Repository, TagMutability};

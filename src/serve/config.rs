@@ -44,6 +44,8 @@ const STOPPED_TASK_SECS_DEFAULT: u64 = 60 * 60;
 const HOUSEKEEPING_SECS_DEFAULT: u64 = 60;
 /// What is collected is only disk space.
 const COLLECT_SECS_DEFAULT: u64 = 60 * 60;
+/// AWS carries lifecycle policies out within a day.
+const LIFECYCLE_SECS_DEFAULT: u64 = 60 * 60;
 /// How far Fargate memory may exceed the host's.
 const MEMORY_OVERCOMMIT_DEFAULT: f64 = 1.5;
 /// Task definitions ask for no size larger than this; more overcommitment only hides a mistake.
@@ -83,6 +85,7 @@ pub(crate) struct Config {
     pub stopped_task: Duration,
     pub housekeeping: Duration,
     pub collect: Duration,
+    pub lifecycle: Duration,
     pub machines: Vec<Machine>,
     pub event_endpoints: Endpoints,
     pub spot_warning: Duration,
@@ -233,6 +236,9 @@ struct Given {
     /// How often blobs and unpacked layers that nobody needs are looked for [default: 3600]
     #[arg(long, value_name = "SECS")]
     collect_secs: Option<u64>,
+    /// How often lifecycle policies of repositories are carried out [default: 3600]
+    #[arg(long, value_name = "SECS")]
+    lifecycle_secs: Option<u64>,
     /// Between the warning of a Spot interruption and the end [default: 120, as AWS; 2 with --dev]
     #[arg(long, value_name = "SECS")]
     spot_warning_secs: Option<u64>,
@@ -336,6 +342,7 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
             "STOPPED_TASK_SECS" => given.stopped_task_secs = Some(parsed("COVE_STOPPED_TASK_SECS", value)?),
             "HOUSEKEEPING_SECS" => given.housekeeping_secs = Some(parsed("COVE_HOUSEKEEPING_SECS", value)?),
             "COLLECT_SECS" => given.collect_secs = Some(parsed("COVE_COLLECT_SECS", value)?),
+            "LIFECYCLE_SECS" => given.lifecycle_secs = Some(parsed("COVE_LIFECYCLE_SECS", value)?),
             "TASK_SETTLE_MILLIS" => given.task_settle_millis = Some(parsed("COVE_TASK_SETTLE_MILLIS", value)?),
             "SPOT_WARNING_SECS" => given.spot_warning_secs = Some(parsed("COVE_SPOT_WARNING_SECS", value)?),
             "SCALE_IN_SECS" => given.scale_in_secs = Some(parsed("COVE_SCALE_IN_SECS", value)?),
@@ -386,6 +393,7 @@ impl Given {
             stopped_task_secs: self.stopped_task_secs.or(other.stopped_task_secs),
             housekeeping_secs: self.housekeeping_secs.or(other.housekeeping_secs),
             collect_secs: self.collect_secs.or(other.collect_secs),
+            lifecycle_secs: self.lifecycle_secs.or(other.lifecycle_secs),
             spot_warning_secs: self.spot_warning_secs.or(other.spot_warning_secs),
             task_settle_millis: self.task_settle_millis.or(other.task_settle_millis),
             scale_in_secs: self.scale_in_secs.or(other.scale_in_secs),
@@ -459,6 +467,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         stopped_task: Duration::from_secs(given.stopped_task_secs.unwrap_or(STOPPED_TASK_SECS_DEFAULT)),
         housekeeping: interval("housekeeping_secs", given.housekeeping_secs.unwrap_or(HOUSEKEEPING_SECS_DEFAULT))?,
         collect: interval("collect_secs", given.collect_secs.unwrap_or(COLLECT_SECS_DEFAULT))?,
+        lifecycle: interval("lifecycle_secs", given.lifecycle_secs.unwrap_or(LIFECYCLE_SECS_DEFAULT))?,
         machines: fleet::machines(&given.instance.unwrap_or_default())?,
         event_endpoints: endpoints(&given.event_endpoint.unwrap_or_default())?,
         spot_warning: fleet::spot_warning(given.spot_warning_secs, dev),

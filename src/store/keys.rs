@@ -250,3 +250,21 @@ pub fn routed() -> Key {
 pub fn capacity_provider(tenant: &Tenant, name: &str) -> Key {
     Key::new(tenant, "", name)
 }
+
+/// A repository's lifecycle policy, or the one that is tried.
+#[must_use]
+pub fn lifecycle_policy(tenant: &Tenant, repository: &str) -> Key {
+    Key::new(tenant, "", repository)
+}
+
+/// A repository's policy.
+#[must_use]
+pub fn repository_policy(tenant: &Tenant, repository: &str) -> Key {
+    Key::new(tenant, "", repository)
+}
+
+/// What holds for all repositories of a tenant.
+#[must_use]
+pub fn registry_settings(tenant: &Tenant) -> Key {
+    Key::new(tenant, "", "")
+}

@@ -12,6 +12,7 @@ use cove_model::event::Event;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::network::{SecurityGroup, Subnet, Vpc};
 use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Repository, Upload};
+use cove_model::registry_settings::{LifecyclePolicy, LifecyclePreview, RegistrySettings, RepositoryPolicy};
 use cove_model::role::Role;
 use cove_model::rule::{Delivery, EventBus, Routed, Rule};
 use cove_model::service::{
@@ -95,6 +96,10 @@ kinds! {
     36 DaemonRevision, "daemon_revisions", 1, it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id);
     37 DaemonDeployment, "daemon_deployments", 1,
         it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id), live if it.status.is_open();
+    38 LifecyclePolicy, "lifecycle_policies", 1, it => keys::lifecycle_policy(&it.tenant, &it.repository);
+    39 LifecyclePreview, "lifecycle_previews", 1, it => keys::lifecycle_policy(&it.tenant, &it.repository);
+    40 RepositoryPolicy, "repository_policies", 1, it => keys::repository_policy(&it.tenant, &it.repository);
+    41 RegistrySettings, "registry_settings", 1, it => keys::registry_settings(&it.tenant);
 }
 
 #[cfg(test)]

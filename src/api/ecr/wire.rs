@@ -85,4 +85,8 @@ pub(super) struct ImageDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) subject_manifest_digest: Option<String>,
     pub(super) image_status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_archived_at: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_activated_at: Option<f64>,
 }

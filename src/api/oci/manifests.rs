@@ -14,7 +14,7 @@ use crate::http::{Body, BodyError, Request, Response, collect};
 /// GET: the bytes as they were pushed.
 pub(super) async fn get(call: &Call<'_>, name: &str, reference: &str) -> Result<Response, OciError> {
     let stored = call.registry.manifest(call.tenant, name, &selector(name, reference)?).await?;
-    call.registry.note_pull(&stored.image);
+    call.registry.note_pull(&stored.image, call.who);
     let length = stored.image.manifest_size.to_string();
     Ok(with_body(StatusCode::OK, &headers(&stored.image, &length), Body::full(stored.bytes)))
 }
@@ -22,6 +22,9 @@ pub(super) async fn get(call: &Call<'_>, name: &str, reference: &str) -> Result<
 /// HEAD: the same without the bytes.
 pub(super) fn head(call: &Call<'_>, name: &str, reference: &str) -> Result<Response, OciError> {
     let image = call.registry.image(call.tenant, name, &selector(name, reference)?)?;
+    if image.is_archived {
+        return Err(RegistryError::ImageArchived { repository: name.to_owned(), digest: image.digest.clone() }.into());
+    }
     let length = image.manifest_size.to_string();
     Ok(empty(StatusCode::OK, &headers(&image, &length)))
 }
