@@ -2,6 +2,7 @@
 //!
 //! Holds: a stored record carries its [`Tenant`](arn::Tenant), so that nothing leaks from one account or region to another.
 
+pub mod access_policy;
 pub mod account;
 pub mod alarm;
 pub mod arn;
@@ -17,6 +18,7 @@ pub mod managed_instances;
 pub mod network;
 pub mod registry;
 pub mod registry_rules;
+pub mod registry_settings;
 pub mod role;
 pub mod rule;
 pub mod scan;

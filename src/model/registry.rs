@@ -58,7 +58,13 @@ impl Repository {
     /// The repository's ARN.
     #[must_use]
     pub fn arn(&self) -> String {
-        self.tenant.arn("ecr", format_args!("repository/{}", self.name))
+        Self::arn_of(&self.tenant, &self.name)
+    }
+
+    /// The ARN of a repository that need not be there.
+    #[must_use]
+    pub fn arn_of(tenant: &Tenant, name: &str) -> String {
+        tenant.arn("ecr", format_args!("repository/{name}"))
     }
 }
 
@@ -91,6 +97,14 @@ pub struct Image {
     pub subject: Option<String>,
     pub pushed_at: Timestamp,
     pub last_pulled_at: Option<Timestamp>,
+    /// Whether it is in the archive, from where nobody pulls.
+    #[serde(default)]
+    pub is_archived: bool,
+    /// When it last went there, and when it last came back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activated_at: Option<Timestamp>,
 }
 
 /// A tag.

@@ -12,6 +12,12 @@ use crate::room::StoreFull;
 pub enum RegistryError {
     #[error("repository `{name}` does not exist in account {account}")]
     RepositoryUnknown { name: String, account: String },
+    /// In AWS's words, which people look for.
+    #[error(
+        "User: {who} is not authorized to perform: {action} on resource: {resource} {why} resource-based policy{}",
+        if why.starts_with("because") { format!(" allows the {action} action") } else { String::new() }
+    )]
+    Denied { who: String, action: String, resource: String, why: &'static str },
     #[error("repository `{name}` exists already in account {account}")]
     RepositoryExists { name: String, account: String },
     #[error("repository `{name}` in account {account} still holds images")]
@@ -30,6 +36,8 @@ pub enum RegistryError {
     BlobInUse { digest: String, image: String },
     #[error("manifest `{reference}` is unknown to repository `{repository}`")]
     ManifestUnknown { repository: String, reference: String },
+    #[error("image `{digest}` of repository `{repository}` is archived")]
+    ImageArchived { repository: String, digest: String },
     #[error("manifest `{digest}` is part of index `{index}`")]
     ManifestInUse { digest: String, index: String },
     #[error("the manifest names blobs that the repository lacks: {}", .0.join(", "))]

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use cove_base::Timestamp;
+use cove_model::access_policy::Principal;
 use cove_model::arn::Tenant;
+use cove_model::event::ecr;
 use cove_model::image::{ImageSelector, is_tag};
 use cove_model::registry::{BlobLink, Image, ImageTag, Referrer, Repository};
 use cove_model::registry_rules::MadeFor;
@@ -22,6 +24,7 @@ use crate::quota::admit;
 use crate::referrers::put_referrer;
 use crate::registry::{Registry, blocking};
 use crate::repositories::known;
+use crate::storage::refuse_archived;
 use crate::templates::made;
 
 /// A pull is recorded at most this often per image: ECR's own record is as coarse, and pulls stay free of writes.
@@ -143,10 +146,10 @@ impl Registry {
         self.store.read(|view| find(view, tenant, repository, selector))
     }
 
-    /// A manifest with its bytes.
+    /// A manifest with its bytes, for who pulls it.
     ///
     /// # Errors
-    /// When repository or manifest is unknown, or its file cannot be read.
+    /// When repository or manifest is unknown, it is archived, or its file cannot be read.
     pub async fn manifest(
         &self,
         tenant: &Tenant,
@@ -154,6 +157,7 @@ impl Registry {
         selector: &ImageSelector,
     ) -> Result<StoredManifest, RegistryError> {
         let image = self.image(tenant, repository, selector)?;
+        refuse_archived(&image)?;
         let bytes = self.manifest_bytes(&image.digest).await?;
         Ok(StoredManifest { image, bytes })
     }
@@ -169,9 +173,12 @@ impl Registry {
         Ok(Bytes::from(read.map_err(RegistryError::io(format!("read manifest `{digest}`")))?))
     }
 
-    /// Notes that an image was pulled, without making the puller wait.
-    pub fn note_pull(&self, image: &Arc<Image>) {
+    /// Notes that an image was pulled, without making the puller wait; not when the puller is excepted.
+    pub fn note_pull(&self, image: &Arc<Image>, who: &Principal) {
         let now = self.clock.now();
+        if who.arn.as_deref().is_some_and(|arn| self.settings(&image.tenant).leaves_no_pull_time(arn)) {
+            return;
+        }
         if image.last_pulled_at.is_some_and(|last| now < last.plus_millis(PULL_RECORD_MILLIS)) {
             return;
         }
@@ -203,7 +210,9 @@ impl Registry {
                 let Some(found) = tx.get::<ImageTag>(&key) else {
                     return Err(RegistryError::ManifestUnknown { repository, reference: tag });
                 };
+                let image = find(tx, &tenant, &repository, &ImageSelector::Tag(tag))?;
                 tx.delete::<ImageTag>(&key);
+                tx.emit(ecr::deleted(&image, Some(&found.tag), tx.now()));
                 Ok((*found).clone())
             })
             .await
@@ -233,10 +242,12 @@ impl Registry {
         self.store
             .write(move |tx| {
                 let selector = ImageSelector::Tag(tag.clone());
-                let digest = find(tx, &tenant, &repository, &selector)?.digest.clone();
+                let image = find(tx, &tenant, &repository, &selector)?;
+                let digest = image.digest.clone();
                 let tags = tx.scan::<ImageTag>(&Prefix::parent(&tenant, &repository));
                 if tags.iter().any(|other| other.digest == digest && other.tag != tag) {
                     tx.delete::<ImageTag>(&keys::image_tag(&tenant, &repository, &tag));
+                    tx.emit(ecr::deleted(&image, Some(&tag), tx.now()));
                 } else {
                     remove_image(tx, &tenant, &repository, &digest, UnlinkChecks::Indexes)?;
                 }
@@ -247,7 +258,7 @@ impl Registry {
 }
 
 /// Removes a manifest, its tags and its referrer record; the tags that went.
-fn remove_image(
+pub(crate) fn remove_image(
     tx: &mut Tx<'_>,
     tenant: &Tenant,
     repository: &str,
@@ -272,6 +283,13 @@ fn remove_image(
         tx.delete::<Referrer>(&keys::referrer(tenant, repository, subject, digest));
     }
     tx.delete::<Image>(&keys::image(tenant, repository, digest));
+    let now = tx.now();
+    for tag in &tags {
+        tx.emit(ecr::deleted(&image, Some(tag), now));
+    }
+    if tags.is_empty() {
+        tx.emit(ecr::deleted(&image, None, now));
+    }
     Ok(tags)
 }
 
@@ -321,6 +339,9 @@ impl Push {
             subject: self.manifest.subject.as_ref().map(|subject| subject.digest.clone()),
             pushed_at: now,
             last_pulled_at: None,
+            is_archived: false,
+            archived_at: None,
+            activated_at: None,
         }
     }
 
@@ -339,16 +360,24 @@ impl Push {
         blobs.extend(self.manifest.foreign_layers().into_iter().filter(|digest| !lacks(&digest)));
         let moved = self.put_tags(tx, &repository)?;
         let before = tx.get::<Image>(&keys::image(&self.tenant, &self.repository, &self.digest));
-        let unchanged = before.is_some() && !moved;
+        // Who pushes an archived image again wants to pull it.
+        let returns = before.as_ref().is_some_and(|known| known.is_archived);
+        let unchanged = before.is_some() && moved.is_empty() && !returns;
         let image = Image {
             blobs,
             pushed_at: before.as_ref().map_or(tx.now(), |known| known.pushed_at),
             last_pulled_at: before.as_ref().and_then(|known| known.last_pulled_at),
+            is_archived: false,
+            archived_at: before.as_ref().and_then(|known| known.archived_at),
+            activated_at: if returns { Some(tx.now()) } else { before.as_ref().and_then(|known| known.activated_at) },
             ..self.image(tx.now())
         };
-        if before.is_none_or(|known| known.blobs != image.blobs) {
+        if returns || before.is_none_or(|known| known.blobs != image.blobs) {
             put_referrer(tx, &image, &self.manifest);
             tx.put(image.clone());
+        }
+        if !unchanged {
+            tell_push(tx, &image, &moved);
         }
         Ok(Pushed { image, unchanged })
     }
@@ -364,9 +393,9 @@ impl Push {
         })
     }
 
-    /// Points the tags at the manifest; whether any moved.
-    fn put_tags(&self, tx: &mut Tx<'_>, repository: &Repository) -> Result<bool, RegistryError> {
-        let mut moved = false;
+    /// Points the tags at the manifest; those that moved.
+    fn put_tags(&self, tx: &mut Tx<'_>, repository: &Repository) -> Result<Vec<String>, RegistryError> {
+        let mut moved = Vec::new();
         for tag in &self.tags {
             let current = tx.get::<ImageTag>(&keys::image_tag(&self.tenant, &self.repository, tag));
             match current {
@@ -377,7 +406,7 @@ impl Push {
                 }
                 Some(_) | None => {}
             }
-            moved = true;
+            moved.push(tag.clone());
             tx.put(ImageTag {
                 tenant: self.tenant.clone(),
                 repository: self.repository.clone(),
@@ -386,6 +415,16 @@ impl Push {
             });
         }
         Ok(moved)
+    }
+}
+
+fn tell_push(tx: &mut Tx<'_>, image: &Image, tags: &[String]) {
+    let now = tx.now();
+    if tags.is_empty() {
+        tx.emit(ecr::pushed(image, None, now));
+    }
+    for tag in tags {
+        tx.emit(ecr::pushed(image, Some(tag), now));
     }
 }
 

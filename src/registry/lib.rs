@@ -6,6 +6,7 @@
 //!
 //! Why files and not store records: layers are gigabytes, and the kernel serves files best. See facts in `DESIGN.md`.
 
+pub mod access;
 mod admission;
 pub mod archive;
 pub mod blobs;
@@ -18,6 +19,7 @@ mod expectation;
 pub mod image_config;
 mod images;
 mod layers;
+pub mod lifecycle;
 mod links;
 pub mod manifest;
 pub mod pull;
@@ -30,6 +32,7 @@ mod resolve;
 mod room;
 pub mod scan;
 mod scrub;
+mod storage;
 mod tags;
 mod templates;
 mod uploads;
@@ -42,6 +45,7 @@ pub use error::{ManifestFault, RegistryError};
 pub use expectation::Expectation;
 pub use image_config::ImageConfig;
 pub use images::{ManifestPut, Pushed, StoredManifest, UnlinkChecks};
+pub use lifecycle::Previewed;
 pub use links::BlobFile;
 pub use pull::{Credentials, PullError};
 pub use quota::Quotas;
@@ -49,6 +53,7 @@ pub use referrers::ReferrersPage;
 pub use registry::{COLLECT_GRACE_MILLIS, PULLED_KEEP_MILLIS, Registry, RegistryConfig, UPLOAD_EXPIRY_MILLIS};
 pub use resolve::{LayerBlob, LocalImage, Progress, PullProgress};
 pub use scrub::{Damaged, ScrubPass, ScrubState};
+pub use storage::StorageClass;
 pub use tags::{Page, TAGS_PAGE, TAGS_PAGE_MAX, TaggedImage};
 pub use uploads::ContentRange;
 

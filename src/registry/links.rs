@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use cove_model::arn::Tenant;
 use cove_model::registry::{BlobLink, Image, Repository};
+use cove_model::registry_settings::RegistrySettings;
 use cove_store::{Prefix, Read, StoreError, Tx, keys};
 
 use crate::digest::Digest;
@@ -11,6 +12,9 @@ use crate::error::RegistryError;
 use crate::quota::admit;
 use crate::registry::{Registry, blocking};
 use crate::repositories::known;
+
+/// The account setting that turns mounts off, and its value for that.
+const MOUNTS: (&str, &str) = ("BLOB_MOUNTING", "DISABLED");
 
 /// A blob that a repository has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +93,10 @@ impl Registry {
         self.store
             .write(move |tx| {
                 known(tx, &tenant, &repository)?;
+                let settings = tx.get::<RegistrySettings>(&keys::registry_settings(&tenant));
+                if settings.is_some_and(|settings| settings.account.get(MOUNTS.0).is_some_and(|is| is == MOUNTS.1)) {
+                    return Ok(false);
+                }
                 let source = match &from {
                     Some(from) => tx.get::<BlobLink>(&keys::blob_link(&tenant, from, &digest)),
                     // A look into each repository: there are far fewer of them than of blobs.

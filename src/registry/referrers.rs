@@ -99,6 +99,12 @@ impl Registry {
     }
 }
 
+/// Digests of those who refer to a digest.
+pub(crate) fn referrers_of(read: &impl Read, tenant: &Tenant, repository: &str, subject: &str) -> Vec<String> {
+    let inside = Prefix::parent(tenant, &keys::referrer_parent(repository, subject));
+    read.scan::<Referrer>(&inside).iter().map(|referrer| referrer.digest.clone()).collect()
+}
+
 /// Records that an image refers to its subject, if it has one.
 pub(crate) fn put_referrer(tx: &mut Tx<'_>, image: &Image, manifest: &Manifest) {
     let Some(subject) = &image.subject else { return };

@@ -6,6 +6,7 @@ use cove_model::arn::Tenant;
 use cove_model::image::is_repository;
 use cove_model::registry::{BlobLink, Image, ImageTag, Referrer, Repository, Upload};
 use cove_model::registry_rules::UpstreamTag;
+use cove_model::registry_settings::{LifecyclePolicy, LifecyclePreview, RepositoryPolicy};
 use cove_store::{Key, Prefix, Read, Tx, keys};
 
 use crate::error::RegistryError;
@@ -111,6 +112,9 @@ impl Registry {
                 delete_all::<UpstreamTag>(tx, &inside, |tag| keys::image_tag(&tenant, &name, &tag.tag));
                 delete_all::<BlobLink>(tx, &inside, |link| keys::blob_link(&tenant, &name, &link.digest));
                 delete_all::<Upload>(tx, &inside, |upload| keys::upload(&tenant, &name, &upload.id));
+                tx.delete::<LifecyclePolicy>(&keys::lifecycle_policy(&tenant, &name));
+                tx.delete::<LifecyclePreview>(&keys::lifecycle_policy(&tenant, &name));
+                tx.delete::<RepositoryPolicy>(&keys::repository_policy(&tenant, &name));
                 tx.delete::<Repository>(&keys::repository(&tenant, &name));
                 Ok((*repository).clone())
             })

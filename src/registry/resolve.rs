@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cove_model::access_policy::Principal;
 use cove_model::arn::Tenant;
 use cove_model::image::{DOCKER_HUB, ImagePlace, ImageReference, ImageSelector, hub_path};
 use cove_model::registry::{BlobLink, Image, PulledImage};
@@ -115,19 +116,30 @@ impl Registry {
         credentials: Option<Credentials>,
         progress: Option<Progress>,
     ) -> Result<LocalImage, PullError> {
+        self.resolve_as(&Principal::root(&caller.account), caller, reference, credentials, progress).await
+    }
+
+    /// The same for a task whose execution role pulls.
+    ///
+    /// # Errors
+    /// Why it cannot be had, in Docker's words.
+    pub async fn resolve_as(
+        &self,
+        who: &Principal,
+        caller: &Tenant,
+        reference: &ImageReference,
+        credentials: Option<Credentials>,
+        progress: Option<Progress>,
+    ) -> Result<LocalImage, PullError> {
         let told = progress.unwrap_or_else(|| Arc::new(|_| {}));
         let repository = reference.repository.as_str();
         let own = |tenant| Place::Own { tenant, repository };
         let source = match &reference.place {
-            // Without a repository policy nobody pulls from another account, as on AWS; regions of one account may.
-            ImagePlace::Own(tenant) if tenant.account != caller.account => {
-                return Err(PullError::Denied { repository: repository.to_owned() });
-            }
             ImagePlace::Own(tenant) => {
-                return self.admitted_one(&own(tenant), self.local(tenant, reference, &told)).await;
+                return self.admitted_one(&own(tenant), self.local(who, tenant, reference, &told)).await;
             }
             ImagePlace::OwnOrHub(tenant) if self.repository(tenant, repository).is_ok() => {
-                return self.admitted_one(&own(tenant), self.local(tenant, reference, &told)).await;
+                return self.admitted_one(&own(tenant), self.local(who, tenant, reference, &told)).await;
             }
             ImagePlace::OwnOrHub(_) => {
                 Source { host: DOCKER_HUB.to_owned(), repository: hub_path(repository), credentials }
@@ -148,7 +160,7 @@ impl Registry {
         image: impl Future<Output = Result<LocalImage, PullError>>,
     ) -> Result<LocalImage, PullError> {
         let image = image.await?;
-        self.admit(place, &image.digest, &image.manifest_digest).await?;
+        self.check_may_run(place, &image.digest, &image.manifest_digest).await?;
         Ok(image)
     }
 
@@ -174,17 +186,26 @@ impl Registry {
     /// An image of our own registry.
     async fn local(
         &self,
+        who: &Principal,
         tenant: &Tenant,
         reference: &ImageReference,
         told: &Progress,
     ) -> Result<LocalImage, PullError> {
         let name = own_name(tenant, reference);
+        // Without a policy nobody pulls from another account, as on AWS; regions of one account may.
+        for action in ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"] {
+            let admitted = self.admit(who, tenant, &reference.repository, action);
+            admitted.map_err(|_| PullError::Denied { repository: reference.repository.clone() })?;
+        }
         let find = |selector: &ImageSelector| {
             self.image(tenant, &reference.repository, selector)
                 .map_err(|_| PullError::NotFound { reference: name.clone() })
         };
         self.whole_through(tenant, &reference.repository, &reference.selector).await?;
         let top = find(&reference.selector)?;
+        if top.is_archived {
+            return Err(PullError::NotFound { reference: name.clone() });
+        }
         let read = |image: Arc<Image>| async move {
             let bytes = self.manifest_bytes(&image.digest).await.map_err(|error| PullError::keep(&error))?;
             parse(&bytes, Some(&image.media_type), &image.digest)
@@ -199,7 +220,7 @@ impl Registry {
             chosen = find(&selector)?;
             manifest = read(Arc::clone(&chosen)).await?;
         }
-        self.note_pull(&top);
+        self.note_pull(&top, who);
         let image = self.assemble(&top.digest, &chosen.digest, &manifest, pins).await?;
         told(PullProgress::Complete);
         Ok(image)

@@ -61,19 +61,23 @@ impl Registry {
     /// # Errors
     /// When the repository is unknown.
     pub fn images(&self, tenant: &Tenant, repository: &str) -> Result<Vec<TaggedImage>, RegistryError> {
-        let (images, tags) = self.store.read(|view| {
+        self.store.read(|view| {
             known(view, tenant, repository)?;
-            let inside = Prefix::parent(tenant, repository);
-            Ok::<_, RegistryError>((view.scan::<Image>(&inside), view.scan::<ImageTag>(&inside)))
-        })?;
-        let mut by_digest: HashMap<String, Vec<String>> = HashMap::new();
-        for tag in tags {
-            by_digest.entry(tag.digest.clone()).or_default().push(tag.tag.clone());
-        }
-        let with_tags = |image: Arc<Image>| {
-            let tags = by_digest.remove(&image.digest).unwrap_or_default();
-            TaggedImage { image, tags }
-        };
-        Ok(images.into_iter().map(with_tags).collect())
+            Ok(tagged_images(view, tenant, repository))
+        })
     }
+}
+
+/// Every image of a repository with its tags, by digest.
+pub(crate) fn tagged_images(read: &impl Read, tenant: &Tenant, repository: &str) -> Vec<TaggedImage> {
+    let inside = Prefix::parent(tenant, repository);
+    let mut by_digest: HashMap<String, Vec<String>> = HashMap::new();
+    for tag in read.scan::<ImageTag>(&inside) {
+        by_digest.entry(tag.digest.clone()).or_default().push(tag.tag.clone());
+    }
+    let with_tags = |image: Arc<Image>| {
+        let tags = by_digest.remove(&image.digest).unwrap_or_default();
+        TaggedImage { image, tags }
+    };
+    read.scan::<Image>(&inside).into_iter().map(with_tags).collect()
 }

@@ -10,6 +10,7 @@ use cove_model::arn::Tenant;
 use cove_model::image::is_repository;
 use cove_model::registry::{Repository, TagMutability};
 use cove_model::registry_rules::{CreationTemplate, MadeFor, below, exactness};
+use cove_model::registry_settings::{LifecyclePolicy, RepositoryPolicy};
 use cove_store::{Prefix, Read, Tx, keys};
 
 use crate::error::RegistryError;
@@ -49,6 +50,13 @@ pub(crate) fn made(tx: &mut Tx<'_>, tenant: &Tenant, name: &str, purpose: MadeFo
     let template = template_of(tx, tenant, name, purpose);
     let repository = dressed(template.as_deref(), tenant, name, tx.now());
     tx.put(repository.clone());
+    let (tenant, repository_name) = (tenant.clone(), name.to_owned());
+    if let Some(text) = template.as_ref().and_then(|it| it.repository_policy.clone()) {
+        tx.put(RepositoryPolicy { tenant: tenant.clone(), repository: repository_name.clone(), text });
+    }
+    if let Some(text) = template.and_then(|it| it.lifecycle_policy.clone()) {
+        tx.put(LifecyclePolicy { tenant, repository: repository_name, text, evaluated_at: None });
+    }
     Arc::new(repository)
 }
 
@@ -59,7 +67,7 @@ fn template_of(read: &impl Read, tenant: &Tenant, name: &str, purpose: MadeFor) 
     all.into_iter().filter(fits).max_by_key(|it| exactness(&it.prefix))
 }
 
-/// The repository that a template describes. Its policies wait for repositories that have them.
+/// The repository that a template describes, but for its policies.
 fn dressed(template: Option<&CreationTemplate>, tenant: &Tenant, name: &str, now: Timestamp) -> Repository {
     let is_immutable = template.is_some_and(|it| it.tag_mutability.starts_with("IMMUTABLE"));
     Repository {

@@ -52,6 +52,8 @@ const UPLOAD_EXPIRY_SECS_DEFAULT: u64 = UPLOAD_EXPIRY_MILLIS.unsigned_abs() / 10
 /// A whole pass over all blobs a week, slow enough that nobody notices.
 const SCRUB_DAYS_DEFAULT: u64 = 7;
 const SCRUB_MIB_PER_SEC_DEFAULT: u64 = 20;
+/// AWS carries lifecycle policies out within a day.
+const LIFECYCLE_SECS_DEFAULT: u64 = 60 * 60;
 /// How far Fargate memory may exceed the host's.
 const MEMORY_OVERCOMMIT_DEFAULT: f64 = 1.5;
 /// Task definitions ask for no size larger than this; more overcommitment only hides a mistake.
@@ -97,6 +99,7 @@ pub(crate) struct Config {
     /// `None`: blobs are read again only when somebody asks for it.
     pub scrub: Option<Duration>,
     pub scrub_bytes_per_sec: u64,
+    pub lifecycle: Duration,
     pub machines: Vec<Machine>,
     pub event_endpoints: Endpoints,
     pub admission: Vec<AdmissionRule>,
@@ -264,6 +267,9 @@ struct Given {
     /// How fast that goes at most [default: 20]
     #[arg(long, value_name = "MIB")]
     scrub_mib_per_sec: Option<u64>,
+    /// How often lifecycle policies of repositories are carried out [default: 3600]
+    #[arg(long, value_name = "SECS")]
+    lifecycle_secs: Option<u64>,
     /// Between the warning of a Spot interruption and the end [default: 120, as AWS; 2 with --dev]
     #[arg(long, value_name = "SECS")]
     spot_warning_secs: Option<u64>,
@@ -378,6 +384,7 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
             "REPOSITORY_QUOTAS" => given.repository_quotas = list(),
             "SCRUB_DAYS" => given.scrub_days = Some(parsed("COVE_SCRUB_DAYS", value)?),
             "SCRUB_MIB_PER_SEC" => given.scrub_mib_per_sec = Some(parsed("COVE_SCRUB_MIB_PER_SEC", value)?),
+            "LIFECYCLE_SECS" => given.lifecycle_secs = Some(parsed("COVE_LIFECYCLE_SECS", value)?),
             "TASK_SETTLE_MILLIS" => given.task_settle_millis = Some(parsed("COVE_TASK_SETTLE_MILLIS", value)?),
             "SPOT_WARNING_SECS" => given.spot_warning_secs = Some(parsed("COVE_SPOT_WARNING_SECS", value)?),
             "SCALE_IN_SECS" => given.scale_in_secs = Some(parsed("COVE_SCALE_IN_SECS", value)?),
@@ -433,6 +440,7 @@ impl Given {
             repository_quotas: self.repository_quotas.or(other.repository_quotas),
             scrub_days: self.scrub_days.or(other.scrub_days),
             scrub_mib_per_sec: self.scrub_mib_per_sec.or(other.scrub_mib_per_sec),
+            lifecycle_secs: self.lifecycle_secs.or(other.lifecycle_secs),
             spot_warning_secs: self.spot_warning_secs.or(other.spot_warning_secs),
             task_settle_millis: self.task_settle_millis.or(other.task_settle_millis),
             scale_in_secs: self.scale_in_secs.or(other.scale_in_secs),
@@ -515,6 +523,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
             .filter(|days| *days > 0)
             .map(|days| Duration::from_secs(days.saturating_mul(24 * 60 * 60))),
         scrub_bytes_per_sec: mib("scrub_mib_per_sec", given.scrub_mib_per_sec.unwrap_or(SCRUB_MIB_PER_SEC_DEFAULT))?,
+        lifecycle: interval("lifecycle_secs", given.lifecycle_secs.unwrap_or(LIFECYCLE_SECS_DEFAULT))?,
         machines: fleet::machines(&given.instance.unwrap_or_default())?,
         event_endpoints: endpoints(&given.event_endpoint.unwrap_or_default())?,
         admission: admission::rules(&given.admission.unwrap_or_default())?,

@@ -158,9 +158,11 @@ impl Parts {
         Ok(loops)
     }
 
-    /// Passes events on to the targets of rules, once the API is there that carries them out.
+    /// Passes events on to the targets of rules, once the API is there that carries them out; lifecycle policies, whose
+    /// events those are too, run from then on.
     pub(crate) fn pass_events_on(&self, loops: &mut JoinSet<()>, port: Arc<dyn cove_events::Port>, config: &Config) {
         let (store, clock) = (|| self.store.clone(), || self.clock.clone());
+        loops.spawn(self.registry.clone().keep_lifecycles(config.lifecycle));
         loops.spawn(cove_events::route_for_ever(store(), clock()));
         loops.spawn(cove_events::tick_for_ever(store(), clock()));
         loops.spawn(cove_events::deliver_for_ever(store(), clock(), port, config.event_endpoints.clone()));

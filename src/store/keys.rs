@@ -298,3 +298,21 @@ pub fn image_scan(tenant: &Tenant, repository: &str, digest: &str) -> Key {
 pub fn scan_settings(tenant: &Tenant) -> Key {
     Key::new(tenant, "", "")
 }
+
+/// A repository's lifecycle policy, or the one that is tried.
+#[must_use]
+pub fn lifecycle_policy(tenant: &Tenant, repository: &str) -> Key {
+    Key::new(tenant, "", repository)
+}
+
+/// A repository's policy.
+#[must_use]
+pub fn repository_policy(tenant: &Tenant, repository: &str) -> Key {
+    Key::new(tenant, "", repository)
+}
+
+/// What holds for all repositories of a tenant.
+#[must_use]
+pub fn registry_settings(tenant: &Tenant) -> Key {
+    Key::new(tenant, "", "")
+}

@@ -13,6 +13,7 @@ use cove_model::logs::{LogGroup, LogStream};
 use cove_model::network::{SecurityGroup, Subnet, Vpc};
 use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Repository, Upload};
 use cove_model::registry_rules::{CreationTemplate, PullThroughRule, UpstreamTag};
+use cove_model::registry_settings::{LifecyclePolicy, LifecyclePreview, RegistrySettings, RepositoryPolicy};
 use cove_model::role::Role;
 use cove_model::rule::{Delivery, EventBus, Routed, Rule};
 use cove_model::scan::{ImageScan, ScanSettings};
@@ -120,6 +121,10 @@ kinds! {
     42 ImageScan, "image_scans", 1, it => keys::image_scan(&it.tenant, &it.repository, &it.digest),
         live if it.state.is_open(), derives derive::image_scan;
     43 ScanSettings, "scan_settings", 1, it => keys::scan_settings(&it.tenant);
+    44 LifecyclePolicy, "lifecycle_policies", 1, it => keys::lifecycle_policy(&it.tenant, &it.repository);
+    45 LifecyclePreview, "lifecycle_previews", 1, it => keys::lifecycle_policy(&it.tenant, &it.repository);
+    46 RepositoryPolicy, "repository_policies", 1, it => keys::repository_policy(&it.tenant, &it.repository);
+    47 RegistrySettings, "registry_settings", 1, it => keys::registry_settings(&it.tenant);
 }
 
 /// Its instance's, and its service's or daemon's.

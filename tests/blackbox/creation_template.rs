@@ -18,8 +18,16 @@ fn a_template_dresses_the_repositories_that_are_made_by_a_push() {
     let mut server = Server::start();
     assert_eq!(push(&server, "team/app"), 404);
     let create = |server: &Server, input: &Value| server.ecr("CreateRepositoryCreationTemplate", input);
-    let team = json!({"prefix": "team", "appliedFor": ["CREATE_ON_PUSH"], "imageTagMutability": "IMMUTABLE",
-        "description": "of the team", "resourceTags": [{"Key": "owner", "Value": "team"}]});
+    let keep = json!({"rules": [{"rulePriority": 1, "action": {"type": "expire"}, "selection":
+        {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 3}}]})
+    .to_string();
+    let open = json!({"Version": "2012-10-17", "Statement":
+        [{"Effect": "Allow", "Principal": {"AWS": "111111111111"}, "Action": "ecr:BatchGetImage"}]})
+    .to_string();
+    let excluded = json!([{"filterType": "WILDCARD", "filter": "dev*"}]);
+    let team = json!({"prefix": "team", "appliedFor": ["CREATE_ON_PUSH"], "imageTagMutability":
+        "IMMUTABLE_WITH_EXCLUSION", "imageTagMutabilityExclusionFilters": excluded, "description": "of the team",
+        "resourceTags": [{"Key": "owner", "Value": "team"}], "lifecyclePolicy": keep, "repositoryPolicy": open});
     let made = create(&server, &team).unwrap()["repositoryCreationTemplate"].clone();
     assert_eq!(
         (&made["prefix"], &made["encryptionConfiguration"]["encryptionType"]),
@@ -30,6 +38,8 @@ fn a_template_dresses_the_repositories_that_are_made_by_a_push() {
     assert_refused(create(&server, &team), "TemplateAlreadyExistsException", "prefix 'team'");
     let holes = json!({"prefix": "x", "appliedFor": ["REPLICATION"], "repositoryPolicy": "{"});
     assert_refused(create(&server, &holes), "InvalidParameterException", "repositoryPolicy");
+    let holes = json!({"prefix": "x", "appliedFor": ["REPLICATION"], "lifecyclePolicy": "{}"});
+    assert_refused(create(&server, &holes), "InvalidParameterException", "Lifecycle policy validation failure");
     let nothing = json!({"prefix": "x", "appliedFor": []});
     assert_refused(create(&server, &nothing), "InvalidParameterException", "appliedFor");
     server.kill_and_restart();
@@ -38,7 +48,12 @@ fn a_template_dresses_the_repositories_that_are_made_by_a_push() {
         (push(&server, "team/app"), push(&server, "team/fast/app"), push(&server, "teams/app")),
         (202, 202, 404)
     );
-    assert_eq!(repository(&server, "team/app")["imageTagMutability"], "IMMUTABLE");
+    let app = repository(&server, "team/app");
+    assert_eq!(app["imageTagMutability"], "IMMUTABLE_WITH_EXCLUSION");
+    assert_eq!(app["imageTagMutabilityExclusionFilters"], excluded);
+    let named = json!({"repositoryName": "team/app"});
+    assert_eq!(server.ecr("GetLifecyclePolicy", &named).unwrap()["lifecyclePolicyText"], keep);
+    assert_eq!(server.ecr("GetRepositoryPolicy", &named).unwrap()["policyText"], open);
     let arn = &repository(&server, "team/app")["repositoryArn"];
     let tags = server.ecr("ListTagsForResource", &json!({"resourceArn": arn})).unwrap();
     assert_eq!(tags["tags"], team["resourceTags"]);

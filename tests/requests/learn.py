@@ -80,6 +80,7 @@ LEARNT = {
     "InitiateLayerUpload": lambda pool, value, reply: pool.add("upload", (value.get("repositoryName", "none"), reply["uploadId"])),
     "UploadLayerPart": uploaded,
     "CompleteLayerUpload": completed,
+    "PutImage": lambda pool, _, reply: pool.add("image", (reply["image"]["repositoryName"], reply["image"]["imageId"]["imageDigest"])),
     "CreateLogStream": lambda pool, value, _: pool.add("stream", (value.get("logGroupName"), value.get("logStreamName"))),
     "DeleteLogStream": lambda pool, value, _: pool.drop("stream", (value.get("logGroupName"), value.get("logStreamName"))),
 }

@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 
+import registry
 from maker import ACCOUNT, POLICY, TRUST
 
 DIGEST = "sha256:" + "0" * 64
@@ -96,7 +97,7 @@ TAGS = {
     ("monitoring", "ListTagsForResource"): lambda m: {"ResourceARN": arn(m, "cloudwatch")},
 }
 RECIPES = {
-    **RULES, **TAGS,
+    **RULES, **TAGS, **registry.RECIPES,
     ("ecr", "CreateRepository"): lambda m: {"repositoryName": m.name("r")},
     ("ecr", "DeleteRepository"): lambda m: {"repositoryName": m.name("r"), "force": True},
     ("ecr", "InitiateLayerUpload"): lambda m: {"repositoryName": m.name("r")},

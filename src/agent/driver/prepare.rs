@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cove_base::crash::{self, Point};
+use cove_model::access_policy::Principal;
 use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
 use cove_model::logs::LogStream;
@@ -202,9 +203,11 @@ async fn image(deps: &Arc<Deps>, task: &Task, container: &Container) -> Result<R
     if let Some(digest) = &container.pinned_digest {
         reference.selector = ImageSelector::Digest(digest.clone());
     }
+    // As on AWS the execution role pulls, where there is one.
+    let who = Principal { account: task.tenant.account.clone(), arn: task.execution_role_arn.clone() };
     let local = deps
         .registry
-        .resolve(&task.tenant, &reference, None, None)
+        .resolve_as(&who, &task.tenant, &reference, None, None)
         .await
         .map_err(|error| failed(cove_base::error::chain(&error)))?;
     let defaults = defaults(&local);

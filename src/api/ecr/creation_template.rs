@@ -3,6 +3,8 @@
 
 use cove_model::registry_rules::{CreationTemplate, MadeFor};
 use cove_model::tag::Tag;
+use cove_registry::access::repository_policy;
+use cove_registry::lifecycle::Policy;
 use cove_store::{Prefix, Read, keys};
 use serde::{Deserialize, Serialize};
 
@@ -176,12 +178,13 @@ fn check_given(input: &TemplateIn) -> Result<(), EcrError> {
     if input.applied_for.as_ref().is_some_and(Vec::is_empty) {
         return Err(invalid("appliedFor", "must name at least one use"));
     }
-    let is_document = |text: &str| text.is_empty() || serde_json::from_str::<serde_json::Map<_, _>>(text).is_ok();
-    if input.repository_policy.as_deref().is_some_and(|text| !is_document(text)) {
+    // An empty text takes the policy away.
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    if given(&input.repository_policy).is_some_and(|text| repository_policy(&text).is_none()) {
         return Err(invalid("repositoryPolicy", "Invalid repository policy provided"));
     }
-    if input.lifecycle_policy.as_deref().is_some_and(|text| !is_document(text)) {
-        return Err(invalid("lifecyclePolicy", "Lifecycle policy validation failure: it is no JSON object"));
+    if let Some(Err(why)) = given(&input.lifecycle_policy).map(|text| Policy::parse(&text)) {
+        return Err(EcrError::InvalidLifecyclePolicy(why));
     }
     let excludes = input.image_tag_mutability_exclusion_filters.is_some();
     let wants = input.image_tag_mutability.as_deref().is_some_and(|word| word.ends_with("_WITH_EXCLUSION"));

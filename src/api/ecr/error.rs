@@ -108,6 +108,38 @@ pub(super) enum EcrError {
         "An artifact with media type '{0}' cannot be scanned. For more information, see the Amazon ECR documentation."
     )]
     UnsupportedImageType(String),
+    #[error(
+        "Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint: 'Lifecycle policy validation failure: \
+         {0}'"
+    )]
+    InvalidLifecyclePolicy(String),
+    #[error(
+        "Lifecycle policy does not exist for the repository with name '{repository}' in the registry with id '{account}'"
+    )]
+    LifecyclePolicyNotFound { repository: String, account: String },
+    #[error(
+        "Lifecycle policy preview does not exist for the repository with name '{repository}' in the registry with id \
+         '{account}'"
+    )]
+    PreviewNotFound { repository: String, account: String },
+    #[error(
+        "Repository policy does not exist for the repository with name '{repository}' in the registry with id '{account}'"
+    )]
+    RepositoryPolicyNotFound { repository: String, account: String },
+    #[error("Registry policy does not exist in the registry with id '{0}'")]
+    RegistryPolicyNotFound(String),
+    #[error("Signing configuration does not exist in the registry with id '{0}'")]
+    SigningConfigurationNotFound(String),
+    #[error("The pull time update exclusion for principal '{0}' already exists")]
+    ExclusionAlreadyExists(String),
+    #[error("The pull time update exclusion for principal '{0}' does not exist")]
+    ExclusionNotFound(String),
+    #[error("A registry can have at most {0} pull time update exclusions")]
+    TooManyExclusions(usize),
+    #[error("{0}")]
+    AccessDenied(RegistryError),
+    #[error("{0}")]
+    ImageArchived(RegistryError),
     #[error("{}", broken(.0))]
     Server(#[source] RegistryError),
 }
@@ -125,7 +157,17 @@ impl ApiError for EcrError {
             Self::RepositoryAlreadyExists { .. } => "RepositoryAlreadyExistsException",
             Self::RepositoryNotEmpty { .. } => "RepositoryNotEmptyException",
             Self::ImageNotFound { .. } => "ImageNotFoundException",
-            Self::InvalidParameter(_) => "InvalidParameterException",
+            Self::InvalidParameter(_) | Self::InvalidLifecyclePolicy(_) => "InvalidParameterException",
+            Self::LifecyclePolicyNotFound { .. } => "LifecyclePolicyNotFoundException",
+            Self::PreviewNotFound { .. } => "LifecyclePolicyPreviewNotFoundException",
+            Self::RepositoryPolicyNotFound { .. } => "RepositoryPolicyNotFoundException",
+            Self::RegistryPolicyNotFound(_) => "RegistryPolicyNotFoundException",
+            Self::SigningConfigurationNotFound(_) => "SigningConfigurationNotFoundException",
+            Self::ExclusionAlreadyExists(_) => "ExclusionAlreadyExistsException",
+            Self::ExclusionNotFound(_) => "ExclusionNotFoundException",
+            Self::TooManyExclusions(_) => "LimitExceededException",
+            Self::AccessDenied(_) => "AccessDeniedException",
+            Self::ImageArchived(_) => "ImageArchivedException",
             Self::InvalidTag(_) => "InvalidTagParameterException",
             Self::TooManyTags => "TooManyTagsException",
             Self::ImageAlreadyExists { .. } => "ImageAlreadyExistsException",
@@ -191,6 +233,8 @@ pub(super) fn of(tenant: &Tenant, repository: &str) -> impl Fn(RegistryError) ->
             R::UploadUnknown(id) => EcrError::UploadNotFound { repository, account, id },
             R::UploadOutOfOrder { id, offset } => EcrError::InvalidLayerPart { id, next: offset },
             R::DigestMismatch { promised, got } => EcrError::InvalidLayer { promised, got },
+            denied @ R::Denied { .. } => EcrError::AccessDenied(denied),
+            archived @ R::ImageArchived { .. } => EcrError::ImageArchived(archived),
             refused @ (R::TagInvalid(_)
             | R::DigestInvalid(_)
             | R::ManifestInvalid(_)

@@ -2,12 +2,13 @@
 
 use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
+use cove_model::registry::Image;
 use cove_registry::{Digest, PullError, RegistryError, TaggedImage, UnlinkChecks};
 use serde::{Deserialize, Serialize};
 
+use super::access::{caller, reach};
 use super::error::{EcrError, of};
 use super::page::page;
-use super::repository::own_registry;
 use super::wire::{ImageDetail, ImageFailure, ImageId, ImageWire};
 use crate::aws::context::Context;
 
@@ -19,15 +20,29 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    fn takes(&self, tagged: bool) -> bool {
-        // Every image here is active: the archive storage class is not there.
-        let status = matches!(self.image_status.as_deref(), None | Some("ACTIVE" | "ANY"));
-        status
-            && match self.tag_status.as_deref() {
-                Some("TAGGED") => tagged,
-                Some("UNTAGGED") => !tagged,
-                Some(_) | None => true,
-            }
+    /// One that only looks at the status.
+    pub(super) const fn of_status(image_status: Option<String>) -> Self {
+        Self { tag_status: None, image_status }
+    }
+
+    fn takes(&self, one: &TaggedImage) -> bool {
+        self.takes_status(&one.image) && self.takes_tags(!one.tags.is_empty())
+    }
+
+    pub(super) fn takes_tags(&self, tagged: bool) -> bool {
+        match self.tag_status.as_deref() {
+            Some("TAGGED") => tagged,
+            Some("UNTAGGED") => !tagged,
+            Some(_) | None => true,
+        }
+    }
+
+    /// As on AWS, who names no status means active images.
+    pub(super) fn takes_status(&self, image: &Image) -> bool {
+        match self.image_status.as_deref() {
+            Some("ANY") => true,
+            wanted => status_of(image) == wanted.unwrap_or("ACTIVE"),
+        }
     }
 }
 
@@ -51,8 +66,8 @@ pub(super) struct ListOut {
 }
 
 pub(super) fn list(cx: &Context, input: ListIn) -> Result<ListOut, EcrError> {
-    let images = images(cx, input.registry_id.as_deref(), &input.repository_name)?;
-    let ids = images.into_iter().filter(|one| input.filter.takes(!one.tags.is_empty())).flat_map(ids_of).collect();
+    let (_, images) = images(cx, input.registry_id.as_deref(), &input.repository_name, "ListImages")?;
+    let ids = images.into_iter().filter(|one| input.filter.takes(one)).flat_map(ids_of).collect();
     let key = |id: &ImageId| format!("{}:{}", shown(&id.image_digest), shown(&id.image_tag));
     let (image_ids, next_token) = page(ids, key, input.next_token.as_deref(), input.max_results)?;
     Ok(ListOut { image_ids, next_token })
@@ -80,13 +95,13 @@ pub(super) struct DescribeOut {
 }
 
 pub(super) fn describe(cx: &Context, input: DescribeIn) -> Result<DescribeOut, EcrError> {
-    let images = images(cx, input.registry_id.as_deref(), &input.repository_name)?;
+    let (tenant, images) = images(cx, input.registry_id.as_deref(), &input.repository_name, "DescribeImages")?;
     if !input.image_ids.is_empty() {
         let mut image_details: Vec<ImageDetail> = Vec::new();
         for id in &input.image_ids {
             let found = images.iter().find(|one| is_named(one, id)).ok_or_else(|| EcrError::ImageNotFound {
                 repository: input.repository_name.clone(),
-                account: cx.tenant.account.clone(),
+                account: tenant.account.clone(),
                 digest: id.image_digest.clone(),
                 tag: id.image_tag.clone(),
             })?;
@@ -96,7 +111,7 @@ pub(super) fn describe(cx: &Context, input: DescribeIn) -> Result<DescribeOut, E
         }
         return Ok(DescribeOut { image_details, next_token: None });
     }
-    let fitting = images.into_iter().filter(|one| input.filter.takes(!one.tags.is_empty())).collect();
+    let fitting = images.into_iter().filter(|one| input.filter.takes(one)).collect();
     let key = |one: &TaggedImage| one.image.digest.clone();
     let (found, next_token) = page(fitting, key, input.next_token.as_deref(), input.max_results)?;
     Ok(DescribeOut { image_details: found.iter().map(|one| detail(cx, one)).collect(), next_token })
@@ -120,7 +135,9 @@ pub(super) struct GetOut {
 
 pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError> {
     let name = &input.repository_name;
-    own_registry(cx, input.registry_id.as_deref(), name)?;
+    let tenant = reach(cx, input.registry_id.as_deref(), name, "BatchGetImage")?;
+    let who = caller(cx);
+    cx.registry.repository(&tenant, name).map_err(of(&tenant, name))?;
     let mut out = GetOut { images: Vec::new(), failures: Vec::new() };
     for id in input.image_ids {
         let selector = match selector(&id) {
@@ -130,7 +147,7 @@ pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError
                 continue;
             }
         };
-        match cx.registry.manifest_through(&cx.tenant, name, &selector).await {
+        match cx.registry.manifest_through(&tenant, name, &selector).await {
             Ok(stored) if id.image_digest.as_ref().is_some_and(|digest| *digest != stored.image.digest) => {
                 out.failures.push(tag_differs(id));
             }
@@ -140,9 +157,9 @@ pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError
                     out.failures.push(not_found(id));
                     continue;
                 }
-                cx.registry.note_pull(&stored.image);
+                cx.registry.note_pull(&stored.image, &who);
                 out.images.push(ImageWire {
-                    registry_id: cx.tenant.account.clone(),
+                    registry_id: tenant.account.clone(),
                     repository_name: name.clone(),
                     image_id: ImageId { image_digest: Some(stored.image.digest.clone()), image_tag: id.image_tag },
                     image_manifest: String::from_utf8_lossy(&stored.bytes).into_owned(),
@@ -151,7 +168,8 @@ pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError
             }
             Err(RegistryError::ManifestUnknown { .. }) => out.failures.push(not_found(id)),
             Err(RegistryError::Upstream(error)) => out.failures.push(upstream(id, &error)),
-            Err(error) => return Err(of(&cx.tenant, name)(error)),
+            Err(RegistryError::ImageArchived { .. }) => out.failures.push(archived(id)),
+            Err(error) => return Err(of(&tenant, name)(error)),
         }
     }
     Ok(out)
@@ -176,11 +194,11 @@ pub(super) struct DeleteOut {
 
 pub(super) async fn delete(cx: &Context, input: BatchIn) -> Result<DeleteOut, EcrError> {
     let name = &input.repository_name;
-    own_registry(cx, input.registry_id.as_deref(), name)?;
-    cx.registry.repository(&cx.tenant, name).map_err(of(&cx.tenant, name))?;
+    let tenant = reach(cx, input.registry_id.as_deref(), name, "BatchDeleteImage")?;
+    cx.registry.repository(&tenant, name).map_err(of(&tenant, name))?;
     let mut out = DeleteOut { image_ids: Vec::new(), failures: Vec::new() };
     for id in input.image_ids {
-        match delete_one(cx, &cx.tenant, name, &id).await {
+        match delete_one(cx, &tenant, name, &id).await {
             Ok(Ok(gone)) => out.image_ids.extend(gone),
             Ok(Err(failure)) => out.failures.push(failure),
             Err(RegistryError::ManifestUnknown { .. }) => out.failures.push(not_found(id)),
@@ -189,7 +207,7 @@ pub(super) async fn delete(cx: &Context, input: BatchIn) -> Result<DeleteOut, Ec
                 failure_code: "ImageReferencedByManifestList",
                 failure_reason: format!("Requested image referenced by manifest list: [{index}]"),
             }),
-            Err(error) => return Err(of(&cx.tenant, name)(error)),
+            Err(error) => return Err(of(&tenant, name)(error)),
         }
     }
     Ok(out)
@@ -223,9 +241,25 @@ async fn delete_one(
     }
 }
 
-fn images(cx: &Context, registry_id: Option<&str>, name: &str) -> Result<Vec<TaggedImage>, EcrError> {
-    own_registry(cx, registry_id, name)?;
-    cx.registry.images(&cx.tenant, name).map_err(of(&cx.tenant, name))
+fn images(
+    cx: &Context,
+    registry_id: Option<&str>,
+    name: &str,
+    operation: &str,
+) -> Result<(Tenant, Vec<TaggedImage>), EcrError> {
+    let tenant = reach(cx, registry_id, name, operation)?;
+    let images = cx.registry.images(&tenant, name).map_err(of(&tenant, name))?;
+    Ok((tenant, images))
+}
+
+/// The image that an id of a request means, where it must mean one.
+pub(super) fn selected(id: &ImageId) -> Result<ImageSelector, EcrError> {
+    selector(id).map_err(|failure| EcrError::InvalidParameter(failure.failure_reason))
+}
+
+/// The wire's word for where an image is kept.
+pub(super) const fn status_of(image: &Image) -> &'static str {
+    if image.is_archived { "ARCHIVED" } else { "ACTIVE" }
 }
 
 /// One id per tag; one without tag where there is none.
@@ -258,6 +292,14 @@ fn not_found(id: ImageId) -> ImageFailure {
     ImageFailure { image_id: id, failure_code: "ImageNotFound", failure_reason: "Requested image not found".to_owned() }
 }
 
+fn archived(id: ImageId) -> ImageFailure {
+    ImageFailure {
+        image_id: id,
+        failure_code: "ImageInaccessible",
+        failure_reason: "Requested image is archived".to_owned(),
+    }
+}
+
 fn tag_differs(id: ImageId) -> ImageFailure {
     ImageFailure {
         image_id: id,
@@ -266,7 +308,7 @@ fn tag_differs(id: ImageId) -> ImageFailure {
     }
 }
 
-fn is_named(one: &TaggedImage, id: &ImageId) -> bool {
+pub(super) fn is_named(one: &TaggedImage, id: &ImageId) -> bool {
     let by_digest = id.image_digest.as_ref().is_none_or(|digest| *digest == one.image.digest);
     let by_tag = id.image_tag.as_ref().is_none_or(|tag| one.tags.contains(tag));
     by_digest && by_tag && (id.image_digest.is_some() || id.image_tag.is_some())
@@ -289,7 +331,9 @@ fn detail(cx: &Context, one: &TaggedImage) -> ImageDetail {
         artifact_media_type: image.artifact_type.clone().or_else(|| image.config_media_type.clone()),
         last_recorded_pull_time: image.last_pulled_at.map(cove_base::Timestamp::epoch_seconds),
         subject_manifest_digest: image.subject.clone(),
-        image_status: "ACTIVE",
+        image_status: status_of(image),
         scan: super::scan::image::summary_of(cx, image),
+        last_archived_at: image.archived_at.map(cove_base::Timestamp::epoch_seconds),
+        last_activated_at: image.activated_at.map(cove_base::Timestamp::epoch_seconds),
     }
 }

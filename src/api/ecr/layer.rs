@@ -8,8 +8,8 @@ use cove_registry::{Algorithm, ContentRange, Digest, RegistryError};
 use http_body_util::{Empty, Full};
 use serde::{Deserialize, Serialize};
 
+use super::access::reach;
 use super::error::{EcrError, of};
-use super::repository::own_registry;
 use crate::aws::context::Context;
 use crate::oci::token as login_token;
 
@@ -49,7 +49,7 @@ struct LayerFailure {
 
 pub(super) async fn availability(cx: &Context, input: AvailabilityIn) -> Result<AvailabilityOut, EcrError> {
     let name = &input.repository_name;
-    own_registry(cx, input.registry_id.as_deref(), name)?;
+    let tenant = reach(cx, input.registry_id.as_deref(), name, "BatchCheckLayerAvailability")?;
     let mut out = AvailabilityOut { layers: Vec::new(), failures: Vec::new() };
     for layer_digest in input.layer_digests {
         let Some(digest) = Digest::parse(&layer_digest) else {
@@ -57,10 +57,10 @@ pub(super) async fn availability(cx: &Context, input: AvailabilityIn) -> Result<
             out.failures.push(LayerFailure { layer_digest, failure_code: "InvalidLayerDigest", failure_reason });
             continue;
         };
-        let layer_size = match cx.registry.blob_wanted(&cx.tenant, name, &digest).await {
+        let layer_size = match cx.registry.blob_wanted(&tenant, name, &digest).await {
             Ok(blob) => Some(blob.size),
             Err(RegistryError::BlobUnknown(_)) => None,
-            Err(error) => return Err(of(&cx.tenant, name)(error)),
+            Err(error) => return Err(of(&tenant, name)(error)),
         };
         let layer_availability = if layer_size.is_some() { "AVAILABLE" } else { "UNAVAILABLE" };
         out.layers.push(Layer { layer_digest, layer_availability, layer_size });
@@ -84,9 +84,9 @@ pub(super) struct StartOut {
 
 pub(super) async fn start(cx: &Context, input: StartIn) -> Result<StartOut, EcrError> {
     let name = &input.repository_name;
-    own_registry(cx, input.registry_id.as_deref(), name)?;
-    let started = cx.registry.start_upload(&cx.tenant, name, Algorithm::Sha256).await;
-    Ok(StartOut { upload_id: started.map_err(|error| unlimited(of(&cx.tenant, name)(error)))?, part_size: PART_BYTES })
+    let tenant = reach(cx, input.registry_id.as_deref(), name, "InitiateLayerUpload")?;
+    let started = cx.registry.start_upload(&tenant, name, Algorithm::Sha256).await;
+    Ok(StartOut { upload_id: started.map_err(|error| unlimited(of(&tenant, name)(error)))?, part_size: PART_BYTES })
 }
 
 /// These two operations have no LimitExceededException in the model.
@@ -119,7 +119,7 @@ pub(super) struct PartOut {
 
 pub(super) async fn append(cx: &Context, input: PartIn) -> Result<PartOut, EcrError> {
     let name = &input.repository_name;
-    own_registry(cx, input.registry_id.as_deref(), name)?;
+    let tenant = reach(cx, input.registry_id.as_deref(), name, "UploadLayerPart")?;
     let bytes = STANDARD.decode(&input.layer_part_blob).map_err(|_| {
         EcrError::InvalidParameter(
             "Invalid parameter at 'layerPartBlob' failed to satisfy constraint: 'must be base64'".to_owned(),
@@ -131,10 +131,9 @@ pub(super) async fn append(cx: &Context, input: PartIn) -> Result<PartOut, EcrEr
     }
     let mut body = Full::new(Bytes::from(bytes));
     let id = &input.upload_id;
-    let length =
-        cx.registry.append(&cx.tenant, name, id, Some(range), &mut body).await.map_err(of(&cx.tenant, name))?;
+    let length = cx.registry.append(&tenant, name, id, Some(range), &mut body).await.map_err(of(&tenant, name))?;
     Ok(PartOut {
-        registry_id: cx.tenant.account.clone(),
+        registry_id: tenant.account.clone(),
         repository_name: input.repository_name,
         upload_id: input.upload_id,
         last_byte_received: length.saturating_sub(1),
@@ -161,24 +160,24 @@ pub(super) struct CompleteOut {
 
 pub(super) async fn complete(cx: &Context, input: CompleteIn) -> Result<CompleteOut, EcrError> {
     let name = &input.repository_name;
-    let of = of(&cx.tenant, name);
-    own_registry(cx, input.registry_id.as_deref(), name)?;
+    let tenant = reach(cx, input.registry_id.as_deref(), name, "CompleteLayerUpload")?;
+    let of = of(&tenant, name);
     // Several digests are the same layer by several algorithms: the first that we can check decides.
     let digest = input.layer_digests.iter().find_map(|text| Digest::parse(text));
     let digest = digest.ok_or_else(|| of(RegistryError::DigestInvalid(input.layer_digests.join(", "))))?;
-    if cx.registry.upload_offset(&cx.tenant, name, &input.upload_id).await.map_err(&of)? == 0 {
+    if cx.registry.upload_offset(&tenant, name, &input.upload_id).await.map_err(&of)? == 0 {
         return Err(EcrError::EmptyUpload(input.upload_id));
     }
-    if cx.registry.blob(&cx.tenant, name, &digest).is_ok() {
-        cx.registry.cancel_upload(&cx.tenant, name, &input.upload_id).await.map_err(&of)?;
-        let (repository, account) = (name.clone(), cx.tenant.account.clone());
+    if cx.registry.blob(&tenant, name, &digest).is_ok() {
+        cx.registry.cancel_upload(&tenant, name, &input.upload_id).await.map_err(&of)?;
+        let (repository, account) = (name.clone(), tenant.account.clone());
         return Err(EcrError::LayerAlreadyExists { repository, account, digest: digest.to_string() });
     }
     let mut nothing = Empty::<Bytes>::new();
-    let finished = cx.registry.finish(&cx.tenant, name, &input.upload_id, None, &mut nothing, &digest).await;
+    let finished = cx.registry.finish(&tenant, name, &input.upload_id, None, &mut nothing, &digest).await;
     finished.map_err(|error| unlimited(of(error)))?;
     Ok(CompleteOut {
-        registry_id: cx.tenant.account.clone(),
+        registry_id: tenant.account.clone(),
         repository_name: name.clone(),
         upload_id: input.upload_id,
         layer_digest: digest.to_string(),
@@ -202,12 +201,12 @@ pub(super) struct DownloadOut {
 
 pub(super) fn download_url(cx: &Context, input: DownloadIn) -> Result<DownloadOut, EcrError> {
     let name = &input.repository_name;
-    own_registry(cx, input.registry_id.as_deref(), name)?;
+    let tenant = reach(cx, input.registry_id.as_deref(), name, "GetDownloadUrlForLayer")?;
     let digest = Digest::parse(&input.layer_digest)
-        .ok_or_else(|| of(&cx.tenant, name)(RegistryError::DigestInvalid(input.layer_digest.clone())))?;
-    cx.registry.blob(&cx.tenant, name, &digest).map_err(of(&cx.tenant, name))?;
+        .ok_or_else(|| of(&tenant, name)(RegistryError::DigestInvalid(input.layer_digest.clone())))?;
+    cx.registry.blob(&tenant, name, &digest).map_err(of(&tenant, name))?;
     let expires = cx.clock.now().plus_millis(login_token::LINK_MILLIS);
-    let grant = login_token::grant(&cx.settings.keys.node_secret, &cx.tenant, name, digest.as_str(), expires);
+    let grant = login_token::grant(&cx.settings.keys.node_secret, &tenant, name, digest.as_str(), expires);
     Ok(DownloadOut {
         download_url: format!("{}/v2/{name}/blobs/{digest}?grant={grant}", cx.settings.registry_url()),
         layer_digest: input.layer_digest,

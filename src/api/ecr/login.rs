@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::access::caller;
 use super::error::EcrError;
 use crate::aws::context::Context;
 use crate::oci::token as login_token;
@@ -36,7 +37,8 @@ pub(super) fn token(cx: &Context, input: TokenIn) -> Result<TokenOut, EcrError> 
         return Err(EcrError::InvalidParameter(text));
     }
     let expires = cx.clock.now().plus_millis(login_token::LOGIN_MILLIS);
-    let password = login_token::login(&cx.settings.keys.node_secret, &cx.tenant, expires);
+    let who = caller(cx);
+    let password = login_token::login(&cx.settings.keys.node_secret, &cx.tenant, who.arn.as_deref(), expires);
     let authorization_data = vec![Authorization {
         authorization_token: STANDARD.encode(format!("AWS:{password}")),
         expires_at: expires.epoch_seconds(),

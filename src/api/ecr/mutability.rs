@@ -5,8 +5,8 @@
 use cove_model::registry::{Repository, TagMutability};
 use serde::{Deserialize, Serialize};
 
+use super::access::reach;
 use super::error::{EcrError, of};
-use super::repository::own_registry;
 use crate::aws::context::Context;
 
 /// AWS's limit per filter.
@@ -40,14 +40,14 @@ pub(super) struct PutOut {
 
 pub(super) async fn put(cx: &Context, input: PutIn) -> Result<PutOut, EcrError> {
     let name = &input.repository_name;
-    own_registry(cx, input.registry_id.as_deref(), name)?;
+    let tenant = reach(cx, input.registry_id.as_deref(), name, "PutImageTagMutability")?;
     let (mutability, exclusions) =
         parse(Some(&input.image_tag_mutability), input.image_tag_mutability_exclusion_filters)?;
     let change = move |found: &mut Repository| {
         found.tag_mutability = mutability;
         found.tag_exclusions = exclusions;
     };
-    let changed = cx.registry.update_repository(&cx.tenant, name, change).await.map_err(of(&cx.tenant, name))?;
+    let changed = cx.registry.update_repository(&tenant, name, change).await.map_err(of(&tenant, name))?;
     Ok(PutOut {
         image_tag_mutability: text(&changed),
         image_tag_mutability_exclusion_filters: filters(&changed),

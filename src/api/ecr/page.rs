@@ -27,7 +27,8 @@ pub(super) fn page<T>(
     Ok((page, next))
 }
 
-fn decode(token: &str) -> Result<String, EcrError> {
+/// The key in a token.
+pub(super) fn decode(token: &str) -> Result<String, EcrError> {
     let bad = || {
         EcrError::InvalidParameter(
             "Invalid parameter at 'nextToken' failed to satisfy constraint: 'must be a token of this list'".to_owned(),

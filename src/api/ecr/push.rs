@@ -4,8 +4,8 @@ use bytes::Bytes;
 use cove_registry::{Digest, ManifestPut, RegistryError};
 use serde::{Deserialize, Serialize};
 
+use super::access::reach;
 use super::error::{EcrError, of};
-use super::repository::own_registry;
 use super::wire::{ImageId, ImageWire};
 use crate::aws::context::Context;
 
@@ -27,11 +27,11 @@ pub(super) struct PutOut {
 
 pub(super) async fn put(cx: &Context, input: PutIn) -> Result<PutOut, EcrError> {
     let name = &input.repository_name;
-    own_registry(cx, input.registry_id.as_deref(), name)?;
+    let tenant = reach(cx, input.registry_id.as_deref(), name, "PutImage")?;
     let digest = match &input.image_digest {
         None => None,
         Some(text) => {
-            Some(Digest::parse(text).ok_or_else(|| of(&cx.tenant, name)(RegistryError::DigestInvalid(text.clone())))?)
+            Some(Digest::parse(text).ok_or_else(|| of(&tenant, name)(RegistryError::DigestInvalid(text.clone())))?)
         }
     };
     let put = ManifestPut {
@@ -40,21 +40,21 @@ pub(super) async fn put(cx: &Context, input: PutIn) -> Result<PutOut, EcrError> 
         digest,
         tags: input.image_tag.clone().into_iter().collect(),
     };
-    let pushed = cx.registry.put_manifest(&cx.tenant, name, put).await.map_err(|error| match error {
+    let pushed = cx.registry.put_manifest(&tenant, name, put).await.map_err(|error| match error {
         RegistryError::DigestMismatch { promised, got } => EcrError::ImageDigestDoesNotMatch { promised, got },
-        other => of(&cx.tenant, name)(other),
+        other => of(&tenant, name)(other),
     })?;
     if pushed.unchanged {
         return Err(EcrError::ImageAlreadyExists {
             repository: name.clone(),
-            account: cx.tenant.account.clone(),
+            account: tenant.account.clone(),
             digest: pushed.image.digest,
             tag: input.image_tag.unwrap_or_else(|| "null".to_owned()),
         });
     }
     Ok(PutOut {
         image: ImageWire {
-            registry_id: cx.tenant.account.clone(),
+            registry_id: tenant.account.clone(),
             repository_name: name.clone(),
             image_id: ImageId { image_digest: Some(pushed.image.digest), image_tag: input.image_tag },
             image_manifest: input.image_manifest,

@@ -1,8 +1,10 @@
 //! CreateRepository, DescribeRepositories, DeleteRepository.
 
+use cove_model::arn::Tenant;
 use cove_model::registry::Repository;
 use serde::{Deserialize, Serialize};
 
+use super::access::reach;
 use super::error::{EcrError, of};
 use super::mutability::{self, ExclusionFilter};
 use super::page::page;
@@ -70,14 +72,15 @@ pub(super) fn describe(cx: &Context, input: DescribeIn) -> Result<DescribeOut, E
     let registry = input.registry_id.as_deref();
     if !input.repository_names.is_empty() {
         let find = |name: &String| {
-            own_registry(cx, registry, name)?;
-            cx.registry.repository(&cx.tenant, name).map(|found| shown(cx, &found)).map_err(of(&cx.tenant, name))
+            let tenant = reach(cx, registry, name, "DescribeRepositories")?;
+            cx.registry.repository(&tenant, name).map(|found| shown(cx, &found)).map_err(of(&tenant, name))
         };
         let repositories = input.repository_names.iter().map(find).collect::<Result<_, _>>()?;
         return Ok(DescribeOut { repositories, next_token: None });
     }
-    let foreign = registry.is_some_and(|id| id != cx.tenant.account);
-    let all = if foreign { Vec::new() } else { cx.registry.repositories(&cx.tenant) };
+    let tenant = Tenant::new(registry.unwrap_or(&cx.tenant.account), &cx.tenant.region);
+    let mut all = cx.registry.repositories(&tenant);
+    all.retain(|one| reach(cx, registry, &one.name, "DescribeRepositories").is_ok());
     let (found, next_token) =
         page(all, |repository| repository.name.clone(), input.next_token.as_deref(), input.max_results)?;
     Ok(DescribeOut { repositories: found.iter().map(|one| shown(cx, one)).collect(), next_token })
@@ -94,16 +97,16 @@ pub(super) struct DeleteIn {
 
 pub(super) async fn delete(cx: &Context, input: DeleteIn) -> Result<RepositoryOut, EcrError> {
     let name = &input.repository_name;
-    own_registry(cx, input.registry_id.as_deref(), name)?;
+    let tenant = reach(cx, input.registry_id.as_deref(), name, "DeleteRepository")?;
     let gone = if input.force {
-        cx.registry.delete_repository_with_images(&cx.tenant, name).await
+        cx.registry.delete_repository_with_images(&tenant, name).await
     } else {
-        cx.registry.delete_repository(&cx.tenant, name).await
+        cx.registry.delete_repository(&tenant, name).await
     };
-    Ok(RepositoryOut { repository: shown(cx, &gone.map_err(of(&cx.tenant, name))?) })
+    Ok(RepositoryOut { repository: shown(cx, &gone.map_err(of(&tenant, name))?) })
 }
 
-/// Other accounts' registries look empty: nothing is shared without a repository policy.
+/// In other accounts' registries nobody makes repositories.
 pub(super) fn own_registry(cx: &Context, registry_id: Option<&str>, repository: &str) -> Result<(), EcrError> {
     match registry_id {
         Some(id) if id != cx.tenant.account => {

@@ -87,4 +87,8 @@ pub(super) struct ImageDetail {
     pub(super) image_status: &'static str,
     #[serde(flatten)]
     pub(super) scan: super::scan::wire::ScanSummary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_archived_at: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_activated_at: Option<f64>,
 }

@@ -80,7 +80,10 @@ impl Guard {
             return true;
         }
         let name = host.trim_end_matches('.');
-        name.eq_ignore_ascii_case("localhost") || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
+        // Names below amazonaws.com are AWS's to give: nobody else can point one here.
+        name.eq_ignore_ascii_case("localhost")
+            || cove_model::image::ecr_tenant(name).is_some()
+            || self.names.iter().any(|own| own.eq_ignore_ascii_case(name))
     }
 }
 
@@ -110,7 +113,15 @@ mod tests {
 
     #[test]
     fn clients_that_name_an_address_localhost_or_a_configured_name_pass() {
-        for host in ["127.0.0.1:4566", "localhost:4566", "LOCALHOST", "[::1]:4566", "192.168.1.5", "cove.lan:443"] {
+        for host in [
+            "127.0.0.1:4566",
+            "localhost:4566",
+            "LOCALHOST",
+            "[::1]:4566",
+            "000000000000.dkr.ecr.us-east-1.amazonaws.com:4566",
+            "192.168.1.5",
+            "cove.lan:443",
+        ] {
             assert_eq!(check(&[("host", host)]), Ok(()), "{host}");
         }
         assert_eq!(check(&[]), Ok(()));
@@ -118,7 +129,14 @@ mod tests {
 
     #[test]
     fn a_name_that_someone_else_points_at_us_is_refused() {
-        for host in ["evil.example:4566", "localhost.evil.example", "127.0.0.1.evil.example", "[evil]", ""] {
+        for host in [
+            "evil.example:4566",
+            "localhost.evil.example",
+            "000000000000.dkr.ecr.us-east-1.amazonaws.com.evil",
+            "127.0.0.1.evil.example",
+            "[evil]",
+            "",
+        ] {
             assert_eq!(check(&[("host", host)]), Err(Foreign::Host), "{host}");
         }
         assert_eq!(check(&[("host", "localhost"), ("host", "localhost")]), Err(Foreign::Host));

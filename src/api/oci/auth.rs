@@ -1,13 +1,16 @@
-//! Who calls, and so which tenant's repositories are meant.
+//! Who calls, and which tenant's repositories are meant.
 //!
 //! In: an `Authorization` header. User `AWS` with a token of GetAuthorizationToken, as after `docker login`; the root key's
 //! id with its secret; the token as Bearer. With `--dev` anything, also nothing.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use cove_model::access_policy::Principal;
 use cove_model::arn::Tenant;
+use cove_model::image::ecr_tenant;
 use hyper::Method;
-use hyper::header::AUTHORIZATION;
+use hyper::header::{AUTHORIZATION, HOST};
+use hyper::http::uri::Authority;
 
 use super::error::OciError;
 use super::query::Query;
@@ -16,32 +19,55 @@ use super::token;
 use crate::aws::credentials::{DEFAULT_ACCOUNT, same};
 use crate::http::{RawContext, Request};
 
-/// The caller's tenant.
-pub(super) fn tenant(cx: &RawContext, request: &Request, route: &Route, query: &Query) -> Result<Tenant, OciError> {
+/// Whose repositories are meant, and who calls.
+pub(super) struct Access {
+    pub(super) tenant: Tenant,
+    pub(super) who: Principal,
+    /// Whether a link opened this very blob: then nothing else is asked.
+    pub(super) is_granted: bool,
+}
+
+/// The caller, and the tenant that it means: its own one, or that of the host `ACCOUNT.dkr.ecr.REGION.amazonaws.com`.
+pub(super) fn access(cx: &RawContext, request: &Request, route: &Route, query: &Query) -> Result<Access, OciError> {
     let settings = cx.settings();
     let now = cx.clock().now();
     if let (Route::Blob { name, digest }, Some(grant), &Method::GET) = (route, query.get("grant"), request.method())
         && let Some(tenant) = token::tenant_of_grant(&settings.keys.node_secret, grant, name, digest, now)
     {
-        return Ok(tenant);
+        let who = Principal::root(&tenant.account);
+        return Ok(Access { tenant, who, is_granted: true });
     }
+    let (own, who) = caller(cx, request)?;
+    let host = request.headers().get(HOST).and_then(|value| value.to_str().ok());
+    let host = host.or(request.uri().authority().map(Authority::as_str)).unwrap_or_default();
+    let named = ecr_tenant(host.split(':').next().unwrap_or_default());
+    Ok(Access { tenant: named.unwrap_or(own), who, is_granted: false })
+}
+
+/// The caller's tenant, and the user, role or root that it is.
+fn caller(cx: &RawContext, request: &Request) -> Result<(Tenant, Principal), OciError> {
+    let settings = cx.settings();
+    let root_of = |tenant: Tenant| {
+        let who = Principal::root(&tenant.account);
+        (tenant, who)
+    };
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let (user, password) = header.and_then(credentials).unwrap_or_default();
-    if let Some(tenant) = token::tenant_of(&settings.keys.node_secret, &password, now) {
-        return Ok(tenant);
+    if let Some(holder) = token::holder_of(&settings.keys.node_secret, &password, cx.clock().now()) {
+        return Ok(holder);
     }
     let root = &settings.keys.root;
     let is_root = same(user.as_bytes(), root.access_key_id.as_bytes())
         && same(password.as_bytes(), root.secret_access_key.as_bytes());
     if is_root {
-        return Ok(Tenant::new(DEFAULT_ACCOUNT, &settings.region));
+        return Ok(root_of(Tenant::new(DEFAULT_ACCOUNT, &settings.region)));
     }
     let in_task = matches!(cx.listener, crate::http::server::ListenerKind::Task { .. });
     if settings.dev_for(cx.peer.ip()) || (settings.dev && in_task) {
         // A key id of twelve digits is the account, as for the AWS APIs.
         let is_account = user.len() == 12 && user.bytes().all(|byte| byte.is_ascii_digit());
         let account = if is_account { user } else { DEFAULT_ACCOUNT.to_owned() };
-        return Ok(Tenant::new(account, &settings.region));
+        return Ok(root_of(Tenant::new(account, &settings.region)));
     }
     Err(OciError::Unauthorized)
 }

@@ -122,12 +122,18 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str, String, Valu
             (StatusCode::NOT_FOUND, "NAME_UNKNOWN", message, json!({ "name": name }))
         }
         E::NameInvalid(name) => name_invalid(name),
+        E::Denied { .. } => (StatusCode::FORBIDDEN, "DENIED", text, Value::Null),
         E::BlobUnknown(digest) => {
             (StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "blob unknown to registry".to_owned(), json!({ "digest": digest }))
         }
         E::ManifestUnknown { repository, reference } => {
             let detail = json!({ "name": repository, "reference": reference });
             (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "Requested image not found".to_owned(), detail)
+        }
+        E::ImageArchived { repository, digest } => {
+            let detail = json!({ "name": repository, "reference": digest });
+            let message = "Requested image is archived; restore it with UpdateImageStorageClass";
+            (StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", message.to_owned(), detail)
         }
         E::UploadUnknown(_) => (StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", text, Value::Null),
         E::UploadOutOfOrder { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "BLOB_UPLOAD_INVALID", text, Value::Null),

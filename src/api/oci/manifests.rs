@@ -15,7 +15,7 @@ use crate::http::{Body, BodyError, Request, Response, collect};
 /// GET: the bytes as they were pushed.
 pub(super) async fn get(call: &Call<'_>, name: &str, reference: &str) -> Result<Response, OciError> {
     let stored = call.registry.manifest_through(call.tenant, name, &selector(name, reference)?).await?;
-    call.registry.note_pull(&stored.image);
+    call.registry.note_pull(&stored.image, call.who);
     let (length, tag) = (stored.image.manifest_size.to_string(), entity_tag(&stored.image.digest));
     Ok(with_body(StatusCode::OK, &headers(&stored.image, &length, &tag), Body::full(stored.bytes)))
 }

@@ -2,7 +2,8 @@
 //!
 //! In: any request below `/v2/`. Out: blobs as streams, manifests byte for byte, errors in OCI's JSON.
 //!
-//! Holds: the caller's tenant comes from the login and nowhere else; bodies are streamed, never collected, but for
+//! Holds: who calls comes from the login and nowhere else; another account's repositories are met under that account's
+//! host alone, and only as their policies let in; bodies are streamed, never collected, but for
 //! manifests, which have a limit; no path reaches the file system that is not a checked digest or a recorded upload.
 //!
 //! As on ECR, a push to a repository that does not exist is refused, CreateRepository comes first, unless a creation
@@ -21,6 +22,7 @@ mod tests;
 pub(crate) mod token;
 mod uploads;
 
+use cove_model::access_policy::Principal;
 use cove_model::arn::Tenant;
 use cove_registry::Registry;
 use hyper::header::{HeaderName, HeaderValue};
@@ -36,8 +38,17 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 /// What a handler works with.
 struct Call<'a> {
     registry: &'a Registry,
+    /// Whose repositories are meant.
     tenant: &'a Tenant,
+    who: &'a Principal,
     query: Query,
+}
+
+impl Call<'_> {
+    /// Whether the caller is of the account whose repositories are meant.
+    fn is_inside(&self) -> bool {
+        self.who.account == self.tenant.account
+    }
 }
 
 /// Answers a request below `/v2/`.
@@ -53,12 +64,15 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
 async fn answer(cx: &RawContext, request: Request) -> Result<Response, OciError> {
     let query = Query::parse(request.uri().query());
     let route = Route::parse(request.uri().path())?;
-    let tenant = auth::tenant(cx, &request, &route, &query)?;
-    let call = Call { registry: cx.registry(), tenant: &tenant, query };
+    let access = auth::access(cx, &request, &route, &query)?;
+    let call = Call { registry: cx.registry(), tenant: &access.tenant, who: &access.who, query };
+    if !access.is_granted {
+        admit(&call, &route, request.method())?;
+    }
     if let (&Method::POST, Route::Uploads { name }) | (&Method::PUT, Route::Manifest { name, .. }) =
         (request.method(), &route)
     {
-        call.registry.make_for_push(&tenant, name).await?;
+        call.registry.make_for_push(call.tenant, name).await?;
     }
     match (request.method().clone(), route) {
         (Method::GET | Method::HEAD, Route::Base) => Ok(base()),
@@ -78,6 +92,16 @@ async fn answer(cx: &RawContext, request: Request) -> Result<Response, OciError>
         (Method::PUT, Route::Upload { name, id }) => uploads::finish(&call, &name, &id, request).await,
         (Method::DELETE, Route::Upload { name, id }) => uploads::cancel(&call, &name, &id).await,
         (_, route) => Err(OciError::MethodNotAllowed { allowed: route.methods() }),
+    }
+}
+
+/// Asks the policies of the repository that a request is about.
+fn admit(call: &Call<'_>, route: &Route, method: &Method) -> Result<(), OciError> {
+    match route.action(method) {
+        Some((name, action)) => Ok(call.registry.admit(call.who, call.tenant, name, action)?),
+        // Which repositories there are is nobody else's business.
+        None if *route == Route::Catalog && !call.is_inside() => Err(OciError::NotFound),
+        None => Ok(()),
     }
 }
 

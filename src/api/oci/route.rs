@@ -1,6 +1,7 @@
 //! Paths below `/v2/`. Pure.
 
 use cove_model::image::is_repository;
+use hyper::Method;
 use percent_encoding::percent_decode_str;
 
 use super::error::OciError;
@@ -29,6 +30,26 @@ impl Route {
             Self::Uploads { .. } => "POST",
             Self::Upload { .. } => "GET, PATCH, PUT, DELETE",
         }
+    }
+
+    /// The repository that a request is about, and what policies call what it does there.
+    pub(super) fn action(&self, method: &Method) -> Option<(&str, &'static str)> {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        Some(match self {
+            Self::Base | Self::Catalog => return None,
+            Self::Tags { name } => (name, "ecr:ListImages"),
+            Self::Referrers { name, .. } => (name, "ecr:ListImageReferrers"),
+            Self::Manifest { name, .. } | Self::Blob { name, .. } if *method == Method::DELETE => {
+                (name, "ecr:BatchDeleteImage")
+            }
+            Self::Manifest { name, .. } if reads => (name, "ecr:BatchGetImage"),
+            Self::Manifest { name, .. } => (name, "ecr:PutImage"),
+            Self::Blob { name, .. } if *method == Method::HEAD => (name, "ecr:BatchCheckLayerAvailability"),
+            Self::Blob { name, .. } => (name, "ecr:GetDownloadUrlForLayer"),
+            Self::Uploads { name } => (name, "ecr:InitiateLayerUpload"),
+            Self::Upload { name, .. } if *method == Method::PUT => (name, "ecr:CompleteLayerUpload"),
+            Self::Upload { name, .. } => (name, "ecr:UploadLayerPart"),
+        })
     }
 
     /// Reads a path. Names may have slashes, so it is read from its end.

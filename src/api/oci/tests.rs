@@ -211,14 +211,14 @@ async fn a_login_token_opens_its_own_tenant_only() {
     assert!(refused.header("www-authenticate").starts_with("Basic realm="));
     let now = Clock::system().now();
     let basic = |user: &str, password: &str| Some(format!("Basic {}", STANDARD.encode(format!("{user}:{password}"))));
-    let token = token::login(&door.keys.node_secret, &door.tenant, now.plus_millis(60_000));
+    let token = token::login(&door.keys.node_secret, &door.tenant, None, now.plus_millis(60_000));
     door.login = basic("AWS", &token);
     assert_eq!(door.send("GET", "/v2/", &[], b"").await.status, 200);
     assert_eq!(door.send("GET", "/v2/app/tags/list", &[], b"").await.status, 200);
     let stranger = Tenant::new("111111111111", "us-east-1");
-    door.login = basic("AWS", &token::login(&door.keys.node_secret, &stranger, now.plus_millis(60_000)));
+    door.login = basic("AWS", &token::login(&door.keys.node_secret, &stranger, None, now.plus_millis(60_000)));
     assert_eq!(door.send("GET", "/v2/app/tags/list", &[], b"").await.code(), "NAME_UNKNOWN");
-    door.login = basic("AWS", &token::login(&door.keys.node_secret, &door.tenant, now.plus_millis(-1)));
+    door.login = basic("AWS", &token::login(&door.keys.node_secret, &door.tenant, None, now.plus_millis(-1)));
     assert_eq!(door.send("GET", "/v2/", &[], b"").await.status, 401);
     door.login = basic(&door.keys.root.access_key_id, &door.keys.root.secret_access_key);
     assert_eq!(door.send("GET", "/v2/app/tags/list", &[], b"").await.status, 200);

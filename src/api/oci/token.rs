@@ -6,6 +6,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cove_base::Timestamp;
+use cove_model::access_policy::Principal;
 use cove_model::arn::Tenant;
 
 use crate::aws::credentials::{keyed, same};
@@ -15,19 +16,19 @@ pub(crate) const LOGIN_MILLIS: i64 = 12 * 60 * 60 * 1000;
 /// Links to layers live one hour.
 pub(crate) const LINK_MILLIS: i64 = 60 * 60 * 1000;
 
-/// The password of user `AWS` for a tenant.
-pub(crate) fn login(node_secret: &[u8], tenant: &Tenant, expires: Timestamp) -> String {
-    sealed(node_secret, &["registry login"], tenant, expires)
+/// The password of user `AWS` for a tenant, and for the user or role that asked for it.
+pub(crate) fn login(node_secret: &[u8], tenant: &Tenant, principal_arn: Option<&str>, expires: Timestamp) -> String {
+    sealed(node_secret, &["registry login"], tenant, principal_arn, expires)
 }
 
-/// The tenant of a login token that is ours and has not ended.
-pub(crate) fn tenant_of(node_secret: &[u8], token: &str, now: Timestamp) -> Option<Tenant> {
+/// The tenant of a login token that is ours and has not ended, and who got it.
+pub(crate) fn holder_of(node_secret: &[u8], token: &str, now: Timestamp) -> Option<(Tenant, Principal)> {
     opened(node_secret, &["registry login"], token, now)
 }
 
 /// A grant with which one blob may be read without login: the value of `grant` in a link's query. No login by itself.
 pub(crate) fn grant(node_secret: &[u8], tenant: &Tenant, repository: &str, digest: &str, expires: Timestamp) -> String {
-    sealed(node_secret, &["blob link", repository, digest], tenant, expires)
+    sealed(node_secret, &["blob link", repository, digest], tenant, None, expires)
 }
 
 /// The tenant of a grant for this blob.
@@ -38,27 +39,38 @@ pub(crate) fn tenant_of_grant(
     digest: &str,
     now: Timestamp,
 ) -> Option<Tenant> {
-    opened(node_secret, &["blob link", repository, digest], grant, now)
+    opened(node_secret, &["blob link", repository, digest], grant, now).map(|(tenant, _)| tenant)
 }
 
-fn sealed(node_secret: &[u8], purpose: &[&str], tenant: &Tenant, expires: Timestamp) -> String {
-    let plain = format!("{}|{}|{}", tenant.account, tenant.region, expires.millis());
+fn sealed(
+    node_secret: &[u8],
+    purpose: &[&str],
+    tenant: &Tenant,
+    principal_arn: Option<&str>,
+    expires: Timestamp,
+) -> String {
+    let mut plain = format!("{}|{}|{}", tenant.account, tenant.region, expires.millis());
+    if let Some(arn) = principal_arn {
+        plain.push('|');
+        plain.push_str(arn);
+    }
     let payload = URL_SAFE_NO_PAD.encode(plain);
     let seal = URL_SAFE_NO_PAD.encode(keyed(node_secret, &[purpose, &[payload.as_str()]].concat()));
     format!("{payload}.{seal}")
 }
 
-fn opened(node_secret: &[u8], purpose: &[&str], token: &str, now: Timestamp) -> Option<Tenant> {
+fn opened(node_secret: &[u8], purpose: &[&str], token: &str, now: Timestamp) -> Option<(Tenant, Principal)> {
     let (payload, seal) = token.split_once('.')?;
     let seal = URL_SAFE_NO_PAD.decode(seal).ok()?;
     if !same(&seal, &keyed(node_secret, &[purpose, &[payload]].concat())) {
         return None;
     }
     let plain = String::from_utf8(URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    let mut parts = plain.splitn(3, '|');
+    let mut parts = plain.splitn(4, '|');
     let tenant = Tenant::new(parts.next()?, parts.next()?);
     let expires: i64 = parts.next()?.parse().ok()?;
-    (now.millis() < expires).then_some(tenant)
+    let who = Principal { account: tenant.account.clone(), arn: parts.next().map(str::to_owned) };
+    (now.millis() < expires).then_some((tenant, who))
 }
 
 #[cfg(test)]
@@ -68,7 +80,11 @@ mod tests {
     #[test]
     fn a_token_names_its_tenant_until_it_ends_and_only_on_its_node() {
         let tenant = Tenant::new("123456789012", "eu-west-1");
-        let token = login(b"node", &tenant, Timestamp(1000));
+        let role = "arn:aws:iam::123456789012:role/app";
+        let token = login(b"node", &tenant, Some(role), Timestamp(1000));
+        let tenant_of = |secret: &[u8], token: &str, now| holder_of(secret, token, now).map(|(tenant, _)| tenant);
+        let who = holder_of(b"node", &token, Timestamp(999)).and_then(|(_, who)| who.arn);
+        assert_eq!(who.as_deref(), Some(role));
         assert_eq!(tenant_of(b"node", &token, Timestamp(999)), Some(tenant));
         assert_eq!(tenant_of(b"node", &token, Timestamp(1000)), None);
         assert_eq!(tenant_of(b"other", &token, Timestamp(0)), None);
@@ -83,6 +99,6 @@ mod tests {
         let opens = |repository, digest| tenant_of_grant(b"node", &granted, repository, digest, Timestamp(1));
         assert_eq!(opens("app", "sha256:aa"), Some(tenant));
         assert_eq!(opens("other", "sha256:aa"), None);
-        assert_eq!(tenant_of(b"node", &granted, Timestamp(1)), None);
+        assert_eq!(holder_of(b"node", &granted, Timestamp(1)), None);
     }
 }

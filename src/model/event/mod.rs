@@ -6,6 +6,7 @@
 //! thousands are kept.
 
 pub mod cloudwatch;
+pub mod ecr;
 pub mod ecs;
 pub mod image_scan;
 

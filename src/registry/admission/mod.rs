@@ -58,7 +58,12 @@ impl Admitted {
 impl Registry {
     /// Whether an image may run; every rule that is about it must admit it. A signature counts for the digest that the
     /// tag meant, or for the manifest of this platform.
-    pub(crate) async fn admit(&self, place: &Place<'_>, digest: &str, manifest_digest: &str) -> Result<(), PullError> {
+    pub(crate) async fn check_may_run(
+        &self,
+        place: &Place<'_>,
+        digest: &str,
+        manifest_digest: &str,
+    ) -> Result<(), PullError> {
         let name = place.name();
         let rules: Vec<&AdmissionRule> =
             self.config.admission.iter().filter(|rule| wildcard::matches(&rule.images, &name)).collect();

@@ -32,6 +32,7 @@ use crate::images::StoredManifest;
 use crate::links::BlobFile;
 use crate::pull::{PullError, Source};
 use crate::registry::Registry;
+use crate::storage::refuse_archived;
 
 /// How long a tag stands before the other registry is asked again, as on ECR.
 const TAG_KEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -76,6 +77,7 @@ impl Registry {
     ) -> Result<StoredManifest, RegistryError> {
         match self.look(tenant, repository, selector).await? {
             Place::Here(image) => {
+                refuse_archived(&image)?;
                 let bytes = self.manifest_bytes(&image.digest).await?;
                 Ok(StoredManifest { image, bytes })
             }

@@ -70,6 +70,9 @@ async fn filled(data: &DataDir) -> Store {
         subject: None,
         pushed_at: Timestamp(1),
         last_pulled_at: None,
+        is_archived: false,
+        archived_at: None,
+        activated_at: None,
     };
     put(&store, image).await.unwrap();
     for content in [&b"manifest"[..], b"config", b"layer"] {

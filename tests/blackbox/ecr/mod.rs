@@ -1,10 +1,16 @@
 //! ECR: repositories and images through the AWS API.
 
+mod archive;
+mod event;
 mod image;
 mod layer;
+mod lifecycle;
 mod login;
 mod mutability;
+mod policy;
+mod referrer;
 mod repository;
+mod setting;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

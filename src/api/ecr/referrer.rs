@@ -1,0 +1,109 @@
+//! ListImageReferrers.
+
+use std::collections::BTreeMap;
+
+use cove_model::image::ImageSelector;
+use cove_registry::manifest::Descriptor;
+use cove_registry::{Digest, RegistryError};
+use serde::{Deserialize, Serialize};
+
+use super::access::reach;
+use super::error::{EcrError, of};
+use super::image::{Filter, status_of};
+use super::page::{decode, page};
+use crate::aws::context::Context;
+
+/// AWS's default for `maxResults`, and its limit.
+const PAGE: usize = 50;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListIn {
+    registry_id: Option<String>,
+    repository_name: String,
+    subject_id: Subject,
+    #[serde(default)]
+    filter: ReferrerFilter,
+    next_token: Option<String>,
+    max_results: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Subject {
+    image_digest: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct ReferrerFilter {
+    #[serde(default)]
+    artifact_types: Vec<String>,
+    artifact_status: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ListOut {
+    referrers: Vec<ReferrerWire>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReferrerWire {
+    digest: String,
+    media_type: String,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifact_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<BTreeMap<String, String>>,
+    artifact_status: &'static str,
+}
+
+pub(super) async fn list(cx: &Context, input: ListIn) -> Result<ListOut, EcrError> {
+    let name = &input.repository_name;
+    let tenant = reach(cx, input.registry_id.as_deref(), name, "ListImageReferrers")?;
+    let of = of(&tenant, name);
+    let subject = input.subject_id.image_digest;
+    let digest = Digest::parse(&subject).ok_or_else(|| of(RegistryError::DigestInvalid(subject)))?;
+    let fits_type = |one: &Descriptor| {
+        let types = &input.filter.artifact_types;
+        types.is_empty() || one.artifact_type.as_ref().is_some_and(|kind| types.contains(kind))
+    };
+    let fits_status = Filter::of_status(input.filter.artifact_status);
+    let wanted = input.max_results.unwrap_or(PAGE);
+    let mut last = input.next_token.as_deref().map(decode).transpose()?;
+    let mut found: Vec<ReferrerWire> = Vec::new();
+    loop {
+        let part = cx.registry.referrers(&tenant, name, &digest, None, last.as_deref()).await.map_err(&of)?;
+        let next = part.manifests.last().filter(|_| part.more).map(|one| one.digest.clone());
+        for one in part.manifests.into_iter().filter(fits_type) {
+            let selector = ImageSelector::Digest(one.digest.clone());
+            // One that went just now is not listed.
+            let Ok(image) = cx.registry.image(&tenant, name, &selector) else { continue };
+            if fits_status.takes_status(&image) {
+                found.push(shown(one, status_of(&image)));
+            }
+        }
+        match next {
+            Some(next) if found.len() <= wanted => last = Some(next),
+            Some(_) | None => break,
+        }
+    }
+    let (referrers, next_token) = page(found, |one| one.digest.clone(), None, Some(wanted))?;
+    Ok(ListOut { referrers, next_token })
+}
+
+fn shown(one: Descriptor, artifact_status: &'static str) -> ReferrerWire {
+    ReferrerWire {
+        digest: one.digest,
+        media_type: one.media_type,
+        size: one.size,
+        artifact_type: one.artifact_type,
+        annotations: one.annotations,
+        artifact_status,
+    }
+}
