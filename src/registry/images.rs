@@ -10,7 +10,7 @@ use cove_base::Timestamp;
 use cove_model::arn::Tenant;
 use cove_model::image::{ImageSelector, is_tag};
 use cove_model::registry::{BlobLink, Image, ImageTag, Referrer, Repository, TagMutability};
-use cove_model::registry_rules::MadeFor;
+use cove_model::registry_rules::{MadeFor, Replication};
 use cove_store::{Prefix, Read, Tx, keys};
 
 use crate::digest::Digest;
@@ -19,6 +19,7 @@ use crate::links::link;
 use crate::manifest::{MANIFEST_MAX_BYTES, Manifest};
 use crate::referrers::put_referrer;
 use crate::registry::{Registry, blocking};
+use crate::replicate::Copies;
 use crate::repositories::known;
 use crate::templates::made;
 
@@ -99,7 +100,13 @@ impl Registry {
             manifest,
             tags: put.tags,
         };
-        let pushed = self.store.write(move |tx| push.record(tx)).await?;
+        let (manifest, tags) = (push.manifest.clone(), push.tags.clone());
+        let record = move |tx: &mut Tx<'_>| {
+            let pushed = push.record(tx)?;
+            Copies { image: pushed.image.clone(), manifest, tags }.record(tx);
+            Ok::<_, RegistryError>(pushed)
+        };
+        let pushed = self.store.write(record).await?;
         drop(pin);
         Ok(pushed)
     }
@@ -245,8 +252,16 @@ fn remove_image(
     if let Some(subject) = &image.subject {
         tx.delete::<Referrer>(&keys::referrer(tenant, repository, subject, digest));
     }
+    forget_replications(tx, tenant, repository, digest);
     tx.delete::<Image>(&keys::image(tenant, repository, digest));
     Ok(tags)
+}
+
+/// Forgets what became of the copies of an image; they stay.
+pub(crate) fn forget_replications(tx: &mut Tx<'_>, tenant: &Tenant, repository: &str, digest: &str) {
+    for copy in tx.scan::<Replication>(&Prefix::parent(tenant, &keys::replication_parent(repository, digest))) {
+        tx.delete::<Replication>(&keys::replication(tenant, repository, digest, &copy.destination));
+    }
 }
 
 /// A manifest on its way into the store.

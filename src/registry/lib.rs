@@ -21,6 +21,7 @@ pub mod pull;
 mod pull_through;
 mod referrers;
 mod registry;
+mod replicate;
 mod repositories;
 mod resolve;
 mod room;

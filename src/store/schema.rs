@@ -12,7 +12,9 @@ use cove_model::event::Event;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::network::{SecurityGroup, Subnet, Vpc};
 use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Repository, Upload};
-use cove_model::registry_rules::{CreationTemplate, PullThroughRule, UpstreamTag};
+use cove_model::registry_rules::{
+    CreationTemplate, PullThroughRule, Replication, ReplicationConfiguration, UpstreamTag,
+};
 use cove_model::role::Role;
 use cove_model::rule::{Delivery, EventBus, Routed, Rule};
 use cove_model::secret::Secret;
@@ -101,6 +103,9 @@ kinds! {
     39 Secret, "secrets", 1, it => keys::secret(&it.tenant, &it.name);
     40 PullThroughRule, "pull_through_rules", 1, it => keys::pull_through_rule(&it.tenant, &it.prefix);
     41 UpstreamTag, "upstream_tags", 1, it => keys::image_tag(&it.tenant, &it.repository, &it.tag);
+    42 ReplicationConfiguration, "replication_configurations", 1, it => keys::replication_configuration(&it.tenant);
+    43 Replication, "replications", 1,
+        it => keys::replication(&it.tenant, &it.repository, &it.digest, &it.destination);
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod logs;
 mod monitoring;
 mod oci;
 mod pull_through;
+mod replication;
 mod secret;
 mod service;
 mod smoke;

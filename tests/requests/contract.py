@@ -33,6 +33,12 @@ BEFORE = {
     ("ecs", "ExecuteCommand"): [("RunTask", recipes.run_reachable)],
     ("ecr", "UploadLayerPart"): LAYER[:2], ("ecr", "CompleteLayerUpload"): LAYER[:3], ("ecr", "PutImage"): LAYER, ("ecr", "GetDownloadUrlForLayer"): LAYER,
     **{("ecr", op): LAYER[:1] for op in ("TagResource", "UntagResource", "ListTagsForResource", "DeleteRepository")},
+    ("ecr", "DescribeImageReplicationStatus"): [*LAYER, ("PutImage", None)],
+    **{("ecr", op): [("CreateRepositoryCreationTemplate", None)] for op in ("UpdateRepositoryCreationTemplate", "DeleteRepositoryCreationTemplate")},
+    **{("ecr", op): [("CreatePullThroughCacheRule", None)]
+       for op in ("UpdatePullThroughCacheRule", "DeletePullThroughCacheRule", "ValidatePullThroughCacheRule", "DescribePullThroughCacheRules")},
+    **{("secretsmanager", op): [("CreateSecret", None)] for op in model.service("secretsmanager").operation_names},
+    ("secretsmanager", "GetSecretValue"): [("CreateSecret", None), ("PutSecretValue", None)],
     **{("logs", op): [("CreateLogGroup", None)] for op in model.service("logs").operation_names},
     **{("logs", op): [("CreateLogGroup", None), ("CreateLogStream", None)] for op in ("DeleteLogStream", "PutLogEvents", "GetLogEvents")},
     **{("events", op): [("PutRule", None)] for op in model.service("events").operation_names},

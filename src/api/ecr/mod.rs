@@ -1,6 +1,6 @@
 //! ECR: the registry as AWS clients see it. The same repositories, images and blobs as `/v2/`.
 //!
-//! Absent: lifecycle policies, scanning, replication, repository policies; their operations are not
+//! Absent: lifecycle policies, scanning, repository policies; their operations are not
 //! in the table, and fields that ask for them are refused or, where they only record a setting, kept and shown.
 
 #![allow(clippy::needless_pass_by_value, reason = "handlers own their input")]
@@ -13,12 +13,14 @@ mod login;
 mod page;
 mod pull_through_rule;
 mod push;
+mod replication;
 mod repository;
 mod resource_tag;
 mod wire;
 
 use crate::aws::service::{Op, Service, json, read};
 
+const REPLICATION_TEST: &str = "a_pushed_image_is_in_the_regions_that_the_rules_name";
 const RULE_TEST: &str = "a_rule_is_made_changed_and_removed";
 const VALIDATE_TEST: &str = "an_image_is_fetched_with_the_credentials_of_a_secret";
 const TEMPLATE_TEST: &str = "a_template_dresses_the_repositories_that_are_made_by_a_push";
@@ -55,6 +57,7 @@ pub(crate) const OPS: &[Op] = &[
         "scan status and archive storage",
         |cx, input| read(cx, input, image::describe),
     ),
+    Op::done("DescribeImageReplicationStatus", REPLICATION_TEST, |cx, input| read(cx, input, replication::status)),
     Op::done("DescribePullThroughCacheRules", RULE_TEST, |cx, input| read(cx, input, pull_through_rule::describe)),
     Op::done("DescribeRepositories", "a_repository_lives_and_dies", |cx, input| read(cx, input, repository::describe)),
     Op::done("DescribeRepositoryCreationTemplates", TEMPLATE_TEST, |cx, input| {
@@ -79,6 +82,12 @@ pub(crate) const OPS: &[Op] = &[
         "an_immutable_tag_does_not_move",
         "tag mutability with exclusions",
         |cx, input| json(cx, input, repository::put_mutability),
+    ),
+    Op::partial(
+        "PutReplicationConfiguration",
+        REPLICATION_TEST,
+        "other accounts: without a registry policy that allows it, their copies say FAILED",
+        |cx, input| json(cx, input, replication::put),
     ),
     Op::done("TagResource", "a_repository_is_tagged_and_untagged", |cx, input| json(cx, input, resource_tag::add)),
     Op::done("UntagResource", "a_repository_is_tagged_and_untagged", |cx, input| json(cx, input, resource_tag::remove)),
