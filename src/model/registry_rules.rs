@@ -147,6 +147,31 @@ pub struct UpstreamTag {
     pub next_at: Timestamp,
 }
 
+/// What a registry replicates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicationConfiguration {
+    pub tenant: Tenant,
+    pub rules: Vec<ReplicationRule>,
+}
+
+/// Where repositories go whose names begin with one of the prefixes, or all without any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicationRule {
+    pub destinations: Vec<Tenant>,
+    pub prefixes: Vec<String>,
+}
+
+/// What became of the copy of an image in another registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replication {
+    pub tenant: Tenant,
+    pub repository: String,
+    pub digest: String,
+    pub destination: Tenant,
+    /// AWS's code; `None`: it is there.
+    pub failure: Option<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -124,7 +124,8 @@ impl Registry {
     }
 }
 
-fn admit(
+/// Inside a transaction.
+pub(crate) fn admit(
     read: &impl Read,
     who: &Principal,
     tenant: &Tenant,

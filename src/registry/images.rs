@@ -12,7 +12,7 @@ use cove_model::arn::Tenant;
 use cove_model::event::ecr;
 use cove_model::image::{ImageSelector, is_tag};
 use cove_model::registry::{BlobLink, Image, ImageTag, Referrer, Repository};
-use cove_model::registry_rules::MadeFor;
+use cove_model::registry_rules::{MadeFor, Replication};
 use cove_store::{Prefix, Read, Tx, keys};
 
 use crate::digest::Digest;
@@ -23,6 +23,7 @@ use crate::manifest::{MANIFEST_MAX_BYTES, Manifest};
 use crate::quota::admit;
 use crate::referrers::put_referrer;
 use crate::registry::{Registry, blocking};
+use crate::replicate::Copies;
 use crate::repositories::known;
 use crate::storage::refuse_archived;
 use crate::templates::made;
@@ -121,7 +122,13 @@ impl Registry {
             expected,
             quota: self.config.quotas.of(repository),
         };
-        let pushed = self.store.write(move |tx| push.record(tx)).await?;
+        let (manifest, tags, quota) = (push.manifest.clone(), push.tags.clone(), push.quota);
+        let record = move |tx: &mut Tx<'_>| {
+            let pushed = push.record(tx)?;
+            Copies { image: pushed.image.clone(), manifest, tags, quota }.record(tx);
+            Ok::<_, RegistryError>(pushed)
+        };
+        let pushed = self.store.write(record).await?;
         drop(pin);
         Ok(pushed)
     }
@@ -282,6 +289,7 @@ pub(crate) fn remove_image(
     if let Some(subject) = &image.subject {
         tx.delete::<Referrer>(&keys::referrer(tenant, repository, subject, digest));
     }
+    forget_replications(tx, tenant, repository, digest);
     tx.delete::<Image>(&keys::image(tenant, repository, digest));
     let now = tx.now();
     for tag in &tags {
@@ -291,6 +299,13 @@ pub(crate) fn remove_image(
         tx.emit(ecr::deleted(&image, None, now));
     }
     Ok(tags)
+}
+
+/// Forgets what became of the copies of an image; they stay.
+pub(crate) fn forget_replications(tx: &mut Tx<'_>, tenant: &Tenant, repository: &str, digest: &str) {
+    for copy in tx.scan::<Replication>(&Prefix::parent(tenant, &keys::replication_parent(repository, digest))) {
+        tx.delete::<Replication>(&keys::replication(tenant, repository, digest, &copy.destination));
+    }
 }
 
 /// A manifest on its way into the store.

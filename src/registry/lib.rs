@@ -27,6 +27,7 @@ mod pull_through;
 mod quota;
 mod referrers;
 mod registry;
+mod replicate;
 mod repositories;
 mod resolve;
 mod room;

@@ -10,6 +10,7 @@ use cove_model::registry_settings::{LifecyclePolicy, LifecyclePreview, Repositor
 use cove_store::{Key, Prefix, Read, Tx, keys};
 
 use crate::error::RegistryError;
+use crate::images::forget_replications;
 use crate::registry::Registry;
 
 impl Registry {
@@ -106,6 +107,7 @@ impl Registry {
                     if let Some(subject) = &image.subject {
                         tx.delete::<Referrer>(&keys::referrer(&tenant, &name, subject, &image.digest));
                     }
+                    forget_replications(tx, &tenant, &name, &image.digest);
                     tx.delete::<Image>(&keys::image(&tenant, &name, &image.digest));
                 }
                 delete_all::<ImageTag>(tx, &inside, |tag| keys::image_tag(&tenant, &name, &tag.tag));

@@ -316,3 +316,21 @@ pub fn repository_policy(tenant: &Tenant, repository: &str) -> Key {
 pub fn registry_settings(tenant: &Tenant) -> Key {
     Key::new(tenant, "", "")
 }
+
+/// What a registry replicates.
+#[must_use]
+pub fn replication_configuration(tenant: &Tenant) -> Key {
+    Key::new(tenant, "", "")
+}
+
+/// The copy of an image in another registry.
+#[must_use]
+pub fn replication(tenant: &Tenant, repository: &str, digest: &str, to: &Tenant) -> Key {
+    Key::new(tenant, &replication_parent(repository, digest), &format!("{}/{}", to.account, to.region))
+}
+
+/// The parent under which the copies of an image stand.
+#[must_use]
+pub fn replication_parent(repository: &str, digest: &str) -> String {
+    referrer_parent(repository, digest)
+}

@@ -12,7 +12,9 @@ use cove_model::event::Event;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::network::{SecurityGroup, Subnet, Vpc};
 use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Repository, Upload};
-use cove_model::registry_rules::{CreationTemplate, PullThroughRule, UpstreamTag};
+use cove_model::registry_rules::{
+    CreationTemplate, PullThroughRule, Replication, ReplicationConfiguration, UpstreamTag,
+};
 use cove_model::registry_settings::{LifecyclePolicy, LifecyclePreview, RegistrySettings, RepositoryPolicy};
 use cove_model::role::Role;
 use cove_model::rule::{Delivery, EventBus, Routed, Rule};
@@ -125,6 +127,9 @@ kinds! {
     45 LifecyclePreview, "lifecycle_previews", 1, it => keys::lifecycle_policy(&it.tenant, &it.repository);
     46 RepositoryPolicy, "repository_policies", 1, it => keys::repository_policy(&it.tenant, &it.repository);
     47 RegistrySettings, "registry_settings", 1, it => keys::registry_settings(&it.tenant);
+    48 ReplicationConfiguration, "replication_configurations", 1, it => keys::replication_configuration(&it.tenant);
+    49 Replication, "replications", 1,
+        it => keys::replication(&it.tenant, &it.repository, &it.digest, &it.destination);
 }
 
 /// Its instance's, and its service's or daemon's.

@@ -22,6 +22,7 @@ mod logs;
 mod monitoring;
 mod oci;
 mod pull_through;
+mod replication;
 mod scan;
 mod secret;
 mod service;

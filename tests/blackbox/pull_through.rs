@@ -1,10 +1,8 @@
 //! ECR: pull through cache rules. The other registry is another Cove.
 
-use std::process::Command;
-
 use serde_json::{Value, json};
 
-use crate::server::{Server, assert_refused, until, with};
+use crate::server::{Server, assert_refused, load_busybox, until, with};
 
 /// A server that may take from that one.
 fn beside(upstream: &Server) -> Server {
@@ -68,14 +66,7 @@ fn an_image_is_fetched_with_the_credentials_of_a_secret() {
     let keys = std::fs::read(upstream.home().join("data/keys/root.json")).unwrap();
     let keys: Value = serde_json::from_slice(&keys).unwrap();
     let (id, key) = (keys["access_key_id"].as_str().unwrap(), keys["secret_access_key"].as_str().unwrap());
-    let loaded = Command::new(env!("CARGO_BIN_EXE_cove"))
-        .envs([("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", key)])
-        .args(["--endpoint", &format!("http://127.0.0.1:{}", upstream.port), "image", "load", "--name", "team/box:1"])
-        .arg(crate::server::busybox_archive())
-        .output()
-        .unwrap();
-    assert!(loaded.status.success(), "{loaded:?}");
-
+    load_busybox(&upstream, id, key, "team/box:1");
     let mut server = beside(&upstream);
     let login = |token: &str| json!({"username": id, "accessToken": token}).to_string();
     let secret = json!({"Name": "ecr-pullthroughcache/up", "SecretString": login("wrong")});
@@ -147,17 +138,7 @@ fn a_task_runs_an_image_that_a_rule_fetches() {
 fn a_rule_takes_from_another_region_of_the_account() {
     let server = Server::start();
     server.busybox();
-    let scope =
-        "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/ecr/aws4_request, SignedHeaders=host, Signature=00";
-    let headers =
-        [("content-type", "application/x-amz-json-1.1"), ("authorization", scope), ("x-amz-date", "20260101T000000Z")];
-    let abroad = |operation: &str, input: &Value| -> Value {
-        let target = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
-        let headers = [&headers[..], &[("x-amz-target", target.as_str())]].concat();
-        let (status, body) = server.request("POST", "/", &headers, input.to_string().as_bytes());
-        assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
-        serde_json::from_slice(&body).unwrap()
-    };
+    let abroad = |operation: &str, input: &Value| server.ecr_as("000000000000", "eu-west-1", operation, input).unwrap();
     let rule = json!({"ecrRepositoryPrefix": "home",
         "upstreamRegistryUrl": "000000000000.dkr.ecr.us-east-1.amazonaws.com"});
     assert_eq!(abroad("CreatePullThroughCacheRule", &rule)["upstreamRegistry"], "ecr");

@@ -184,9 +184,29 @@ impl Server {
         (status, String::from_utf8(body).unwrap())
     }
 
+    /// ECR in another account or region.
+    pub(crate) fn ecr_as(
+        &self,
+        account: &str,
+        region: &str,
+        operation: &str,
+        input: &Value,
+    ) -> Result<Value, AwsError> {
+        let scope = format!(
+            "AWS4-HMAC-SHA256 Credential={account}/20260101/{region}/ecr/aws4_request, SignedHeaders=host, Signature=00"
+        );
+        let who = [("authorization", scope.as_str()), ("x-amz-date", "20260101T000000Z")];
+        self.json_with(&who, "AmazonEC2ContainerRegistry_V20150921", operation, input)
+    }
+
     fn json(&self, target: &str, operation: &str, input: &Value) -> Result<Value, AwsError> {
+        self.json_with(&[], target, operation, input)
+    }
+
+    fn json_with(&self, who: &[(&str, &str)], target: &str, operation: &str, input: &Value) -> Result<Value, AwsError> {
         let target = format!("{target}.{operation}");
         let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target.as_str())];
+        let headers = [&headers[..], who].concat();
         let (status, body) = self.request("POST", "/", &headers, input.to_string().as_bytes());
         let answer: Value = if body.is_empty() { json!({}) } else { serde_json::from_slice(&body).unwrap() };
         assert!(status < 500, "{operation} answered {status}: {answer}");
@@ -352,6 +372,17 @@ fn spawn(node: &str, home: &Path, port: u16, keys: Keys, settings: &[String]) ->
     child
 }
 
+/// Makes a repository that holds the busybox test image on a server that checks keys.
+pub(crate) fn load_busybox(server: &Server, id: &str, key: &str, name: &str) {
+    let loaded = Command::new(env!("CARGO_BIN_EXE_cove"))
+        .envs([("AWS_ACCESS_KEY_ID", id), ("AWS_SECRET_ACCESS_KEY", key)])
+        .args(["--endpoint", &format!("http://127.0.0.1:{}", server.port), "image", "load", "--name", name])
+        .arg(busybox_archive())
+        .output()
+        .unwrap();
+    assert!(loaded.status.success(), "{loaded:?}");
+}
+
 /// A JSON object with the members of another laid over it; a null takes a member away.
 pub(crate) fn with(object: &Value, over: &Value) -> Value {
     let mut whole = object.clone();
@@ -404,7 +435,7 @@ fn form(pairs: &[(&str, &str)]) -> String {
 }
 
 /// The busybox test image, made once per run.
-pub(crate) fn busybox_archive() -> PathBuf {
+fn busybox_archive() -> PathBuf {
     static MADE: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     MADE.get_or_init(|| {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));

@@ -42,6 +42,12 @@ BEFORE = {
     **{("ecr", op): [("PutSigningConfiguration", None)] for op in ("GetSigningConfiguration", "DeleteSigningConfiguration")},
     ("ecr", "RegisterPullTimeUpdateExclusion"): [("DeregisterPullTimeUpdateExclusion", None)],
     ("ecr", "DeregisterPullTimeUpdateExclusion"): [("RegisterPullTimeUpdateExclusion", None)],
+    ("ecr", "DescribeImageReplicationStatus"): [*LAYER, ("PutImage", None)],
+    **{("ecr", op): [("CreateRepositoryCreationTemplate", None)] for op in ("UpdateRepositoryCreationTemplate", "DeleteRepositoryCreationTemplate")},
+    **{("ecr", op): [("CreatePullThroughCacheRule", None)]
+       for op in ("UpdatePullThroughCacheRule", "DeletePullThroughCacheRule", "ValidatePullThroughCacheRule", "DescribePullThroughCacheRules")},
+    **{("secretsmanager", op): [("CreateSecret", None)] for op in model.service("secretsmanager").operation_names},
+    ("secretsmanager", "GetSecretValue"): [("CreateSecret", None), ("PutSecretValue", None)],
     **{("logs", op): [("CreateLogGroup", None)] for op in model.service("logs").operation_names},
     **{("logs", op): [("CreateLogGroup", None), ("CreateLogStream", None)] for op in ("DeleteLogStream", "PutLogEvents", "GetLogEvents")},
     **{("events", op): [("PutRule", None)] for op in model.service("events").operation_names},

@@ -78,6 +78,30 @@ def last_minutes():
     return {"StartTime": now - 600, "EndTime": now}
 
 
+ABROAD = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
+"""Another region of the account: pulls through the cache leave no network behind."""
+UPSTREAM = {
+    ("ecr", "CreateRepositoryCreationTemplate"): lambda m: {"prefix": m.name("tp"), "appliedFor": ["REPLICATION", "CREATE_ON_PUSH"]},
+    ("ecr", "UpdateRepositoryCreationTemplate"): lambda m: {"prefix": m.name("tp"), "description": m.name("d")},
+    ("ecr", "DeleteRepositoryCreationTemplate"): lambda m: {"prefix": m.name("tp")},
+    ("ecr", "CreatePullThroughCacheRule"): lambda m: {"ecrRepositoryPrefix": m.name("pt"), "upstreamRegistryUrl": ABROAD},
+    ("ecr", "UpdatePullThroughCacheRule"): lambda m: {"ecrRepositoryPrefix": m.name("pt"), "customRoleArn": "arn:aws:iam::000000000000:role/r"},
+    **{("ecr", op): lambda m: {"ecrRepositoryPrefix": m.name("pt")} for op in ("DeletePullThroughCacheRule", "ValidatePullThroughCacheRule")},
+    ("ecr", "DescribePullThroughCacheRules"): lambda m: m.maybe(ecrRepositoryPrefixes=[m.name("pt")]),
+    ("ecr", "PutReplicationConfiguration"): lambda m: {"replicationConfiguration": {"rules": [
+        {"destinations": [{"region": m.name("eu-west-"), "registryId": "000000000000"}], **m.maybe(repositoryFilters=[{"filter": "r0", "filterType": "PREFIX_MATCH"}])}]}},
+    ("ecr", "DescribeImageReplicationStatus"): lambda m: {"repositoryName": m.name("r"), "imageId": {"imageTag": m.name("t")}},
+}
+SECRETS = {
+    ("secretsmanager", "CreateSecret"): lambda m: {"Name": m.name("secret"), **m.maybe(SecretString="a value", Tags=m.key_values())},
+    ("secretsmanager", "PutSecretValue"): lambda m: {"SecretId": m.name("secret"), "SecretString": m.name("value")},
+    ("secretsmanager", "UpdateSecret"): lambda m: {"SecretId": m.name("secret"), **m.maybe(SecretString=m.name("value"), Description="d")},
+    ("secretsmanager", "DeleteSecret"): lambda m: {"SecretId": m.name("secret"), **({"ForceDeleteWithoutRecovery": True} if m.chance(0.5) else {})},
+    **{("secretsmanager", op): lambda m: {"SecretId": m.name("secret")} for op in ("GetSecretValue", "DescribeSecret", "RestoreSecret")},
+    ("secretsmanager", "ListSecrets"): lambda m: m.maybe(IncludePlannedDeletion=True, Filters=[{"Key": "name", "Values": ["secret"]}]),
+    ("secretsmanager", "TagResource"): lambda m: {"SecretId": m.name("secret"), "Tags": m.key_values()},
+    ("secretsmanager", "UntagResource"): lambda m: {"SecretId": m.name("secret"), "TagKeys": ["k0"]},
+}
 RULES = {("events", op): lambda m, more=more: {"Name": m.name("rule"), **more}
          for op, more in {"DescribeRule": {}, "EnableRule": {}, "DisableRule": {}, "PutRule": {"ScheduleExpression": "rate(1 hour)", "State": "DISABLED"}}.items()}
 TAGS = {
@@ -97,7 +121,7 @@ TAGS = {
     ("monitoring", "ListTagsForResource"): lambda m: {"ResourceARN": arn(m, "cloudwatch")},
 }
 RECIPES = {
-    **RULES, **TAGS, **registry.RECIPES,
+    **RULES, **TAGS, **registry.RECIPES, **UPSTREAM, **SECRETS,
     ("ecr", "CreateRepository"): lambda m: {"repositoryName": m.name("r")},
     ("ecr", "DeleteRepository"): lambda m: {"repositoryName": m.name("r"), "force": True},
     ("ecr", "InitiateLayerUpload"): lambda m: {"repositoryName": m.name("r")},

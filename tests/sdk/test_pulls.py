@@ -1,6 +1,7 @@
 """Images of other registries: over TLS, with logins, tokens, mirrors and redirects, and from registries that misbehave."""
 import base64
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -26,7 +27,7 @@ class Pulls(Case):
     @classmethod
     def make_server(cls):
         return Server(extra=["--registry-extra-ca", cls.authority.pem, "--registry-extra-ca", cls.a.home / "data/keys/ca.pem",
-                             "--registry-mirror", f"{UPSTREAM}={MIRROR}"], variables={"DOCKER_CONFIG": str(cls.home)})
+                             "--registry-mirror", f"{UPSTREAM}={MIRROR}"], variables={"DOCKER_CONFIG": str(cls.home), "PATH": f"{cls.home}/bin:{os.environ['PATH']}"})
 
     @classmethod
     def setUpClass(cls):
@@ -134,6 +135,49 @@ class Pulls(Case):
         image = self.upstream.put("basic", self.image())
         self.fails(image, "pull access denied")
         self.log_in(**{UPSTREAM.replace(".", "_"): ("me", "secret")})
+        self.runs(image)
+
+    def test_a_credential_helper_of_the_docker_config_is_asked(self):
+        def hook(request):
+            if request.headers.get("Authorization") == basic("helped", "secret"):
+                return False
+            request.refuse(401, "UNAUTHORIZED", {"WWW-Authenticate": 'Basic realm="here"'})
+            return True
+        self.upstream.hook = hook
+        helper = self.home / "bin/docker-credential-test"
+        helper.parent.mkdir()
+        answer = json.dumps({"ServerURL": UPSTREAM, "Username": "helped", "Secret": "secret"})
+        helper.write_text(f"#!/bin/sh\nread host\necho $1 $host >> {self.home}/helped\ntest $host = {UPSTREAM} && echo '{answer}'\n")
+        helper.chmod(0o755)
+        image = self.upstream.put("helped", self.image())
+        self.fails(image, "pull access denied")
+        (self.home / "config.json").write_text(json.dumps({"credHelpers": {UPSTREAM: "test"}, "credsStore": "absent"}))
+        self.runs(image)
+        self.assertEqual((self.home / "helped").read_text(), f"get {UPSTREAM}\n", "one answer is good for all requests of a pull")
+
+    def test_a_rule_fetches_with_a_token_and_keeps_the_image(self):
+        self.guard_with_tokens({basic("me", "secret")})
+        self.upstream.put("team/cached", self.image())
+        ecr, secrets = self.ecr, self.server.client("secretsmanager")
+        secret = secrets.create_secret(Name="ecr-pullthroughcache/up", SecretString=json.dumps({"username": "me", "accessToken": "secret"}))
+        ecr.create_pull_through_cache_rule(ecrRepositoryPrefix="up", upstreamRegistryUrl=UPSTREAM, credentialArn=secret["ARN"])
+        image = f"{self.server.registry}/up/team/cached:1"
+        there = self.home / "copied"
+        subprocess.run(["skopeo", "copy", "--quiet", "--src-tls-verify=false", f"docker://{image}", f"dir:{there}"], check=True)
+        manifest = (there / "manifest.json").read_bytes()
+        self.assertEqual(manifest, self.upstream.images["team/cached"].manifest)
+
+        def kept():
+            try:
+                return ecr.describe_images(repositoryName="up/team/cached")["imageDetails"]
+            except (ecr.exceptions.RepositoryNotFoundException, ecr.exceptions.ImageNotFoundException):
+                return None
+        self.assertEqual(until(kept, "the image is kept")[0]["imageDigest"], digest(manifest))
+
+        def broken(request):
+            request.refuse(500, "UNKNOWN")
+            return True
+        self.upstream.hook = broken
         self.runs(image)
 
     def test_a_mirror_is_asked_first(self):

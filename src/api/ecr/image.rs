@@ -269,7 +269,7 @@ fn ids_of(one: TaggedImage) -> Vec<ImageId> {
 }
 
 /// The tag decides where there is one; a digest beside it must agree.
-fn selector(id: &ImageId) -> Result<ImageSelector, ImageFailure> {
+pub(super) fn selector(id: &ImageId) -> Result<ImageSelector, ImageFailure> {
     let failure = |code, reason: &str| ImageFailure {
         image_id: id.clone(),
         failure_code: code,

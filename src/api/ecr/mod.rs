@@ -21,6 +21,7 @@ mod pull_time;
 mod push;
 mod referrer;
 mod registry;
+mod replication;
 mod repository;
 mod resource_tag;
 mod scan;
@@ -35,6 +36,7 @@ const RULE_TEST: &str = "a_rule_is_made_changed_and_removed";
 const VALIDATE_TEST: &str = "an_image_is_fetched_with_the_credentials_of_a_secret";
 const TEMPLATE_TEST: &str = "a_template_dresses_the_repositories_that_are_made_by_a_push";
 
+const REPLICATION_TEST: &str = "a_pushed_image_is_in_the_regions_that_the_rules_name";
 /// What is there. Behaviour tests are in `tests/blackbox/ecr/`.
 pub(crate) const OPS: &[Op] = &[
     Op::done("BatchCheckLayerAvailability", "layers_pushed_by_api_make_an_image", |cx, input| {
@@ -54,7 +56,7 @@ pub(crate) const OPS: &[Op] = &[
     Op::partial(
         "CreateRepository",
         "a_repository_lives_and_dies",
-        "kept and shown without effect: scanOnPush, KMS encryption",
+        "kept and shown without effect: KMS encryption",
         |cx, input| json(cx, input, repository::create),
     ),
     Op::done("CreateRepositoryCreationTemplate", TEMPLATE_TEST, |cx, input| json(cx, input, creation_template::create)),
@@ -76,6 +78,7 @@ pub(crate) const OPS: &[Op] = &[
     Op::done("DeregisterPullTimeUpdateExclusion", "pulls_of_excepted_principals_leave_no_time", |cx, input| {
         json(cx, input, pull_time::deregister)
     }),
+    Op::done("DescribeImageReplicationStatus", REPLICATION_TEST, |cx, input| read(cx, input, replication::status)),
     Op::done("DescribeImageScanFindings", "a_scan_shows_what_its_hook_found", |cx, input| {
         json(cx, input, scan::image::findings)
     }),
@@ -89,7 +92,7 @@ pub(crate) const OPS: &[Op] = &[
         read(cx, input, image::describe)
     }),
     Op::done("DescribePullThroughCacheRules", RULE_TEST, |cx, input| read(cx, input, pull_through_rule::describe)),
-    Op::partial("DescribeRegistry", "a_registry_policy_is_kept_and_counts", "replication", |cx, input| {
+    Op::done("DescribeRegistry", "a_registry_policy_is_kept_and_counts", |cx, input| {
         read(cx, input, registry::describe)
     }),
     Op::done("DescribeRepositories", "a_repository_lives_and_dies", |cx, input| read(cx, input, repository::describe)),
@@ -149,6 +152,7 @@ pub(crate) const OPS: &[Op] = &[
     Op::done("PutRegistryScanningConfiguration", "rules_say_what_is_scanned_when", |cx, input| {
         json(cx, input, scan::setting::put_registry)
     }),
+    Op::done("PutReplicationConfiguration", REPLICATION_TEST, |cx, input| json(cx, input, replication::put)),
     Op::partial(
         "PutSigningConfiguration",
         "signing_rules_are_kept_and_nothing_is_signed",

@@ -1,6 +1,4 @@
-//! `~/.docker/config.json`: credentials that `docker login` left. Pure.
-//!
-//! Credential helpers (`credsStore`, `credHelpers`) are programs on the host and are not run yet.
+//! `~/.docker/config.json`: credentials that `docker login` left, or the program that has them. Pure.
 
 use std::collections::HashMap;
 
@@ -11,9 +9,14 @@ use serde::Deserialize;
 use super::Credentials;
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct DockerConfig {
     #[serde(default)]
     auths: HashMap<String, Auth>,
+    #[serde(default)]
+    creds_store: String,
+    #[serde(default)]
+    cred_helpers: HashMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -26,17 +29,38 @@ struct Auth {
     password: String,
 }
 
-/// The credentials for a registry host, if the file has some. A file that cannot be read has none.
-pub(super) fn credentials(file: &[u8], host: &str) -> Option<Credentials> {
+/// Where the credentials of a host are.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Configured {
+    Here(Credentials),
+    /// `docker-credential-NAME` knows.
+    Helper(String),
+}
+
+/// What the file has for a registry host. A helper of the host counts before the store of all, and both before what
+/// stands in the file, as in Docker. A file that cannot be read has nothing.
+pub(super) fn configured(file: &[u8], host: &str) -> Option<Configured> {
     let config: DockerConfig = serde_json::from_slice(file).ok()?;
+    let of_host = config.cred_helpers.iter().find(|(name, _)| host_of(name) == host).map(|(_, helper)| helper);
+    let helper = of_host.or(Some(&config.creds_store)).filter(|name| is_program(name));
+    if let Some(helper) = helper {
+        return Some(Configured::Helper(helper.clone()));
+    }
     let (_, auth) = config.auths.iter().find(|(name, _)| host_of(name) == host)?;
     if auth.auth.is_empty() {
-        return (!auth.username.is_empty())
-            .then(|| Credentials { username: auth.username.clone(), password: auth.password.clone() });
+        return (!auth.username.is_empty()).then(|| {
+            Configured::Here(Credentials { username: auth.username.clone(), password: auth.password.clone() })
+        });
     }
     let plain = String::from_utf8(STANDARD.decode(auth.auth.trim()).ok()?).ok()?;
     let (username, password) = plain.split_once(':')?;
-    Some(Credentials { username: username.to_owned(), password: password.trim_end_matches('\0').to_owned() })
+    let password = password.trim_end_matches('\0').to_owned();
+    Some(Configured::Here(Credentials { username: username.to_owned(), password }))
+}
+
+/// The end of a program's name: no path leads out of the search path.
+fn is_program(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
 
 /// `https://index.docker.io/v1/` stands for Docker Hub; others are hosts with or without scheme and path.
@@ -52,14 +76,31 @@ fn host_of(name: &str) -> &str {
 mod tests {
     use super::*;
 
+    fn here(file: &[u8], host: &str) -> Option<(String, String)> {
+        match configured(file, host)? {
+            Configured::Here(found) => Some((found.username, found.password)),
+            Configured::Helper(name) => panic!("helper {name}"),
+        }
+    }
+
     #[test]
     fn docker_hub_and_plain_hosts_are_found() {
         let file = br#"{"auths":{"https://index.docker.io/v1/":{"auth":"dXNlcjpwYTpzcw=="},
             "quay.io":{"username":"q","password":"p"},"empty.io":{}}}"#;
-        let hub = credentials(file, "docker.io").expect("credentials");
-        assert_eq!((hub.username.as_str(), hub.password.as_str()), ("user", "pa:ss"));
-        assert_eq!(credentials(file, "quay.io").expect("credentials").username, "q");
-        assert_eq!(credentials(file, "empty.io"), None);
-        assert_eq!(credentials(b"no json", "quay.io"), None);
+        assert_eq!(here(file, "docker.io"), Some(("user".into(), "pa:ss".into())));
+        assert_eq!(here(file, "quay.io"), Some(("q".into(), "p".into())));
+        assert_eq!(here(file, "empty.io"), None);
+        assert_eq!(here(b"no json", "quay.io"), None);
+    }
+
+    #[test]
+    fn a_helper_of_the_host_counts_first_and_none_has_a_path() {
+        let file = br#"{"auths":{"quay.io":{"username":"q","password":"p"}},
+            "credHelpers":{"quay.io":"mine","bad.io":"../x"},"credsStore":"all"}"#;
+        assert_eq!(configured(file, "quay.io"), Some(Configured::Helper("mine".into())));
+        assert_eq!(configured(file, "docker.io"), Some(Configured::Helper("all".into())));
+        assert_eq!(configured(file, "bad.io"), None);
+        let without = br#"{"auths":{"quay.io":{"username":"q","password":"p"}},"credsStore":""}"#;
+        assert_eq!(here(without, "quay.io"), Some(("q".into(), "p".into())));
     }
 }

@@ -8,6 +8,7 @@
 mod challenge;
 mod docker_config;
 mod error;
+mod helper;
 mod http;
 mod remote;
 

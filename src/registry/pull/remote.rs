@@ -17,6 +17,8 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::challenge::{self, Challenge};
+use super::docker_config::Configured;
+use super::helper::Helpers;
 use super::http::{Http, HttpError};
 use super::{Credentials, PullError, docker_config};
 use crate::blobs::BlobFiles;
@@ -67,6 +69,7 @@ pub(crate) struct Puller {
     config: Arc<RegistryConfig>,
     tokens: Mutex<HashMap<TokenKey, String>>,
     slots: Semaphore,
+    helpers: Helpers,
 }
 
 /// Host, repository, user: a token is good for these alone.
@@ -90,7 +93,13 @@ enum Failed {
 impl Puller {
     pub(crate) fn new(config: Arc<RegistryConfig>) -> Self {
         let http = Http::new(config.extra_ca.clone(), config.insecure_hosts.clone());
-        Self { http, config, tokens: Mutex::default(), slots: Semaphore::new(DOWNLOADS_MAX) }
+        Self {
+            http,
+            config,
+            tokens: Mutex::default(),
+            slots: Semaphore::new(DOWNLOADS_MAX),
+            helpers: Helpers::default(),
+        }
     }
 
     /// Fetches a manifest by tag or digest. One that is not what its digest says is asked for again past the mirrors.
@@ -395,8 +404,11 @@ impl Puller {
     /// What the server user's Docker config has for a host. Read anew each time: people log in while we run.
     async fn configured(&self, host: &str) -> Option<Credentials> {
         let path = self.config.docker_config.clone()?;
-        let host = host.to_owned();
-        blocking(move || docker_config::credentials(&std::fs::read(path).ok()?, &host)).await
+        let named = host.to_owned();
+        match blocking(move || docker_config::configured(&std::fs::read(path).ok()?, &named)).await? {
+            Configured::Here(credentials) => Some(credentials),
+            Configured::Helper(helper) => self.helpers.ask(helper, host).await,
+        }
     }
 
     async fn url(&self, host: &str, source: &Source, path: &str) -> String {

@@ -39,6 +39,9 @@ const TAG_KEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// The same after it could not be asked: a registry that is down must not slow every pull.
 const TAG_RETRY_MILLIS: i64 = 5 * 60 * 1000;
 
+/// Images fetched at once, each with its manifest in memory; those who ask for more are told to wait.
+const LOOKUPS_MAX: usize = 128;
+
 /// Tenant, repository, tag or digest.
 type LookupKey = (Tenant, String, String);
 /// A lookup, watched by everyone who asks for the same.
@@ -166,8 +169,13 @@ impl Registry {
         let key = (tenant.clone(), repository.to_owned(), selector.as_str().to_owned());
         let mut lookup = {
             let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
-            match lookups.get(&key) {
+            // One whose task was lost without a word, as in a panic, is begun again.
+            let lives = |one: &&Lookup| one.borrow().is_some() || one.has_changed().is_ok();
+            match lookups.get(&key).filter(lives) {
                 Some(running) => running.clone(),
+                None if lookups.len() >= LOOKUPS_MAX => {
+                    return Err(PullError::RateLimited { host: rule.upstream_url.clone() });
+                }
                 None => {
                     let (done, lookup) = watch::channel(None);
                     lookups.insert(key.clone(), lookup.clone());
