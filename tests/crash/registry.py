@@ -5,6 +5,7 @@ finish what they had begun; then all that was acknowledged is read back, every b
 many rounds the storm waits for a collection: what no image needs must be gone, and nothing else.
 """
 import argparse
+import contextlib
 import hashlib
 import http.client
 import json
@@ -230,7 +231,8 @@ class Storm:
         for repository in self.repositories:
             repository.check()
         for path in self.files():
-            with open(path, "rb") as file:
+            # A collection may be faster.
+            with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
                 assert hashlib.file_digest(file, path.parts[-3]).hexdigest() == path.name, f"{path} is no whole blob"
 
     def files(self):
