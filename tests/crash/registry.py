@@ -27,6 +27,8 @@ from world import COVE, World, until
 LOGIN = {"Authorization": "Basic QVdTOng="}
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 WORKERS = 4
+MANIFESTS_MAX = 10
+"""In a repository: every round reads all of them."""
 COLLECT_EVERY = 10
 """Rounds between two waits for a collection."""
 
@@ -65,7 +67,7 @@ class Repository:
         return self.choose.randbytes(self.choose.choice([0, 1, 5000, 300_000, 2_000_000]))
 
     def step(self):
-        if self.manifests and self.choose.random() < 0.3:
+        if len(self.manifests) > MANIFESTS_MAX or self.manifests and self.choose.random() < 0.3:
             return self.delete()
         while True:
             try:
