@@ -2,14 +2,14 @@
 //!
 //! In: temporary files with their digest. Out: paths.
 //!
-//! Holds: a file under its digest's name is whole and on disk before anyone is told of it (fsync, rename, fsync of the
-//! directory). A pinned blob is not swept.
+//! Holds: a file under its digest's name is whole from the first moment, and on disk, with its name, before anyone is told
+//! of it (fsync of file and directory). A pinned blob is not swept.
 //!
 //! Why pins: between "the file is in place" and "its membership is in the store" the sweeper must not take it. Pinning
 //! and the sweeper's last look share one lock, so one of the two comes first. Pins live in RAM: after a crash there is
 //! no push under way that they could protect.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -31,6 +31,8 @@ pub struct BlobFiles {
     root: PathBuf,
     temporary: PathBuf,
     pins: Arc<Mutex<HashMap<Digest, usize>>>,
+    /// Directories of blobs whose own names are on disk; 512 at most.
+    durable: Arc<Mutex<HashSet<PathBuf>>>,
     pub(crate) room: Arc<Room>,
 }
 
@@ -63,7 +65,7 @@ impl BlobFiles {
         fs::create_dir_all(root.join(ASIDE))?;
         fs::create_dir_all(&temporary)?;
         let room = Arc::new(Room::new(vec![root.clone(), temporary.clone()]));
-        Ok(Self { root, temporary, pins: Arc::default(), room })
+        Ok(Self { root, temporary, pins: Arc::default(), durable: Arc::default(), room })
     }
 
     /// Where the blob lies, or would lie.
@@ -99,25 +101,43 @@ impl BlobFiles {
 
     /// Moves a complete temporary file under its digest. The caller holds a pin and has checked the digest.
     ///
+    /// Where nothing stands, the name comes before the content is on disk: nobody is told of it before both are, and a
+    /// journal takes the content, the name and a new directory in one commit. What replaces a copy is on disk before.
+    ///
     /// # Errors
     /// Whatever the file system says; the temporary file may remain.
     pub fn adopt(&self, file: &File, temporary: &Path, digest: &Digest) -> io::Result<PathBuf> {
-        file.sync_all()?;
         let target = self.path(digest);
         let directory = target.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         match fs::create_dir(directory) {
-            Ok(()) => sync_directory(&self.root.join(digest.algorithm().name()))?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
         }
-        // Over an old copy too: the content is the same, and a damaged one is healed.
-        fs::rename(temporary, &target)?;
+        if target.exists() {
+            // The content is the same, and a damaged one is healed.
+            file.sync_all()?;
+            fs::rename(temporary, &target)?;
+        } else {
+            fs::rename(temporary, &target)?;
+            file.sync_all()?;
+        }
         sync_directory(directory)?;
+        self.sync_name_of(directory)?;
         crash::at(Point::BlobPlaced);
         if fs::remove_file(self.aside(digest)).is_ok() {
             tracing::info!(%digest, "a damaged blob is healed");
         }
         Ok(target)
+    }
+
+    /// Once per directory and life of the server: another thread may have made it and not synced it yet.
+    fn sync_name_of(&self, directory: &Path) -> io::Result<()> {
+        let lock = || self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if !lock().contains(directory) {
+            sync_directory(directory.parent().unwrap_or(directory))?;
+            lock().insert(directory.to_owned());
+        }
+        Ok(())
     }
 
     /// Writes a small blob, such as a manifest. The caller holds a pin.

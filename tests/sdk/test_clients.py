@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 from harness import Case, Server, archive, free_port, needs, private_network, remove_cgroups, until
-from upstream import Image, layout
+from upstream import Image, layout, many_layers
 
 ADDRESS = "198.51.100.20"
 
@@ -88,6 +88,33 @@ class Clients(Case):
         tags = json.loads(self.call("skopeo", "list-tags", "--tls-verify=false", f"docker://{uri}"))["Tags"]
         self.assertEqual(tags, ["1", "index", "tls"])
         self.call("skopeo", "sync", "--src", "docker", "--dest", "dir", "--src-tls-verify=false", uri, self.home)
+
+    def test_a_hundred_layers(self):
+        """As many as builders make; pushed and pulled by each client that is here, and run."""
+        needs(self, "skopeo")
+        uri, source = self.repository("hundred"), self.home / "hundred"
+        wanted = many_layers(source, archive("busybox"), 100)
+        self.log_in(["skopeo"], "--tls-verify=false")
+        self.call("skopeo", "copy", "--dest-tls-verify=false", f"oci:{source}:1", f"docker://{uri}:1")
+        self.assertEqual(self.digest("hundred"), wanted)
+        check = "test $(cat /last) = 99 && for n in $(seq 1 99); do test $(cat /n$n) = $n || exit 1; done"
+        task = self.wait(self.run_one(self.register({"name": "main", "image": f"{uri}:1", "command": ["sh", "-c", check]})), "STOPPED")
+        self.assertEqual((task["containers"][0].get("exitCode"), task["containers"][0]["imageDigest"]), (0, wanted), task)
+        back = self.home / "back"
+        self.call("skopeo", "copy", "--src-tls-verify=false", f"docker://{uri}:1", f"oci:{back}:1")
+        self.server.cove("image", "pull", "hundred:1", str(self.home / "own"))
+        names = {path.name for path in (source / "blobs/sha256").iterdir()}
+        for layout_ in (back, self.home / "own"):
+            self.assertEqual({path.name for path in (layout_ / "blobs/sha256").iterdir()}, names)
+        if shutil.which("crane"):
+            self.call("crane", "auth", "login", "-u", "AWS", "--password-stdin", self.plain, input=self.password)
+            self.call("crane", "push", source, f"{uri}:crane")
+            self.assertEqual(self.digest("hundred", "crane"), wanted)
+            self.call("crane", "validate", "--remote", f"{uri}:crane")
+        if shutil.which("oras"):
+            self.call("oras", "cp", "--from-oci-layout", "--to-plain-http", "--to-username", "AWS", "--to-password", self.password,
+                      f"{source}:1", f"{uri}:oras")
+            self.assertEqual(self.digest("hundred", "oras"), wanted)
 
     def test_crane(self):
         needs(self, "crane")

@@ -158,6 +158,33 @@ class Request(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"x" * 65536)
 
 
+def many_layers(path, base, count):
+    """An OCI layout of an image of so many layers; its digest. Each layer adds a file of its own and writes `last` anew."""
+    image, blobs = Image(base), path / "blobs/sha256"
+    blobs.mkdir(parents=True)
+    manifest, config = json.loads(image.manifest), json.loads(image.config)
+    packed = [image.layer]
+    for number in range(1, count):
+        layer = io.BytesIO()
+        with tarfile.open(fileobj=layer, mode="w") as tar:
+            for name in (f"n{number}", "last"):
+                entry = tarfile.TarInfo(name)
+                entry.size = len(str(number))
+                tar.addfile(entry, io.BytesIO(str(number).encode()))
+        config["rootfs"]["diff_ids"].append(digest(layer.getvalue()))
+        packed.append(gzip.compress(layer.getvalue(), 1))
+    config = json.dumps(config).encode()
+    manifest["config"] = Image.part("config.v1+json", config)
+    manifest["layers"] = [Image.part("layer.v1.tar+gzip", one) for one in packed]
+    manifest = json.dumps(manifest).encode()
+    for blob in (*packed, config, manifest):
+        (blobs / digest(blob).split(":")[1]).write_bytes(blob)
+    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    described = {**Image.part("manifest.v1+json", manifest), "annotations": {"org.opencontainers.image.ref.name": "1"}}
+    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [described]}))
+    return digest(manifest)
+
+
 def layout(path, *images):
     """Writes an OCI layout whose tag `1` is an index of images, by architecture."""
     def keep(data):

@@ -41,4 +41,6 @@ pub use user::{User, lookup_user};
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
+mod speed;
+#[cfg(test)]
 mod tests;
