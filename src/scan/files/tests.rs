@@ -195,7 +195,7 @@ fn the_database_of_rpm_is_read_from_sqlite() {
     let rows = [rpm_header(&words, 1), rpm_header(&key, 0)];
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("rpmdb.sqlite");
-    let script = "import sqlite3,sys\nd=sqlite3.connect(sys.argv[1])\nd.execute('CREATE TABLE Other(a)')\nd.execute('CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)')\nfor n in range(300):\n d.execute('INSERT INTO Packages(blob) VALUES(?)',(bytes.fromhex(sys.argv[2+n%2]),))\nd.commit()\n";
+    let script = "import sqlite3,sys\nd=sqlite3.connect(sys.argv[1])\nd.execute('CREATE TABLE Other(a)')\nd.execute('CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)')\nfor n in range(60):\n d.execute('INSERT INTO Packages(blob) VALUES(?)',(bytes.fromhex(sys.argv[2+n%2]),))\nd.commit()\n";
     let made =
         std::process::Command::new("python3").args(["-c", script]).arg(&path).args(rows.map(hex::encode)).status();
     if !made.is_ok_and(|status| status.success()) {
@@ -204,13 +204,13 @@ fn the_database_of_rpm_is_read_from_sqlite() {
     }
     let file = std::fs::read(&path).unwrap();
     let found = rpm::parse_sqlite(&file).unwrap();
-    assert_eq!(found.len(), 150);
+    assert_eq!(found.len(), 30);
     assert_eq!((found[0].name.as_str(), found[0].version.as_str()), ("bash", "1:5.1.8-6.el9"));
     assert_eq!(found[0].source.as_ref().unwrap().version, "1:5.1.8-6.el9");
     for cut in [0, 99, 100, 4096, 5000, file.len() / 2] {
         assert!(rpm::parse_sqlite(&file[..cut]).is_err(), "cut at {cut}");
     }
-    for at in (0..file.len()).step_by(997) {
+    for at in (0..file.len()).step_by(8111) {
         let mut bad = file.clone();
         bad[at] ^= 0xff;
         let _ = rpm::parse_sqlite(&bad);
