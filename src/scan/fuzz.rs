@@ -24,6 +24,8 @@ const TOKENS: [&[u8]; 10] = [
 /// A file of every kind: its name, a zero, its content.
 const FILES: &[(&str, &[u8])] = &[
     ("var/lib/dpkg/status", b"Package: a\nStatus: install ok installed\nSource: b (1)\nVersion: 1:2-3\n\n"),
+    ("var/lib/rpm/Packages.db", b"RpmP\0\0\0\0\x01\0\0\0\0\0\0\0"),
+    ("var/lib/rpm/Packages", b"\0\0\0\0\0\0\0\0\0\0\0\0\x61\x15\x06\0\x09\0\0\0\0\x02\0\0"),
     ("lib/apk/db/installed", b"P:a\nV:1-r0\no:b\n\n"),
     ("var/lib/rpm/rpmdb.sqlite", b"SQLite format 3\0\x10\x00\x01\x01\x00"),
     ("etc/os-release", b"ID=debian\nVERSION_ID=\"12\"\n"),
