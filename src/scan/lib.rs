@@ -18,6 +18,8 @@ mod cvss;
 mod database;
 mod files;
 mod finding;
+#[cfg(test)]
+mod fuzz;
 mod image;
 mod matching;
 mod osv;

@@ -16,7 +16,6 @@ mod python;
 mod rpm;
 mod ruby;
 mod rust;
-mod sqlite;
 #[cfg(test)]
 mod tests;
 
@@ -91,9 +90,8 @@ const LISTINGS: &[Listing] = &[
     row(Name::Test(dpkg::is_fragment), 4, Manager::Dpkg, dpkg::parse),
     row(Name::Path("lib/apk/db/installed"), 64, Manager::Apk, apk::parse),
     row(Name::Path("usr/lib/apk/db/installed"), 64, Manager::Apk, apk::parse),
-    row(Name::Path("var/lib/rpm/rpmdb.sqlite"), 512, Manager::Rpm, rpm::parse_sqlite),
-    row(Name::Path("usr/lib/sysimage/rpm/rpmdb.sqlite"), 512, Manager::Rpm, rpm::parse_sqlite),
-    row(Name::Test(rpm::is_other), 512, Manager::Rpm, rpm::refuse),
+    row(Name::Test(rpm::is_database), 256, Manager::Rpm, rpm::parse),
+    row(Name::Test(rpm::is_log), 64, Manager::Rpm, rpm::parse_log),
     row(Name::Test(python::is_metadata), 4, Manager::Pip, python::parse_metadata),
     row(Name::File("requirements.txt"), 4, Manager::Pip, python::parse_requirements),
     row(Name::File("Pipfile.lock"), 16, Manager::Pip, python::parse_pipfile_lock),

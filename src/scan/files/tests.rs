@@ -195,7 +195,7 @@ fn the_database_of_rpm_is_read_from_sqlite() {
     let rows = [rpm_header(&words, 1), rpm_header(&key, 0)];
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("rpmdb.sqlite");
-    let script = "import sqlite3,sys\nd=sqlite3.connect(sys.argv[1])\nd.execute('CREATE TABLE Other(a)')\nd.execute('CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)')\nfor n in range(300):\n d.execute('INSERT INTO Packages(blob) VALUES(?)',(bytes.fromhex(sys.argv[2+n%2]),))\nd.commit()\n";
+    let script = "import sqlite3,sys\nd=sqlite3.connect(sys.argv[1])\nd.execute('CREATE TABLE Other(a)')\nd.execute('CREATE TABLE Packages (hnum INTEGER PRIMARY KEY AUTOINCREMENT, blob BLOB NOT NULL)')\nfor n in range(60):\n d.execute('INSERT INTO Packages(blob) VALUES(?)',(bytes.fromhex(sys.argv[2+n%2]),))\nd.commit()\n";
     let made =
         std::process::Command::new("python3").args(["-c", script]).arg(&path).args(rows.map(hex::encode)).status();
     if !made.is_ok_and(|status| status.success()) {
@@ -203,24 +203,76 @@ fn the_database_of_rpm_is_read_from_sqlite() {
         return;
     }
     let file = std::fs::read(&path).unwrap();
-    let found = rpm::parse_sqlite(&file).unwrap();
-    assert_eq!(found.len(), 150);
+    let found = rpm::parse(&file).unwrap();
+    assert_eq!(found.len(), 30);
     assert_eq!((found[0].name.as_str(), found[0].version.as_str()), ("bash", "1:5.1.8-6.el9"));
     assert_eq!(found[0].source.as_ref().unwrap().version, "1:5.1.8-6.el9");
     for cut in [0, 99, 100, 4096, 5000, file.len() / 2] {
-        assert!(rpm::parse_sqlite(&file[..cut]).is_err(), "cut at {cut}");
+        assert!(rpm::parse(&file[..cut]).is_err(), "cut at {cut}");
     }
-    for at in (0..file.len()).step_by(997) {
+    for at in (0..file.len()).step_by(8111) {
         let mut bad = file.clone();
         bad[at] ^= 0xff;
-        let _ = rpm::parse_sqlite(&bad);
+        let _ = rpm::parse(&bad);
     }
 }
 
+/// One package in rpm's own form, and in the hash table of Berkeley DB of either byte order.
+fn older_databases() -> [(&'static str, Vec<u8>); 3] {
+    let blob = rpm_header(&[(1000, "bash"), (1001, "4.4"), (1002, "1.el8")], 0);
+    let length = u32::try_from(blob.len()).unwrap();
+    let mut ndb =
+        [b"RpmP".to_vec(), [0_u32, 1, 1, 2, 0, 0, 0].iter().flat_map(|word| word.to_le_bytes()).collect()].concat();
+    ndb.extend([b"Slot".to_vec(), [1_u32, 256, 9].iter().flat_map(|word| word.to_le_bytes()).collect()].concat());
+    while ndb.len() < 4096 {
+        ndb.extend([b"Slot".to_vec(), vec![0; 12]].concat());
+    }
+    ndb.extend(
+        [b"BlbS".to_vec(), [1_u32, 1, length].iter().flat_map(|word| word.to_le_bytes()).collect(), blob.clone()]
+            .concat(),
+    );
+    let berkeley = |word: fn(u32) -> [u8; 4], half: fn(u16) -> [u8; 2]| {
+        let mut file = vec![0; 512 * 4];
+        file[12..16].copy_from_slice(&word(0x61561));
+        file[20..24].copy_from_slice(&word(512));
+        let page = &mut file[512..];
+        page[20..22].copy_from_slice(&half(2));
+        page[25] = 13;
+        page[26..28].copy_from_slice(&half(500));
+        page[28..30].copy_from_slice(&half(480));
+        page[480] = 3;
+        page[484..488].copy_from_slice(&word(2));
+        page[488..492].copy_from_slice(&word(length));
+        let page = &mut file[1024..];
+        page[25] = 7;
+        page[26..26 + blob.len()].copy_from_slice(&blob);
+        file
+    };
+    [
+        ("usr/lib/sysimage/rpm/Packages.db", ndb),
+        ("var/lib/rpm/Packages", berkeley(u32::to_le_bytes, u16::to_le_bytes)),
+        ("var/lib/rpm/Packages", berkeley(u32::to_be_bytes, u16::to_be_bytes)),
+    ]
+}
+
 #[test]
-fn older_databases_of_rpm_are_refused_by_name() {
-    assert!(said("var/lib/rpm/Packages", b"\0\0").unwrap_err().contains("not supported"));
+fn older_databases_of_rpm_are_read_too() {
+    for (path, file) in older_databases() {
+        assert_eq!(said(path, &file).unwrap(), ["bash 4.4-1.el8"], "{path}");
+        for at in 0..file.len() {
+            let mut bad = file.clone();
+            bad[at] ^= 0xff;
+            let _ = said(path, &bad);
+            let _ = said(path, &file[..at]);
+        }
+    }
+    assert!(said("var/lib/rpm/Packages", b"\0\0").is_err());
+}
+
+#[test]
+fn a_log_of_sqlite_that_holds_something_is_a_problem() {
     assert!(said("var/lib/rpm/rpmdb.sqlite-wal", b"").unwrap().is_empty());
+    assert!(said("var/lib/rpm/rpmdb.sqlite-wal", b"x").unwrap_err().contains("not supported"));
 }
 
 #[test]

@@ -12,20 +12,20 @@
 //! Why from the top: what is hidden is known before it is met, so nothing has to be forgotten again.
 
 mod shadow;
+mod tar;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
-use std::path::{Component, Path};
 
 use crate::files::{self, Kind, Raw};
 use crate::package::{Distribution, Inventory, Manager, Package, Problem};
 
 use shadow::Shadow;
 
-/// A layer's text: more than any image has, and hours less than a bomb takes.
-const LAYER_MAX_BYTES: u64 = 1 << 40;
+/// Longest path that the kernel takes; longer ones are refused when the image is unpacked.
+const PATH_MAX_BYTES: usize = 4096;
 /// Entries of all layers. Each costs some 16 bytes until the end.
 const ENTRIES_MAX: u64 = 8_000_000;
 /// Packages of an image: the largest honest ones have some ten thousand.
@@ -98,28 +98,26 @@ impl ImageReader {
 
     fn tar(&mut self, digest: &str, tar: &mut dyn Read) -> Result<(), LayerError> {
         let read = |source| LayerError::Read { layer: digest.to_owned(), source };
-        let mut archive = tar::Archive::new(tar.take(LAYER_MAX_BYTES));
-        for entry in archive.entries().map_err(read)? {
-            let mut entry = entry.map_err(read)?;
+        let mut archive = tar::Archive::new(tar);
+        while let Some(entry) = archive.next().map_err(read)? {
             self.entries += 1;
             if self.entries > ENTRIES_MAX {
                 return Err(LayerError::TooManyEntries);
             }
             // What leaves the root is refused when the image is unpacked.
-            let Some(path) = entry.path().ok().and_then(|path| normal(&path)) else { continue };
-            let kind = entry.header().entry_type();
-            if kind.is_pax_global_extensions() || !self.shadow.shows(&path, kind.is_dir()) {
+            let Some(path) = normal(&entry.name) else { continue };
+            if !self.shadow.shows(&path, entry.kind == tar::Kind::Directory) {
                 continue;
             }
-            if kind == tar::EntryType::Link {
-                self.link(&path, entry.link_name().ok().flatten().and_then(|target| normal(&target)), digest);
-            } else if matches!(kind, tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse) {
-                let executable = entry.header().mode().is_ok_and(|mode| mode & 0o111 != 0);
-                let size = entry.size();
-                self.file(&path, executable, size, digest, &mut entry)?;
+            match entry.kind {
+                tar::Kind::File => self.file(&path, entry.mode & 0o111 != 0, entry.size, digest, &mut archive)?,
+                tar::Kind::Hardlink => self.link(&path, normal(&entry.link), digest),
+                tar::Kind::Sparse if files::wanted(&path, false).is_some() => {
+                    self.problem(&path, "not read: a sparse file".to_owned());
+                }
+                tar::Kind::Sparse | tar::Kind::Directory | tar::Kind::Other => {}
             }
         }
-        // A layer that was cut short ends like a whole one but for the two blocks of zeros, which some writers leave out.
         Ok(())
     }
 
@@ -220,19 +218,11 @@ impl ImageReader {
 }
 
 /// Without `.`, leading slashes and doubled ones. Nothing for the root and for what leaves it.
-fn normal(path: &Path) -> Option<String> {
-    let mut text = String::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(part) => {
-                if !text.is_empty() {
-                    text.push('/');
-                }
-                text.push_str(&part.to_string_lossy());
-            }
-            Component::ParentDir => return None,
-            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
-        }
+fn normal(path: &[u8]) -> Option<String> {
+    if path.len() > PATH_MAX_BYTES {
+        return None;
     }
-    (!text.is_empty()).then_some(text)
+    let path = String::from_utf8_lossy(path);
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    (!parts.is_empty() && !parts.contains(&"..")).then(|| parts.join("/"))
 }

@@ -31,20 +31,17 @@ impl Shadow {
     /// Takes note of an entry. Whether a container would see it.
     pub(super) fn shows(&mut self, path: &str, is_directory: bool) -> bool {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let ancestors = self.hashes(parent);
+        let directory = ancestors.last().copied().unwrap_or_default();
         if name == OPAQUE {
-            let parent = self.hash(parent);
-            self.own.opaque.insert(parent);
+            self.own.opaque.insert(directory);
             return false;
         }
         if let Some(hidden) = name.strip_prefix(WHITEOUT) {
-            let hidden = if parent.is_empty() { hidden.to_owned() } else { format!("{parent}/{hidden}") };
-            let hidden = self.hash(&hidden);
-            self.own.gone.insert(hidden);
+            self.own.gone.insert(self.hash(directory, hidden));
             return false;
         }
-        let itself = self.hash(path);
-        let ancestors: Vec<u64> =
-            path.match_indices('/').map(|(at, _)| self.hash(&path[..at])).chain([self.hash("")]).collect();
+        let itself = self.hash(directory, name);
         if is_directory {
             self.own.directories.insert(itself);
         } else {
@@ -65,8 +62,18 @@ impl Shadow {
         self.above.directories.extend(own.directories);
     }
 
-    fn hash(&self, path: &str) -> u64 {
-        self.hasher.hash_one(path)
+    /// Of the root and each directory down to a path, each from the one above: linear in the path.
+    fn hashes(&self, path: &str) -> Vec<u64> {
+        let mut hashes = vec![self.hasher.hash_one("")];
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            let above = hashes.last().copied().unwrap_or_default();
+            hashes.push(self.hash(above, part));
+        }
+        hashes
+    }
+
+    fn hash(&self, directory: u64, name: &str) -> u64 {
+        self.hasher.hash_one((directory, name))
     }
 }
 

@@ -4,12 +4,12 @@ use super::*;
 
 /// A tar of files, links (`path -> target` as a hard link) and directories (with a slash at the end).
 fn layer(files: &[(&str, &str)]) -> Vec<u8> {
-    let mut tar = tar::Builder::new(Vec::new());
+    let mut tar = ::tar::Builder::new(Vec::new());
     for (path, content) in files {
-        let mut header = tar::Header::new_gnu();
+        let mut header = ::tar::Header::new_gnu();
         header.set_mode(0o644);
         if let Some((path, target)) = path.split_once(" -> ") {
-            header.set_entry_type(tar::EntryType::Link);
+            header.set_entry_type(::tar::EntryType::Link);
             header.set_size(0);
             tar.append_link(&mut header, path, target).unwrap();
             continue;
@@ -107,4 +107,49 @@ fn hard_links_name_their_packages_again() {
 fn the_last_of_two_entries_of_one_name_counts() {
     let (one, two) = (metadata("six", "1.0"), metadata("six", "2.0"));
     assert_eq!(names(&inventory(&[layer(&[(SIX, &one), (SIX, &two)])])), ["six 2.0 layer0"]);
+}
+
+#[test]
+fn long_names_and_pax_headers_are_heeded() {
+    let long = format!("opt/{}/six.dist-info/METADATA", "d".repeat(150));
+    let pax = |key: &str, value: &str| cove_fuzz::tar::record(key, value);
+    let meta = metadata("six", "1.0");
+    let by_pax = [
+        cove_fuzz::tar::entry(b'x', "pax", "", &pax("path", SIX)),
+        cove_fuzz::tar::entry(b'0', "short", "", meta.as_bytes()),
+    ];
+    assert_eq!(inventory(&[layer(&[(&long, &meta)])]).packages[0].path, long);
+    assert_eq!(inventory(&[by_pax.concat()]).packages[0].path, SIX);
+    let mut prefixed = cove_fuzz::tar::entry(b'0', "six.dist-info/METADATA", "", meta.as_bytes());
+    prefixed[345..348].copy_from_slice(b"opt");
+    let sum: u32 = prefixed[..512]
+        .iter()
+        .enumerate()
+        .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
+        .sum();
+    prefixed[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    assert_eq!(inventory(&[prefixed]).packages[0].path, "opt/six.dist-info/METADATA");
+}
+
+#[test]
+fn a_header_that_claims_a_huge_name_costs_no_memory() {
+    for kind in [b'L', b'K', b'x', b'g'] {
+        let mut bomb = cove_fuzz::tar::entry(kind, "long", "", b"");
+        bomb[124..136].copy_from_slice(b"77777777777\0");
+        let sum: u32 = bomb
+            .iter()
+            .enumerate()
+            .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
+            .sum();
+        bomb[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        let mut endless = io::Read::chain(&bomb[..], io::repeat(0));
+        assert!(matches!(ImageReader::new().layer("l", &mut endless), Err(LayerError::Read { .. })));
+    }
+}
+
+#[test]
+fn paths_that_leave_the_root_say_nothing() {
+    let meta = metadata("six", "1.0");
+    let outside = cove_fuzz::tar::entry(b'0', "../six.dist-info/METADATA", "", meta.as_bytes());
+    assert!(inventory(&[outside]).packages.is_empty());
 }

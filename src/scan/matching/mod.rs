@@ -67,6 +67,11 @@ pub fn scan(inventory: &Inventory, database: &Database) -> Result<Report, Databa
     Ok(report)
 }
 
+#[cfg(test)]
+pub(crate) fn affects(statement: &crate::osv::Statement, ecosystem: &str, version: &str) -> bool {
+    affected::fixed(statement, ecosystem, version).is_some()
+}
+
 /// Name and version that advisories speak of: Debian's, Ubuntu's and Alpine's of the source package.
 fn looked_up(package: &Package) -> (&str, &str) {
     match (&package.source, package.manager) {

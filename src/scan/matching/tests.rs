@@ -124,3 +124,43 @@ fn old_python_packages_are_found_in_the_archive_of_pypi() {
     assert!(of("PyYAML").iter().any(|finding| finding.id == "CVE-2019-20477"));
     assert!(of("Django").len() > 10 && of("six").is_empty(), "{}", of("Django").len());
 }
+
+/// A layer of the installed Python packages that are named.
+fn layer(packages: &[(&str, &str)], removed: &[&str]) -> Vec<u8> {
+    let home = "usr/lib/python3/dist-packages";
+    let mut tar = tar::Builder::new(Vec::new());
+    let installed = packages.iter().map(|(name, version)| {
+        (format!("{home}/{name}-{version}.dist-info/METADATA"), format!("Name: {name}\nVersion: {version}\n\n"))
+    });
+    let whiteouts = removed.iter().map(|directory| (format!("{home}/.wh.{directory}"), String::new()));
+    for (path, content) in installed.chain(whiteouts) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        tar.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+#[test]
+fn an_image_made_with_old_python_packages_has_the_findings_of_those_that_are_left() {
+    let Some(archive) = crate::shared_data("osv-pypi.zip") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let path: PathBuf = home.path().join("db");
+    import(&path, &[archive], Timestamp(1)).unwrap();
+    let mut reader = crate::ImageReader::new();
+    let top = layer(&[("Jinja2", "2.10"), ("requests", "2.19.0")], &["Django-2.0.dist-info"]);
+    let base = layer(&[("Django", "2.0"), ("six", "1.17.0"), ("urllib3", "1.24.1")], &[]);
+    reader.layer("sha256:top", &mut &top[..]).unwrap();
+    reader.layer("sha256:base", &mut &base[..]).unwrap();
+    let report = scan(&reader.finish(), &Database::open(&path).unwrap()).unwrap();
+    let of = |name: &str| {
+        let findings = report.findings.iter().filter(|finding| finding.package == name);
+        findings.map(|finding| finding.id.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("Jinja2"), ["CVE-2019-10906", "CVE-2020-28493"]);
+    assert_eq!(of("requests"), ["CVE-2018-18074", "CVE-2023-32681"]);
+    assert_eq!((of("Django").len(), of("six").len(), of("urllib3").len()), (0, 0, 7), "{report:#?}");
+    let urllib3 = report.findings.iter().find(|finding| finding.id == "CVE-2021-33503").expect("found above");
+    assert_eq!((urllib3.fixed_version.as_deref(), urllib3.layer.as_str()), (Some("1.26.5"), "sha256:base"));
+    assert!(report.problems.is_empty());
+}

@@ -44,6 +44,21 @@ fn trivy_tells_vulnerabilities_secrets_and_misconfigurations() {
 }
 
 #[test]
+fn what_trivy_0_59_wrote_is_the_same_in_both_of_its_forms() {
+    let json = read(include_str!("../../../tests/corpus/scan-report/trivy-json"));
+    let sarif = read(include_str!("../../../tests/corpus/scan-report/trivy-sarif"));
+    let told = |report: &Report| {
+        let findings = report.findings.iter();
+        findings.map(|it| (it.kind, it.id.clone(), it.severity, it.path.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&json), told(&sarif));
+    assert_eq!(json.counts(), [0, 0, 2, 1, 2, 2]);
+    let key = json.findings.iter().find(|finding| finding.id == "private-key").expect("a key lies in the image");
+    assert_eq!((key.kind, key.path.as_str(), key.line), (FindingKind::Secret, "app/key.pem", 1));
+    assert_eq!(sarif.scanner.version, "0.59.1");
+}
+
+#[test]
 fn grype_tells_the_cve_behind_an_advisory() {
     let report = read(
         r#"{"matches":[{"vulnerability":{"id":"GHSA-1","dataSource":"https://github.example/GHSA-1","severity":"High","urls":["https://u.example"],

@@ -1,8 +1,12 @@
-//! rpm: its database in SQLite, each row a package's header. The two older forms of the database are refused by name.
+//! rpm: its database in each of its three forms, in which every package is a header.
 
-use super::sqlite::{self, number};
+mod berkeley;
+mod ndb;
+mod sqlite;
+
 use super::{Parsed, Raw};
 use crate::package::SourcePackage;
+use sqlite::number;
 
 const NAME: usize = 1000;
 const VERSION: usize = 1001;
@@ -11,29 +15,50 @@ const EPOCH: usize = 1003;
 const ARCH: usize = 1022;
 const SOURCE: usize = 1044;
 
-/// Databases of Berkeley DB and ndb, and what SQLite has not yet written into its file.
-pub(super) fn is_other(path: &str) -> bool {
-    let file = path.strip_prefix("var/lib/rpm/").or_else(|| path.strip_prefix("usr/lib/sysimage/rpm/"));
-    matches!(file, Some("Packages" | "Packages.db" | "rpmdb.sqlite-wal"))
+/// Where distributions keep it.
+const DIRECTORIES: [&str; 2] = ["var/lib/rpm/", "usr/lib/sysimage/rpm/"];
+
+pub(super) fn is_database(path: &str) -> bool {
+    let file = DIRECTORIES.iter().find_map(|directory| path.strip_prefix(directory));
+    matches!(file, Some("Packages" | "Packages.db" | "rpmdb.sqlite"))
 }
 
-pub(super) fn refuse(bytes: &[u8]) -> Parsed {
+/// What SQLite has not yet written into its file.
+pub(super) fn is_log(path: &str) -> bool {
+    DIRECTORIES.iter().any(|directory| path.strip_prefix(directory) == Some("rpmdb.sqlite-wal"))
+}
+
+pub(super) fn parse_log(bytes: &[u8]) -> Parsed {
     if bytes.is_empty() {
-        return Ok(Vec::new());
+        Ok(Vec::new())
+    } else {
+        Err("not supported: packages may be missing that are only in this log")
     }
-    Err("not supported: rpm's database is read in its form of SQLite, without a log, alone")
 }
 
-pub(super) fn parse_sqlite(bytes: &[u8]) -> Parsed {
+pub(super) fn parse(bytes: &[u8]) -> Parsed {
     let mut found = Vec::new();
     let mut broken = false;
-    sqlite::blobs(bytes, "Packages", &mut |blob| match header(blob) {
+    let mut each = |blob: &[u8]| match header(blob) {
         // Keys for signatures are kept as packages.
         Some(package) if package.name == "gpg-pubkey" => {}
         Some(package) => found.push(package),
         None => broken = true,
-    })?;
+    };
+    if bytes.starts_with(b"SQLite") {
+        sqlite::blobs(bytes, "Packages", &mut each)?;
+    } else if bytes.starts_with(b"RpmP") {
+        ndb::blobs(bytes, &mut each)?;
+    } else {
+        berkeley::blobs(bytes, &mut each)?;
+    }
     if broken { Err("a package's header is damaged") } else { Ok(found) }
+}
+
+/// Little-endian.
+fn little(bytes: &[u8], at: usize, width: usize) -> Option<usize> {
+    let bytes = bytes.get(at..at.checked_add(width)?).filter(|bytes| bytes.len() <= 8)?;
+    usize::try_from(bytes.iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))).ok()
 }
 
 /// Counts of entries and of bytes, the entries (tag, type, offset, count), the bytes.
