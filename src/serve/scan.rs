@@ -1,6 +1,5 @@
 //! The `[scan]` table of the config file: scanners and their limits.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use cove_api::oci::pull_authorization;
@@ -152,7 +151,7 @@ pub(super) fn complete(config: &mut ScanConfig, registry_url: &str, node_secret:
         }
     }
     let secret = node_secret.to_vec();
-    config.login = Some(PullLogin(Arc::new(move |tenant, ends| pull_authorization(&secret, tenant, ends))));
+    config.login = Some(PullLogin::new(move |tenant, ends| pull_authorization(&secret, tenant, ends)));
 }
 
 fn named<T: Copy>(all: &[(&str, T)], name: &str) -> Option<T> {

@@ -26,11 +26,11 @@ pub(crate) const OPS: &[Op] = &[
     Op::done("BatchDeleteImage", "an_image_is_listed_described_fetched_and_deleted", |cx, input| {
         json(cx, input, image::delete)
     }),
-    Op::done("BatchGetRepositoryScanningConfiguration", "rules_say_what_is_scanned_when", |cx, input| {
-        read(cx, input, scan::setting::batch_get)
-    }),
     Op::done("BatchGetImage", "an_image_is_listed_described_fetched_and_deleted", |cx, input| {
         json(cx, input, image::get)
+    }),
+    Op::done("BatchGetRepositoryScanningConfiguration", "rules_say_what_is_scanned_when", |cx, input| {
+        read(cx, input, scan::setting::batch_get)
     }),
     Op::done("CompleteLayerUpload", "layers_pushed_by_api_make_an_image", |cx, input| json(cx, input, layer::complete)),
     Op::partial(

@@ -14,7 +14,7 @@ use cove_scan::{Database, DatabaseError, Document, ImageReader, Imported, Invent
 
 use super::config::SbomFormat;
 use super::opened::Opened;
-use super::work::Unscanned;
+use super::run::Unscanned;
 use crate::registry::{Registry, blocking};
 
 /// What it is called where hooks have names.

@@ -33,12 +33,17 @@ pub struct ScanConfig {
 
 /// Makes logins for one tenant's images that end at a time: a whole `Authorization` header.
 #[derive(Clone)]
-pub struct PullLogin(pub Arc<MakeLogin>);
+pub struct PullLogin(Arc<MakeLogin>);
 
 /// Of a tenant, until a time.
-pub type MakeLogin = dyn Fn(&Tenant, Timestamp) -> String + Send + Sync;
+type MakeLogin = dyn Fn(&Tenant, Timestamp) -> String + Send + Sync;
 
 impl PullLogin {
+    /// Wraps what makes them.
+    pub fn new(make: impl Fn(&Tenant, Timestamp) -> String + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
     pub(super) fn of(&self, tenant: &Tenant, ends: Timestamp) -> String {
         (self.0)(tenant, ends)
     }

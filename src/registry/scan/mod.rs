@@ -23,7 +23,9 @@ mod config;
 mod kept;
 mod layout;
 mod opened;
+mod renew;
 mod report;
+mod run;
 mod webhook;
 mod work;
 

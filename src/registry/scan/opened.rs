@@ -9,7 +9,7 @@ use cove_model::image::ImageSelector;
 use cove_model::registry::Image;
 use cove_model::scan::{UNSUPPORTED, is_scannable};
 
-use super::work::Unscanned;
+use super::run::Unscanned;
 use crate::blobs::Pin;
 use crate::digest::Digest;
 use crate::manifest::{Descriptor, Kind, Manifest};
