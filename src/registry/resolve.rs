@@ -220,6 +220,9 @@ impl Registry {
             chosen = find(&selector)?;
             manifest = read(Arc::clone(&chosen)).await?;
         }
+        if let Some(why) = self.not_admitted(&chosen) {
+            return Err(PullError::NotAdmitted { reference: name, why });
+        }
         self.note_pull(&top, who);
         let image = self.assemble(&top.digest, &chosen.digest, &manifest, pins).await?;
         told(PullProgress::Complete);

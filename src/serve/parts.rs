@@ -189,6 +189,8 @@ fn host_mode_access(loopback_url: Option<String>, node_secret: Vec<u8>) -> HostM
 }
 
 fn registry_config(config: &Config, bound: &Bound, keys: &Keys) -> RegistryConfig {
+    let mut scan = config.scan.clone();
+    super::scan::complete(&mut scan, &bound.local_url(), &keys.node_secret);
     RegistryConfig {
         own_hosts: bound.registry_hosts(config),
         mirrors: config.registry_mirrors.clone(),
@@ -203,7 +205,7 @@ fn registry_config(config: &Config, bound: &Bound, keys: &Keys) -> RegistryConfi
         quotas: config.repository_quotas.clone(),
         scrub_every: config.scrub,
         scrub_bytes_per_sec: config.scrub_bytes_per_sec,
-        scan: config.scan.clone(),
+        scan,
         ..RegistryConfig::default()
     }
 }

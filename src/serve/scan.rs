@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use cove_registry::scan::{CommandHook, Gives, Hook, HookKind, ReportFormat, SbomFormat, ScanConfig};
+use cove_api::oci::pull_authorization;
+use cove_registry::scan::{
+    Admission, CommandHook, Gives, Hook, HookKind, PullLogin, ReportFormat, SbomFormat, ScanConfig, WebhookHook,
+};
+use cove_scan::Severity;
 use serde::Deserialize;
 
 use super::config::ConfigError;
@@ -25,6 +29,8 @@ pub(super) struct ScanWish {
     at_once: Option<usize>,
     ask_again_secs: Option<u64>,
     renew_secs: Option<u64>,
+    refuse_severity: Option<String>,
+    refuse_unscanned: bool,
     hook: Vec<HookWish>,
 }
 
@@ -32,7 +38,10 @@ pub(super) struct ScanWish {
 #[serde(deny_unknown_fields)]
 struct HookWish {
     name: String,
-    command: Vec<String>,
+    command: Option<Vec<String>>,
+    url: Option<String>,
+    authorization: Option<String>,
+    registry_url: Option<String>,
     report: Option<String>,
     sbom: Option<String>,
     time_limit_secs: Option<f64>,
@@ -57,7 +66,15 @@ pub(super) fn config(wish: &ScanWish) -> Result<ScanConfig, ConfigError> {
         }
         hooks.push(hook(one)?);
     }
+    let refuse_severity = wish.refuse_severity.as_deref().map(|word| {
+        let found = Severity::ALL.into_iter().find(|severity| severity.name() == word);
+        found.ok_or_else(|| refused("refuse_severity", word, "no severity, such as HIGH or CRITICAL"))
+    });
+    let admission =
+        Admission { refuse_severity: refuse_severity.transpose()?, refuse_unscanned: wish.refuse_unscanned };
     Ok(ScanConfig {
+        admission,
+        login: None,
         hooks,
         at_once,
         ask_again_millis: millis(wish.ask_again_secs, usual.ask_again_millis),
@@ -76,29 +93,65 @@ fn hook(wish: &HookWish) -> Result<Hook, ConfigError> {
         }
         (Some(_), Some(_)) | (None, None) => return Err(bad("give one of `report` and `sbom`")),
     };
-    if wish.command.first().is_none_or(|program| !program.starts_with('/')) {
-        return Err(bad("`command` must begin with the absolute path of a program"));
-    }
-    if !wish.command.iter().any(|word| word.contains("{image}")) {
-        return Err(bad("`command` must say where the image goes: `{image}`"));
-    }
     let limit = wish.time_limit_secs.map_or(Ok(Duration::from_secs(TIME_LIMIT_SECS)), Duration::try_from_secs_f64);
     let time_limit = limit.ok().filter(|limit| !limit.is_zero()).ok_or_else(|| bad("`time_limit_secs` is no time"))?;
     let bytes =
         |mib: u64| mib.checked_mul(1 << 20).filter(|bytes| *bytes > 0).ok_or_else(|| bad("a limit is no size in MiB"));
     let output = usize::try_from(bytes(wish.output_max_mib.unwrap_or(OUTPUT_MAX_MIB))?);
-    let command = CommandHook {
-        words: wish.command.clone(),
-        memory_bytes: bytes(wish.memory_limit_mib.unwrap_or(MEMORY_LIMIT_MIB))?,
-        cage: std::env::current_exe().map_err(|error| bad(&format!("cannot find our own program: {error}")))?,
+    let kind = match (&wish.command, &wish.url) {
+        (Some(words), None) => HookKind::Command(CommandHook {
+            words: checked(words).map_err(bad)?,
+            memory_bytes: bytes(wish.memory_limit_mib.unwrap_or(MEMORY_LIMIT_MIB))?,
+            cage: std::env::current_exe().map_err(|error| bad(&format!("cannot find our own program: {error}")))?,
+        }),
+        (None, Some(url)) => {
+            if !matches!(gives, Gives::Findings(ReportFormat::Harbor)) {
+                return Err(bad("a scanner with a `url` gives `report = \"harbor\"`"));
+            }
+            HookKind::Webhook(WebhookHook {
+                url: url.clone(),
+                authorization: wish.authorization.clone(),
+                registry_url: wish.registry_url.clone().unwrap_or_default(),
+            })
+        }
+        (Some(_), Some(_)) | (None, None) => return Err(bad("give one of `command` and `url`")),
     };
+    let is_web = wish.url.is_some();
+    if (is_web && wish.memory_limit_mib.is_some())
+        || (!is_web && (wish.authorization.is_some() || wish.registry_url.is_some()))
+    {
+        return Err(bad("`memory_limit_mib` is for a `command`; `authorization` and `registry_url` are for a `url`"));
+    }
     Ok(Hook {
         name: wish.name.clone(),
-        kind: HookKind::Command(command),
+        kind,
         gives,
         time_limit,
         output_max_bytes: output.map_err(|_| bad("`output_max_mib` is too large"))?,
     })
+}
+
+fn checked(words: &[String]) -> Result<Vec<String>, &'static str> {
+    if words.first().is_none_or(|program| !program.starts_with('/')) {
+        return Err("`command` must begin with the absolute path of a program");
+    }
+    if !words.iter().any(|word| word.contains("{image}")) {
+        return Err("`command` must say where the image goes: `{image}`");
+    }
+    Ok(words.to_vec())
+}
+
+/// Gives what only a running server knows: where it is found, and its secret.
+pub(super) fn complete(config: &mut ScanConfig, registry_url: &str, node_secret: &[u8]) {
+    for hook in &mut config.hooks {
+        if let HookKind::Webhook(webhook) = &mut hook.kind
+            && webhook.registry_url.is_empty()
+        {
+            registry_url.clone_into(&mut webhook.registry_url);
+        }
+    }
+    let secret = node_secret.to_vec();
+    config.login = Some(PullLogin::new(move |tenant, ends| pull_authorization(&secret, tenant, ends)));
 }
 
 fn named<T: Copy>(all: &[(&str, T)], name: &str) -> Option<T> {

@@ -215,7 +215,7 @@ fn a_hook_that_misbehaves_ends_in_failed_with_a_reason() {
         ("lies", "echo no JSON".to_owned(), "not valid JSON"),
         ("is silent", "true".to_owned(), "said nothing"),
         ("is about another", saying(&other), "another image"),
-        ("is of another form", "echo '{}'".to_owned(), "cannot be read"),
+        ("is of another form", "echo '{}'".to_owned(), "not in the form it is configured for"),
         ("is blind", saying(&blind), "var/lib/rpm: damaged"),
         ("floods", "yes".to_owned(), "wrote more than 1048576 bytes"),
         ("eats", "head -c 3000000000 /dev/zero | tail -c 3000000000 >/dev/null".to_owned(), ""),
@@ -301,4 +301,182 @@ fn an_inventory_is_attached_to_its_image() {
     let manifest: Value = serde_json::from_slice(&server.exchange("GET", &manifest, &[], b"").body).unwrap();
     let blob = format!("/v2/app/blobs/{}", manifest["layers"][0]["digest"].as_str().unwrap());
     assert_eq!(server.exchange("GET", &blob, &[], b"").text().trim(), sbom);
+}
+
+/// A tar archive of one file.
+fn tar(path: &str, content: &str) -> String {
+    let mut header = vec![0u8; 512];
+    let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());
+    put(0, path);
+    put(100, "0000644\0");
+    put(108, "0000000\0");
+    put(116, "0000000\0");
+    put(124, &format!("{:011o}\0", content.len()));
+    put(136, "00000000000\0");
+    put(148, "        ");
+    put(156, "0");
+    put(257, "ustar\x0000");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let padding = "\0".repeat((512 - content.len() % 512) % 512 + 1024);
+    String::from_utf8(header).unwrap() + content + &padding
+}
+
+#[test]
+fn the_built_in_scanner_finds_what_was_imported() {
+    let mut server = Server::start();
+    create(&server, "app", false);
+    let advisories = server.home().join("advisories");
+    std::fs::create_dir(&advisories).unwrap();
+    let record = json!({"schema_version": "1.6.0", "id": "PYSEC-1", "aliases": ["CVE-2020-1"], "modified": "2024-01-01T00:00:00Z",
+        "summary": "a flaw", "affected": [{"package": {"ecosystem": "PyPI", "name": "old-thing"},
+        "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "2.10"}]}]}],
+        "severity": [{"type": "CVSS_V3", "score": "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}]});
+    std::fs::write(advisories.join("PYSEC-1.json"), record.to_string()).unwrap();
+    let imported = server.cove(&["scan", "import", advisories.to_str().unwrap()]);
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    assert!(String::from_utf8_lossy(&imported.stdout).contains("PyPI"));
+    server.kill_and_restart();
+    let metadata = |version: &str| {
+        let text = format!("Metadata-Version: 2.1\nName: old_thing\nVersion: {version}\n\ntext\n");
+        tar(&format!("usr/lib/python3/dist-packages/old_thing-{version}.dist-info/METADATA"), &text)
+    };
+    let old = push(&server, "app", "old", &metadata("2.9"));
+    push(&server, "app", "new", &metadata("2.10"));
+    push(&server, "app", "none", &tar("etc/motd", "hello\n"));
+
+    let shown = server.cove(&["scan", "app:old"]);
+    let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.status.success() && text.contains("CVE-2020-1") && text.contains("2.10"), "{text}{shown:?}");
+    let finding = ended(&server, "app", "old")["imageScanFindings"].clone();
+    assert_eq!(finding["findingSeverityCounts"], json!({"CRITICAL": 1}), "{finding}");
+    assert!(finding["vulnerabilitySourceUpdatedAt"].as_f64().is_some());
+    let clean = server.cove(&["scan", "app:new", "--format", "json"]);
+    let clean: Value = serde_json::from_slice(&clean.stdout).unwrap();
+    assert_eq!((&clean["findings"], &clean["imageScanStatus"]["status"]), (&json!([]), &json!("COMPLETE")));
+    let none = server.cove(&["scan", "app:none"]);
+    assert_eq!(none.status.code(), Some(1), "an image in which nothing is recognised is not clean");
+    assert!(String::from_utf8_lossy(&none.stderr).contains("UNSUPPORTED_IMAGE"));
+
+    let spdx = server.cove(&["scan", "app:old", "--format", "spdx"]);
+    let spdx: Value = serde_json::from_slice(&spdx.stdout).unwrap();
+    assert!(spdx["spdxVersion"].is_string() && spdx["packages"].to_string().contains("2.9"), "{spdx}");
+    let list = format!("/v2/app/referrers/{old}");
+    let found: Value = serde_json::from_slice(&server.exchange("GET", &list, &[], b"").body).unwrap();
+    assert_eq!(found["manifests"][0]["artifactType"], "application/vnd.cyclonedx+json", "{found}");
+    let bad = server.cove(&["scan", "import", "/etc/hostname"]);
+    assert_eq!(bad.status.code(), Some(1), "{bad:?}");
+}
+
+#[test]
+fn an_image_with_findings_does_not_run_where_the_policy_says_so() {
+    let config = hook(&saying(&report(&[("CVE-1", "HIGH")])), "refuse_severity = \"HIGH\"");
+    let mut server = Server::start_configured(&config);
+    let image = server.busybox();
+    let task = |server: &Server| server.run_task("main", json!({"image": image, "command": ["true"]}));
+    let before = server.wait_task(&task(&server), "STOPPED");
+    assert_eq!(before["containers"][0]["exitCode"], 0, "nothing is known of it yet: {before}");
+    server.ecr("StartImageScan", &self::image("busybox", "1")).unwrap();
+    ended(&server, "busybox", "1");
+    let refused = server.wait_task(&task(&server), "STOPPED");
+    let reason = refused["stoppedReason"].as_str().unwrap();
+    assert!(reason.contains("may not run here") && reason.contains("1 findings of severity HIGH"), "{refused}");
+    server.restart_configured("[scan]\nrefuse_unscanned = true\n");
+    let still = server.wait_task(&task(&server), "STOPPED");
+    assert_eq!(still["containers"][0]["exitCode"], 0, "its scan is complete: {still}");
+}
+
+/// A scanner's server: answers each path in turn, and tells what it was asked.
+fn scanner(metadata: Value, reports: Vec<(String, String)>) -> (u16, std::sync::mpsc::Receiver<String>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut reports = reports.into_iter();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut first, mut length) = (String::new(), 0);
+            if reader.read_line(&mut first).is_err() {
+                continue;
+            }
+            loop {
+                let mut line = String::new();
+                match reader.read_line(&mut line) {
+                    Ok(3..) => {}
+                    Ok(_) | Err(_) => break,
+                }
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+            }
+            let mut body = vec![0; length];
+            if reader.read_exact(&mut body).is_err() {
+                continue;
+            }
+            let (head, answer) = match first.split(' ').nth(1) {
+                Some("/api/v1/metadata") => ("200 OK".to_owned(), metadata.to_string()),
+                Some("/api/v1/scan") => {
+                    tell.send(String::from_utf8(body).unwrap()).unwrap();
+                    ("202 Accepted".to_owned(), json!({"id": "scan-1"}).to_string())
+                }
+                Some("/api/v1/scan/scan-1/report") => reports.next().unwrap_or_default(),
+                Some(_) | None => continue,
+            };
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {head}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{answer}",
+                answer.len()
+            );
+        }
+    });
+    (port, told)
+}
+
+#[test]
+fn a_scanners_server_is_asked_as_harbor_asks() {
+    let kind = "application/vnd.security.vulnerability.report; version=1.1";
+    let metadata = json!({"scanner": {"name": "Own", "vendor": "us", "version": "1"}, "properties": {},
+        "capabilities": [{"type": "vulnerability", "consumes_mime_types": [MANIFEST], "produces_mime_types": [kind]}]});
+    let found = json!({"generated_at": "2026-01-01T00:00:00Z", "scanner": metadata["scanner"], "severity": "High",
+        "vulnerabilities": [{"id": "CVE-9", "package": "libc", "version": "1", "fix_version": "2", "severity": "High",
+            "description": "text", "links": ["https://example.com/CVE-9"]}]});
+    let waits = ("302 Found\r\nRefresh-After: 0".to_owned(), String::new());
+    let config = |port: u16, more: &str| {
+        format!(
+            "[scan]\n[[scan.hook]]\nname = \"web\"\nurl = \"http://127.0.0.1:{port}/api/v1\"\nreport = \"harbor\"\n{more}\n"
+        )
+    };
+    let (port, told) =
+        scanner(metadata.clone(), vec![waits.clone(), waits.clone(), ("200 OK".to_owned(), found.to_string())]);
+    let mut server = Server::start_configured(&config(port, ""));
+    create(&server, "app", true);
+    let pushed = push(&server, "app", "1", "a layer");
+    let shown = ended(&server, "app", "1");
+    assert_eq!(shown["imageScanStatus"]["status"], "COMPLETE", "{shown}");
+    assert_eq!(shown["imageScanFindings"]["findings"][0]["name"], "CVE-9");
+    let asked: Value = serde_json::from_str(&told.recv().unwrap()).unwrap();
+    assert_eq!((&asked["artifact"]["repository"], &asked["artifact"]["digest"]), (&json!("app"), &json!(pushed)));
+    assert_eq!(asked["registry"]["url"], format!("http://127.0.0.1:{}", server.port));
+    let login = asked["registry"]["authorization"].as_str().unwrap();
+    let got = server.exchange("GET", &format!("/v2/app/manifests/{pushed}"), &[("authorization", login)], b"");
+    assert!(login.starts_with("Basic ") && got.status == 200, "{login}: {}", got.text());
+
+    let cases = [
+        (json!({"capabilities": []}), vec![], "", "does not offer"),
+        (metadata.clone(), vec![waits; 100], "time_limit_secs = 2", "longer than 2 seconds"),
+        (metadata.clone(), vec![("500 Sorry".to_owned(), "no database".to_owned())], "", "500"),
+        (metadata, vec![("200 OK".to_owned(), "x".repeat(3 << 20))], "output_max_mib = 1", "more than 1048576 bytes"),
+    ];
+    for (at, (metadata, reports, more, words)) in cases.into_iter().enumerate() {
+        let (port, _told) = scanner(metadata, reports);
+        server.restart_configured(&config(port, more));
+        let name = format!("bad{at}");
+        create(&server, &name, true);
+        push(&server, &name, "1", &name);
+        let shown = ended(&server, &name, "1");
+        let why = shown["imageScanStatus"]["description"].as_str().unwrap();
+        assert!(shown["imageScanStatus"]["status"] == "FAILED" && why.contains(words), "{shown}");
+    }
 }

@@ -17,6 +17,7 @@
 //! | `POST scrub` | the same, and begins a pass unless one runs |
 //! | `GET fleet` | the container instances of the caller's tenant, of every cluster |
 //! | `POST fleet/add` | registers one more: the keys of `[[instance]]` in the config file |
+//! | `POST scan/import`, `POST scan/sbom` | advisories for the built-in scanner; an image's inventory (see [`scan`]) |
 //! | `POST fleet/VERB` | drain, activate, remove, interrupt, fail, recover: `instances` or a `zone` (see [`fleet`]) |
 //!
 //! Holds: only the node's owner gets here: the root key, or anybody with `--dev`; never a task, whatever it signs with.
@@ -28,6 +29,7 @@ mod explain;
 mod fleet;
 mod info;
 mod port;
+mod scan;
 mod scrub;
 
 use cove_store::Images;
@@ -70,6 +72,8 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
         (&Method::GET, "events/dead") => events::dead(&cx),
         (&Method::GET, "scrub") => scrub::show(&cx).await,
         (&Method::POST, "scrub") => scrub::begin(&cx).await,
+        (&Method::POST, "scan/import") => scan::import(&cx, request).await,
+        (&Method::POST, "scan/sbom") => scan::sbom(&cx, request).await,
         (&Method::GET, "fleet") => fleet::list(&cx),
         (&Method::POST, path) if path.starts_with("fleet/") => fleet::answer(&cx, request).await,
         (&Method::POST, "images/builtin") => builtin(&cx, port.as_ref(), request).await,

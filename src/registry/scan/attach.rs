@@ -6,7 +6,7 @@ use cove_model::registry::{Image, Referrer};
 use cove_store::{Prefix, Read, keys};
 use serde_json::json;
 
-use super::config::{Hook, SbomFormat};
+use super::config::SbomFormat;
 use super::opened::Opened;
 use crate::digest::Digest;
 use crate::error::RegistryError;
@@ -22,7 +22,7 @@ impl Registry {
     pub(super) async fn attach_sbom(
         &self,
         opened: &Opened,
-        hook: &Hook,
+        hook: &str,
         format: SbomFormat,
         sbom: Vec<u8>,
     ) -> Result<(), RegistryError> {
@@ -37,7 +37,7 @@ impl Registry {
             "config": {"mediaType": EMPTY_CONFIG, "digest": empty.as_str(), "size": 2},
             "layers": [{"mediaType": format.media_type(), "digest": blob.as_str(), "size": size}],
             "subject": {"mediaType": image.media_type, "digest": image.digest, "size": image.manifest_size},
-            "annotations": {MADE_BY: hook.name},
+            "annotations": {MADE_BY: hook},
         });
         let bytes = manifest.to_string().into_bytes();
         let digest = Digest::of(&bytes);
@@ -54,7 +54,7 @@ impl Registry {
     async fn remove_older(
         &self,
         image: &Image,
-        hook: &Hook,
+        hook: &str,
         format: SbomFormat,
         kept: &Digest,
     ) -> Result<(), RegistryError> {
@@ -62,7 +62,8 @@ impl Registry {
         let all = self.store.read(|view| view.scan::<Referrer>(&Prefix::parent(&image.tenant, &parent)));
         for referrer in all {
             let by = referrer.annotations.as_ref().and_then(|annotations| annotations.get(MADE_BY));
-            let is_ours = by == Some(&hook.name) && referrer.artifact_type.as_deref() == Some(format.media_type());
+            let is_ours =
+                by.map(String::as_str) == Some(hook) && referrer.artifact_type.as_deref() == Some(format.media_type());
             if is_ours && referrer.digest != kept.as_str() {
                 match self.delete_manifest(&image.tenant, &image.repository, &referrer.digest, UnlinkChecks::None).await
                 {

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
 use cove_model::registry::Image;
-use cove_model::scan::{ImageScan, UNSUPPORTED, is_scannable};
+use cove_model::scan::{UNSUPPORTED, is_scannable};
 
-use super::work::Unscanned;
+use super::run::Unscanned;
 use crate::blobs::Pin;
 use crate::digest::Digest;
 use crate::manifest::{Descriptor, Kind, Manifest};
@@ -31,10 +32,15 @@ pub(super) struct Opened {
 }
 
 impl Registry {
-    pub(super) async fn open_image(&self, scan: &ImageScan) -> Result<Opened, Unscanned> {
+    pub(super) async fn open_image(
+        &self,
+        tenant: &Tenant,
+        repository: &str,
+        digest: &str,
+    ) -> Result<Opened, Unscanned> {
         let failed = |why: String| Unscanned::Failed(why);
-        let selector = ImageSelector::Digest(scan.digest.clone());
-        let image = self.image(&scan.tenant, &scan.repository, &selector).map_err(|_| Unscanned::Gone)?;
+        let selector = ImageSelector::Digest(digest.to_owned());
+        let image = self.image(tenant, repository, &selector).map_err(|_| Unscanned::Gone)?;
         if !is_scannable(&image) {
             return Err(Unscanned::Unsupported(UNSUPPORTED.to_owned()));
         }
@@ -57,7 +63,7 @@ impl Registry {
             let path = self.blobs.path(&digest);
             files.push((digest, path));
         }
-        let tag = self.tags_of(&scan.tenant, &scan.repository, &scan.digest).into_iter().next();
+        let tag = self.tags_of(tenant, repository, digest).into_iter().next();
         Ok(Opened { image, manifest, config, layers, tag, files, _pins: pins })
     }
 }

@@ -1,5 +1,6 @@
 //! What hooks say, read and checked against the image that they were given.
 
+use cove_base::error::chain;
 use cove_scan::{Report, Severity};
 use serde_json::Value;
 
@@ -10,11 +11,18 @@ use super::opened::Opened;
 pub(super) fn findings(format: ReportFormat, said: &[u8], opened: &Opened) -> Result<Report, String> {
     let value = parsed(said)?;
     about(&value, opened)?;
-    match format {
-        ReportFormat::Cove => {
-            serde_json::from_value(value).map_err(|error| format!("its report cannot be read: {error}"))
-        }
+    if value.get(format.mark()).is_none() {
+        return Err(format!("its report is not in the form it is configured for: `{}` is missing", format.mark()));
     }
+    match format {
+        ReportFormat::Cove => serde_json::from_value(value).map_err(|error| error.to_string()),
+        ReportFormat::Trivy
+        | ReportFormat::Grype
+        | ReportFormat::Sarif
+        | ReportFormat::CycloneDx
+        | ReportFormat::Harbor => cove_scan::read_report(said).map_err(|error| chain(&error)),
+    }
+    .map_err(|error| format!("its report cannot be read: {error}"))
 }
 
 /// An inventory, which is kept as it came.

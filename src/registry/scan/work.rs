@@ -4,22 +4,18 @@
 //! begins as many as may run at once. A scan that is in progress but not among its own was begun by a server that died:
 //! it is begun again.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use cove_base::error::chain;
-use cove_model::registry::{Image, Repository};
-use cove_model::scan::{
-    ImageScan, ScanFrequency, ScanResult, ScanSettings, ScanState, ScanTrigger, applied, is_scannable,
-};
+use cove_model::arn::Tenant;
+use cove_model::scan::{ImageScan, ScanState};
 use cove_store::{Prefix, Read, StoreError, Tx, keys};
 use tokio::task::{Id, JoinSet};
 
-use super::config::{Gives, Hook, HookKind};
-use super::layout::{self, Workplace};
-use super::opened::Opened;
-use super::{command, kept, report};
+use super::renew::{named, renew};
+use super::run::{Made, Unscanned, scan_image};
+use super::{kept, layout};
 use crate::registry::{Registry, blocking};
 
 /// How often is looked for scans that are to be renewed and for findings that nobody names.
@@ -30,21 +26,11 @@ const TICK_SHORTEST: Duration = Duration::from_secs(1);
 const DESCRIPTION_MAX_CHARS: usize = 1000;
 /// How long a scan waits that the store could not note.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
-/// Scans that are renewed in one go; the rest comes with the next tick.
-const RENEWED_AT_ONCE: usize = 64;
-
-/// Why an image was not scanned.
-pub(super) enum Unscanned {
-    Failed(String),
-    Unsupported(String),
-    /// The image was removed meanwhile.
-    Gone,
-}
 
 /// Which scan: its image.
-type Which = (cove_model::arn::Tenant, String, String);
+pub(super) type Which = (Tenant, String, String);
 
-fn which(scan: &ImageScan) -> Which {
+pub(super) fn which(scan: &ImageScan) -> Which {
     (scan.tenant.clone(), scan.repository.clone(), scan.digest.clone())
 }
 
@@ -117,68 +103,15 @@ async fn note_begun(registry: &Registry, name: &Which) -> Result<(), StoreError>
     registry.store().write(begin).await
 }
 
-/// Runs every hook; all must succeed.
-async fn scan_image(registry: &Registry, scan: &ImageScan) -> Result<ScanResult, Unscanned> {
-    let hooks = registry.config.scan.hooks.clone();
-    if !hooks.iter().any(|hook| matches!(hook.gives, Gives::Findings(_))) {
-        return Err(Unscanned::Failed(
-            "no scanner is configured that looks for findings: add a [[scan.hook]] to the config, or import a database \
-             with `cove scan import`"
-                .to_owned(),
-        ));
-    }
-    let opened = Arc::new(registry.open_image(scan).await?);
-    let mut reports = Vec::new();
-    for hook in &hooks {
-        let failed = |why: String| Unscanned::Failed(format!("scanner {}: {why}", hook.name));
-        let said = run_hook(registry, hook, Arc::clone(&opened)).await.map_err(failed)?;
-        match hook.gives {
-            Gives::Findings(format) => reports.push(report::findings(format, &said, &opened).map_err(failed)?),
-            Gives::Sbom(format) => {
-                report::sbom(format, &said, &opened).map_err(failed)?;
-                let attached = registry.attach_sbom(&opened, hook, format, said).await;
-                attached.map_err(|error| failed(chain(&error)))?;
-            }
-        }
-    }
-    let found = report::joined(reports);
-    if found.findings.is_empty() && !found.problems.is_empty() {
-        let problem = &found.problems[0];
-        let more = found.problems.len() - 1;
-        return Err(Unscanned::Failed(format!("{}: {} (and {more} more problems)", problem.path, problem.text)));
-    }
-    let (counts, scanner) = (report::counts(&found), found.scanner.name.clone());
-    let data = registry.store().data_dir().clone();
-    let written = blocking(move || kept::write(&data, &found)).await;
-    let findings = written.map_err(|error| Unscanned::Failed(format!("the findings could not be kept: {error}")))?;
-    let completed_at = registry.clock.now();
-    Ok(ScanResult { completed_at, source_updated_at: None, findings, counts, scanner })
-}
-
-/// What one hook says.
-async fn run_hook(registry: &Registry, hook: &Hook, opened: Arc<Opened>) -> Result<Vec<u8>, String> {
-    match &hook.kind {
-        HookKind::Command(command) => {
-            let (data, hook, command) = (registry.store().data_dir().clone(), hook.clone(), command.clone());
-            blocking(move || {
-                let place = Workplace::make(&data, &opened);
-                let place = place.map_err(|error| format!("the image could not be laid out for it: {error}"))?;
-                command::run(&hook, &command, &place)
-            })
-            .await
-        }
-    }
-}
-
 /// Records how it went, unless the image is gone.
-async fn end(registry: &Registry, name: Which, made: Result<ScanResult, Unscanned>) {
+async fn end(registry: &Registry, name: Which, made: Made) {
     let key = keys::image_scan(&name.0, &name.1, &name.2);
     let record = move |tx: &mut Tx<'_>| {
         let Some(scan) = tx.get::<ImageScan>(&key) else { return Ok(()) };
         let mut scan = ImageScan { ended_at: Some(tx.now()), ..(*scan).clone() };
         match made {
-            Ok(result) => {
-                (scan.state, scan.description, scan.result) = (ScanState::Complete, String::new(), Some(result))
+            Ok((result, said)) => {
+                (scan.state, scan.description, scan.result) = (ScanState::Complete, short(&said), Some(result));
             }
             Err(Unscanned::Failed(why)) => (scan.state, scan.description) = (ScanState::Failed, short(&why)),
             Err(Unscanned::Unsupported(why)) => (scan.state, scan.description) = (ScanState::Unsupported, short(&why)),
@@ -194,53 +127,6 @@ async fn end(registry: &Registry, name: Which, made: Result<ScanResult, Unscanne
 
 fn short(text: &str) -> String {
     text.chars().take(DESCRIPTION_MAX_CHARS).collect()
-}
-
-/// Asks for another scan of what is under continuous scanning and was scanned long ago, and of what lost its findings.
-async fn renew(registry: &Registry) -> Result<(), StoreError> {
-    let data = registry.store().data_dir().clone();
-    let named = named(registry);
-    let lost: HashSet<String> =
-        blocking(move || named.into_iter().filter(|digest| !kept::path(&data, digest).exists()).collect()).await;
-    let interval = registry.config.scan.renew_millis;
-    let ask = move |tx: &mut Tx<'_>| {
-        let (now, mut left) = (tx.now(), RENEWED_AT_ONCE);
-        for scan in tx.scan::<ImageScan>(&Prefix::all()) {
-            if left == 0 || scan.state.is_open() || scan.state == ScanState::Unsupported {
-                continue;
-            }
-            let is_lost = scan.result.as_ref().is_some_and(|result| lost.contains(&result.findings));
-            let is_old = scan.ended_at.is_none_or(|at| now >= at.plus_millis(interval));
-            if is_lost || (is_old && is_continuous(tx, &scan)) {
-                let mut again = scan.again(scan.scan_type, ScanTrigger::Schedule, now);
-                again.result = again.result.filter(|_| !is_lost);
-                tx.put(again);
-                left -= 1;
-            }
-        }
-        Ok::<_, StoreError>(())
-    };
-    match registry.store().write(ask).await {
-        Err(StoreError::Closed) => Err(StoreError::Closed),
-        Err(error) => {
-            tracing::warn!(error = chain(&error), "scans could not be renewed; the next round tries again");
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
-}
-
-fn is_continuous(tx: &Tx<'_>, scan: &ImageScan) -> bool {
-    let image = tx.get::<Image>(&keys::image(&scan.tenant, &scan.repository, &scan.digest));
-    let settings = tx.get::<ScanSettings>(&keys::scan_settings(&scan.tenant));
-    let repository = tx.get::<Repository>(&keys::repository(&scan.tenant, &scan.repository));
-    let (Some(image), Some(repository)) = (image, repository) else { return false };
-    is_scannable(&image) && applied(settings.as_deref(), &repository).frequency == ScanFrequency::ContinuousScan
-}
-
-fn named(registry: &Registry) -> HashSet<String> {
-    let scans = registry.store().read(|view| view.scan::<ImageScan>(&Prefix::all()));
-    scans.iter().filter_map(|scan| Some(scan.result.as_ref()?.findings.clone())).collect()
 }
 
 async fn sweep(registry: &Registry) {

@@ -90,7 +90,7 @@ pub(crate) fn batch_get(cx: &Context, input: BatchIn) -> Result<BatchOut, EcrErr
             repository_name,
             scan_on_push: applied.frequency != ScanFrequency::Manual,
             scan_frequency: applied.frequency.name(),
-            applied_scan_filters: applied.filters.iter().map(filter).collect(),
+            applied_scan_filters: applied.filters.iter().map(|text| filter(text)).collect(),
         });
     }
     Ok(out)
@@ -185,7 +185,7 @@ pub(super) fn settings(cx: &Context) -> Option<ScanSettings> {
 fn shown(settings: Option<&ScanSettings>) -> RegistryWire {
     let rule = |rule: &ScanRule| RuleWire {
         scan_frequency: rule.frequency.name(),
-        repository_filters: rule.filters.iter().map(filter).collect(),
+        repository_filters: rule.filters.iter().map(|text| filter(text)).collect(),
     };
     RegistryWire {
         scan_type: settings.map(|settings| settings.scan_type).unwrap_or_default().name(),

@@ -38,8 +38,8 @@ pub(crate) struct FilterWire {
     pub(super) filter_type: String,
 }
 
-pub(super) fn filter(filter: &String) -> FilterWire {
-    FilterWire { filter: filter.clone(), filter_type: "WILDCARD".to_owned() }
+pub(super) fn filter(filter: &str) -> FilterWire {
+    FilterWire { filter: filter.to_owned(), filter_type: "WILDCARD".to_owned() }
 }
 
 /// The status in ECR's words. `applied` is what the registry's owner wants for the repository now.
