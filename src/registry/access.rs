@@ -48,13 +48,6 @@ impl Registry {
         })
     }
 
-    /// Whether the registry's policy lets somebody do what is no matter of one repository that exists, as in
-    /// `ecr:ReplicateImage`: its own account always, unless it is denied.
-    #[must_use]
-    pub fn registry_admits(&self, who: &Principal, tenant: &Tenant, repository: &str, action: &str) -> bool {
-        self.store.read(|view| admit(view, who, tenant, repository, action).is_ok())
-    }
-
     /// A repository's policy, if it has one.
     ///
     /// # Errors
