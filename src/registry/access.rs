@@ -48,11 +48,18 @@ impl Registry {
         })
     }
 
-    /// Whether the registry's policy lets somebody do what is no matter of one repository that exists, as in
-    /// `ecr:ReplicateImage`: its own account always, unless it is denied.
-    #[must_use]
-    pub fn registry_admits(&self, who: &Principal, tenant: &Tenant, repository: &str, action: &str) -> bool {
-        self.store.read(|view| admit(view, who, tenant, repository, action).is_ok())
+    /// The same where the repository need not be there, as for `ecr:CreateRepository` and `ecr:ReplicateImage`.
+    ///
+    /// # Errors
+    /// When the policies do not let `who` do that.
+    pub fn admit_to_any(
+        &self,
+        who: &Principal,
+        tenant: &Tenant,
+        repository: &str,
+        action: &str,
+    ) -> Result<(), RegistryError> {
+        self.store.read(|view| admit(view, who, tenant, repository, action))
     }
 
     /// A repository's policy, if it has one.
