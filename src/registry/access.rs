@@ -48,6 +48,20 @@ impl Registry {
         })
     }
 
+    /// The same where the repository need not be there, as for `ecr:CreateRepository` and `ecr:ReplicateImage`.
+    ///
+    /// # Errors
+    /// When the policies do not let `who` do that.
+    pub fn admit_to_any(
+        &self,
+        who: &Principal,
+        tenant: &Tenant,
+        repository: &str,
+        action: &str,
+    ) -> Result<(), RegistryError> {
+        self.store.read(|view| admit(view, who, tenant, repository, action))
+    }
+
     /// A repository's policy, if it has one.
     ///
     /// # Errors

@@ -29,3 +29,16 @@ pub(super) fn reach(
     admitted.map_err(of(&tenant, repository))?;
     Ok(tenant)
 }
+
+/// The same where the repository need not be there.
+pub(super) fn reach_any(
+    cx: &Context,
+    registry_id: Option<&str>,
+    repository: &str,
+    operation: &str,
+) -> Result<Tenant, EcrError> {
+    let tenant = Tenant::new(registry_id.unwrap_or(&cx.tenant.account), &cx.tenant.region);
+    let admitted = cx.registry.admit_to_any(&caller(cx), &tenant, repository, &format!("ecr:{operation}"));
+    admitted.map_err(of(&tenant, repository))?;
+    Ok(tenant)
+}

@@ -4,7 +4,7 @@ use cove_model::arn::Tenant;
 use cove_model::registry::Repository;
 use serde::{Deserialize, Serialize};
 
-use super::access::reach;
+use super::access::{reach, reach_any};
 use super::error::{EcrError, of};
 use super::mutability::{self, ExclusionFilter};
 use super::page::page;
@@ -31,7 +31,8 @@ pub(super) struct RepositoryOut {
 }
 
 pub(super) async fn create(cx: &Context, input: CreateIn) -> Result<RepositoryOut, EcrError> {
-    own_registry(cx, input.registry_id.as_deref(), &input.repository_name)?;
+    let name = input.repository_name;
+    let tenant = reach_any(cx, input.registry_id.as_deref(), &name, "CreateRepository")?;
     check(&input.tags)?;
     let (tag_mutability, tag_exclusions) =
         mutability::parse(input.image_tag_mutability.as_deref(), input.image_tag_mutability_exclusion_filters)?;
@@ -44,9 +45,9 @@ pub(super) async fn create(cx: &Context, input: CreateIn) -> Result<RepositoryOu
         encryption_type: encryption.encryption_type,
         kms_key: encryption.kms_key,
         tags: merged(Vec::new(), input.tags),
-        ..Repository::new(&cx.tenant, &input.repository_name)
+        ..Repository::new(&tenant, &name)
     };
-    let made = cx.registry.create_repository(wanted).await.map_err(of(&cx.tenant, &input.repository_name))?;
+    let made = cx.registry.create_repository(wanted).await.map_err(of(&tenant, &name))?;
     Ok(RepositoryOut { repository: shown(cx, &made) })
 }
 
@@ -106,7 +107,7 @@ pub(super) async fn delete(cx: &Context, input: DeleteIn) -> Result<RepositoryOu
     Ok(RepositoryOut { repository: shown(cx, &gone.map_err(of(&tenant, name))?) })
 }
 
-/// In other accounts' registries nobody makes repositories.
+/// Only of the caller's own registry: what its owner alone decides.
 pub(super) fn own_registry(cx: &Context, registry_id: Option<&str>, repository: &str) -> Result<(), EcrError> {
     match registry_id {
         Some(id) if id != cx.tenant.account => {

@@ -6,6 +6,7 @@ use cove_model::arn::Arn;
 use cove_model::tag::Tag;
 use serde::{Deserialize, Serialize};
 
+use super::access::reach;
 use super::error::{EcrError, of};
 use super::wire::TagWire;
 use crate::aws::context::Context;
@@ -42,7 +43,7 @@ pub(super) struct ListOut {
 }
 
 pub(super) async fn add(cx: &Context, input: AddIn) -> Result<Nothing, EcrError> {
-    let name = repository_of(cx, &input.resource_arn)?;
+    let name = repository_of(cx, &input.resource_arn, "TagResource")?;
     check(&input.tags)?;
     let current = cx.registry.repository(&cx.tenant, name).map_err(of(&cx.tenant, name))?;
     if merged(current.tags.clone(), input.tags.clone()).len() > TAGS_MAX {
@@ -56,7 +57,7 @@ pub(super) async fn add(cx: &Context, input: AddIn) -> Result<Nothing, EcrError>
 }
 
 pub(super) async fn remove(cx: &Context, input: RemoveIn) -> Result<Nothing, EcrError> {
-    let name = repository_of(cx, &input.resource_arn)?;
+    let name = repository_of(cx, &input.resource_arn, "UntagResource")?;
     let change = cx.registry.update_repository(&cx.tenant, name, move |found| {
         found.tags.retain(|tag| !input.tag_keys.contains(&tag.key));
     });
@@ -65,19 +66,21 @@ pub(super) async fn remove(cx: &Context, input: RemoveIn) -> Result<Nothing, Ecr
 }
 
 pub(super) fn list(cx: &Context, input: ListIn) -> Result<ListOut, EcrError> {
-    let name = repository_of(cx, &input.resource_arn)?;
+    let name = repository_of(cx, &input.resource_arn, "ListTagsForResource")?;
     let repository = cx.registry.repository(&cx.tenant, name).map_err(of(&cx.tenant, name))?;
     let tags = repository.tags.iter().map(|tag| TagWire { key: tag.key.clone(), value: tag.value.clone() });
     Ok(ListOut { tags: tags.collect() })
 }
 
-fn repository_of<'a>(cx: &Context, arn: &'a str) -> Result<&'a str, EcrError> {
+fn repository_of<'a>(cx: &Context, arn: &'a str, operation: &str) -> Result<&'a str, EcrError> {
     let parsed = Arn::parse(arn).filter(|arn| arn.service == "ecr" && arn.belongs_to(&cx.tenant));
-    parsed.and_then(|arn| arn.path_of("repository")).ok_or_else(|| {
+    let name = parsed.and_then(|arn| arn.path_of("repository")).ok_or_else(|| {
         EcrError::InvalidParameter(format!(
             "Invalid parameter at 'resourceArn' failed to satisfy constraint: 'Invalid ARN': {arn}"
         ))
-    })
+    })?;
+    reach(cx, None, name, operation)?;
+    Ok(name)
 }
 
 /// Refuses what AWS refuses.

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::{create, push_image};
-use crate::server::{Answer, Server, assert_refused};
+use crate::server::{Answer, Server, assert_refused, until};
 
 const GUEST: &str = "222222222222";
 const OWNER: &str = "000000000000";
@@ -13,13 +13,20 @@ const HOST: &str = "000000000000.dkr.ecr.us-east-1.amazonaws.com";
 
 /// A call of another account.
 fn guest(server: &Server, operation: &str, input: &Value) -> Result<Value, (String, String)> {
+    guest_at(server, "ecr", &format!("AmazonEC2ContainerRegistry_V20150921.{operation}"), input)
+}
+
+fn guest_ecs(server: &Server, operation: &str, input: &Value) -> Value {
+    guest_at(server, "ecs", &format!("AmazonEC2ContainerServiceV20141113.{operation}"), input).unwrap()
+}
+
+fn guest_at(server: &Server, service: &str, target: &str, input: &Value) -> Result<Value, (String, String)> {
     let scope = format!(
-        "AWS4-HMAC-SHA256 Credential={GUEST}/20260101/us-east-1/ecr/aws4_request, SignedHeaders=host, Signature=00"
+        "AWS4-HMAC-SHA256 Credential={GUEST}/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=00"
     );
-    let target = format!("AmazonEC2ContainerRegistry_V20150921.{operation}");
     let headers = [
         ("content-type", "application/x-amz-json-1.1"),
-        ("x-amz-target", target.as_str()),
+        ("x-amz-target", target),
         ("authorization", scope.as_str()),
         ("x-amz-date", "20260101T000000Z"),
     ];
@@ -106,6 +113,31 @@ fn another_account_gets_in_by_policy() {
 }
 
 #[test]
+fn a_task_runs_an_image_of_another_account_by_policy() {
+    let server = Server::start();
+    server.busybox();
+    let shared = format!("{HOST}/busybox:1");
+    let call = |operation: &str, input: &Value| guest_ecs(&server, operation, input);
+    let container = json!({"name": "main", "image": shared, "memory": 32, "command": ["true"]});
+    call("RegisterTaskDefinition", &json!({"family": "guest", "containerDefinitions": [container]}));
+    let run = || {
+        let started = call("RunTask", &json!({"taskDefinition": "guest"}));
+        let arn = started["tasks"][0]["taskArn"].clone();
+        assert!(arn.is_string(), "{started}");
+        until("the guest's task to end", || {
+            let task = call("DescribeTasks", &json!({"tasks": [arn]}))["tasks"][0].clone();
+            (task["lastStatus"] == "STOPPED").then_some(task)
+        })
+    };
+    let refused = run();
+    let reason = refused["stoppedReason"].as_str().unwrap();
+    assert!(reason.contains("pull access denied for busybox"), "{reason}");
+    let text = allow(&["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]);
+    server.ecr("SetRepositoryPolicy", &json!({"repositoryName": "busybox", "policyText": text})).unwrap();
+    assert_eq!(run()["containers"][0]["exitCode"], 0);
+}
+
+#[test]
 fn a_denial_holds_for_the_owner_too_until_it_is_deleted() {
     let mut server = Server::start();
     create(&server, "repo");
@@ -147,6 +179,12 @@ fn a_registry_policy_is_kept_and_counts() {
     assert_eq!(guest(&server, "BatchGetImage", &get).unwrap()["images"][0]["imageManifest"], manifest);
     server.ecr("PutAccountSetting", &json!({"name": "REGISTRY_POLICY_SCOPE", "value": "V1"})).unwrap();
     assert_refused(guest(&server, "BatchGetImage", &get), "AccessDeniedException", "");
+    let make = json!({"registryId": OWNER, "repositoryName": "team/new"});
+    assert_refused(guest(&server, "CreateRepository", &make), "AccessDeniedException", "ecr:CreateRepository");
+    let text = text.replace("ecr:BatchGet*", "ecr:CreateRepository");
+    server.ecr("PutRegistryPolicy", &json!({"policyText": text})).unwrap();
+    let made = guest(&server, "CreateRepository", &make).unwrap();
+    assert_eq!(made["repository"]["registryId"], OWNER, "the narrow scope has the making of repositories too");
     server.ecr("DeleteRegistryPolicy", &json!({})).unwrap();
     server.kill_and_restart();
     assert_refused(server.ecr("DeleteRegistryPolicy", &json!({})), "RegistryPolicyNotFoundException", OWNER);
