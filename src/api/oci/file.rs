@@ -1,18 +1,23 @@
 //! A part of a file as a response body.
 //!
-//! Holds: two pieces of the file are in RAM per response, the one being sent and the next; no thread waits for the client.
+//! Holds: two pieces of the file are in RAM per response, the one being sent and the next; no thread waits for the client,
+//! and no thread of the async runtime for the disk.
+//!
+//! Why two ways to read: what the page cache has is read at once, which costs a copy; handing a piece to another thread
+//! and back costs as much again, and is for what must come from the disk.
 
 use std::fs::File;
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
+use rustix::io::{ReadWriteFlags, preadv2};
 use tokio::task::JoinHandle;
 
 use crate::http::BodyError;
@@ -28,7 +33,24 @@ pub(super) struct FileBody {
     end: u64,
     /// Not yet handed out.
     left: u64,
-    reading: Option<JoinHandle<io::Result<Bytes>>>,
+    reading: Reading,
+    spare: Spare,
+}
+
+enum Reading {
+    Nothing,
+    Done(io::Result<Bytes>),
+    Elsewhere(JoinHandle<io::Result<Bytes>>),
+}
+
+/// Memory of pieces that were sent, to be filled again: new memory costs its zeros each time.
+type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
+
+/// A piece in memory that goes back when it was sent.
+struct Piece {
+    memory: Vec<u8>,
+    length: usize,
+    spare: Spare,
 }
 
 impl FileBody {
@@ -37,7 +59,8 @@ impl FileBody {
         let path = path.to_owned();
         let opened = tokio::task::spawn_blocking(move || File::open(path)).await;
         let file = Arc::new(opened.map_err(io::Error::other)??);
-        let mut body = Self { file, offset: start, end: start + length, left: length, reading: None };
+        let (reading, spare) = (Reading::Nothing, Spare::default());
+        let mut body = Self { file, offset: start, end: start + length, left: length, reading, spare };
         body.read_on();
         Ok(body)
     }
@@ -47,13 +70,46 @@ impl FileBody {
         if count == 0 {
             return;
         }
-        let (file, offset) = (Arc::clone(&self.file), self.offset);
+        let offset = self.offset;
         self.offset += count;
-        self.reading = Some(tokio::task::spawn_blocking(move || {
-            let mut piece = vec![0; usize::try_from(count).expect("a piece fits in memory")];
-            file.read_exact_at(&mut piece, offset)?;
-            Ok(Bytes::from(piece))
+        let length = usize::try_from(count).expect("a piece fits in memory");
+        let mut piece = Piece::new(length, &self.spare);
+        let cached = preadv2(&*self.file, &mut [IoSliceMut::new(piece.room())], offset, ReadWriteFlags::NOWAIT);
+        if cached == Ok(length) {
+            self.reading = Reading::Done(Ok(Bytes::from_owner(piece)));
+            return;
+        }
+        let file = Arc::clone(&self.file);
+        self.reading = Reading::Elsewhere(tokio::task::spawn_blocking(move || {
+            file.read_exact_at(piece.room(), offset)?;
+            Ok(Bytes::from_owner(piece))
         }));
+    }
+}
+
+impl Piece {
+    fn new(length: usize, spare: &Spare) -> Self {
+        let mut memory = spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        if memory.len() < length {
+            memory.resize(length, 0);
+        }
+        Self { memory, length, spare: Arc::clone(spare) }
+    }
+
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.memory[..self.length]
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.memory[..self.length]
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).push(std::mem::take(&mut self.memory));
     }
 }
 
@@ -62,10 +118,16 @@ impl Body for FileBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(reading) = self.reading.as_mut() else { return Poll::Ready(None) };
-        let read = ready!(Pin::new(reading).poll(cx));
-        self.reading = None;
-        let piece = read.map_err(io::Error::other).and_then(|piece| piece).map_err(BodyError::Source);
+        let read = match &mut self.reading {
+            Reading::Nothing => return Poll::Ready(None),
+            Reading::Elsewhere(reading) => ready!(Pin::new(reading).poll(cx)).map_err(io::Error::other),
+            Reading::Done(_) => match std::mem::replace(&mut self.reading, Reading::Nothing) {
+                Reading::Done(read) => Ok(read),
+                Reading::Nothing | Reading::Elsewhere(_) => return Poll::Ready(None),
+            },
+        };
+        self.reading = Reading::Nothing;
+        let piece = read.and_then(|piece| piece).map_err(BodyError::Source);
         if let Ok(bytes) = &piece {
             self.left -= bytes.len() as u64;
             self.read_on();
