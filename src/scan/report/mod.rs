@@ -116,11 +116,17 @@ fn required(value: &Value, name: &'static str) -> Result<String, ReportError> {
 }
 
 fn word(value: &Value) -> String {
-    value.as_str().unwrap_or_default().chars().take(WORD_MAX_CHARS).collect()
+    cut(value, WORD_MAX_CHARS)
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().chars().take(TEXT_MAX_CHARS).collect()
+    cut(value, TEXT_MAX_CHARS)
+}
+
+fn cut(value: &Value, max_chars: usize) -> String {
+    let text = value.as_str().unwrap_or_default();
+    let end = if text.len() <= max_chars { None } else { text.char_indices().nth(max_chars) };
+    end.map_or(text, |(end, _)| &text[..end]).to_owned()
 }
 
 /// A path without its leading slash.
