@@ -30,6 +30,9 @@ pub struct Imported {
 
 /// Imports archives, directories or single records into the database at `path`, which need not be there yet.
 ///
+/// A killed import leaves files whose names begin with a dot and end with `.tmp`, which
+/// [`cove_base::files::remove_unfinished`] removes.
+///
 /// # Errors
 /// When a source cannot be read or has no advisory, or the database cannot be written; the database is as before then.
 pub fn import(path: &Path, sources: &[PathBuf], now: Timestamp) -> Result<Imported, DatabaseError> {

@@ -10,6 +10,8 @@ const HEADER_BYTES: usize = 32;
 const INLINE: u8 = 2;
 /// A program with thousands of modules has less than 1 MiB.
 const LIST_MAX_BYTES: usize = 8 << 20;
+/// Magics without a list: tools that read such lists have one or two.
+const FALSE_MAX: usize = 64;
 const CHUNK_BYTES: u64 = 256 << 10;
 /// Stands before and after the list of modules.
 const FRAME_BYTES: usize = 16;
@@ -17,6 +19,7 @@ const FRAME_BYTES: usize = 16;
 /// Looks for the list in a program. Nothing when it is not Go's.
 pub(super) fn find(content: &mut dyn Read) -> Result<Option<Vec<Raw>>, Fault> {
     let mut window: Vec<u8> = Vec::new();
+    let mut wrong = 0;
     loop {
         let got = content.take(CHUNK_BYTES).read_to_end(&mut window).map_err(Fault::Read)?;
         while let Some(at) = position(&window, MAGIC) {
@@ -28,6 +31,10 @@ pub(super) fn find(content: &mut dyn Read) -> Result<Option<Vec<Raw>>, Fault> {
                 Some(Err(text)) => return Err(Fault::Broken(text)),
                 // Tools that read such lists hold the magic as a text.
                 None => drop(window.drain(..MAGIC.len())),
+            }
+            wrong += 1;
+            if wrong > FALSE_MAX {
+                return Err(Fault::Broken("it looks like Go's, and has no list of modules"));
             }
         }
         if got == 0 {

@@ -9,7 +9,7 @@ const DEPTH_MAX: usize = 3;
 /// Entries of all archives of one file.
 const ENTRIES_MAX: usize = 200_000;
 /// Text of all archives within one file.
-const INNER_MAX_BYTES: u64 = 256 << 20;
+const INNER_MAX_BYTES: u64 = 128 << 20;
 const POM_MAX_BYTES: u64 = 64 << 10;
 
 pub(super) fn parse(_path: &str, bytes: &[u8]) -> Parsed {

@@ -166,6 +166,12 @@ fn programs_of_go_tell_their_modules() {
     assert!(said("bin/a", &program).unwrap_err().contains("1.18"));
 }
 
+#[test]
+fn a_program_full_of_false_magics_is_given_up() {
+    let program = elf(".x", &b"\xff Go buildinf:".repeat(100_000));
+    assert!(said("bin/a", &program).unwrap_err().contains("no list"));
+}
+
 /// A package's header as rpm keeps it.
 fn rpm_header(words: &[(u32, &str)], epoch: u32) -> Vec<u8> {
     let (mut index, mut data) = (Vec::new(), epoch.to_be_bytes().to_vec());

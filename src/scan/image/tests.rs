@@ -142,7 +142,7 @@ fn a_header_that_claims_a_huge_name_costs_no_memory() {
             .map(|(at, byte)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) })
             .sum();
         bomb[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-        let mut endless = io::Read::chain(&bomb[..], io::repeat(0));
+        let mut endless = (&bomb[..]).chain(io::repeat(0));
         assert!(matches!(ImageReader::new().layer("l", &mut endless), Err(LayerError::Read { .. })));
     }
 }

@@ -18,7 +18,7 @@ use crate::package::{Inventory, Manager, Package, Problem};
 use crate::version::VersionOrder;
 
 /// Findings of one image: beyond, nobody reads them.
-const FINDINGS_MAX: usize = 200_000;
+const FINDINGS_MAX: usize = 50_000;
 
 /// Looks up every package.
 ///

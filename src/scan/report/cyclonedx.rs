@@ -4,12 +4,14 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::{ReportError, list, manager, path, rate, rating, references, required, text, word};
+use super::{Findings, ReportError, list, manager, path, rate, rating, references, required, text, word};
 use crate::finding::{Finding, Report, Scanner};
 use crate::severity::Severity;
 
 /// Components within components.
 const DEPTH_MAX: usize = 16;
+/// Properties of a component that are looked at, for each flaw of it.
+const PROPERTIES_MAX: usize = 256;
 
 pub(super) fn read(document: &Value) -> Result<Report, ReportError> {
     let flaws = document["vulnerabilities"].as_array().ok_or(ReportError::Inventory)?;
@@ -19,15 +21,17 @@ pub(super) fn read(document: &Value) -> Result<Report, ReportError> {
         collect(component, DEPTH_MAX, &mut components);
     }
     let mut report = Report { scanner: scanner(&document["metadata"]["tools"]), ..Report::default() };
+    let mut findings = Findings::default();
     for flaw in flaws {
         let state = word(&flaw["analysis"]["state"]);
         if matches!(state.as_str(), "not_affected" | "false_positive" | "resolved" | "resolved_with_pedigree") {
             continue;
         }
         for affected in list(flaw, "affects")? {
-            report.findings.push(finding(flaw, affected, &components)?);
+            findings.add(finding(flaw, affected, &components)?)?;
         }
     }
+    report.findings = findings.list;
     Ok(report)
 }
 
@@ -60,7 +64,7 @@ fn finding(flaw: &Value, affected: &Value, components: &HashMap<&str, &Value>) -
         target.rsplit_once('#').filter(|_| target.starts_with("urn:cdx:")).map_or(target.as_str(), |(_, name)| name);
     let component = components.get(name).copied().unwrap_or(&Value::Null);
     let property = |wanted: &[&str]| {
-        let properties = component["properties"].as_array().into_iter().flatten();
+        let properties = component["properties"].as_array().into_iter().flatten().take(PROPERTIES_MAX);
         let found = properties.filter(|property| wanted.iter().any(|name| property["name"] == *name));
         found.map(|property| property["value"].clone()).next().unwrap_or_default()
     };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ReportError, list, manager, path, rate, rating, references, required, text, word};
+use super::{Findings, ReportError, list, manager, path, rate, rating, references, required, text, word};
 use crate::finding::{Finding, Report, Scanner};
 use crate::package::Distribution;
 use crate::severity::Severity;
@@ -13,8 +13,11 @@ pub(super) fn read(document: &Value) -> Result<Report, ReportError> {
     let pretty_name = format!("{id} {version_id}");
     let distribution = (!id.is_empty()).then(|| Distribution { id, version_id, pretty_name, codename: String::new() });
     let scanner = Scanner { name: "Grype".to_owned(), vendor: "Anchore".to_owned(), version: word(&tool["version"]) };
-    let findings: Result<Vec<Finding>, ReportError> = list(document, "matches")?.iter().map(finding).collect();
-    Ok(Report { scanner, distribution, findings: findings?, ..Report::default() })
+    let mut findings = Findings::default();
+    for found in list(document, "matches")? {
+        findings.add(finding(found)?)?;
+    }
+    Ok(Report { scanner, distribution, findings: findings.list, ..Report::default() })
 }
 
 fn finding(found: &Value) -> Result<Finding, ReportError> {

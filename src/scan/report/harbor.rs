@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ReportError, first_of, list, rate, rating, references, required, text, word};
+use super::{Findings, ReportError, first_of, list, rate, rating, references, required, text, word};
 use crate::finding::{Finding, Report, Scanner};
 use crate::severity::Severity;
 
@@ -10,8 +10,11 @@ pub(super) fn read(document: &Value) -> Result<Report, ReportError> {
     let tool = &document["scanner"];
     let [name, vendor, version] = [&tool["name"], &tool["vendor"], &tool["version"]].map(word);
     let scanner = Scanner { name, vendor, version };
-    let findings: Result<Vec<Finding>, ReportError> = list(document, "vulnerabilities")?.iter().map(finding).collect();
-    Ok(Report { scanner, findings: findings?, ..Report::default() })
+    let mut findings = Findings::default();
+    for found in list(document, "vulnerabilities")? {
+        findings.add(finding(found)?)?;
+    }
+    Ok(Report { scanner, findings: findings.list, ..Report::default() })
 }
 
 fn finding(found: &Value) -> Result<Finding, ReportError> {

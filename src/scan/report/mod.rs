@@ -22,7 +22,11 @@ use crate::severity::{Score, Severity};
 /// The reports of the largest images have some ten MiB.
 pub const REPORT_MAX_BYTES: usize = 64 << 20;
 /// Findings of one report.
-const FINDINGS_MAX: usize = 200_000;
+const FINDINGS_MAX: usize = 50_000;
+/// Items of one list.
+const ITEMS_MAX: usize = 200_000;
+/// Texts of all findings: one description may stand for many.
+const TEXTS_MAX_BYTES: usize = 256 << 20;
 /// A name, version, id or path.
 const WORD_MAX_CHARS: usize = 1024;
 /// A description.
@@ -44,7 +48,7 @@ pub enum ReportError {
     Failed,
     #[error("`{0}` of the report is not what it should be")]
     Field(&'static str),
-    #[error("the report has more than {FINDINGS_MAX} findings")]
+    #[error("the report has more than {FINDINGS_MAX} findings, or too much text")]
     TooMany,
 }
 
@@ -71,18 +75,35 @@ pub fn read_report(bytes: &[u8]) -> Result<Report, ReportError> {
     } else {
         return Err(ReportError::Unknown);
     };
-    if report.findings.len() > FINDINGS_MAX {
-        return Err(ReportError::TooMany);
-    }
     report.sort();
     Ok(report)
+}
+
+/// Findings as they are read.
+#[derive(Default)]
+struct Findings {
+    list: Vec<Finding>,
+    bytes: usize,
+}
+
+impl Findings {
+    fn add(&mut self, finding: Finding) -> Result<(), ReportError> {
+        let texts = [&finding.id, &finding.title, &finding.description, &finding.path, &finding.purl, &finding.package];
+        let lists = finding.references.iter().chain(&finding.aliases).chain(finding.cvss.iter().map(|it| &it.vector));
+        self.bytes += size_of::<Finding>() + texts.into_iter().chain(lists).map(String::len).sum::<usize>();
+        if self.list.len() >= FINDINGS_MAX || self.bytes > TEXTS_MAX_BYTES {
+            return Err(ReportError::TooMany);
+        }
+        self.list.push(finding);
+        Ok(())
+    }
 }
 
 /// A list that may be absent or null, but not something else.
 fn list<'a>(value: &'a Value, name: &'static str) -> Result<&'a [Value], ReportError> {
     match &value[name] {
         Value::Null => Ok(&[]),
-        Value::Array(items) if items.len() > FINDINGS_MAX => Err(ReportError::TooMany),
+        Value::Array(items) if items.len() > ITEMS_MAX => Err(ReportError::TooMany),
         Value::Array(items) => Ok(items),
         Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => Err(ReportError::Field(name)),
     }
@@ -95,11 +116,17 @@ fn required(value: &Value, name: &'static str) -> Result<String, ReportError> {
 }
 
 fn word(value: &Value) -> String {
-    value.as_str().unwrap_or_default().chars().take(WORD_MAX_CHARS).collect()
+    cut(value, WORD_MAX_CHARS)
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().chars().take(TEXT_MAX_CHARS).collect()
+    cut(value, TEXT_MAX_CHARS)
+}
+
+fn cut(value: &Value, max_chars: usize) -> String {
+    let text = value.as_str().unwrap_or_default();
+    let end = if text.len() <= max_chars { None } else { text.char_indices().nth(max_chars) };
+    end.map_or(text, |(end, _)| &text[..end]).to_owned()
 }
 
 /// A path without its leading slash.

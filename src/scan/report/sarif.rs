@@ -1,8 +1,10 @@
 //! SARIF 2.1: results that point to rules. Scanners of images put the package into the message's lines.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
-use super::{ReportError, first_of, list, path, references, text, word};
+use super::{Findings, ReportError, first_of, list, path, references, text, word};
 use crate::finding::{Finding, FindingKind, Report, Scanner};
 use crate::severity::{Score, Severity};
 
@@ -10,7 +12,7 @@ pub(super) fn read(document: &Value) -> Result<Report, ReportError> {
     if !word(&document["version"]).starts_with("2.1") {
         return Err(ReportError::Field("version"));
     }
-    let mut report = Report::default();
+    let (mut report, mut findings) = (Report::default(), Findings::default());
     let runs = document["runs"].as_array().ok_or(ReportError::Field("runs"))?;
     for run in runs {
         if list(run, "invocations")?.iter().any(|invocation| invocation["executionSuccessful"] == false) {
@@ -25,14 +27,27 @@ pub(super) fn read(document: &Value) -> Result<Report, ReportError> {
             vendor: word(&driver["organization"]),
             version: version.into_iter().find(|version| !version.is_empty()).unwrap_or_default(),
         };
-        let rules = list(driver, "rules")?;
+        let rules = Rules::of(list(driver, "rules")?);
         for result in results {
             if counts(result)? {
-                report.findings.push(finding(result, rules)?);
+                findings.add(finding(result, &rules)?)?;
             }
         }
     }
+    report.findings = findings.list;
     if runs.is_empty() { Err(ReportError::Failed) } else { Ok(report) }
+}
+
+struct Rules<'a> {
+    list: &'a [Value],
+    by_id: HashMap<&'a str, &'a Value>,
+}
+
+impl<'a> Rules<'a> {
+    fn of(list: &'a [Value]) -> Self {
+        let by_id = list.iter().filter_map(|rule| Some((rule["id"].as_str()?, rule))).collect();
+        Self { list, by_id }
+    }
 }
 
 /// Passed checks and what somebody chose to accept are listed too.
@@ -42,12 +57,12 @@ fn counts(result: &Value) -> Result<bool, ReportError> {
     Ok(failed && !list(result, "suppressions")?.iter().any(accepted))
 }
 
-fn finding(result: &Value, rules: &[Value]) -> Result<Finding, ReportError> {
+fn finding(result: &Value, rules: &Rules) -> Result<Finding, ReportError> {
     let index = result["ruleIndex"].as_u64().or_else(|| result["rule"]["index"].as_u64());
     let index = index.and_then(|index| usize::try_from(index).ok());
     let own = [&result["ruleId"], &result["rule"]["id"]].map(word).into_iter().find(|id| !id.is_empty());
-    let rule = index.and_then(|index| rules.get(index));
-    let rule = rule.or_else(|| rules.iter().find(|rule| own.as_deref() == rule["id"].as_str())).unwrap_or(&Value::Null);
+    let rule = index.and_then(|index| rules.list.get(index));
+    let rule = rule.or_else(|| rules.by_id.get(own.as_deref()?).copied()).unwrap_or(&Value::Null);
     let id = own.or_else(|| Some(word(&rule["id"])).filter(|id| !id.is_empty())).ok_or(ReportError::Field("ruleId"))?;
     let message = text(&result["message"]["text"]);
     let told = |name: &str| {

@@ -164,3 +164,16 @@ fn reports_have_one_order_and_nothing_twice() {
     let ids: Vec<&str> = report.findings.iter().map(|finding| finding.id.as_str()).collect();
     assert_eq!(ids, ["C", "A", "B"]);
 }
+
+#[test]
+fn a_flood_is_an_error() {
+    let flaw = r#"{"VulnerabilityID":"C","PkgName":"a"}"#;
+    let list = vec![flaw; FINDINGS_MAX + 1].join(",");
+    let text = format!(r#"{{"SchemaVersion":2,"Results":[{{"Vulnerabilities":[{list}]}}]}}"#);
+    assert!(matches!(read_report(text.as_bytes()), Err(ReportError::TooMany)));
+    let affected = vec![r#"{"ref":"c"}"#; 45_000].join(",");
+    let long = "x".repeat(8000);
+    let flaw = format!(r#"{{"id":"C","description":"{long}","affects":[{affected}]}}"#);
+    let text = format!(r#"{{"bomFormat":"CycloneDX","vulnerabilities":[{flaw}]}}"#);
+    assert!(matches!(read_report(text.as_bytes()), Err(ReportError::TooMany)));
+}

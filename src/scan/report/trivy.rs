@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{ReportError, first_of, list, manager, path, rate, rating, references, required, text, word};
+use super::{Findings, ReportError, first_of, list, manager, path, rate, rating, references, required, text, word};
 use crate::finding::{Finding, FindingKind, Report, Scanner};
 use crate::package::Distribution;
 use crate::severity::Severity;
@@ -11,6 +11,7 @@ pub(super) fn read(document: &Value) -> Result<Report, ReportError> {
     if document["SchemaVersion"] != 2 {
         return Err(ReportError::Field("SchemaVersion"));
     }
+    let mut findings = Findings::default();
     let mut report = Report {
         scanner: Scanner {
             name: "Trivy".to_owned(),
@@ -22,18 +23,19 @@ pub(super) fn read(document: &Value) -> Result<Report, ReportError> {
     };
     for result in list(document, "Results")? {
         for found in list(result, "Vulnerabilities")? {
-            report.findings.push(vulnerability(result, found)?);
+            findings.add(vulnerability(result, found)?)?;
         }
         for found in list(result, "Secrets")? {
-            report.findings.push(secret(result, found)?);
+            findings.add(secret(result, found)?)?;
         }
         for found in list(result, "Misconfigurations")? {
             // Those that passed or do not apply are listed with --include-non-failures.
             if found["Status"].as_str().is_none_or(|status| status == "FAIL") {
-                report.findings.push(misconfiguration(result, found)?);
+                findings.add(misconfiguration(result, found)?)?;
             }
         }
     }
+    report.findings = findings.list;
     Ok(report)
 }
 

@@ -19,7 +19,7 @@ pub(super) fn blobs(file: &[u8], table: &str, each: &mut dyn FnMut(&[u8])) -> Re
     let size = if size == 1 { 65536 } else { size };
     let reserved = number(file, 20, 1).ok_or(DAMAGED)?;
     let usable = size.checked_sub(reserved).filter(|usable| *usable >= 480).ok_or(DAMAGED)?;
-    let mut reader = Reader { file, size, usable, left: file.len() / size };
+    let mut reader = Reader { file, size, usable, left: file.len() / size, bytes: file.len() };
     let mut root = None;
     reader.walk(1, DEPTH_MAX, &mut |row| {
         if column(row, 1) == Some(table.as_bytes()) && column(row, 0) == Some(b"table") {
@@ -27,7 +27,7 @@ pub(super) fn blobs(file: &[u8], table: &str, each: &mut dyn FnMut(&[u8])) -> Re
         }
     })?;
     let root = root.ok_or("the database lacks the table of packages")?;
-    reader.left = file.len() / size;
+    (reader.left, reader.bytes) = (file.len() / size, file.len());
     reader.walk(root, DEPTH_MAX, &mut |row| each(column(row, 1).unwrap_or_default()))
 }
 
@@ -38,6 +38,8 @@ struct Reader<'a> {
     usable: usize,
     /// Pages that may still be visited.
     left: usize,
+    /// Bytes that rows may still have: no two share any.
+    bytes: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -71,12 +73,10 @@ impl<'a> Reader<'a> {
     fn payload(&mut self, cell: &[u8]) -> Result<Vec<u8>, &'static str> {
         let (length, rest) = varint(cell).ok_or(DAMAGED)?;
         let (_rowid, rest) = varint(rest).ok_or(DAMAGED)?;
+        self.bytes = self.bytes.checked_sub(length).ok_or(DAMAGED)?;
         let most = self.usable - 35;
         if length <= most {
             return rest.get(..length).map(<[u8]>::to_vec).ok_or(DAMAGED);
-        }
-        if length > self.file.len() {
-            return Err(DAMAGED);
         }
         let least = (self.usable - 12) * 32 / 255 - 23;
         let local = least + (length - least) % (self.usable - 4);
