@@ -82,6 +82,24 @@ impl DataDir {
         self.0.join("uploads")
     }
 
+    /// What scans found, by digest.
+    #[must_use]
+    pub fn findings(&self) -> PathBuf {
+        self.0.join("findings")
+    }
+
+    /// What was imported about vulnerabilities.
+    #[must_use]
+    pub fn advisories(&self) -> PathBuf {
+        self.0.join("advisories")
+    }
+
+    /// Images laid out for scanners that run; a server that starts removes what is there.
+    #[must_use]
+    pub fn scans(&self) -> PathBuf {
+        self.0.join("scans")
+    }
+
     /// Unpacked layers and writable layers.
     #[must_use]
     pub fn snapshots(&self) -> PathBuf {

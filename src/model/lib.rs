@@ -18,6 +18,7 @@ pub mod network;
 pub mod registry;
 pub mod role;
 pub mod rule;
+pub mod scan;
 pub mod service;
 pub mod tag;
 pub mod task;

@@ -10,7 +10,9 @@
 use cove_model::alarm::{Alarm, AlarmHistory, HistoryKind};
 use cove_model::container_instance::{ContainerInstance, remaining};
 use cove_model::event::ecs::{DeploymentState, ServiceAction, ServiceActionKind};
-use cove_model::event::{cloudwatch, ecs};
+use cove_model::event::{cloudwatch, ecs, image_scan as scan_event};
+use cove_model::registry::{Image, ImageTag, Repository};
+use cove_model::scan::{self, ImageScan, ScanSettings, ScanState};
 use cove_model::service::{RolloutState, Service};
 use cove_model::task::Task;
 use serde_json::{Value, json};
@@ -170,6 +172,38 @@ fn note(tx: &mut Tx<'_>, alarm: &Alarm, kind: HistoryKind, summary: String, data
     }
     let (number, at, data) = (tx.next_number(), tx.now(), data.to_string());
     tx.put(AlarmHistory { tenant, alarm: name, number, at, kind, summary, data });
+}
+
+/// An image that came may have to be scanned; what is known of one that went goes with it.
+pub(crate) fn image(tx: &mut Tx<'_>, before: Option<&Image>, after: Option<&Image>) {
+    match (before, after) {
+        (None, Some(image)) => {
+            let Some(repository) = tx.get::<Repository>(&keys::repository(&image.tenant, &image.repository)) else {
+                return;
+            };
+            let settings = tx.get::<ScanSettings>(&keys::scan_settings(&image.tenant));
+            if let Some(wanted) = scan::on_push(settings.as_deref(), &repository, image, tx.now()) {
+                tx.put(wanted);
+            }
+        }
+        (Some(image), None) => {
+            tx.delete::<ImageScan>(&keys::image_scan(&image.tenant, &image.repository, &image.digest));
+        }
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+}
+
+/// A scan that ended is an event.
+pub(crate) fn image_scan(tx: &mut Tx<'_>, before: Option<&ImageScan>, after: Option<&ImageScan>) {
+    let Some(scan) = after else { return };
+    let ended = matches!(scan.state, ScanState::Complete | ScanState::Failed);
+    if !ended || before.is_some_and(|before| before.state == scan.state && before.ended_at == scan.ended_at) {
+        return;
+    }
+    let tags = tx.scan::<ImageTag>(&Prefix::parent(&scan.tenant, &scan.repository));
+    let tags: Vec<String> = tags.iter().filter(|tag| tag.digest == scan.digest).map(|tag| tag.tag.clone()).collect();
+    let event = scan_event::ended(scan, &tags, tx.now());
+    tx.emit(event);
 }
 
 #[cfg(test)]

@@ -250,3 +250,15 @@ pub fn routed() -> Key {
 pub fn capacity_provider(tenant: &Tenant, name: &str) -> Key {
     Key::new(tenant, "", name)
 }
+
+/// The scan of an image.
+#[must_use]
+pub fn image_scan(tenant: &Tenant, repository: &str, digest: &str) -> Key {
+    Key::new(tenant, repository, digest)
+}
+
+/// What a registry's owner decided about scanning.
+#[must_use]
+pub fn scan_settings(tenant: &Tenant) -> Key {
+    Key::new(tenant, "", "")
+}

@@ -14,6 +14,7 @@ use cove_model::network::{SecurityGroup, Subnet, Vpc};
 use cove_model::registry::{BlobLink, Image, ImageTag, PulledImage, Referrer, Repository, Upload};
 use cove_model::role::Role;
 use cove_model::rule::{Delivery, EventBus, Routed, Rule};
+use cove_model::scan::{ImageScan, ScanSettings};
 use cove_model::service::{
     Departed, Service, ServiceDeployment, ServiceEvent, ServiceRevision, ServiceStatus, TaskSet,
 };
@@ -68,7 +69,7 @@ kinds! {
     12 LogGroup, "log_groups", 1, it => keys::log_group(&it.tenant, &it.name);
     13 LogStream, "log_streams", 1, it => keys::log_stream(&it.tenant, &it.group, &it.name);
     14 Repository, "repositories", 1, it => keys::repository(&it.tenant, &it.name);
-    15 Image, "images", 1, it => keys::image(&it.tenant, &it.repository, &it.digest);
+    15 Image, "images", 1, it => keys::image(&it.tenant, &it.repository, &it.digest), derives derive::image;
     16 ImageTag, "image_tags", 1, it => keys::image_tag(&it.tenant, &it.repository, &it.tag);
     17 BlobLink, "blob_links", 1, it => keys::blob_link(&it.tenant, &it.repository, &it.digest);
     18 Upload, "uploads", 1, it => keys::upload(&it.tenant, &it.repository, &it.id);
@@ -95,6 +96,9 @@ kinds! {
     36 DaemonRevision, "daemon_revisions", 1, it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id);
     37 DaemonDeployment, "daemon_deployments", 1,
         it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id), live if it.status.is_open();
+    38 ImageScan, "image_scans", 1, it => keys::image_scan(&it.tenant, &it.repository, &it.digest),
+        live if it.state.is_open(), derives derive::image_scan;
+    39 ScanSettings, "scan_settings", 1, it => keys::scan_settings(&it.tenant);
 }
 
 #[cfg(test)]

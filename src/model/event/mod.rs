@@ -7,6 +7,7 @@
 
 pub mod cloudwatch;
 pub mod ecs;
+pub mod image_scan;
 
 use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
