@@ -23,6 +23,7 @@ mod registry;
 mod repositories;
 mod resolve;
 mod room;
+pub mod scan;
 mod tags;
 mod uploads;
 mod writer;

@@ -14,6 +14,7 @@ use crate::blobs::BlobFiles;
 use crate::error::RegistryError;
 use crate::pull::Puller;
 use crate::resolve::Downloads;
+use crate::scan::ScanConfig;
 use crate::uploads::Sessions;
 
 /// How old an unreferenced blob or membership must be before collection takes it: longer than any push between its
@@ -42,6 +43,7 @@ pub struct RegistryConfig {
     pub collect_grace_millis: i64,
     pub upload_expiry_millis: i64,
     pub pulled_keep_millis: i64,
+    pub scan: ScanConfig,
 }
 
 impl Default for RegistryConfig {
@@ -56,6 +58,7 @@ impl Default for RegistryConfig {
             collect_grace_millis: COLLECT_GRACE_MILLIS,
             upload_expiry_millis: UPLOAD_EXPIRY_MILLIS,
             pulled_keep_millis: PULLED_KEEP_MILLIS,
+            scan: ScanConfig::default(),
         }
     }
 }

@@ -136,6 +136,9 @@ impl Registry {
             chosen = find(&ImageSelector::Digest(descriptor.digest.clone()))?;
             manifest = read(Arc::clone(&chosen)).await?;
         }
+        if let Some(cause) = self.not_admitted(&chosen) {
+            return Err(PullError::NotAdmitted { reference: name, cause });
+        }
         self.note_pull(&top);
         let image = self.assemble(&top.digest, &chosen.digest, &manifest, pins).await?;
         told(PullProgress::Complete);

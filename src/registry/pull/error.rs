@@ -30,6 +30,8 @@ pub enum PullError {
         "failed to register layer: the image store is full: its blobs may take {max_mib} MiB (image_store_max_mib)"
     )]
     StoreFull { max_mib: u64 },
+    #[error("image {reference} may not run on this server: {cause}")]
+    NotAdmitted { reference: String, cause: String },
     #[error("failed to keep the image: {cause}")]
     Keep { cause: String },
 }
@@ -47,6 +49,7 @@ impl PullError {
             | Self::Invalid { .. }
             | Self::DigestMismatch { .. }
             | Self::DiskFull
+            | Self::NotAdmitted { .. }
             | Self::StoreFull { .. }
             | Self::Keep { .. } => false,
         }

@@ -136,11 +136,6 @@ impl Http {
         authorization: Option<&str>,
     ) -> Result<Response<Incoming>, HttpError> {
         let authority = uri.authority().ok_or_else(|| HttpError("the URL has no host".to_owned()))?;
-        let plain = match uri.scheme_str() {
-            Some("https") => false,
-            Some("http") if self.is_insecure(authority.as_str()) => true,
-            _ => return Err(HttpError(format!("{authority} is not allowed over plain HTTP"))),
-        };
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         let mut request = Request::get(path).header(HOST, authority.as_str()).header(USER_AGENT, "cove");
         for (name, value) in headers {
@@ -150,6 +145,21 @@ impl Http {
             request = request.header(AUTHORIZATION, value);
         }
         let request = request.body(Full::new(Bytes::new())).map_err(|error| HttpError(error.to_string()))?;
+        self.deliver(uri, request).await
+    }
+
+    /// Sends a whole request to the host of the URL, whatever it asks there. Follows nothing.
+    pub(super) async fn deliver(
+        &self,
+        uri: &Uri,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, HttpError> {
+        let authority = uri.authority().ok_or_else(|| HttpError("the URL has no host".to_owned()))?;
+        let plain = match uri.scheme_str() {
+            Some("https") => false,
+            Some("http") if self.is_insecure(authority.as_str()) => true,
+            _ => return Err(HttpError(format!("{authority} is not allowed over plain HTTP"))),
+        };
         let stream =
             self.connect(host_of(authority), authority.port_u16().unwrap_or(if plain { 80 } else { 443 })).await?;
         if plain {

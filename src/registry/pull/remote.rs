@@ -93,6 +93,15 @@ impl Puller {
         Self { http, config, tokens: Mutex::default(), slots: Semaphore::new(DOWNLOADS_MAX) }
     }
 
+    /// Sends a request to a server that is no registry, over the same TLS and with the same rules for plain HTTP.
+    pub(crate) async fn deliver(
+        &self,
+        uri: &hyper::Uri,
+        request: hyper::Request<http_body_util::Full<Bytes>>,
+    ) -> Result<Response<Incoming>, String> {
+        self.http.deliver(uri, request).await.map_err(|error| error.0)
+    }
+
     /// Fetches a manifest by tag or digest. One that is not what its digest says is asked for again past the mirrors.
     pub(crate) async fn manifest(&self, source: &Source, reference: &str) -> Result<RemoteManifest, PullError> {
         match self.manifest_from(Ask::MirrorsFirst, source, reference).await {

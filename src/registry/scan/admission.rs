@@ -1,0 +1,89 @@
+//! Which images may run, by what is known of them.
+//!
+//! Holds: what the last completed scan found counts, also while it is renewed or after a later one failed: trouble that was
+//! seen does not go away because nobody can look.
+
+use cove_model::registry::Image;
+use cove_model::scan::ImageScan;
+use cove_scan::Severity;
+use cove_store::{Read, keys};
+
+use crate::registry::Registry;
+
+/// What the operator refuses to run of the own registry's images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// Findings of this severity or a worse one.
+    pub refuse_severity: Option<Severity>,
+    /// No completed scan.
+    pub refuse_unscanned: bool,
+}
+
+impl Registry {
+    /// Why the image may not run; nothing when it may.
+    pub(crate) fn not_admitted(&self, image: &Image) -> Option<String> {
+        let wanted = self.config.scan.admission;
+        if wanted == Admission::default() {
+            return None;
+        }
+        let key = keys::image_scan(&image.tenant, &image.repository, &image.digest);
+        refused(wanted, self.store.read(|view| view.get::<ImageScan>(&key)).as_deref())
+    }
+}
+
+fn refused(wanted: Admission, scan: Option<&ImageScan>) -> Option<String> {
+    let result = scan.and_then(|scan| scan.result.as_ref());
+    if let (Some(least), Some(result)) = (wanted.refuse_severity, result) {
+        let worse = Severity::ALL.iter().filter(|severity| **severity >= least);
+        let count: u32 = worse.filter_map(|severity| result.counts.get(severity.name())).sum();
+        if count > 0 {
+            return Some(format!("its scan has {count} findings of severity {} or above", least.name()));
+        }
+    }
+    let is_scanned = scan.is_some_and(|scan| scan.current_result().is_some());
+    (wanted.refuse_unscanned && !is_scanned).then(|| "it has no completed scan".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cove_base::Timestamp;
+    use cove_model::arn::Tenant;
+    use cove_model::scan::{ScanResult, ScanState, ScanTrigger, ScanType};
+
+    fn scan(state: ScanState, found: &[(&str, u32)]) -> ImageScan {
+        let counts = found.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+        let result = ScanResult {
+            completed_at: Timestamp(0),
+            source_updated_at: None,
+            findings: String::new(),
+            counts,
+            scanner: String::new(),
+        };
+        ImageScan {
+            tenant: Tenant::new("000000000000", "us-east-1"),
+            repository: String::new(),
+            digest: String::new(),
+            scan_type: ScanType::Basic,
+            trigger: ScanTrigger::Push,
+            state,
+            description: String::new(),
+            requested_at: Timestamp(0),
+            ended_at: None,
+            result: Some(result),
+        }
+    }
+
+    #[test]
+    fn trouble_that_was_seen_counts_until_a_scan_says_otherwise() {
+        let high = Admission { refuse_severity: Some(Severity::High), refuse_unscanned: false };
+        let no = |wanted, scan: &ImageScan| refused(wanted, Some(scan)).is_some();
+        assert!(no(high, &scan(ScanState::Complete, &[("CRITICAL", 1)])));
+        assert!(no(high, &scan(ScanState::Failed, &[("HIGH", 1)])));
+        assert!(!no(high, &scan(ScanState::Complete, &[("MEDIUM", 9)])));
+        assert_eq!(refused(high, None), None);
+        let scanned = Admission { refuse_severity: None, refuse_unscanned: true };
+        assert!(refused(scanned, None).is_some() && no(scanned, &scan(ScanState::Failed, &[])));
+        assert!(!no(scanned, &scan(ScanState::Complete, &[("CRITICAL", 1)])));
+    }
+}
