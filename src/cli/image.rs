@@ -83,7 +83,7 @@ pub(super) async fn run(verb: &ImageVerb, client: &Client) -> Result<ExitCode, C
 }
 
 /// Repository and tag of `REPOSITORY[:TAG]`, also behind a registry's host.
-fn named(name: &str) -> Result<(String, String), CliError> {
+pub(super) fn named(name: &str) -> Result<(String, String), CliError> {
     let nobody = Tenant::new("000000000000", "us-east-1");
     let usage = || CliError::Usage(format!("`{name}` is not REPOSITORY[:TAG]"));
     let reference = ImageReference::parse(name, &[], &nobody).map_err(|_| usage())?;

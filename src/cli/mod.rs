@@ -25,6 +25,7 @@ mod logs;
 mod ops;
 mod ps;
 mod restore;
+mod scan;
 mod sign;
 mod table;
 mod tasks;
@@ -97,6 +98,8 @@ enum Verb {
     /// Load, list and remove images
     #[command(subcommand)]
     Image(image::ImageVerb),
+    /// Scan an image, or import advisories to scan with
+    Scan(scan::ScanArgs),
     /// Stop every task and remove everything of the server from the kernel
     Down(down::DownArgs),
     /// Write every record, the keys and, if wanted, the images to one file
@@ -161,6 +164,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Explain(args) => block_on(async { explain::run(&args, &Client::new(&target)?).await }),
         Verb::Exec(args) => block_on(async { exec::run(&args, &Client::new(&target)?).await }),
         Verb::Fleet(args) => block_on(async { fleet::run(&args, &Client::new(&target)?).await }),
+        Verb::Scan(args) => block_on(async { scan::run(&args, &Client::new(&target)?).await }),
         Verb::Image(verb) => block_on(async { image::run(&verb, &Client::new(&target)?).await }),
     }
 }

@@ -21,6 +21,7 @@ use serde::Deserialize;
 
 use super::fleet;
 use super::log::Sink;
+use super::scan::{self, ScanWish};
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:4566";
 const DATA_DIR_DEFAULT: &str = "/var/lib/cove";
@@ -85,6 +86,7 @@ pub(crate) struct Config {
     pub collect: Duration,
     pub machines: Vec<Machine>,
     pub event_endpoints: Endpoints,
+    pub scan: cove_registry::scan::ScanConfig,
     pub spot_warning: Duration,
     /// How long a task without a health check must have run before a service counts it as healthy.
     pub task_settle: Duration,
@@ -248,6 +250,9 @@ struct Given {
     /// HTTP endpoints that rules may send events to: only in the file.
     #[arg(skip)]
     event_endpoint: Option<Vec<EndpointWish>>,
+    /// Scanners of images: only in the file.
+    #[arg(skip)]
+    scan: Option<ScanWish>,
     /// What is logged to stderr, as in `info` or `cove_agent=debug` [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -391,6 +396,7 @@ impl Given {
             scale_in_secs: self.scale_in_secs.or(other.scale_in_secs),
             instance: self.instance.or(other.instance),
             event_endpoint: self.event_endpoint.or(other.event_endpoint),
+            scan: self.scan.or(other.scan),
             log: self.log.or(other.log),
         }
     }
@@ -461,6 +467,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         collect: interval("collect_secs", given.collect_secs.unwrap_or(COLLECT_SECS_DEFAULT))?,
         machines: fleet::machines(&given.instance.unwrap_or_default())?,
         event_endpoints: endpoints(&given.event_endpoint.unwrap_or_default())?,
+        scan: scan::config(&given.scan.unwrap_or_default())?,
         spot_warning: fleet::spot_warning(given.spot_warning_secs, dev),
         task_settle: task_settle(given.task_settle_millis, dev),
         scale_in: fleet::scale_in(given.scale_in_secs, dev),

@@ -15,6 +15,7 @@ mod listeners;
 mod log;
 mod parts;
 mod port;
+mod scan;
 mod service_manager;
 
 use std::io::Write;

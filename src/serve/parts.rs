@@ -74,7 +74,8 @@ impl Parts {
         });
         let (cgroups, networks, shim_binary) = kernel.map_err(|_| ServeError::Panicked)??;
         let (store, snapshots, keys) = disk?;
-        let registry = Registry::open(&data, store.clone(), clock.clone(), registry_config(config, bound))?;
+        let registry =
+            Registry::open(&data, store.clone(), clock.clone(), registry_config(config, bound, &keys.node_secret))?;
         let (routers_in, routers) = mpsc::unbounded_channel();
         let agent = cove_agent::start(cove_agent::Deps {
             store: store.clone(),
@@ -151,6 +152,7 @@ impl Parts {
         loops.spawn(services.run());
         loops.spawn(daemons.run());
         loops.spawn(cove_metrics::measure_for_ever(store(), metrics(), clock(), Arc::new(usage)));
+        loops.spawn(cove_registry::scan::scan_for_ever(self.registry.clone()));
         loops.spawn(cove_metrics::watch_for_ever(store(), metrics(), clock()));
         Ok(loops)
     }
@@ -183,7 +185,9 @@ fn host_mode_access(loopback_url: Option<String>, node_secret: Vec<u8>) -> HostM
     })
 }
 
-fn registry_config(config: &Config, bound: &Bound) -> RegistryConfig {
+fn registry_config(config: &Config, bound: &Bound, node_secret: &[u8]) -> RegistryConfig {
+    let mut scan = config.scan.clone();
+    super::scan::complete(&mut scan, &bound.local_url(), node_secret);
     RegistryConfig {
         own_hosts: bound.registry_hosts(config),
         mirrors: config.registry_mirrors.clone(),
@@ -191,6 +195,7 @@ fn registry_config(config: &Config, bound: &Bound) -> RegistryConfig {
         extra_ca: config.registry_extra_ca.clone(),
         docker_config: config.docker_config.clone(),
         store_max_bytes: config.image_store_max_bytes,
+        scan,
         ..RegistryConfig::default()
     }
 }

@@ -20,6 +20,7 @@ mod limits;
 mod logs;
 mod monitoring;
 mod oci;
+mod scan;
 mod service;
 mod smoke;
 mod sts;

@@ -14,6 +14,7 @@
 //! | `GET events/dead` | deliveries to targets of rules that were given up |
 //! | `GET fleet` | the container instances of the caller's tenant, of every cluster |
 //! | `POST fleet/add` | registers one more: the keys of `[[instance]]` in the config file |
+//! | `POST scan/import`, `POST scan/sbom` | advisories for the built-in scanner; an image's inventory (see [`scan`]) |
 //! | `POST fleet/VERB` | drain, activate, remove, interrupt, fail, recover: `instances` or a `zone` (see [`fleet`]) |
 //!
 //! Holds: only the node's owner gets here: the root key, or anybody with `--dev`; never a task, whatever it signs with.
@@ -25,6 +26,7 @@ mod explain;
 mod fleet;
 mod info;
 mod port;
+mod scan;
 
 use cove_store::Images;
 use hyper::Method;
@@ -64,6 +66,8 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
         (&Method::POST, "events") => events::answer(&cx, request).await,
         (&Method::POST, "explain") => explain::answer(&cx, request).await,
         (&Method::GET, "events/dead") => events::dead(&cx),
+        (&Method::POST, "scan/import") => scan::import(&cx, request).await,
+        (&Method::POST, "scan/sbom") => scan::sbom(&cx, request).await,
         (&Method::GET, "fleet") => fleet::list(&cx),
         (&Method::POST, path) if path.starts_with("fleet/") => fleet::answer(&cx, request).await,
         (&Method::POST, "images/builtin") => builtin(&cx, port.as_ref(), request).await,

@@ -63,6 +63,20 @@ pub(super) enum EcrError {
     EmptyUpload(String),
     #[error("The layers' digest is '{got}', not '{promised}'")]
     InvalidLayer { promised: String, got: String },
+    #[error(
+        "Image scan does not exist for the image with '{{imageDigest:'{}', imageTag:'{}'}}' in the repository with name \
+         '{repository}' in the registry with id '{account}'",
+        shown(.digest), shown(.tag)
+    )]
+    ScanNotFound { repository: String, account: String, digest: Option<String>, tag: Option<String> },
+    #[error("The scan quota per image has been exceeded. Wait and try again.")]
+    ScanLimit,
+    #[error("This feature is disabled")]
+    FeatureDisabled,
+    #[error(
+        "An artifact with media type '{0}' cannot be scanned. For more information, see the Amazon ECR documentation."
+    )]
+    UnsupportedImageType(String),
     #[error("{}", broken(.0))]
     Server(#[source] RegistryError),
 }
@@ -87,6 +101,10 @@ impl ApiError for EcrError {
             Self::InvalidLayerPart { .. } => "InvalidLayerPartException",
             Self::EmptyUpload(_) => "EmptyUploadException",
             Self::InvalidLayer { .. } => "InvalidLayerException",
+            Self::ScanNotFound { .. } => "ScanNotFoundException",
+            Self::ScanLimit => "LimitExceededException",
+            Self::FeatureDisabled => "ValidationException",
+            Self::UnsupportedImageType(_) => "UnsupportedImageTypeException",
             Self::Server(_) => "ServerException",
         }
     }

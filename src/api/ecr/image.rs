@@ -91,7 +91,7 @@ pub(super) fn describe(cx: &Context, input: DescribeIn) -> Result<DescribeOut, E
                 tag: id.image_tag.clone(),
             })?;
             if !image_details.iter().any(|detail| detail.image_digest == found.image.digest) {
-                image_details.push(detail(found));
+                image_details.push(detail(cx, found));
             }
         }
         return Ok(DescribeOut { image_details, next_token: None });
@@ -99,7 +99,7 @@ pub(super) fn describe(cx: &Context, input: DescribeIn) -> Result<DescribeOut, E
     let fitting = images.into_iter().filter(|one| input.filter.takes(!one.tags.is_empty())).collect();
     let key = |one: &TaggedImage| one.image.digest.clone();
     let (found, next_token) = page(fitting, key, input.next_token.as_deref(), input.max_results)?;
-    Ok(DescribeOut { image_details: found.iter().map(detail).collect(), next_token })
+    Ok(DescribeOut { image_details: found.iter().map(|one| detail(cx, one)).collect(), next_token })
 }
 
 #[derive(Deserialize)]
@@ -266,7 +266,7 @@ fn shown(text: &Option<String>) -> &str {
     text.as_deref().unwrap_or("")
 }
 
-fn detail(one: &TaggedImage) -> ImageDetail {
+fn detail(cx: &Context, one: &TaggedImage) -> ImageDetail {
     let image = &one.image;
     ImageDetail {
         registry_id: image.tenant.account.clone(),
@@ -280,5 +280,6 @@ fn detail(one: &TaggedImage) -> ImageDetail {
         last_recorded_pull_time: image.last_pulled_at.map(cove_base::Timestamp::epoch_seconds),
         subject_manifest_digest: image.subject.clone(),
         image_status: "ACTIVE",
+        scan: super::scan::image::summary_of(cx, image),
     }
 }

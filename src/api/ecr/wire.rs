@@ -83,4 +83,6 @@ pub(super) struct ImageDetail {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) subject_manifest_digest: Option<String>,
     pub(super) image_status: &'static str,
+    #[serde(flatten)]
+    pub(super) scan: super::scan::wire::ScanSummary,
 }

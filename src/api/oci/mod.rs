@@ -18,6 +18,8 @@ mod route;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
+
+pub use token::pull_authorization;
 mod uploads;
 
 use cove_model::arn::Tenant;

@@ -20,6 +20,13 @@ pub(crate) fn login(node_secret: &[u8], tenant: &Tenant, expires: Timestamp) -> 
     sealed(node_secret, &["registry login"], tenant, expires)
 }
 
+/// A whole `Authorization` header with such a login, for a program that pulls on our behalf.
+#[must_use]
+pub fn pull_authorization(node_secret: &[u8], tenant: &Tenant, expires: Timestamp) -> String {
+    let login = format!("AWS:{}", login(node_secret, tenant, expires));
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login))
+}
+
 /// The tenant of a login token that is ours and has not ended.
 pub(crate) fn tenant_of(node_secret: &[u8], token: &str, now: Timestamp) -> Option<Tenant> {
     opened(node_secret, &["registry login"], token, now)
