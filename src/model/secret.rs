@@ -77,7 +77,7 @@ impl Secret {
         let moves_current = version.stages.iter().any(|stage| stage == CURRENT);
         for known in &mut self.versions {
             let was_current = known.stages.iter().any(|stage| stage == CURRENT);
-            known.stages.retain(|stage| !version.stages.contains(stage) && !(moves_current && stage == PREVIOUS));
+            known.stages.retain(|stage| !(version.stages.contains(stage) || moves_current && stage == PREVIOUS));
             if moves_current && was_current {
                 known.stages.push(PREVIOUS.to_owned());
             }
