@@ -12,7 +12,7 @@ use cove_registry::Registry;
 use cove_runtime::cgroup::NodeCgroups;
 use cove_runtime::network::{NetworkId, Networks, RouterListeners};
 use cove_runtime::rootfs::Snapshots;
-use cove_store::{Read, Store, keys};
+use cove_store::{Read, Store, Vault, keys};
 use tokio::sync::mpsc;
 
 use crate::resolve::{Endpoint, HostLimits, HostModeAccess};
@@ -34,6 +34,8 @@ pub struct Deps {
     pub host: HostLimits,
     pub endpoint: Endpoint,
     pub host_mode: HostMode,
+    /// Opens the secrets that containers are given.
+    pub vault: Vault,
     pub settings: Settings,
     /// Told the sockets of each router that comes up.
     pub routers: mpsc::UnboundedSender<(NetworkId, RouterListeners)>,

@@ -22,6 +22,7 @@ mod observe;
 mod order;
 mod resolve;
 mod routers;
+mod secrets;
 mod step;
 mod storage;
 mod usage;

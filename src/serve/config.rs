@@ -297,7 +297,8 @@ struct Given {
 }
 
 /// Variables with our prefix that belong to the command line, to tests or to what we print, not to the server.
-const OTHER_VARIABLES: &[&str] = &["COVE_CONFIG", "COVE_REGISTRY", "COVE_SUBNETS", "COVE_SECURITY_GROUP", "COVE_BIN"];
+const OTHER_VARIABLES: &[&str] =
+    &["COVE_CONFIG", "COVE_REGISTRY", "COVE_SUBNETS", "COVE_SECURITY_GROUP", "COVE_BIN", "COVE_SHARED_DATA"];
 
 /// Reads flags, environment and file.
 pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Config, ConfigError> {

@@ -91,6 +91,7 @@ impl Parts {
             boot_id: cove_runtime::process::boot_id().map_err(ServeError::BootId)?,
             host: host::limits(),
             endpoint: Endpoint { inject: config.inject_endpoint, host_mode_url: bound.local_url() },
+            vault: Vault::new(&keys.node_secret),
             host_mode: host_mode_access(bound.loopback_url(), keys.node_secret.clone()),
             settings: Settings {
                 log_stream_max_bytes: config.log_stream_max_bytes,

@@ -17,7 +17,7 @@ use cove_model::logs::LogStream;
 use cove_model::network::{Cidr, Vpc};
 use cove_model::task::{Container, ElasticNetworkInterface, Task, TaskNetwork, TaskStatus};
 use cove_model::task_definition::{ContainerDefinition, TaskDefinition, TransportProtocol};
-use cove_registry::LocalImage;
+use cove_registry::{Credentials, LocalImage};
 use cove_runtime::network::{Attachment, BRIDGE_RANGE, NetworkId, PortMap};
 use cove_runtime::rootfs::{self, Layer, Stack};
 use cove_runtime::spec::NetworkNamespace;
@@ -30,6 +30,7 @@ use crate::machines;
 use crate::observe::{self, Failure};
 use crate::order::Graph;
 use crate::resolve::{self, ImageDefaults, Resolved, Surroundings};
+use crate::secrets::{self, Environment};
 
 /// A pull that takes longer than this is shown as PENDING; a shorter one costs no write of its own.
 const SHOW_PENDING_AFTER: Duration = Duration::from_millis(150);
@@ -60,12 +61,14 @@ impl Driver {
         let definition = self.definition(task)?;
         Graph::of(task, &definition.document).map_err(|error| whole(error.to_string()))?;
         check_log_streams(&self.deps, task, &definition)?;
+        let secrets = secrets::environment(&self.deps, task, &definition.document);
+        let secrets = secrets.map_err(|error| whole(format!("ResourceInitializationError: {error}")))?;
         let exchanged = self.exchange_taken_ports(task, &definition).await;
         let task = &exchanged.map_err(|error| whole(format!("ResourceInitializationError: {error}")))?;
         crash::at(Point::TaskPreparing);
         let network = self.begin_attach(task)?;
         self.pull.started_at = Some(self.deps.clock.now());
-        let ready = self.images(task).await?;
+        let ready = self.images(task, &definition).await?;
         crash::at(Point::TaskUnpacked);
         self.pull.stopped_at = Some(self.deps.clock.now());
         self.digests = ready.iter().map(|(name, ready)| (name.clone(), ready.digest.clone())).collect();
@@ -76,7 +79,7 @@ impl Driver {
             }
         };
         let (deps, of) = (Arc::clone(&self.deps), Arc::clone(task));
-        let spec = blocking(move || build(&deps, &of, &definition, &ready, namespace)).await;
+        let spec = blocking(move || build(&deps, &of, &definition, &ready, &secrets, namespace)).await;
         let mut spec = spec.map_err(|error| whole(format!("CannotCreateContainerError: {error}")))??;
         crash::at(Point::TaskBuilt);
         if let Some(pending) = network {
@@ -121,11 +124,18 @@ impl Driver {
     }
 
     /// Every container's image, fetched and unpacked, all at once.
-    async fn images(&self, task: &Arc<Task>) -> Result<Vec<(String, Ready)>, Trouble> {
+    async fn images(&self, task: &Arc<Task>, definition: &TaskDefinition) -> Result<Vec<(String, Ready)>, Trouble> {
         let mut work = tokio::task::JoinSet::new();
         for container in &task.containers {
             let (deps, task, container) = (Arc::clone(&self.deps), Arc::clone(task), container.clone());
-            work.spawn(async move { image(&deps, &task, &container).await.map(|ready| (container.name, ready)) });
+            let login = match container_definition(definition, &container.name) {
+                Some(given) => secrets::login(&deps, &task, given)
+                    .map_err(|error| whole(format!("ResourceInitializationError: {error}")))?,
+                None => None,
+            };
+            work.spawn(
+                async move { image(&deps, &task, &container, login).await.map(|ready| (container.name, ready)) },
+            );
         }
         let mut ready = Vec::new();
         let mut shown = false;
@@ -196,7 +206,12 @@ fn of(container: &str, reason: String) -> Failure {
     Failure { container: Some(container.to_owned()), reason }
 }
 
-async fn image(deps: &Arc<Deps>, task: &Task, container: &Container) -> Result<Ready, Failure> {
+async fn image(
+    deps: &Arc<Deps>,
+    task: &Task,
+    container: &Container,
+    login: Option<Credentials>,
+) -> Result<Ready, Failure> {
     let failed = |why: String| of(&container.name, format!("CannotPullContainerError: {why}"));
     let mut reference =
         deps.registry.reference(&container.image, &task.tenant).map_err(|error| failed(error.to_string()))?;
@@ -207,7 +222,7 @@ async fn image(deps: &Arc<Deps>, task: &Task, container: &Container) -> Result<R
     let who = Principal { account: task.tenant.account.clone(), arn: task.execution_role_arn.clone() };
     let local = deps
         .registry
-        .resolve_as(&who, &task.tenant, &reference, None, None)
+        .resolve_as(&who, &task.tenant, &reference, login, None)
         .await
         .map_err(|error| failed(cove_base::error::chain(&error)))?;
     let defaults = defaults(&local);
@@ -327,6 +342,7 @@ fn build(
     task: &Task,
     definition: &TaskDefinition,
     ready: &[(String, Ready)],
+    secrets: &Environment,
     network: NetworkNamespace,
 ) -> Result<TaskSpec, Failure> {
     let directory = deps.run.task(&task.id);
@@ -358,8 +374,15 @@ fn build(
             .snapshots
             .writable(&task.id, &container.name, &image.stack)
             .map_err(|error| cannot(cove_base::error::chain(&error)))?;
-        let resolved = resolve::container(&around, given, container, &image.defaults, root)
+        let mut resolved = resolve::container(&around, given, container, &image.defaults, root)
             .map_err(|error| cannot(error.to_string()))?;
+        for (name, value) in secrets.get(&container.name).into_iter().flatten() {
+            let line = format!("{name}={value}");
+            match resolved.spec.env.iter_mut().find(|known| known.split('=').next() == Some(name)) {
+                Some(known) => *known = line,
+                None => resolved.spec.env.push(line),
+            }
+        }
         lay_out(&resolved).map_err(|error| cannot(error.to_string()))?;
         rootfs::fill(&resolved.spec.rootfs, &resolved.fills)
             .map_err(|error| cannot(cove_base::error::chain(&error)))?;

@@ -177,9 +177,20 @@ pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError
 /// Why the registry that an image comes from did not give it.
 fn upstream(id: ImageId, error: &PullError) -> ImageFailure {
     let failure_code = match error {
-        PullError::Denied { .. } | PullError::Credentials { .. } => "UpstreamAccessDenied",
+        PullError::NotAdmitted { .. } | PullError::Denied { .. } | PullError::Credentials { .. } => {
+            "UpstreamAccessDenied"
+        }
         PullError::RateLimited { .. } => "UpstreamTooManyRequests",
-        _ => "UpstreamUnavailable",
+        PullError::NotFound { .. }
+        | PullError::ManifestUnknown { .. }
+        | PullError::NoPlatform { .. }
+        | PullError::Unreachable { .. }
+        | PullError::Status { .. }
+        | PullError::Invalid { .. }
+        | PullError::DigestMismatch { .. }
+        | PullError::DiskFull
+        | PullError::StoreFull { .. }
+        | PullError::Keep { .. } => "UpstreamUnavailable",
     };
     ImageFailure { image_id: id, failure_code, failure_reason: error.to_string() }
 }

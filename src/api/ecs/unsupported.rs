@@ -92,7 +92,7 @@ const ANY: &str = "any use";
 pub const FIELDS: &[Field] = &[
     done("containerDefinitions[].name"),
     done("containerDefinitions[].image"),
-    container("containerDefinitions[].repositoryCredentials", ANY, |it| it.repository_credentials.is_some()),
+    done("containerDefinitions[].repositoryCredentials"),
     done("containerDefinitions[].cpu"),
     done("containerDefinitions[].memory"),
     done("containerDefinitions[].memoryReservation"),
@@ -115,7 +115,9 @@ pub const FIELDS: &[Field] = &[
         "other than read, write and mknod together, on a host with cgroup v2",
         has_partial_device,
     ),
-    container("containerDefinitions[].secrets", ANY, |it| !it.secrets.is_empty()),
+    container("containerDefinitions[].secrets", "other than of Secrets Manager", |it| {
+        it.secrets.iter().any(|secret| !secret.value_from.as_deref().is_some_and(is_managed_secret))
+    }),
     done("containerDefinitions[].dependsOn"),
     done("containerDefinitions[].startTimeout"),
     done("containerDefinitions[].stopTimeout"),
@@ -260,6 +262,11 @@ pub(crate) fn check(document: &TaskDefinitionDocument, wish: &Wish<'_>) -> Resul
         "This version of Cove does not carry out: {}. `cove ops --fields` lists what it does.",
         names.join(", ")
     )))
+}
+
+/// Parameters of Systems Manager are named without a service, or with another one.
+fn is_managed_secret(value_from: &str) -> bool {
+    value_from.starts_with("arn:") && value_from.split(':').nth(2) == Some("secretsmanager")
 }
 
 /// `containerDefinitions[].x` of container `web` is `containerDefinitions[web].x`.

@@ -26,7 +26,10 @@ const ANSWER_MAX_BYTES: u64 = 64 * 1024;
 
 /// Answers by helper and host.
 #[derive(Default)]
-pub(super) struct Helpers(Mutex<HashMap<(String, String), (Instant, Option<Credentials>)>>);
+pub(super) struct Helpers(Mutex<HashMap<(String, String), Kept>>);
+
+/// An answer, and when it came.
+type Kept = (Instant, Option<Credentials>);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -1,5 +1,6 @@
 //! Where a rule takes images from, and with whose credentials.
 
+use cove_model::access_policy::Principal;
 use cove_model::arn::Tenant;
 use cove_model::image::{DOCKER_HUB, ecr_tenant};
 use cove_model::registry_rules::{PullThroughRule, Upstream};
@@ -49,8 +50,10 @@ impl Registry {
     pub(super) fn origin(&self, rule: &PullThroughRule, upstream_name: &str) -> Result<Origin, PullError> {
         let repository = upstream_name.to_owned();
         if let Some(tenant) = ecr_tenant(&rule.upstream_url) {
-            // Without a repository policy nobody reads another account's images; regions of one account may.
-            return if tenant.account == rule.tenant.account {
+            // Regions of one account may; of another's images its policies let in.
+            let who = Principal::root(&rule.tenant.account);
+            let actions = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"];
+            return if actions.iter().all(|action| self.admit(&who, &tenant, &repository, action).is_ok()) {
                 Ok(Origin::Own(tenant, repository))
             } else {
                 Err(PullError::Denied { repository })

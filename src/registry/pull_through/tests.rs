@@ -18,10 +18,13 @@ use crate::{Digest, Registry, RegistryConfig, RegistryError};
 
 const HOUR: i64 = 60 * 60 * 1000;
 
+/// What lies at which path.
+type Contents = HashMap<String, Vec<u8>>;
+
 /// A registry of one repository, `app`, that counts what it is asked for. Dropped contents are a registry that is down.
 #[derive(Clone, Default)]
 struct Upstream {
-    contents: Arc<Mutex<Option<HashMap<String, Vec<u8>>>>>,
+    contents: Arc<Mutex<Option<Contents>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 

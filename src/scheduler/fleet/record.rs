@@ -39,6 +39,8 @@ pub const CAPABILITIES: &[&str] = &[
     "ecs.capability.logging-driver.awslogs.log-driver-buffer-size",
     "ecs.capability.logging-driver.awslogs.mode",
     "ecs.capability.pid-ipc-namespace-sharing",
+    "ecs.capability.private-registry-authentication.secretsmanager",
+    "ecs.capability.secrets.asm.environment-variables",
     "ecs.capability.task-cpu-mem-limit",
     "ecs.capability.task-eni",
 ];

@@ -15,6 +15,7 @@ mod managed;
 mod network;
 mod placement;
 mod refusal;
+mod secret;
 mod service;
 mod stop;
 mod tag;
