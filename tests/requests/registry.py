@@ -66,6 +66,8 @@ RECIPES = {("ecr", op): recipe for op, recipe in {
     "UpdateImageStorageClass": lambda m: {**known_image(m), "targetStorageClass": m.choose.choice(["ARCHIVE", "STANDARD"])},
     "DescribeImageSigningStatus": known_image,
     "ListImageReferrers": subject,
+    "StartImageScan": known_image,
+    "DescribeImageScanFindings": known_image,
     "PutAccountSetting": setting,
     "GetAccountSetting": lambda m: {"name": setting(m)["name"]},
     "RegisterPullTimeUpdateExclusion": lambda m: {"principalArn": SCANNER + m.name("")},
