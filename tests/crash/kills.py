@@ -209,12 +209,8 @@ def main():
         points.clean(world)
         world.remove()
     except BaseException:
-        failed = traceback.format_exc()
-        print(f"FAILED after {done} kills, seed {seed}; {world.home} is kept\n{failed}\n{world.tail()}", flush=True)
-        try:
-            world.down()
-        except BaseException as error:
-            print(f"and down: {error}")
+        failed = True
+        world.keep(f"after {done} kills, seed {seed}")
     print(f"{0 if failed else 1} passed, {1 if failed else 0} failed")
     return 1 if failed else 0
 

@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import threading
 import time
+import traceback
 
 COVE = os.environ["COVE"]
 TARGETS = {"ecs": "AmazonEC2ContainerServiceV20141113", "ecr": "AmazonEC2ContainerRegistry_V20150921", "logs": "Logs_20140328"}
@@ -94,6 +95,14 @@ class World:
             assert crash, f"the server does not start: {self.tail()}"
             self.deaths += 1
             self.start()
+
+    def keep(self, where):
+        """Says what has just gone wrong and stops everything, but leaves the directory to look at."""
+        print(f"FAILED {where}; {self.home} is kept\n{traceback.format_exc()}\n{self.tail()}", flush=True)
+        try:
+            self.down()
+        except BaseException as error:
+            print(f"and down: {error}")
 
     def tail(self):
         return (self.home / "server.log").read_text(errors="replace")[-3000:]
