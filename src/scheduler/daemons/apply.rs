@@ -11,7 +11,7 @@ use cove_store::{Key, Prefix, Read, StoreError, Tx, keys};
 
 use super::decide::{Decision, State, decide};
 use super::read::{covered_by, covering, state};
-use crate::deploy::Timing;
+use crate::deploy::{TaskView, Timing};
 use crate::host::HostFacts;
 use crate::launch::{Launched, Shares, launch};
 use crate::place::Target;
@@ -37,7 +37,7 @@ fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decisio
     for one in stop {
         order_stop(tx, &daemon.tenant, &daemon.cluster, &one.task_id, one.reason);
     }
-    pin_images(tx, &daemon);
+    pin_images(tx, &daemon, &state.tasks);
     daemon.trouble = if start.is_empty() { None } else { begin(tx, host, &daemon, start) };
     if deployment != state.deployment {
         tx.put(deployment);
@@ -66,10 +66,10 @@ fn revision(tx: &Tx<'_>, daemon: &Daemon) -> Option<DaemonRevision> {
 }
 
 /// What the first task of a revision found its tags to mean is what all others run.
-fn pin_images(tx: &mut Tx<'_>, daemon: &Daemon) {
+fn pin_images(tx: &mut Tx<'_>, daemon: &Daemon, tasks: &[TaskView]) {
     let Some(mut revision) = revision(tx, daemon) else { return };
     let known = revision.images.len();
-    find_images(tx, &daemon.tenant, &daemon.cluster, &revision.started_by(), &mut revision.images);
+    find_images(tasks, &revision.started_by(), &mut revision.images);
     if revision.images.len() != known {
         tx.put(revision);
     }

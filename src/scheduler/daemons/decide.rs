@@ -128,17 +128,17 @@ impl<'a> Decider<'a> {
     }
 
     fn stays(&self, task: &TaskView) -> bool {
-        task.is_wanted && !self.stopped.contains(&task.id)
+        task.is_wanted && !self.stopped.contains(task.id())
     }
 
     /// Of the revision that is wanted, and not failing its checks.
     fn is_current(&self, task: &TaskView) -> bool {
-        task.deployment == daemon_started_by(&self.out.daemon.revision) && task.condition != Condition::Unhealthy
+        task.deployment() == daemon_started_by(&self.out.daemon.revision) && task.condition != Condition::Unhealthy
     }
 
     fn stop(&mut self, task: &TaskView, reason: &str) {
-        self.stopped.insert(task.id.clone());
-        self.out.stop.push(Stop { task_id: task.id.clone(), reason: reason.to_owned(), rebalances: None });
+        self.stopped.insert(task.id().to_owned());
+        self.out.stop.push(Stop { task_id: task.id().to_owned(), reason: reason.to_owned(), rebalances: None });
     }
 
     fn wake(&mut self, at: Timestamp) {
@@ -150,7 +150,7 @@ impl<'a> Decider<'a> {
         let wanted = daemon_started_by(&self.out.daemon.revision);
         if let Some(last) = self.out.daemon.pacing.last_failure_at {
             let is_well = |task: &&TaskView| {
-                task.deployment == wanted && task.is_healthy() && task.started_at.is_some_and(|at| at > last)
+                task.deployment() == wanted && task.is_healthy() && task.started_at.is_some_and(|at| at > last)
             };
             if self.state.tasks.iter().any(|task| is_well(&task)) {
                 self.out.daemon.pacing = Default::default();
@@ -216,7 +216,7 @@ impl<'a> Decider<'a> {
         let strangers: Vec<&TaskView> = self
             .staying()
             .filter(|task| {
-                let here = task.instance.as_deref().and_then(|id| instances.get(id));
+                let here = task.instance().and_then(|id| instances.get(id));
                 !here.is_some_and(|it| it.is_eligible || (it.is_draining && it.others > 0))
             })
             .collect();

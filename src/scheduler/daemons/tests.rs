@@ -1,10 +1,14 @@
+use std::sync::Arc;
+
 use cove_model::arn::Tenant;
 use cove_model::daemon::{
     Daemon, DaemonConfiguration, DaemonDeployment, DaemonDeploymentStatus as Status, DaemonStatus, daemon_started_by,
 };
+use cove_model::task::Task;
 
 use super::*;
 use crate::deploy::{Condition, InstanceView, TaskView};
+use crate::place::tests::any_task;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -13,14 +17,13 @@ fn instance(id: &str) -> InstanceView {
 }
 
 fn task(id: &str, instance: &str, revision: &str, condition: Condition) -> TaskView {
+    let mut task = Task { id: id.into(), started_by: Some(daemon_started_by(revision)), ..any_task() };
+    task.placement.container_instance = Some(instance.into());
     TaskView {
-        id: id.into(),
-        deployment: daemon_started_by(revision),
+        task: Arc::new(task),
         is_wanted: true,
         is_running_or_pending: true,
         condition,
-        zone: "a".into(),
-        instance: Some(instance.into()),
         is_on_draining: false,
         protected_until: None,
         created_at: NOW,

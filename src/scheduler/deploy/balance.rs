@@ -45,15 +45,15 @@ impl<'a> Decider<'a> {
         let reason = self.primary().map(|primary| message::scaled(&primary.id)).unwrap_or_default();
         for task in least_worth_first(&healthy, self.state.now).take(surplus as usize) {
             let fewest = zones.values().copied().min().unwrap_or(0);
-            match zones.get_mut(task.zone.as_str()) {
+            match zones.get_mut(task.zone()) {
                 // Those of the fullest zone are protected.
                 Some(here) if *here <= fewest => return,
                 Some(here) => *here -= 1,
                 None => {}
             }
-            let rebalances = Some(task.zone.clone());
-            self.stopped.insert(task.id.clone());
-            self.out.stop.push(Stop { task_id: task.id.clone(), reason: reason.clone(), rebalances });
+            let rebalances = Some(task.zone().to_owned());
+            self.stopped.insert(task.id().to_owned());
+            self.out.stop.push(Stop { task_id: task.id().to_owned(), reason: reason.clone(), rebalances });
         }
     }
 
@@ -97,7 +97,7 @@ impl<'a> Decider<'a> {
     fn zones(&self) -> BTreeMap<&'a str, u32> {
         let mut zones: BTreeMap<&str, u32> = self.state.zones.iter().map(|zone| (zone.as_str(), 0)).collect();
         for task in self.current() {
-            if let Some(here) = zones.get_mut(task.zone.as_str()) {
+            if let Some(here) = zones.get_mut(task.zone()) {
                 *here += 1;
             }
         }
@@ -110,7 +110,7 @@ impl<'a> Decider<'a> {
         let room = service.configuration.maximum(service.desired_count).saturating_sub(self.occupying());
         let mut movable: BTreeMap<&str, u32> = BTreeMap::new();
         for task in self.current().filter(|task| task.is_healthy() && !task.is_protected(self.state.now)) {
-            *movable.entry(task.zone.as_str()).or_default() += 1;
+            *movable.entry(task.zone()).or_default() += 1;
         }
         let mut moves = BTreeMap::new();
         for _ in 0..room {

@@ -24,7 +24,7 @@ impl<'a> Decider<'a> {
         let (minimum, maximum) = (configuration.minimum(desired), configuration.maximum(desired));
         // Those on other instances are on their way out: they stand for none of the daemons that are wanted.
         let ids: HashSet<&str> = eligible.iter().map(|it| &*it.id).collect();
-        let is_here = |task: &&TaskView| task.instance.as_deref().is_some_and(|id| ids.contains(id));
+        let is_here = |task: &&TaskView| task.instance().is_some_and(|id| ids.contains(id));
         let tasks = Tasks::of(&state.tasks);
         // Two on one instance stand for one daemon.
         let is_served = |it: &&&InstanceView| self.on(&tasks, &it.id).any(TaskView::is_healthy);
@@ -53,7 +53,7 @@ impl<'a> Decider<'a> {
             if !failed && (settled || stands_in_the_way) {
                 for task in outgoing {
                     let is_replaced =
-                        self.on(&tasks, &instance.id).any(|other| other.is_healthy() && other.id != task.id);
+                        self.on(&tasks, &instance.id).any(|other| other.is_healthy() && other.id() != task.id());
                     self.let_daemon_go(task, &mut spare, is_replaced);
                 }
             }
@@ -65,7 +65,7 @@ impl<'a> Decider<'a> {
 
     /// Those that nobody has asked to stop, in this decision neither.
     fn on<'b>(&'b self, tasks: &'b Tasks<'a>, instance: &str) -> impl Iterator<Item = &'a TaskView> + 'b {
-        tasks.on(instance).iter().copied().filter(|task| task.is_wanted && !self.stopped.contains(&task.id))
+        tasks.on(instance).iter().copied().filter(|task| task.is_wanted && !self.stopped.contains(task.id()))
     }
 
     /// One that is healthy counts against what may be spared, unless another one has taken its place.
@@ -92,7 +92,7 @@ impl<'a> Decider<'a> {
         let waiting = self.state.instances.iter().filter(waits);
         let stay: HashSet<&str> = eligible.iter().copied().chain(waiting).map(|it| &*it.id).collect();
         let strangers: Vec<&TaskView> =
-            self.staying().filter(|task| !stay.contains(task.instance.as_deref().unwrap_or_default())).collect();
+            self.staying().filter(|task| !stay.contains(task.instance().unwrap_or_default())).collect();
         for task in strangers {
             let mut without_limit = u32::MAX;
             self.let_daemon_go(task, &mut without_limit, false);
@@ -107,7 +107,7 @@ impl<'a> Tasks<'a> {
     pub(crate) fn of(tasks: &'a [TaskView]) -> Self {
         let mut all: HashMap<&str, Vec<&TaskView>> = HashMap::new();
         for task in tasks {
-            all.entry(task.instance.as_deref().unwrap_or_default()).or_default().push(task);
+            all.entry(task.instance().unwrap_or_default()).or_default().push(task);
         }
         Self(all)
     }

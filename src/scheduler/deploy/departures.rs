@@ -38,7 +38,7 @@ impl Decider<'_> {
         let Some(last) = self.out.service.pacing.last_failure_at else { return };
         let began_later = |at: Option<Timestamp>| at.is_some_and(|at| at > last);
         let is_well = self.state.tasks.iter().any(|task| {
-            self.is_wanted(&task.deployment) && task.condition == Condition::Healthy && began_later(task.started_at)
+            self.is_wanted(task.deployment()) && task.condition == Condition::Healthy && began_later(task.started_at)
         });
         if is_well {
             self.out.service.pacing = Default::default();

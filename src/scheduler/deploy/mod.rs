@@ -207,12 +207,12 @@ impl<'a> Decider<'a> {
     }
 
     fn is_primary(&self, task: &TaskView) -> bool {
-        self.primary().is_some_and(|primary| primary.id == task.deployment)
+        self.primary().is_some_and(|primary| primary.id == task.deployment())
     }
 
     /// Tasks that nobody has asked to stop, in this decision neither.
     fn staying(&self) -> impl Iterator<Item = &'a TaskView> + '_ {
-        self.state.tasks.iter().filter(|task| task.is_wanted && !self.stopped.contains(&task.id))
+        self.state.tasks.iter().filter(|task| task.is_wanted && !self.stopped.contains(task.id()))
     }
 
     /// What maximumPercent counts: tasks that have not begun to end.
@@ -244,8 +244,8 @@ impl<'a> Decider<'a> {
     }
 
     fn stop(&mut self, task: &TaskView, reason: String) {
-        self.stopped.insert(task.id.clone());
-        self.out.stop.push(Stop { task_id: task.id.clone(), reason, rebalances: None });
+        self.stopped.insert(task.id().to_owned());
+        self.out.stop.push(Stop { task_id: task.id().to_owned(), reason, rebalances: None });
     }
 
     fn tell(&mut self, news: String) {

@@ -21,8 +21,8 @@ impl<'a> Decider<'a> {
                 set.is_steady = is_steady;
                 set.stability_at = self.state.now;
             }
-            let is_gone =
-                set.status == TaskSetStatus::Draining && !self.state.tasks.iter().any(|task| task.deployment == set.id);
+            let is_gone = set.status == TaskSetStatus::Draining
+                && !self.state.tasks.iter().any(|task| task.deployment() == set.id);
             if !is_gone {
                 kept.push(set);
             }
@@ -36,13 +36,13 @@ impl<'a> Decider<'a> {
         let desired = set.computed_desired_count(self.out.service.desired_count) as usize;
         let (mut current, outgoing): (Vec<&'a TaskView>, Vec<&'a TaskView>) = self
             .staying()
-            .filter(|task| task.deployment == set.id)
+            .filter(|task| task.deployment() == set.id)
             .partition(|task| task.condition != Condition::Unhealthy && !task.is_on_draining);
         let now = self.state.now;
         let too_many = current.len().saturating_sub(desired);
         let surplus: Vec<&TaskView> = least_worth_first(&current, now).take(too_many).collect();
-        let leaving: HashSet<&str> = surplus.iter().map(|task| &*task.id).collect();
-        current.retain(|task| !leaving.contains(&*task.id));
+        let leaving: HashSet<&str> = surplus.iter().map(|task| task.id()).collect();
+        current.retain(|task| !leaving.contains(task.id()));
         let is_whole = current.len() == desired && current.iter().all(|task| task.is_healthy());
         let is_steady = is_whole && outgoing.is_empty() && surplus.is_empty();
         for task in surplus {

@@ -1,11 +1,15 @@
+use std::sync::Arc;
+
 use cove_model::arn::Tenant;
 use cove_model::service::{
     CircuitBreaker, DeploymentConfiguration, DeploymentController, HookStage, HookTarget, LifecycleHook,
     LifecycleStage, PropagateTags, ServiceDeploymentStatus,
 };
+use cove_model::task::Task;
 use proptest::prelude::*;
 
 use super::*;
+use crate::place::tests::any_task;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 const OLD: &str = "ecs-svc/1";
@@ -107,19 +111,32 @@ fn state(desired: u32, minimum: i32, maximum: i32, deployments: Vec<Deployment>)
 }
 
 fn task(id: &str, deployment: &str, condition: Condition) -> TaskView {
+    let mut task = Task { id: id.into(), started_by: Some(deployment.into()), ..any_task() };
+    task.placement.availability_zone = "a".into();
+    task.placement.container_instance = Some("i".into());
     TaskView {
-        id: id.into(),
-        deployment: deployment.into(),
+        task: Arc::new(task),
         is_wanted: true,
         is_running_or_pending: true,
         condition,
-        zone: "a".into(),
-        instance: Some("i".into()),
         is_on_draining: false,
         protected_until: None,
         created_at: NOW,
         started_at: Some(NOW),
     }
+}
+
+fn called(id: &str, view: TaskView) -> TaskView {
+    let task = Task { id: id.into(), ..Task::clone(&view.task) };
+    TaskView { task: Arc::new(task), ..view }
+}
+
+/// The same task elsewhere.
+fn at(zone: &str, instance: &str, view: TaskView) -> TaskView {
+    let mut task = Task::clone(&view.task);
+    task.placement.availability_zone = zone.into();
+    task.placement.container_instance = Some(instance.into());
+    TaskView { task: Arc::new(task), ..view }
 }
 
 fn starting(id: &str, deployment: &str) -> TaskView {
@@ -212,7 +229,7 @@ fn a_failing_task_is_replaced_first_where_there_is_room() {
 #[test]
 fn scaling_in_takes_from_the_fullest_zone_and_leaves_protected_tasks() {
     let mut state = state(1, 100, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]);
-    let in_zone = |id: &str, zone: &str| TaskView { zone: zone.into(), ..healthy(id, OLD) };
+    let in_zone = |id: &str, zone: &str| at(zone, "i", healthy(id, OLD));
     state.tasks = vec![in_zone("a", "a"), in_zone("b", "b"), in_zone("c", "b")];
     state.tasks[1].protected_until = Some(NOW.plus_millis(1000));
     let got = decide(&state);
@@ -227,7 +244,7 @@ fn uneven(zones: &str) -> State {
     state.service.rebalances_zones = true;
     state.service.is_steady = true;
     state.zones = ["a", "b", "c"].map(String::from).to_vec();
-    let in_zone = |(number, zone): (usize, char)| TaskView { zone: zone.into(), ..healthy(&format!("t{number}"), OLD) };
+    let in_zone = |(number, zone): (usize, char)| at(&zone.to_string(), "i", healthy(&format!("t{number}"), OLD));
     state.tasks = zones.chars().enumerate().map(in_zone).collect();
     state
 }
@@ -248,7 +265,7 @@ fn an_uneven_service_gets_tasks_in_the_emptiest_zones_before_others_go() {
     let text = "(service web) is not AZ balanced with 3 tasks in a, 1 tasks in b, and 0 tasks in c. AZ Rebalancing in progress.";
     assert_eq!(said(&got), [text]);
     state.service = got.service;
-    state.tasks.push(TaskView { zone: "c".into(), ..starting("new", OLD) });
+    state.tasks.push(at("c", "i", starting("new", OLD)));
     let waiting = decide(&state);
     assert_eq!((starts(&waiting), waiting.stop.len()), (0, 0), "the new one is not healthy yet");
     state.service = waiting.service;
@@ -256,7 +273,7 @@ fn an_uneven_service_gets_tasks_in_the_emptiest_zones_before_others_go() {
     let got = decide(&state);
     assert_eq!(got.stop.len(), 1);
     assert_eq!(got.stop[0].rebalances.as_deref(), Some("a"));
-    state.tasks.retain(|task| task.id != got.stop[0].task_id);
+    state.tasks.retain(|task| task.id() != got.stop[0].task_id);
     let done = decide(&State { service: got.service, ..state });
     let text = "(service web) is AZ balanced with 2 tasks in a, 1 tasks in b, and 1 tasks in c.";
     assert!(said(&done).contains(&text.to_owned()));
@@ -283,7 +300,7 @@ fn nothing_is_moved_for_protected_tasks_nor_beyond_the_maximum() {
 fn a_deployment_or_another_count_ends_the_rebalancing() {
     let mut state = uneven("aaab");
     state.service = decide(&state).service;
-    state.tasks.push(TaskView { zone: "c".into(), ..starting("new", OLD) });
+    state.tasks.push(at("c", "i", starting("new", OLD)));
     state.service.desired_count = 3;
     let got = decide(&state);
     assert_eq!((got.service.rebalancing.clone(), got.stop.len()), (None, 2), "as in any scaling in");
@@ -363,10 +380,7 @@ fn blue_stays_until_green_has_been_through_all_stages() {
 fn a_daemon_replaces_the_task_of_an_instance_old_one_first() {
     let mut state = updating(0, 0, 100);
     state.service.scheduling = SchedulingStrategy::Daemon;
-    let on = |id: &str, deployment: &str, instance: &str| TaskView {
-        instance: Some(instance.into()),
-        ..healthy(id, deployment)
-    };
+    let on = |id: &str, deployment: &str, instance: &str| at("a", instance, healthy(id, deployment));
     let instance = |id: &str| InstanceView { id: id.into(), is_eligible: true, is_draining: false, others: 0 };
     state.instances = vec![instance("i"), instance("j")];
     state.tasks = vec![on("a", OLD, "i"), on("b", OLD, "j")];
@@ -437,7 +451,7 @@ fn daemons(minimum: i32, maximum: i32, instances: &[(&str, bool)]) -> State {
         is_draining: *is_draining,
         others: 1,
     };
-    let task = |(id, _): &(&str, bool)| TaskView { instance: Some((*id).into()), ..healthy(id, OLD) };
+    let task = |(id, _): &(&str, bool)| at("a", id, healthy(id, OLD));
     state.instances = instances.iter().map(instance).collect();
     state.tasks = instances.iter().map(task).collect();
     state
@@ -446,7 +460,7 @@ fn daemons(minimum: i32, maximum: i32, instances: &[(&str, bool)]) -> State {
 #[test]
 fn a_daemon_that_is_well_again_stays_and_its_replacement_goes() {
     let mut state = daemons(100, 200, &[("i", false)]);
-    state.tasks.insert(0, TaskView { instance: Some("i".into()), ..starting("b", OLD) });
+    state.tasks.insert(0, starting("b", OLD));
     assert_eq!(stops(&decide(&state)), ["b"]);
 }
 
@@ -461,7 +475,7 @@ fn a_daemon_that_waits_on_a_draining_instance_stands_for_no_other() {
 }
 
 prop_compose! {
-    fn any_task()(
+    fn any_view()(
         number in 0_u32..1000, new in any::<bool>(), kind in 0_u8..4, wanted in any::<bool>(), draining in any::<bool>(),
     ) -> TaskView {
         let condition = match kind {
@@ -479,10 +493,10 @@ proptest! {
     #[test]
     fn the_bounds_hold_for_any_state(
         desired in 0_u32..8, minimum in 0_i32..=100, maximum in 100_i32..=300,
-        tasks in prop::collection::btree_map(0_u32..1000, any_task(), 0..12), stuck in any::<bool>(),
+        tasks in prop::collection::btree_map(0_u32..1000, any_view(), 0..12), stuck in any::<bool>(),
     ) {
         let mut state = updating(desired, minimum, maximum);
-        state.tasks = tasks.into_iter().map(|(number, it)| TaskView { id: format!("t{number}"), ..it }).collect();
+        state.tasks = tasks.into_iter().map(|(number, it)| called(&format!("t{number}"), it)).collect();
         if stuck {
             state.service.trouble = Some(cove_model::service::Trouble { since: NOW, reason: String::new() });
         }
@@ -490,7 +504,7 @@ proptest! {
         let before = u32::try_from(state.tasks.len()).unwrap();
         let most = state.service.configuration.maximum(desired);
         prop_assert!(starts(&got) == 0 || before + starts(&got) <= most, "{} + {} > {most}", before, starts(&got));
-        let healthy = |left: bool| count(state.tasks.iter().filter(|it| it.is_healthy() && !(left && stops(&got).contains(&&*it.id))));
+        let healthy = |left: bool| count(state.tasks.iter().filter(|it| it.is_healthy() && !(left && stops(&got).contains(&it.id()))));
         let least = state.service.configuration.minimum(desired).min(healthy(false));
         prop_assert!(healthy(true) >= least, "{} < {least}", healthy(true));
         let mut all = stops(&got);
@@ -505,7 +519,7 @@ fn two_daemons_on_one_instance_stand_for_one() {
     let mut state = daemons(50, 100, &[("i", false), ("j", false), ("k", false)]);
     state.service.deployments.insert(0, deployment(NEW, "r2", RolloutState::InProgress));
     let protected = TaskView { protected_until: Some(NOW.plus_millis(1)), ..state.tasks[0].clone() };
-    let beside = TaskView { id: "beside".into(), ..protected.clone() };
+    let beside = called("beside", protected.clone());
     state.tasks = vec![protected, beside, state.tasks[1].clone()];
     assert_eq!(stops(&decide(&state)).len(), 0, "two of three instances are served, and two must be");
 }

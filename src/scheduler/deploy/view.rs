@@ -1,22 +1,20 @@
 //! A task as the service scheduler sees it.
 
+use std::sync::Arc;
+
 use cove_base::Timestamp;
 use cove_model::task::{Health, Task, TaskStatus};
 
 /// What a decision needs to know of a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TaskView {
-    pub id: String,
-    /// `startedBy`: the id of its deployment.
-    pub deployment: String,
+    /// Shared, not copied: a service may have ten thousand.
+    pub task: Arc<Task>,
     /// Nobody asked it to stop and it is not ending by itself.
     pub is_wanted: bool,
     /// What maximumPercent counts: it has not begun to end.
     pub is_running_or_pending: bool,
     pub condition: Condition,
-    pub zone: String,
-    /// Absent on Fargate.
-    pub instance: Option<String>,
     /// Its instance hands its tasks over.
     pub is_on_draining: bool,
     /// Protected from scaling in and from deployments until then.
@@ -40,21 +38,40 @@ pub enum Condition {
 impl TaskView {
     /// Looks at a task. `grace_millis`: how long after its start failing checks are overlooked.
     #[must_use]
-    pub fn of(task: &Task, is_on_draining: bool, now: Timestamp, settle_millis: i64, grace_millis: i64) -> Self {
+    pub fn of(task: &Arc<Task>, is_on_draining: bool, now: Timestamp, settle_millis: i64, grace_millis: i64) -> Self {
         let is_running_or_pending = task.observed.status <= TaskStatus::Running;
         Self {
-            id: task.id.clone(),
-            deployment: task.started_by.clone().unwrap_or_default(),
+            task: Arc::clone(task),
             is_wanted: is_running_or_pending && !task.desired.is_stopped(),
             is_running_or_pending,
             condition: condition(task, now, settle_millis, grace_millis),
-            zone: task.placement.availability_zone.clone(),
-            instance: task.placement.container_instance.clone(),
             is_on_draining,
             protected_until: task.protected_until,
             created_at: task.created_at,
             started_at: task.observed.started_at,
         }
+    }
+
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.task.id
+    }
+
+    /// `startedBy`: the id of its deployment.
+    #[must_use]
+    pub fn deployment(&self) -> &str {
+        self.task.started_by.as_deref().unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn zone(&self) -> &str {
+        &self.task.placement.availability_zone
+    }
+
+    /// Absent on Fargate.
+    #[must_use]
+    pub fn instance(&self) -> Option<&str> {
+        self.task.placement.container_instance.as_deref()
     }
 
     /// Whether scaling in and deployments leave it alone.

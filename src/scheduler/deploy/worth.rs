@@ -21,12 +21,12 @@ pub(super) fn least_worth_first<'a>(tasks: &[&'a TaskView], now: Timestamp) -> L
         instances: HashMap::new(),
     };
     for (at, task) in tasks.iter().enumerate() {
-        *order.zones.entry(&task.zone).or_default() += 1;
-        if let Some(instance) = &task.instance {
+        *order.zones.entry(task.zone()).or_default() += 1;
+        if let Some(instance) = task.instance() {
             *order.instances.entry(instance).or_default() += 1;
         }
         if !task.is_protected(now) {
-            let of = (task.is_healthy(), &*task.zone, task.instance.as_deref());
+            let of = (task.is_healthy(), task.zone(), task.instance());
             order.rows.entry(of).or_default().push((at, *task));
         }
     }

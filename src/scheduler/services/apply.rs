@@ -19,7 +19,7 @@ use cove_model::task_template::{
 use cove_store::{Key, Prefix, Read, StoreError, Tx, keys};
 
 use super::read::Scene;
-use crate::deploy::{Decision, On, Say, Start, State, Stop, Timing, decide, message};
+use crate::deploy::{Decision, On, Say, Start, State, Stop, TaskView, Timing, decide, message};
 use crate::host::HostFacts;
 use crate::launch::{Launched, Shares, launch};
 use crate::place::{Reason, Refusal, Target};
@@ -67,7 +67,7 @@ pub(crate) fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decisi
             Some(zone) => message::stopped_in(&service.name, zone, ids),
         }));
     }
-    pin_images(tx, &service, &state.task_sets);
+    pin_images(tx, &service, state);
     service.trouble = if start.is_empty() { None } else { service.trouble };
     for one in start {
         told.extend(begin(tx, host, state, &mut service, one));
@@ -91,13 +91,13 @@ fn keep_sets(tx: &mut Tx<'_>, before: &[TaskSet], after: Vec<TaskSet>) {
 }
 
 /// What the first task of a revision found its tags to mean is what all others run.
-fn pin_images(tx: &mut Tx<'_>, service: &Service, sets: &[TaskSet]) {
+fn pin_images(tx: &mut Tx<'_>, service: &Service, state: &State) {
     let deployments = service.deployments.iter().map(|it| (&it.id, &it.revision));
-    for (id, revision) in deployments.chain(sets.iter().map(|it| (&it.id, &it.revision))) {
+    for (id, revision) in deployments.chain(state.task_sets.iter().map(|it| (&it.id, &it.revision))) {
         let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, revision);
         let Some(known) = tx.get::<ServiceRevision>(&key) else { continue };
         let mut revision = (*known).clone();
-        find_images(tx, &service.tenant, &service.cluster, id, &mut revision.images);
+        find_images(&state.tasks, id, &mut revision.images);
         if revision != *known {
             tx.put(revision);
         }
@@ -105,15 +105,8 @@ fn pin_images(tx: &mut Tx<'_>, service: &Service, sets: &[TaskSet]) {
 }
 
 /// Adds the digests that the live tasks of a deployment have found, for containers that have none yet.
-pub(crate) fn find_images(
-    tx: &Tx<'_>,
-    tenant: &Tenant,
-    cluster: &str,
-    started_by: &str,
-    images: &mut Vec<PinnedImage>,
-) {
-    let tasks = tx.live::<Task>(&Prefix::parent(tenant, cluster));
-    for task in tasks.iter().filter(|task| task.started_by.as_deref() == Some(started_by)) {
+pub(crate) fn find_images(tasks: &[TaskView], deployment: &str, images: &mut Vec<PinnedImage>) {
+    for task in tasks.iter().filter(|task| task.deployment() == deployment).map(|view| &view.task) {
         for container in &task.containers {
             let is_known = images.iter().any(|image| image.container == container.name);
             let (false, Some(digest)) = (is_known, &container.seen.image_digest) else { continue };
@@ -158,7 +151,7 @@ fn begin(tx: &mut Tx<'_>, host: &HostFacts, state: &State, service: &mut Service
     if let Some(zone) = &zone {
         only_in(tx, &mut template, zone);
     }
-    let shares = shares(tx, state);
+    let shares = shares(state);
     match launch(tx, host, &template, target, &shares, random_u64()) {
         Ok(Launched { tasks, refusals }) => {
             let mut told = Vec::new();
@@ -251,11 +244,9 @@ fn default_strategies() -> Vec<PlacementStrategy> {
 }
 
 /// What each capacity provider has of the service's tasks.
-fn shares(tx: &Tx<'_>, state: &State) -> Shares {
-    let service = &state.service;
-    let find = |id: &str| tx.get::<Task>(&keys::task(&service.tenant, &service.cluster, id));
-    let tasks: Vec<_> = state.tasks.iter().filter(|task| task.is_wanted).filter_map(|task| find(&task.id)).collect();
-    Shares::of(tasks.iter().filter_map(|task| task.placement.capacity_provider.as_deref()))
+fn shares(state: &State) -> Shares {
+    let wanted = state.tasks.iter().filter(|task| task.is_wanted);
+    Shares::of(wanted.filter_map(|task| task.task.placement.capacity_provider.as_deref()))
 }
 
 fn complain(service: &mut Service, now: Timestamp, text: String) -> Vec<Say> {

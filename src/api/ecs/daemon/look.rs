@@ -40,14 +40,12 @@ pub(in crate::ecs) fn describe(cx: &Context, input: DaemonIn) -> Result<Describe
 
 fn current(view: &impl Read, daemon: &Daemon) -> Vec<DaemonRevisionDetail> {
     let (tenant, cluster) = (&daemon.tenant, &daemon.cluster);
-    let tasks = view.live::<Task>(&Prefix::parent(tenant, cluster));
+    let tasks = view.listed::<Task>(&keys::tasks_of_daemon(tenant, cluster, &daemon.name));
     let revisions = view.scan::<DaemonRevision>(&Prefix::parent(tenant, &keys::daemon_parent(cluster, &daemon.name)));
     let mut shown = Vec::new();
     for revision in revisions {
         let by = revision.started_by();
-        let is_own = |task: &&std::sync::Arc<Task>| {
-            task.daemon() == Some(&*daemon.name) && task.started_by.as_deref() == Some(&*by)
-        };
+        let is_own = |task: &&std::sync::Arc<Task>| task.started_by.as_deref() == Some(&*by);
         let own: Vec<_> = tasks.iter().filter(is_own).collect();
         if own.is_empty() && revision.id != daemon.revision {
             continue;

@@ -171,8 +171,8 @@ fn deployed(view: &impl Read, it: &DaemonDeployment, id: &str) -> DeployedRevisi
     let (tenant, cluster) = (&it.tenant, &it.cluster);
     let revision = view.get::<DaemonRevision>(&keys::daemon_part(tenant, cluster, &it.daemon, id));
     let by = cove_model::daemon::daemon_started_by(id);
-    let mut tasks = view.live::<Task>(&Prefix::parent(tenant, cluster));
-    tasks.retain(|task| task.daemon() == Some(&*it.daemon) && task.started_by.as_deref() == Some(&*by));
+    let mut tasks = view.listed::<Task>(&keys::tasks_of_daemon(tenant, cluster, &it.daemon));
+    tasks.retain(|task| task.started_by.as_deref() == Some(&*by));
     let is_draining = |task: &Task| {
         let instance = task.placement.container_instance.as_deref().unwrap_or_default();
         let instance = view.get::<ContainerInstance>(&keys::container_instance(tenant, cluster, instance));

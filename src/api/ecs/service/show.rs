@@ -73,9 +73,7 @@ pub(super) fn deployment_arn(service: &Service, deployment: &Deployment) -> Stri
 
 /// Live tasks that the service keeps.
 pub(super) fn tasks(store: &impl Read, service: &Service) -> Vec<Arc<Task>> {
-    let mut tasks = store.live::<Task>(&Prefix::parent(&service.tenant, &service.cluster));
-    tasks.retain(|task| task.service() == Some(&*service.name));
-    tasks
+    store.listed::<Task>(&keys::tasks_of(&service.tenant, &service.cluster, &service.name))
 }
 
 pub(super) fn revision(store: &impl Read, service: &Service, id: &str) -> Option<Arc<ServiceRevision>> {
