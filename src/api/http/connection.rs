@@ -26,6 +26,8 @@ const IDLE_TIME: Duration = Duration::from_secs(75);
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Streams that one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 128;
+/// Bytes of a request's future: hyper keeps one for each connection and moves it for each request.
+const ANSWER_BYTES_MAX: usize = 1 << 10;
 
 /// Serves a connection until either side ends it or the server stops.
 pub(super) async fn serve(
@@ -60,7 +62,9 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (shared, kind) = (Arc::clone(&shared), Arc::clone(&kind));
-        async move { Ok::<_, Infallible>(route::answer(shared, kind, peer, request).await) }
+        let answer = route::answer(shared, kind, peer, request);
+        debug_assert!(size_of_val(&answer) <= ANSWER_BYTES_MAX, "{} bytes", size_of_val(&answer));
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIME).max_buf_size(HEAD_BYTES_MAX);

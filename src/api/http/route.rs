@@ -26,6 +26,7 @@ use crate::aws;
 use crate::metadata::{Metadata, host_mode};
 use crate::terminal;
 
+const OCI: Label = ("oci", "request");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
 /// Answers one request.
@@ -40,7 +41,7 @@ pub(super) async fn answer(
     let cx = RawContext { shared, request_id: uuid(), peer, listener, identity: None };
     let (shared, id) = (Arc::clone(&cx.shared), cx.request_id.clone());
     let is_head = request.method() == Method::HEAD;
-    let (mut response, label) = match whole(routed(cx, request.map(Body::from))).await {
+    let (mut response, label) = match whole(Box::pin(routed(cx, request.map(Body::from)))).await {
         Ok(answered) => answered,
         Err(panic) => {
             shared.metrics.panics.fetch_add(1, Ordering::Relaxed);
@@ -70,6 +71,7 @@ fn without_body(response: Response) -> Response {
     Response::from_parts(parts, Body::empty())
 }
 
+/// What is large stands in a box of its own: this future is moved for every request.
 async fn routed(cx: RawContext, request: Request) -> (Response, Label) {
     if let Err(foreign) = cx.shared.guard.check(request.headers(), request.uri().authority()) {
         return (problem(403, "Forbidden", foreign.message()), ("cove", "foreign"));
@@ -94,9 +96,8 @@ async fn routed(cx: RawContext, request: Request) -> (Response, Label) {
         "/_cove/health" => (health::cove(&cx.shared), ("cove", "health")),
         "/_localstack/health" => (health::localstack(), ("cove", "health")),
         "/_cove/metrics" => (health::metrics(&cx.shared), ("cove", "metrics")),
-        "/v2" | "/v2/" => (crate::oci::handle(cx, request).await, ("oci", "request")),
-        path if path.starts_with("/v2/") => (crate::oci::handle(cx, request).await, ("oci", "request")),
-        path if path.starts_with("/_cove/v1/") => (private(cx, request).await, ("cove", "private")),
+        path if path == "/v2" || path.starts_with("/v2/") => (Box::pin(crate::oci::handle(cx, request)).await, OCI),
+        path if path.starts_with("/_cove/v1/") => (Box::pin(private(cx, request)).await, ("cove", "private")),
         _ => aws::handle(cx, request).await,
     }
 }
