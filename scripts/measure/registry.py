@@ -124,41 +124,51 @@ def timed(work):
 
 
 def large(registries, repetitions):
+    """All registries push, then all read; each repetition of one after that of the others, the first one another time."""
     file = WORK / "large"
     if not file.exists():
         file.write_bytes(os.urandom(LARGE))
     digest, rate = digest_of(file.read_bytes()), LARGE / 1e6
-    for registry in registries:
-        speeds, used = {"PUT": [], "PATCH": [], "GET": [], "4 GETs": []}, registry.cpu()
-        octets = ["-H", "Content-Type: application/octet-stream"]
-        for number in range(repetitions):
-            base = registry.repository(f"put{number}")
-            where = registry.location(base)
-            end = lambda where: f"{where}{'&' if '?' in where else '?'}digest={digest}"
-            speeds["PUT"].append(rate / timed(lambda: curl("-X", "PUT", *octets, "-T", file, end(where))))
-            where = registry.location(registry.repository(f"patch{number}"))
+    end = lambda where: f"{where}{'&' if '?' in where else '?'}digest={digest}"
+    octets = ["-H", "Content-Type: application/octet-stream"]
 
-            def stream():
-                # Length unknown, as docker pushes.
-                headers = WORK / "headers"
-                curl("-X", "PATCH", *octets, "-H", "Transfer-Encoding: chunked", "-T", file, "-D", headers, where)
-                lines = [line.split(": ", 1) for line in headers.read_text().splitlines() if ": " in line]
-                after = {key.lower(): value for key, value in lines}["location"]
-                curl("-X", "PUT", "-H", "Content-Length: 0", end(after if after.startswith("http") else registry.url + after))
-            speeds["PATCH"].append(rate / timed(stream))
-        emit("CPU of pushes", registry.name, [(registry.cpu() - used) / (2 * repetitions * LARGE / 1e9)], "s/GB")
-        used, blob = registry.cpu(), f"{registry.repository('put0')}/blobs/{digest}"
-        for _ in range(repetitions):
-            speeds["GET"].append(rate / timed(lambda: curl(blob)))
-            with concurrent.futures.ThreadPoolExecutor(4) as pool:
-                speeds["4 GETs"].append(4 * rate / timed(lambda: list(pool.map(lambda _: curl(blob), range(4)))))
-        emit("CPU of pulls", registry.name, [(registry.cpu() - used) / (5 * repetitions * LARGE / 1e9)], "s/GB")
+    def put(registry, number):
+        where = registry.location(registry.repository(f"put{number}"))
+        yield "200 MiB PUT", rate / timed(lambda: curl("-X", "PUT", *octets, "-T", file, end(where)))
+        where = registry.location(registry.repository(f"patch{number}"))
+        yield "200 MiB streamed PATCH", rate / timed(lambda: stream(registry, where))
+
+    def stream(registry, where):
+        # Length unknown, as docker pushes.
+        headers = WORK / "headers"
+        curl("-X", "PATCH", *octets, "-H", "Transfer-Encoding: chunked", "-T", file, "-D", headers, where)
+        lines = [line.split(": ", 1) for line in headers.read_text().splitlines() if ": " in line]
+        after = {key.lower(): value for key, value in lines}["location"]
+        curl("-X", "PUT", "-H", "Content-Length: 0", end(after if after.startswith("http") else registry.url + after))
+
+    def get(registry, _):
+        blob = f"{registry.repository('put0')}/blobs/{digest}"
+        yield "200 MiB GET", rate / timed(lambda: curl(blob))
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            yield "4 parallel GETs", 4 * rate / timed(lambda: list(pool.map(lambda _: curl(blob), range(4))))
+    for name, bodies, work in (("pushes", 2, put), ("pulls", 5, get)):
+        speeds, used = {}, dict.fromkeys(registries, 0)
+        for number in range(repetitions):
+            for registry in registries[number % len(registries):] + registries[:number % len(registries)]:
+                before = registry.cpu()
+                for row, speed in work(registry, number):
+                    speeds.setdefault((row, registry.name), []).append(speed)
+                used[registry] += registry.cpu() - before
+        for (row, of), all_ in sorted(speeds.items(), key=lambda it: (it[0][0], [one.name for one in registries].index(it[0][1]))):
+            emit(row, of, all_, "MB/s")
+        for registry, seconds in used.items():
+            emit(f"CPU of {name}", registry.name, [seconds / (bodies * repetitions * LARGE / 1e9)], "s/GB")
+    for registry in registries:
+        blob = f"{registry.repository('put0')}/blobs/{digest}"
         got = subprocess.run(["curl", "-s", "-r", "1000003-1000102", blob], capture_output=True).stdout
         with open(file, "rb") as whole:
             whole.seek(1000003)
             assert got == whole.read(100), f"{registry.name} serves another range"
-        for kind, name in {"PUT": "200 MiB PUT", "PATCH": "200 MiB streamed PATCH", "GET": "200 MiB GET", "4 GETs": "4 parallel GETs"}.items():
-            emit(name, registry.name, speeds[kind], "MB/s")
 
 
 def small(registries, repetitions):
