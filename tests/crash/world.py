@@ -67,11 +67,15 @@ def image():
 class World:
     """One server, started again whenever it is dead; may be used by several threads."""
 
-    def __init__(self, node, crash=None):
+    def __init__(self, node, crash=None, config=None):
         self.node, self.crash = node, crash
         self.home = pathlib.Path(tempfile.mkdtemp(prefix=f"{node}-", dir="/var/tmp"))
         self.marks = self.home / "marks"
         self.marks.mkdir()
+        self.settings = []
+        if config:
+            (self.home / "cove.toml").write_text(config)
+            self.settings = ["--config", self.home / "cove.toml"]
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -87,7 +91,7 @@ class World:
     def start(self, crash=None):
         environment = {**os.environ, **({"COVE_CRASH_POINT": crash} if crash else {})}
         self.process = subprocess.Popen([COVE, "serve", "--dev", "--node", self.node, "--listen", f"127.0.0.1:{self.port}", "--data-dir",
-                                         self.home / "data", "--run-dir", self.home / "run"], stdout=subprocess.PIPE, stderr=self.log, env=environment)
+                                         self.home / "data", "--run-dir", self.home / "run", *self.settings], stdout=subprocess.PIPE, stderr=self.log, env=environment)
         line = self.process.stdout.readline()
         if not line.startswith(b"cove: ready"):
             # A crash point that is passed while starting.
@@ -144,8 +148,12 @@ class World:
                 time.sleep(0.002)
                 self.revive()
 
-    def call(self, service, operation, /, **body):
+    def call(self, service, operation, /, *, _region=None, **body):
         headers = {"X-Amz-Target": f"{TARGETS[service]}.{operation}", "Content-Type": "application/x-amz-json-1.1"}
+        if _region:
+            scope = f"000000000000/20260101/{_region}/{service}/aws4_request"
+            headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00"
+            headers["X-Amz-Date"] = "20260101T000000Z"
         status, _, text = self.again(lambda: self.request("POST", "/", json.dumps(body), headers))
         if status != 200:
             error = json.loads(text)

@@ -52,7 +52,7 @@ pub fn change(rng: &mut Rng, bytes: &mut Vec<u8>, names: &[&str]) {
     }
     let (at, end) = *rng.pick(&entries);
     let header = &mut bytes[at..at + BLOCK];
-    match rng.below(11) {
+    match rng.below(13) {
         0 | 1 => put(&mut header[NAME], rng.pick(names).as_bytes()),
         2 | 3 => put(&mut header[LINK], rng.pick(names).as_bytes()),
         4 => header[KIND] = *rng.pick(KINDS),
@@ -73,6 +73,10 @@ pub fn change(rng: &mut Rng, bytes: &mut Vec<u8>, names: &[&str]) {
         9 => {
             bytes.drain(at..end);
         }
+        10 | 11 => {
+            let pax = entry(b'x', "pax", "", &sparse_record(rng, names));
+            bytes.splice(at..at, pax);
+        }
         _ => {
             let name = *rng.pick(names);
             let key = *rng.pick(&["path", "linkpath", "size", "uid", "mtime", "SCHILY.xattr.user.a", "GNU.sparse.map"]);
@@ -81,6 +85,20 @@ pub fn change(rng: &mut Rng, bytes: &mut Vec<u8>, names: &[&str]) {
         }
     }
     seal(bytes);
+}
+
+/// Something about holes.
+fn sparse_record(rng: &mut Rng, names: &[&str]) -> Vec<u8> {
+    let keys = ["major", "minor", "size", "realsize", "numblocks", "offset", "numbytes", "map", "name"];
+    let key = *rng.pick(&keys);
+    let mut number = || (rng.number() >> rng.below(64)).to_string();
+    let value = match key {
+        "major" | "minor" => rng.below(3).to_string(),
+        "map" => [number(), number(), number(), number()].join(","),
+        "name" => (*rng.pick(names)).to_owned(),
+        _ => number(),
+    };
+    record(&format!("GNU.sparse.{key}"), &value)
 }
 
 fn put(field: &mut [u8], value: &[u8]) {

@@ -110,7 +110,8 @@ fn describe(from: &Path, to: &Path, about: &Metadata) -> io::Result<()> {
     sys::set_time(root.as_fd(), path.as_bytes(), (about.mtime(), about.mtime_nsec() as u32))
 }
 
-fn is_opaque(dir: &Path) -> bool {
+/// Whether nothing of the layers below shows in this directory of a layer.
+pub(super) fn is_opaque(dir: &Path) -> bool {
     xattr::get(dir, "trusted.overlay.opaque").is_ok_and(|value| value.as_deref() == Some(b"y"))
 }
 

@@ -60,4 +60,20 @@ impl RootfsError {
     }
 }
 
+/// Of a name in a message: an archive may have one of a megabyte, or one that steers a terminal.
+const SHOWN_BYTES_MAX: usize = 200;
+
+/// A name as it may stand in a message.
+pub(super) fn shown(name: &[u8]) -> String {
+    let (head, tail) = name.split_at(name.len().min(SHOWN_BYTES_MAX));
+    let mut text = String::new();
+    for letter in String::from_utf8_lossy(head).chars() {
+        if letter.is_control() { text.extend(letter.escape_default()) } else { text.push(letter) }
+    }
+    if !tail.is_empty() {
+        text.push('…');
+    }
+    text
+}
+
 pub(super) type Result<T> = std::result::Result<T, RootfsError>;

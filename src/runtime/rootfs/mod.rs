@@ -21,6 +21,7 @@ mod mount;
 mod names;
 mod remove;
 mod snapshots;
+mod sparse;
 mod sys;
 mod tar;
 mod tree;
@@ -40,6 +41,8 @@ pub use user::{User, lookup_user};
 
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod speed;
 #[cfg(test)]

@@ -19,8 +19,8 @@ use sha2::{Digest, Sha256};
 
 use cove_base::crash::{self, Point};
 
-use super::copy::copy_stack;
-use super::error::{Result, RootfsError};
+use super::copy::{copy_stack, is_opaque};
+use super::error::{Result, RootfsError, shown};
 use super::mount::trial;
 use super::names::open_directory;
 use super::remove;
@@ -164,10 +164,23 @@ impl Snapshots {
         let copied = !home.join("k").exists();
         Ok(RootFilesystem {
             base: self.dir.clone(),
-            lower: if copied { Vec::new() } else { stack.numbers.iter().rev().map(|n| format!("l/{n}")).collect() },
+            lower: if copied { Vec::new() } else { self.lower(&stack.numbers) },
             upper: format!("{relative}/u"),
             work: if copied { String::new() } else { format!("{relative}/k") },
         })
+    }
+
+    /// Layers to be mounted, the top one first. One whose root is opaque hides all below it: overlayfs asks no root
+    /// whether it is.
+    fn lower(&self, numbers: &[u64]) -> Vec<String> {
+        let mut shown = Vec::with_capacity(numbers.len());
+        for number in numbers.iter().rev() {
+            shown.push(format!("l/{number}"));
+            if is_opaque(&self.layer(*number)) {
+                break;
+            }
+        }
+        shown
     }
 
     /// Removes all writable layers of a task. Doing it again is fine.
@@ -351,7 +364,7 @@ impl Snapshots {
             else {
                 continue;
             };
-            let failed = |source| RootfsError::Entry { entry: String::from_utf8_lossy(path).into_owned(), source };
+            let failed = |source| RootfsError::Entry { entry: shown(path), source };
             let status = sys::status(below.as_fd(), b"").map_err(failed)?;
             sys::change_owner(here.as_fd(), b"", status.st_uid, status.st_gid)
                 .and_then(|()| sys::change_mode(here.as_fd(), status.st_mode & 0o7777))

@@ -1,4 +1,4 @@
-//! Reads a layer's archive: ustar, PAX, GNU long names and GNU sparse files.
+//! Reads a layer's archive: ustar, PAX, GNU long names and sparse files.
 //!
 //! In: bytes in chunks, as another thread inflates them. Out: one [`Entry`] after the other, then its content.
 //! Holds: memory is bounded by constants whatever a header claims; every number is checked. Names are bytes, not yet
@@ -8,12 +8,13 @@
 use std::sync::mpsc::Receiver;
 
 use super::error::{Result, RootfsError};
+use super::sparse::{self, Form, Line, Piece};
 
 const BLOCK: usize = 512;
 /// PAX headers and long names of one entry, together: far above PATH_MAX and the 64 KiB of an xattr.
 const META_BYTES_MAX: u64 = 1 << 20;
-/// Pieces of one sparse file.
-const SPARSE_PIECES_MAX: usize = 65_536;
+/// Before the names of what PAX says about holes.
+const SPARSE: &[u8] = b"GNU.sparse.";
 
 /// What an entry is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,11 +41,11 @@ pub(super) struct Entry {
     pub(super) gid: u64,
     pub(super) mtime: (i64, u32),
     pub(super) device: (u64, u64),
-    /// Bytes of content in the archive.
+    /// Bytes of content in the archive, without a sparse file's map.
     pub(super) size: u64,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     /// Pieces (offset, length) and the real size.
-    pub(super) sparse: Option<(Vec<(u64, u64)>, u64)>,
+    pub(super) sparse: Option<(Vec<Piece>, u64)>,
 }
 
 /// The archive as it comes.
@@ -70,6 +71,7 @@ struct Extra {
     gid: Option<u64>,
     mtime: Option<(i64, u32)>,
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    sparse: sparse::Said,
     /// Bytes of such headers so far: an entry may have many, and all of their attributes are kept.
     meta_bytes: u64,
 }
@@ -124,8 +126,8 @@ impl Archive {
         Ok(())
     }
 
-    fn entry(&mut self, block: &[u8; BLOCK], kind: u8, size: u64, extra: Extra) -> Result<Entry> {
-        let name = extra.name.unwrap_or_else(|| full_name(block));
+    fn entry(&mut self, block: &[u8; BLOCK], kind: u8, size: u64, mut extra: Extra) -> Result<Entry> {
+        let name = extra.sparse.name.take().or(extra.name).unwrap_or_else(|| full_name(block));
         let kind_of = match kind {
             b'0' | 0 if name.ends_with(b"/") => Kind::Directory,
             b'0' | 0 | b'7' | b'S' => Kind::File,
@@ -139,8 +141,18 @@ impl Archive {
         };
         let has_content = matches!(kind_of, Kind::File | Kind::Unknown);
         let size = if has_content { extra.size.unwrap_or(size) } else { 0 };
-        let sparse = if kind == b'S' { Some(self.sparse(block, size)?) } else { None };
-        self.begin_content(size);
+        let sparse = if kind == b'S' {
+            // The map's further blocks do not count as content.
+            let map = self.old_map(block)?;
+            self.begin_content(size);
+            Some(map)
+        } else {
+            self.begin_content(size);
+            self.map(kind_of, extra.sparse)?
+        };
+        if let Some((pieces, real)) = &sparse {
+            sparse::check(pieces, *real, self.left)?;
+        }
         let devices = matches!(kind_of, Kind::Character | Kind::Block);
         Ok(Entry {
             kind: kind_of,
@@ -151,14 +163,14 @@ impl Archive {
             gid: extra.gid.map_or_else(|| number(&block[116..124]), Ok)?,
             mtime: extra.mtime.unwrap_or((signed(&block[136..148])?, 0)),
             device: if devices { (number(&block[329..337])?, number(&block[337..345])?) } else { (0, 0) },
-            size,
+            size: self.left,
             xattrs: extra.xattrs,
             sparse,
         })
     }
 
     /// Old GNU sparse map: four pieces in the header, then blocks of 21.
-    fn sparse(&mut self, block: &[u8; BLOCK], size: u64) -> Result<(Vec<(u64, u64)>, u64)> {
+    fn old_map(&mut self, block: &[u8; BLOCK]) -> Result<(Vec<Piece>, u64)> {
         let real = number(&block[483..495])?;
         let mut pieces = Vec::new();
         let (mut table, mut count, mut more) = (block[386..482].to_vec(), 4, block[482] != 0);
@@ -169,21 +181,63 @@ impl Archive {
                 }
             }
             if !more {
-                break;
+                return Ok((pieces, real));
             }
             let mut next = [0; BLOCK];
-            if !self.read_block(&mut next)? || pieces.len() > SPARSE_PIECES_MAX {
+            if !self.read_block(&mut next)? || pieces.len() > sparse::PIECES_MAX {
                 return Err(damaged("its sparse map does not end"));
             }
             (table, count, more) = (next[..504].to_vec(), 21, next[504] != 0);
         }
-        let (mut end, mut total) = (0_u64, 0_u64);
-        for (offset, length) in &pieces {
-            let piece_end = offset.checked_add(*length).filter(|piece_end| *offset >= end && *piece_end <= real);
-            end = piece_end.ok_or_else(|| damaged("its sparse map is not in order"))?;
-            total += length;
+    }
+
+    /// The map that PAX records have, or name; the content has begun.
+    fn map(&mut self, kind: Kind, said: sparse::Said) -> Result<Option<(Vec<Piece>, u64)>> {
+        let form = said.form()?;
+        if form == Form::Plain {
+            return Ok(None);
         }
-        if total == size { Ok((pieces, real)) } else { Err(damaged("its sparse map does not fit the content")) }
+        if kind != Kind::File {
+            return Err(damaged("a sparse map is about something that is no file"));
+        }
+        let real = said.real_size()?;
+        let pieces = if form == Form::InContent { self.map_in_content()? } else { said.pieces()? };
+        Ok(Some((pieces, real)))
+    }
+
+    fn map_in_content(&mut self) -> Result<Vec<Piece>> {
+        let whole = self.left;
+        let count = self.map_number()?;
+        if count > sparse::PIECES_MAX as u64 {
+            return Err(RootfsError::Limit { limit: "pieces of a sparse file", value: sparse::PIECES_MAX as u64 });
+        }
+        let mut pieces = Vec::new();
+        for _ in 0..count {
+            pieces.push((self.map_number()?, self.map_number()?));
+        }
+        while !(whole - self.left).is_multiple_of(BLOCK as u64) {
+            self.map_byte()?;
+        }
+        Ok(pieces)
+    }
+
+    fn map_number(&mut self) -> Result<u64> {
+        let mut line = Line::default();
+        loop {
+            if let Some(number) = line.push(self.map_byte()?)? {
+                return Ok(number);
+            }
+        }
+    }
+
+    fn map_byte(&mut self) -> Result<u8> {
+        if self.left == 0 || !self.fill()? {
+            return Err(damaged("its sparse map does not end"));
+        }
+        let byte = self.chunk[self.used];
+        self.used += 1;
+        self.left -= 1;
+        Ok(byte)
     }
 
     fn pax(&mut self, size: u64, extra: &mut Extra) -> Result<()> {
@@ -270,20 +324,28 @@ impl Archive {
     }
 }
 
+/// An empty value takes back what a record before it said: the header counts, as Go's reader does it.
 fn pax_record(key: &[u8], value: &[u8], extra: &mut Extra) -> Result<()> {
-    let integer = || decimal(value).ok_or_else(|| damaged("a PAX number is malformed"));
+    let is_name = matches!(key, b"path" | b"linkpath" | b"GNU.sparse.name");
+    if is_name && value.contains(&0) {
+        return Err(damaged("a name holds a NUL"));
+    }
+    let text = Some(value).filter(|value| !value.is_empty());
+    let integer = || text.map(|text| decimal(text).ok_or_else(|| damaged("a PAX number is malformed"))).transpose();
     match key {
-        b"path" => extra.name = Some(value.to_vec()),
-        b"linkpath" => extra.link = Some(value.to_vec()),
-        b"size" => extra.size = Some(integer()?),
-        b"uid" => extra.uid = Some(integer()?),
-        b"gid" => extra.gid = Some(integer()?),
-        b"mtime" => extra.mtime = Some(moment(value).ok_or_else(|| damaged("a PAX time is malformed"))?),
+        b"path" => extra.name = text.map(<[u8]>::to_vec),
+        b"linkpath" => extra.link = text.map(<[u8]>::to_vec),
+        b"size" => extra.size = integer()?,
+        b"uid" => extra.uid = integer()?,
+        b"gid" => extra.gid = integer()?,
+        b"mtime" => {
+            let time = text.map(|text| moment(text).ok_or_else(|| damaged("a PAX time is malformed")));
+            extra.mtime = time.transpose()?;
+        }
         _ => {
-            if key.starts_with(b"GNU.sparse.") {
-                return Err(damaged("sparse files in PAX form are not supported"));
-            }
-            if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+            if let Some(name) = key.strip_prefix(SPARSE) {
+                extra.sparse.record(name, value)?;
+            } else if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                 extra.xattrs.push((name.to_vec(), value.to_vec()));
             }
         }
@@ -303,7 +365,7 @@ fn moment(text: &[u8]) -> Option<(i64, u32)> {
     Some((seconds, nanos))
 }
 
-fn decimal(text: &[u8]) -> Option<u64> {
+pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
@@ -350,7 +412,7 @@ fn until_nul(bytes: &[u8]) -> &[u8] {
     bytes.split(|byte| *byte == 0).next().unwrap_or(bytes)
 }
 
-fn damaged(why: &'static str) -> RootfsError {
+pub(super) fn damaged(why: &'static str) -> RootfsError {
     RootfsError::Damaged { why }
 }
 

@@ -12,10 +12,18 @@ use super::{Fill, Layer, Limits, RootfsError, Snapshots, Stack, fill, mount};
 
 /// An archive, built header by header so that it can be as bad as one likes.
 #[derive(Default)]
-struct Tar(Vec<u8>);
+pub(super) struct Tar(pub(super) Vec<u8>);
 
 impl Tar {
-    fn raw(mut self, kind: u8, name: &[u8], link: &[u8], mode: u32, content: &[u8], device: (u32, u32)) -> Self {
+    pub(super) fn raw(
+        mut self,
+        kind: u8,
+        name: &[u8],
+        link: &[u8],
+        mode: u32,
+        content: &[u8],
+        device: (u32, u32),
+    ) -> Self {
         if name.len() > 100 {
             let long = self.raw(b'L', b"././@LongLink", b"", 0, name, (0, 0));
             self = long;
@@ -44,19 +52,19 @@ impl Tar {
         self
     }
 
-    fn file(self, name: &str, content: &str) -> Self {
+    pub(super) fn file(self, name: &str, content: &str) -> Self {
         self.raw(b'0', name.as_bytes(), b"", 0o644, content.as_bytes(), (0, 0))
     }
 
-    fn dir(self, name: &str, mode: u32) -> Self {
+    pub(super) fn dir(self, name: &str, mode: u32) -> Self {
         self.raw(b'5', name.as_bytes(), b"", mode, b"", (0, 0))
     }
 
-    fn link(self, kind: u8, name: &str, target: &str) -> Self {
+    pub(super) fn link(self, kind: u8, name: &str, target: &str) -> Self {
         self.raw(kind, name.as_bytes(), target.as_bytes(), 0o777, b"", (0, 0))
     }
 
-    fn pax(self, records: &[(&str, &str)]) -> Self {
+    pub(super) fn pax(self, records: &[(&str, &str)]) -> Self {
         let mut text = String::new();
         for (key, value) in records {
             let body = key.len() + value.len() + 3;
@@ -66,47 +74,47 @@ impl Tar {
         self.raw(b'x', b"pax", b"", 0, text.as_bytes(), (0, 0))
     }
 
-    fn whole(mut self) -> Vec<u8> {
+    pub(super) fn whole(mut self) -> Vec<u8> {
         self.0.resize(self.0.len() + 1024, 0);
         self.0
     }
 }
 
-struct Fixture {
-    dir: tempfile::TempDir,
-    snapshots: Snapshots,
+pub(super) struct Fixture {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) snapshots: Snapshots,
     blobs: AtomicU64,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(Limits::default())
     }
 
-    fn with(limits: Limits) -> Self {
+    pub(super) fn with(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let snapshots = Snapshots::open_with(&dir.path().join("snapshots"), limits).unwrap();
         Self { dir, snapshots, blobs: AtomicU64::new(0) }
     }
 
-    fn layer(&self, tar: Tar) -> Layer {
+    pub(super) fn layer(&self, tar: Tar) -> Layer {
         let bytes = tar.whole();
         self.packed(&bytes, &bytes)
     }
 
-    fn packed(&self, bytes: &[u8], packed: &[u8]) -> Layer {
+    pub(super) fn packed(&self, bytes: &[u8], packed: &[u8]) -> Layer {
         let blob = self.dir.path().join(format!("blob{}", self.blobs.fetch_add(1, Ordering::SeqCst)));
         fs::write(&blob, packed).unwrap();
         let diff_id = format!("sha256:{}", hex::encode(Sha256::digest(bytes)));
         Layer { diff_id, media_type: "application/vnd.oci.image.layer.v1.tar".into(), blob, digest: String::new() }
     }
 
-    fn unpack(&self, layers: &[Layer]) -> Result<Stack, RootfsError> {
+    pub(super) fn unpack(&self, layers: &[Layer]) -> Result<Stack, RootfsError> {
         self.snapshots.unpack(layers, &|_| ())
     }
 
     /// Unpacks one layer; its directory.
-    fn one(&self, tar: Tar) -> Result<PathBuf, RootfsError> {
+    pub(super) fn one(&self, tar: Tar) -> Result<PathBuf, RootfsError> {
         let stack = self.unpack(&[self.layer(tar)])?;
         let root = self.snapshots.writable("probe", "c", &stack)?;
         let path = root.base.join(&root.lower[0]);
@@ -115,7 +123,7 @@ impl Fixture {
     }
 
     /// Mounts the stack in a mount namespace of its own and looks at it there.
-    fn mounted<R: Send>(&self, stack: &Stack, look: impl FnOnce(&Path) -> R + Send) -> R {
+    pub(super) fn mounted<R: Send>(&self, stack: &Stack, look: impl FnOnce(&Path) -> R + Send) -> R {
         let root = self.snapshots.writable("task", "app", stack).unwrap();
         let target = self.dir.path().join("target");
         fs::create_dir_all(&target).unwrap();
@@ -138,7 +146,7 @@ impl Fixture {
     }
 }
 
-fn text(path: impl AsRef<Path>) -> Option<String> {
+pub(super) fn text(path: impl AsRef<Path>) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 

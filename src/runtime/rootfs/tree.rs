@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use super::error::{Result, RootfsError};
+use super::error::{Result, RootfsError, shown};
 use super::names::make_directories;
 use super::remove::discard;
 use super::sys::{self, Resolve};
@@ -85,9 +85,7 @@ impl<'a> Tree<'a> {
         match written {
             Ok(()) => Ok(()),
             Err(Failure::Archive(error)) => Err(error),
-            Err(Failure::Io(source)) => {
-                Err(RootfsError::Entry { entry: String::from_utf8_lossy(&entry.name).into_owned(), source })
-            }
+            Err(Failure::Io(source)) => Err(RootfsError::Entry { entry: shown(&entry.name), source }),
         }
     }
 
@@ -400,5 +398,5 @@ fn split(path: &[u8]) -> (&[u8], &[u8]) {
 }
 
 fn hostile(entry: &Entry, why: &'static str) -> RootfsError {
-    RootfsError::Hostile { entry: String::from_utf8_lossy(&entry.name).into_owned(), why }
+    RootfsError::Hostile { entry: shown(&entry.name), why }
 }

@@ -104,7 +104,9 @@ fn inflate(mut source: Counted<'_>, sender: &SyncSender<io::Result<Vec<u8>>>, mu
     let mut head = Vec::new();
     let sniffed = (&mut source).take(4).read_to_end(&mut head);
     let is = |magic: &[u8]| head.starts_with(magic);
-    let (gzip, zstandard) = (is(&[0x1f, 0x8b]), is(&[0x28, 0xb5, 0x2f, 0xfd]));
+    // A zstd stream may begin with a frame that is to be skipped; the last digit is free.
+    let skippable = matches!(head[..], [0x50..=0x5f, 0x2a, 0x4d, 0x18]);
+    let (gzip, zstandard) = (is(&[0x1f, 0x8b]), is(&[0x28, 0xb5, 0x2f, 0xfd]) || skippable);
     let whole = io::Cursor::new(head.clone()).chain(source);
     let opened = sniffed.and_then(|_| {
         let reader: Box<dyn Read + '_> = if gzip {
