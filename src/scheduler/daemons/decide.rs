@@ -13,6 +13,7 @@
 //! instance, a failure and a pause are is shared.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_model::daemon::{Daemon, DaemonDeployment, DaemonDeploymentStatus as Status, DaemonStatus, daemon_started_by};
@@ -39,7 +40,7 @@ pub(super) struct State {
     pub instances: Vec<InstanceView>,
     /// The daemon's tasks that are not STOPPED.
     pub tasks: Vec<TaskView>,
-    pub departed: Vec<Departed>,
+    pub departed: Vec<Arc<Departed>>,
     /// Those of the configuration that are in ALARM.
     pub alarms: Vec<String>,
     pub timing: Timing,

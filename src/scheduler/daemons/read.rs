@@ -59,7 +59,7 @@ pub(super) fn state(source: &impl Read, daemon: &Daemon, timing: &Timing, now: T
         deployment: (*deployment).clone(),
         instances: views_of(source, daemon, &instances),
         tasks: views,
-        departed: source.scan::<Departed>(&inside).iter().map(|one| (**one).clone()).collect(),
+        departed: source.scan::<Departed>(&inside),
         timing: timing.clone(),
         now,
     })

@@ -20,7 +20,8 @@ impl Decider<'_> {
     pub(super) fn count_departures(&mut self) {
         self.forgive();
         let state = self.state;
-        let failures: Vec<&Departed> = state.departed.iter().filter(|one| self.is_failure(one)).collect();
+        let failures: Vec<&Departed> =
+            state.departed.iter().map(|one| &**one).filter(|one| self.is_failure(one)).collect();
         let Some(last) = failures.iter().map(|one| one.stopped_at).max() else { return };
         let number = u32::try_from(failures.len()).unwrap_or(u32::MAX);
         let timing = &state.timing;

@@ -27,6 +27,7 @@ mod worth;
 pub(crate) mod tests;
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_model::service::{
@@ -64,7 +65,7 @@ pub struct State {
     pub task_sets: Vec<TaskSet>,
     /// The tasks of the service that are not STOPPED.
     pub tasks: Vec<TaskView>,
-    pub departed: Vec<Departed>,
+    pub departed: Vec<Arc<Departed>>,
     /// DAEMON only.
     pub instances: Vec<InstanceView>,
     /// Zones that tasks of it could come to; only of services that rebalance.

@@ -165,8 +165,8 @@ fn stops(decision: &Decision) -> Vec<&str> {
     decision.stop.iter().map(|stop| stop.task_id.as_str()).collect()
 }
 
-fn failed(id: &str, deployment: &str) -> Departed {
-    Departed {
+fn failed(id: &str, deployment: &str) -> Arc<Departed> {
+    Arc::new(Departed {
         tenant: Tenant::new("000000000000", "us-east-1"),
         cluster: "default".into(),
         service: "web".into(),
@@ -177,7 +177,7 @@ fn failed(id: &str, deployment: &str) -> Departed {
         was_ordered: false,
         stop_code: None,
         reason: None,
-    }
+    })
 }
 
 #[test]
@@ -350,9 +350,9 @@ fn tasks_that_keep_failing_are_started_ever_more_slowly() {
 #[test]
 fn a_task_that_was_killed_in_its_prime_is_no_failure() {
     let mut state = state(1, 100, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]);
-    let lived = Departed { started_at: Some(NOW.plus_millis(-50_000)), ..failed("a", OLD) };
-    let stopped = Departed { was_ordered: true, ..failed("b", OLD) };
-    state.departed = vec![lived, stopped];
+    let lived = Departed { started_at: Some(NOW.plus_millis(-50_000)), ..Departed::clone(&failed("a", OLD)) };
+    let stopped = Departed { was_ordered: true, ..Departed::clone(&failed("b", OLD)) };
+    state.departed = vec![Arc::new(lived), Arc::new(stopped)];
     let got = decide(&state);
     assert_eq!((got.service.pacing.failures, starts(&got)), (0, 1));
 }

@@ -54,7 +54,7 @@ impl<'a> Scene<'a> {
             rollouts,
             task_sets: source.scan::<TaskSet>(&inside).iter().map(|one| (**one).clone()).collect(),
             tasks: source.listed::<Task>(&keys::tasks_of(tenant, cluster, name)).iter().map(view).collect(),
-            departed: source.scan::<Departed>(&inside).iter().map(|one| (**one).clone()).collect(),
+            departed: source.scan::<Departed>(&inside),
             instances: here.instances(source, service),
             zones: zones(source, service, &here.instances),
             alarms: alarms(source, service),
