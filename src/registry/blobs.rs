@@ -2,8 +2,9 @@
 //!
 //! In: temporary files with their digest. Out: paths.
 //!
-//! Holds: a file under its digest's name is whole from the first moment, and on disk, with its name, before anyone is told
-//! of it (fsync of file and directory). A pinned blob is not swept.
+//! Holds: a file under its digest's name is whole, and on disk, with its name and its directories' names, before anyone is
+//! told of it. A power cut may leave a part under a name that nobody was told of: where a record may name it already, the
+//! content is on disk before the name. A pinned blob is not swept.
 //!
 //! Why pins: between "the file is in place" and "its membership is in the store" the sweeper must not take it. Pinning
 //! and the sweeper's last look share one lock, so one of the two comes first. Pins live in RAM: after a crash there is
@@ -11,16 +12,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cove_base::crash::{self, Point};
-use cove_base::files::sync_directory;
-
 use crate::digest::{Algorithm, Digest};
+use crate::disk;
 use crate::room::Room;
+use cove_base::crash::{self, Point};
 
 /// Where damaged blobs are put, below the blob directory.
 const ASIDE: &str = "damaged";
@@ -31,7 +31,7 @@ pub struct BlobFiles {
     root: PathBuf,
     temporary: PathBuf,
     pins: Arc<Mutex<HashMap<Digest, usize>>>,
-    /// Directories of blobs whose own names are on disk; 512 at most.
+    /// Directories whose own names are on disk: 512 of blobs at most, and those above.
     durable: Arc<Mutex<HashSet<PathBuf>>>,
     pub(crate) room: Arc<Room>,
 }
@@ -102,40 +102,41 @@ impl BlobFiles {
     /// Moves a complete temporary file under its digest. The caller holds a pin and has checked the digest.
     ///
     /// Where nothing stands, the name comes before the content is on disk: nobody is told of it before both are, and a
-    /// journal takes the content, the name and a new directory in one commit. What replaces a copy is on disk before.
+    /// journal takes the content, the name and a new directory in one commit. What replaces a copy, or comes where a
+    /// damaged one was, is on disk before: a record may name it.
     ///
     /// # Errors
     /// Whatever the file system says; the temporary file may remain.
     pub fn adopt(&self, file: &File, temporary: &Path, digest: &Digest) -> io::Result<PathBuf> {
         let target = self.path(digest);
         let directory = target.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        match fs::create_dir(directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            Ok(()) | Err(_) => {}
-        }
-        if target.exists() {
-            // The content is the same, and a damaged one is healed.
-            file.sync_all()?;
-            fs::rename(temporary, &target)?;
+        disk::make_directory(directory)?;
+        let was_damaged = self.aside(digest).exists();
+        if !was_damaged && disk::place(temporary, &target)? {
+            disk::sync(file, &target)?;
         } else {
-            fs::rename(temporary, &target)?;
-            file.sync_all()?;
+            // The content is the same, and a damaged one is healed. Others may rely on the name already.
+            disk::sync(file, temporary)?;
+            disk::replace(temporary, &target)?;
         }
-        sync_directory(directory)?;
-        self.sync_name_of(directory)?;
+        disk::sync_names(directory)?;
+        self.sync_names_above(directory)?;
         crash::at(Point::BlobPlaced);
-        if fs::remove_file(self.aside(digest)).is_ok() {
+        if was_damaged && disk::remove(&self.aside(digest)).is_ok() {
             tracing::info!(%digest, "a damaged blob is healed");
         }
         Ok(target)
     }
 
-    /// Once per directory and life of the server: another thread may have made it and not synced it yet.
-    fn sync_name_of(&self, directory: &Path) -> io::Result<()> {
+    /// The names of a directory and of those above, up to the blob directory's own. Once per directory and life of the
+    /// server: another thread, or a server before, may have made it and not synced it yet.
+    fn sync_names_above(&self, directory: &Path) -> io::Result<()> {
         let lock = || self.durable.lock().unwrap_or_else(PoisonError::into_inner);
-        if !lock().contains(directory) {
-            sync_directory(directory.parent().unwrap_or(directory))?;
-            lock().insert(directory.to_owned());
+        for directory in directory.ancestors().take_while(|directory| directory.starts_with(&self.root)) {
+            if !lock().contains(directory) {
+                disk::sync_names(directory.parent().unwrap_or(directory))?;
+                lock().insert(directory.to_owned());
+            }
         }
         Ok(())
     }
@@ -146,10 +147,7 @@ impl BlobFiles {
     /// Whatever the file system says; nothing remains then.
     pub fn write(&self, digest: &Digest, bytes: &[u8]) -> io::Result<PathBuf> {
         let temporary = self.temporary(&format!("{}.blob", cove_base::ids::random_hex(8)));
-        let written = File::create_new(&temporary).and_then(|mut file| {
-            file.write_all(bytes)?;
-            self.adopt(&file, &temporary, digest)
-        });
+        let written = disk::write_new(&temporary, bytes).and_then(|file| self.adopt(&file, &temporary, digest));
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
         }

@@ -108,7 +108,7 @@ impl Registry {
                 got
             }
         };
-        self.are_whole(&manifest)?;
+        self.are_whole(tenant, repository, &manifest)?;
         let pin = self.blobs.pin(&digest);
         let (files, named, bytes) = (self.blobs.clone(), digest.clone(), put.bytes.clone());
         blocking(move || files.write(&named, &bytes)).await.map_err(RegistryError::io("write a manifest"))?;
@@ -133,9 +133,14 @@ impl Registry {
         Ok(pushed)
     }
 
-    /// A membership whose file was set aside as damaged is none for a new push: its client sends the blob again.
-    fn are_whole(&self, manifest: &Manifest) -> Result<(), RegistryError> {
-        let lost = |text: &String| Digest::parse(text).is_none_or(|digest| self.blobs.size(&digest).is_none());
+    /// A membership whose file was set aside as damaged, or is shorter than it was, is none for a new push: its client
+    /// sends the blob again.
+    fn are_whole(&self, tenant: &Tenant, repository: &str, manifest: &Manifest) -> Result<(), RegistryError> {
+        let lost = |text: &String| {
+            let link = self.store.read(|view| view.get::<BlobLink>(&keys::blob_link(tenant, repository, text)));
+            let there = Digest::parse(text).and_then(|digest| self.blobs.size(&digest));
+            there.is_none() || link.is_some_and(|link| there != Some(link.size))
+        };
         let lost: Vec<String> = manifest.blobs().into_iter().filter(lost).collect();
         if lost.is_empty() { Ok(()) } else { Err(RegistryError::ManifestBlobUnknown(lost)) }
     }

@@ -14,6 +14,7 @@ pub mod build;
 mod collect;
 mod copy;
 pub mod digest;
+mod disk;
 mod error;
 mod expectation;
 pub mod image_config;
@@ -60,5 +61,7 @@ pub use uploads::ContentRange;
 
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod power;
 #[cfg(test)]
 mod tests;

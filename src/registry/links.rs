@@ -50,8 +50,8 @@ impl Registry {
         digest: &Digest,
     ) -> Result<BlobFile, RegistryError> {
         let found = self.blob(tenant, repository, digest)?;
-        if self.blobs.size(digest).is_none() {
-            // Damaged and set aside: the client sends it again.
+        if self.blobs.size(digest) != Some(found.size) {
+            // Damaged and set aside, or what a power cut left of one: the client sends it again.
             return Err(RegistryError::BlobUnknown(digest.to_string()));
         }
         let key = keys::blob_link(tenant, repository, digest.as_str());
@@ -87,7 +87,7 @@ impl Registry {
         digest: &Digest,
         from: Option<&str>,
     ) -> Result<bool, RegistryError> {
-        let is_whole = self.blobs.size(digest).is_some();
+        let there = self.blobs.size(digest);
         let (tenant, repository, digest) = (tenant.clone(), repository.to_owned(), digest.to_string());
         let (from, quota) = (from.map(str::to_owned), self.config.quotas.of(&repository));
         self.store
@@ -105,7 +105,7 @@ impl Registry {
                         .iter()
                         .find_map(|other| tx.get::<BlobLink>(&keys::blob_link(&tenant, &other.name, &digest))),
                 };
-                let Some(source) = source.filter(|_| is_whole) else { return Ok(false) };
+                let Some(source) = source.filter(|link| there == Some(link.size)) else { return Ok(false) };
                 admit(tx, quota, &tenant, &repository, &digest, source.size)?;
                 link(tx, &tenant, &repository, &digest, source.size);
                 Ok(true)

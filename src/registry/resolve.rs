@@ -99,7 +99,7 @@ pub enum PullProgress {
 pub type Progress = Arc<dyn Fn(PullProgress) + Send + Sync>;
 
 /// The pull of one blob, watched by everyone who waits for it.
-type Download = tokio::sync::watch::Receiver<Option<Result<(), PullError>>>;
+pub(crate) type Download = tokio::sync::watch::Receiver<Option<Result<(), PullError>>>;
 /// Downloads under way, by tenant and digest.
 pub(crate) type Downloads = Arc<Mutex<HashMap<(Tenant, Digest), Download>>>;
 
@@ -325,26 +325,22 @@ impl Registry {
         wanted.retain(|(digest, size)| !had.contains(digest.as_str()) || self.blobs.size(digest) != Some(*size));
         let bytes = wanted.iter().fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
         told(PullProgress::Started { layers: wanted.len(), bytes });
-        self.fetch_all(caller, source, wanted, told).await
+        all_here(self.begin_all(caller, source, wanted, told)).await
     }
 
-    /// Downloads blobs, all at once, joining those that are on their way.
-    pub(crate) async fn fetch_all(
+    /// Begins to download blobs, all at once, joining those that are on their way.
+    pub(crate) fn begin_all(
         &self,
         caller: &Tenant,
         source: &Source,
         wanted: Vec<(Digest, u64)>,
         told: &Progress,
-    ) -> Result<(), PullError> {
-        let downloads: Vec<Download> =
-            wanted.into_iter().map(|(digest, size)| self.download(caller, source, digest, size, told)).collect();
-        for mut download in downloads {
-            match download.wait_for(Option::is_some).await.map(|done| done.clone()) {
-                Ok(Some(done)) => done?,
-                Ok(None) | Err(_) => return Err(PullError::Keep { cause: "the download was given up".to_owned() }),
-            }
-        }
-        Ok(())
+    ) -> Vec<(Digest, Download)> {
+        let begin = |(digest, size): (Digest, u64)| {
+            let download = self.download(caller, source, digest.clone(), size, told);
+            (digest, download)
+        };
+        wanted.into_iter().map(begin).collect()
     }
 
     /// Joins the download of a blob or starts it. It runs on its own: a task that is stopped while it pulls does not
@@ -458,6 +454,17 @@ impl Registry {
     pub(crate) fn path_of(&self, digest: &str) -> Option<PathBuf> {
         Digest::parse(digest).map(|digest| self.blobs.path(&digest))
     }
+}
+
+/// Waits until all of them are here.
+pub(crate) async fn all_here(begun: Vec<(Digest, Download)>) -> Result<(), PullError> {
+    for (_, mut download) in begun {
+        match download.wait_for(Option::is_some).await.map(|done| done.clone()) {
+            Ok(Some(done)) => done?,
+            Ok(None) | Err(_) => return Err(PullError::Keep { cause: "the download was given up".to_owned() }),
+        }
+    }
+    Ok(())
 }
 
 fn parse(bytes: &[u8], media_type: Option<&str>, reference: &str) -> Result<Manifest, PullError> {

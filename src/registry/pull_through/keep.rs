@@ -1,6 +1,6 @@
 //! Fetches an image of another registry and records it.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
@@ -8,7 +8,7 @@ use cove_model::registry_rules::{MadeFor, PullThroughRule};
 use tokio::sync::watch;
 
 use super::source::Origin;
-use super::{Found, LookupKey, TAG_KEEP_MILLIS, asked};
+use super::{Found, LookupKey, TAG_KEEP_MILLIS, asked, finished};
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::expectation::Expectation;
@@ -16,7 +16,7 @@ use crate::images::Push;
 use crate::manifest::{MEDIA_TYPES, Manifest};
 use crate::pull::{PullError, RemoteManifest, Source};
 use crate::registry::{Registry, blocking};
-use crate::resolve::Progress;
+use crate::resolve::{Progress, all_here};
 
 type Told<T> = watch::Sender<Option<Result<T, PullError>>>;
 
@@ -47,6 +47,7 @@ impl Registry {
                     bytes: arrival.manifest.bytes.clone(),
                     blobs: arrival.blobs.clone(),
                     source: source.clone(),
+                    begun: Mutex::default(),
                     kept,
                 });
                 by_digest = self.also_by_digest(&key, &found);
@@ -55,7 +56,7 @@ impl Registry {
                 if !is_quick {
                     let _ = told.send(Some(Ok(Arc::clone(&found))));
                 }
-                let done = self.keep_image(arrival, source.as_ref(), selector).await;
+                let done = self.keep_image(arrival, &found, selector).await;
                 if let Err(error) = &done {
                     tracing::warn!(repository = key.1, %error, "an image of another registry could not be kept");
                 }
@@ -128,19 +129,16 @@ impl Registry {
     }
 
     /// Brings the blobs, and records the image with its tag.
-    async fn keep_image(
-        &self,
-        arrival: Arrival,
-        source: Option<&Source>,
-        selector: &ImageSelector,
-    ) -> Result<(), PullError> {
+    async fn keep_image(&self, arrival: Arrival, found: &Found, selector: &ImageSelector) -> Result<(), PullError> {
         let Arrival { push, manifest, blobs } = arrival;
         let mut pins = vec![self.blobs.pin(&manifest.digest)];
         pins.extend(blobs.iter().map(|(digest, _)| self.blobs.pin(digest)));
         let tenant = push.tenant.clone();
-        if let Some(source) = source {
+        if let Some(source) = &found.source {
             let quiet: Progress = Arc::new(|_| {});
-            self.fetch_all(&tenant, source, self.lacking(&tenant, Some(source), &blobs), &quiet).await?;
+            let begun = self.begin_all(&tenant, source, self.lacking(&tenant, Some(source), &blobs), &quiet);
+            found.begun.lock().unwrap_or_else(PoisonError::into_inner).extend(begun.iter().cloned());
+            all_here(begun).await?;
         }
         let files = self.blobs.clone();
         let written = blocking(move || files.write(&manifest.digest, &manifest.bytes)).await;
@@ -179,22 +177,21 @@ impl Registry {
         blobs.iter().filter(lacks).cloned().collect()
     }
 
-    /// A blob of an image that is being fetched.
+    /// A blob of an image that is being fetched. That a file is here says nothing: it may be another tenant's.
     pub(super) async fn fetch_blob(
         &self,
         tenant: &Tenant,
-        source: Option<&Source>,
+        found: &Found,
         digest: &Digest,
         size: u64,
     ) -> Result<(), PullError> {
-        let is_running = {
-            let downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
-            downloads.contains_key(&(tenant.clone(), digest.clone()))
-        };
-        let Some(source) = source.filter(|_| is_running || self.blobs.size(digest) != Some(size)) else {
-            return Ok(());
-        };
+        let Some(source) = &found.source else { return Ok(()) };
+        let begun = found.begun.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
+        if let Some(mut download) = begun {
+            return finished(&mut download).await;
+        }
+        let lacking = self.lacking(tenant, Some(source), &[(digest.clone(), size)]);
         let quiet: Progress = Arc::new(|_| {});
-        self.fetch_all(tenant, source, vec![(digest.clone(), size)], &quiet).await
+        all_here(self.begin_all(tenant, source, lacking, &quiet)).await
     }
 }

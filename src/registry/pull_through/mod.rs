@@ -32,6 +32,7 @@ use crate::images::StoredManifest;
 use crate::links::BlobFile;
 use crate::pull::{PullError, Source};
 use crate::registry::Registry;
+use crate::resolve::Download;
 use crate::storage::refuse_archived;
 
 /// How long a tag stands before the other registry is asked again, as on ECR.
@@ -57,6 +58,8 @@ pub(crate) struct Found {
     blobs: Vec<(Digest, u64)>,
     /// `None`: another region of this registry, whose blobs are here.
     source: Option<Source>,
+    /// The downloads that were begun for it, also those that have ended.
+    begun: Mutex<HashMap<Digest, Download>>,
     /// When the image is recorded, or why it could not be.
     kept: watch::Receiver<Option<Result<(), PullError>>>,
 }
@@ -100,18 +103,20 @@ impl Registry {
     ) -> Result<BlobFile, RegistryError> {
         // One that was damaged is recorded and not there.
         let here = || match self.blob(tenant, repository, digest) {
-            Ok(_) if self.blobs.size(digest).is_none() => Err(RegistryError::BlobUnknown(digest.to_string())),
+            Ok(found) if self.blobs.size(digest) != Some(found.size) => {
+                Err(RegistryError::BlobUnknown(digest.to_string()))
+            }
             found => found,
         };
         let unknown = match here() {
             Ok(found) => return Ok(found),
             Err(error) => error,
         };
-        let Some((source, size)) = self.fetching(tenant, repository, digest) else {
+        let Some((found, size)) = self.fetching(tenant, repository, digest) else {
             // It may have been linked since.
             return here().map_err(|_| unknown);
         };
-        self.fetch_blob(tenant, source.as_ref(), digest, size).await.map_err(RegistryError::Upstream)?;
+        self.fetch_blob(tenant, &found, digest, size).await.map_err(RegistryError::Upstream)?;
         Ok(BlobFile { digest: digest.clone(), path: self.blobs.path(digest), size })
     }
 
@@ -188,14 +193,14 @@ impl Registry {
         finished(&mut lookup).await
     }
 
-    /// Where a blob comes from that an image needs which is being fetched, and its size.
-    fn fetching(&self, tenant: &Tenant, repository: &str, digest: &Digest) -> Option<(Option<Source>, u64)> {
+    /// The image that is being fetched and needs a blob, and the blob's size.
+    fn fetching(&self, tenant: &Tenant, repository: &str, digest: &Digest) -> Option<(Arc<Found>, u64)> {
         let lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
         let of_repository = lookups.iter().filter(|(key, _)| key.0 == *tenant && key.1 == repository);
         of_repository.into_iter().find_map(|(_, lookup)| {
             let found = lookup.borrow().as_ref()?.as_ref().ok().cloned()?;
             let size = found.blobs.iter().find(|(known, _)| known == digest)?.1;
-            Some((found.source.clone(), size))
+            Some((found, size))
         })
     }
 

@@ -26,6 +26,8 @@ type Contents = HashMap<String, Vec<u8>>;
 struct Upstream {
     contents: Arc<Mutex<Option<Contents>>>,
     asked: Arc<Mutex<Vec<String>>>,
+    /// What is not answered yet.
+    held: Arc<Mutex<Option<String>>>,
 }
 
 impl Upstream {
@@ -49,6 +51,9 @@ impl Upstream {
         let Some(path) = line.strip_prefix("GET /v2/app/").and_then(|rest| rest.split(' ').next()) else { return };
         drop(lines.find(String::is_empty));
         self.asked.lock().unwrap().push(path.to_owned());
+        while self.held.lock().unwrap().as_deref() == Some(path) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         let found = self.contents.lock().unwrap().as_ref().map(|contents| contents.get(path).cloned());
         let (status, body) = match found {
             None => ("503 Service Unavailable", Vec::new()),
@@ -182,6 +187,33 @@ async fn a_blob_of_an_image_on_its_way_is_waited_for_and_others_are_unknown() {
     assert_eq!(std::fs::read(blob.path).unwrap(), b"early");
     let other = fixture.registry.blob_through(tenant, "up/app", &Digest::of(b"other")).await;
     assert!(matches!(other, Err(RegistryError::BlobUnknown(_) | RegistryError::RepositoryUnknown { .. })), "{other:?}");
+}
+
+/// That a file is here says nothing of whose it is: a manifest that merely names another tenant's blob opens nothing.
+#[tokio::test]
+async fn another_tenants_blob_is_not_opened_by_a_manifest_that_names_it() {
+    let upstream = Upstream::default();
+    let fixture = Fixture::new(&upstream).await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    let other = Tenant::new("111111111111", "us-east-1");
+    registry.create_repository(cove_model::registry::Repository::new(&other, "private")).await.unwrap();
+    let secret = registry.put_blob(&other, "private", b"secret".to_vec()).await.unwrap();
+    // The other registry has neither; what comes first keeps the image on its way.
+    let part = |bytes: &[u8]| json!({"mediaType": OCI_LAYER_TAR, "size": bytes.len(), "digest": Digest::of(bytes).to_string()});
+    let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": part(b"slow"),
+        "layers": [part(b"secret")]});
+    let slow = format!("blobs/{}", Digest::of(b"slow"));
+    *upstream.held.lock().unwrap() = Some(slow);
+    let contents = HashMap::from([("manifests/1".to_owned(), manifest.to_string().into_bytes())]);
+    *upstream.contents.lock().unwrap() = Some(contents);
+    let tag = ImageSelector::Tag("1".into());
+    registry.manifest_through(tenant, "up/app", &tag).await.unwrap();
+    for _ in 0..3 {
+        let got = registry.blob_through(tenant, "up/app", &secret).await;
+        assert!(matches!(got, Err(RegistryError::Upstream(_))), "{got:?}");
+    }
+    *upstream.held.lock().unwrap() = None;
+    assert!(registry.blob(&other, "private", &secret).is_ok());
 }
 
 /// The same at the same time.

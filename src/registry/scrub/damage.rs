@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::digest::Digest;
 use crate::registry::{Registry, blocking};
 
-/// Content that some record names and that is not there, or was set aside.
+/// Content that some record names and that is not there, was set aside, or has another length.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Damaged {
@@ -23,26 +23,41 @@ impl Registry {
     pub async fn damaged(&self) -> Vec<Damaged> {
         let named = self.store.read(|view| {
             let all = Prefix::all();
-            let mut named: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-            let mut add = |digest: &str, place: String| {
-                named.entry(digest.to_owned()).or_default().insert(place);
+            let mut named: BTreeMap<String, (Option<u64>, BTreeSet<String>)> = BTreeMap::new();
+            let mut add = |digest: &str, size: Option<u64>, place: String| {
+                let entry = named.entry(digest.to_owned()).or_default();
+                entry.0 = entry.0.or(size);
+                entry.1.insert(place);
             };
             for link in view.scan::<BlobLink>(&all) {
-                add(&link.digest, format!("{}/{}/{}", link.tenant.account, link.tenant.region, link.repository));
+                let size = Some(link.size);
+                add(&link.digest, size, format!("{}/{}/{}", link.tenant.account, link.tenant.region, link.repository));
             }
             for image in view.scan::<Image>(&all) {
-                add(&image.digest, format!("{}/{}/{}", image.tenant.account, image.tenant.region, image.repository));
+                let size = Some(image.manifest_size);
+                add(
+                    &image.digest,
+                    size,
+                    format!("{}/{}/{}", image.tenant.account, image.tenant.region, image.repository),
+                );
             }
             for pulled in view.scan::<PulledImage>(&all) {
-                pulled.blobs.iter().for_each(|digest| add(digest, pulled.name.clone()));
+                pulled.blobs.iter().for_each(|digest| add(digest, None, pulled.name.clone()));
             }
             named
         });
         let files = self.blobs.clone();
         blocking(move || {
-            let lost = |digest: &str| Digest::parse(digest).is_some_and(|digest| files.size(&digest).is_none());
-            let named = named.into_iter().filter(|(digest, _)| lost(digest));
-            named.map(|(digest, places)| Damaged { digest, repositories: places.into_iter().collect() }).collect()
+            let lost = |digest: &str, size: Option<u64>| {
+                let there = Digest::parse(digest).map(|digest| files.size(&digest));
+                there.is_some_and(|there| there.is_none() || size.is_some() && there != size)
+            };
+            let named = named.into_iter().filter(|(digest, (size, _))| lost(digest, *size));
+            let told = |(digest, (_, places)): (String, (_, BTreeSet<String>))| Damaged {
+                digest,
+                repositories: places.into_iter().collect(),
+            };
+            named.map(told).collect()
         })
         .await
     }
