@@ -258,7 +258,8 @@ fn reconcile(deps: &Arc<Deps>, drivers: &mut HashMap<String, Entry>, ended: &mps
         }
         !over
     });
-    for task in live(deps) {
+    // A task that has no place yet is the scheduler's alone; once it is to stop, somebody must bury it.
+    for task in live(deps).into_iter().filter(|task| !task.is_waiting()) {
         match drivers.get_mut(&task.id) {
             Some(entry) if entry.version != task.version => {
                 entry.version = task.version;

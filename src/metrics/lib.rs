@@ -16,7 +16,7 @@ mod series;
 mod statistic;
 mod watch;
 
-pub use measure::{Usage, UsageOf, measure_for_ever};
+pub use measure::{ReservedOf, Usage, UsageOf, measure_for_ever};
 pub use points::Points;
 pub use series::{Data, Full, Metrics};
 pub use statistic::Statistic;

@@ -2,7 +2,8 @@
 //!
 //! In: live tasks and instances, and what their control groups say at each full minute. Out: one value a minute of
 //! CPUUtilization and MemoryUtilization for each running task of a service and for each cluster with container instances,
-//! and of CPUReservation and MemoryReservation for the latter.
+//! and of CPUReservation and MemoryReservation for the latter; of CapacityProviderReservation (`AWS/ECS/ManagedScaling`) for
+//! each capacity provider with managed scaling.
 //!
 //! Holds: a value covers the whole minute: a task's first minute, of which only a part was seen, has none.
 
@@ -15,7 +16,7 @@ use cove_model::alarm::Metric;
 use cove_model::arn::Tenant;
 use cove_model::container_instance::ContainerInstance;
 use cove_model::task::{Task, TaskStatus};
-use cove_store::{Prefix, Read, Store};
+use cove_store::{Prefix, Read, Store, View};
 
 use crate::points::Points;
 use crate::series::Metrics;
@@ -40,6 +41,9 @@ pub struct Usage {
 /// Reads the control group of a task by its id; `None` when it has none.
 pub type UsageOf = Arc<dyn Fn(&str) -> Option<Usage> + Send + Sync>;
 
+/// What capacity providers with managed scaling need of their groups now: tenant, cluster, provider, percent.
+pub type ReservedOf = fn(&View) -> Vec<(Tenant, String, String, f64)>;
+
 /// Readings by task id, and when they were taken.
 #[derive(Default)]
 struct Readings {
@@ -48,7 +52,7 @@ struct Readings {
 }
 
 /// Measures at each full minute, until it is aborted.
-pub async fn measure_for_ever(store: Store, metrics: Metrics, clock: Clock, usage: UsageOf) {
+pub async fn measure_for_ever(store: Store, metrics: Metrics, clock: Clock, usage: UsageOf, reserved: ReservedOf) {
     let mut before = Readings::default();
     loop {
         let wait = MINUTE_MILLIS - clock.now().millis().rem_euclid(MINUTE_MILLIS);
@@ -61,13 +65,20 @@ pub async fn measure_for_ever(store: Store, metrics: Metrics, clock: Clock, usag
         let Ok(of) = tokio::task::spawn_blocking(work).await else { continue };
         let now = Readings { at, of };
         let begins = Timestamp(at.millis() - MINUTE_MILLIS);
-        for (tenant, metric, value) in values(&before, &now, &tasks, &instances) {
+        let reserved = store.read(reserved).into_iter().map(reservation);
+        for (tenant, metric, value) in values(&before, &now, &tasks, &instances).into_iter().chain(reserved) {
             // When there are too many metrics, those that come first are measured.
             let _ = metrics.put(&tenant, &metric, "Percent", (begins, 60), &Points::of_value(value, 1.0));
         }
         metrics.trim(at);
         before = now;
     }
+}
+
+fn reservation((tenant, cluster, provider, percent): (Tenant, String, String, f64)) -> (Tenant, Metric, f64) {
+    let dimensions = [("ClusterName".to_owned(), cluster), ("CapacityProviderName".to_owned(), provider)].into();
+    let namespace = "AWS/ECS/ManagedScaling".to_owned();
+    (tenant, Metric { namespace, name: "CapacityProviderReservation".to_owned(), dimensions }, percent)
 }
 
 fn running(tasks: &[Arc<Task>]) -> Vec<Arc<Task>> {
@@ -200,6 +211,7 @@ mod tests {
                 cpu: 512,
                 memory_mib: 100,
             },
+            unplaced: None,
             group: group.into(),
             started_by: None,
             keeper: None,

@@ -6,7 +6,9 @@
 //! ```
 //!
 //! Holds: [`Task::desired`] has one writer, the API and scheduler side, and [`Task::observed`] one, the agent; both only
-//! move forward. Everything else is fixed when the task is placed. Each change of either raises `version`.
+//! move forward. Everything else is fixed when the task is placed: in the transaction that makes it, or later, for one that
+//! waits for capacity; until then no agent knows of it, and it has neither containers nor a network. Each change of any of
+//! these raises `version`.
 
 use std::net::Ipv4Addr;
 
@@ -20,6 +22,7 @@ use crate::daemon::definition_arn;
 use crate::tag::Tag;
 use crate::task_definition::{Attribute, NetworkMode, TransportProtocol};
 use crate::task_override::TaskOverride;
+use crate::task_template::TaskTemplate;
 
 /// A task. Its key is tenant, cluster and id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +34,9 @@ pub struct Task {
     pub family: String,
     pub revision: u32,
     pub placement: Placement,
+    /// What it will be placed by; `None` once it has its place. Kept by one that ended without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unplaced: Option<Box<TaskTemplate>>,
     pub group: String,
     pub started_by: Option<String>,
     /// Who keeps it running; `None` for tasks of RunTask and StartTask.
@@ -82,6 +88,12 @@ impl Task {
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.observed.status != TaskStatus::Stopped
+    }
+
+    /// Whether it waits, in PROVISIONING, until an instance has room for it.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.unplaced.is_some() && self.is_live() && !self.desired.is_stopped()
     }
 
     /// The service that keeps it.
@@ -157,11 +169,11 @@ pub enum Keeper {
     Daemon(String),
 }
 
-/// Where the task was put. Fixed in the transaction that made the task.
+/// Where the task was put. Without instance and zone while it waits for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
     pub launch_type: LaunchType,
-    /// Absent for Fargate.
+    /// Absent for Fargate, and for a task that has no place yet.
     pub container_instance: Option<String>,
     pub capacity_provider: Option<String>,
     pub availability_zone: String,
@@ -564,6 +576,7 @@ mod tests {
                 cpu: 0,
                 memory_mib: 0,
             },
+            unplaced: None,
             group: "family:web".into(),
             started_by: None,
             keeper: None,

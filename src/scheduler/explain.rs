@@ -3,10 +3,13 @@
 //! In: records as they are now. Out: lines. Nothing is changed; placement is asked again without taking anything.
 
 use cove_base::Timestamp;
+use cove_model::capacity_provider::CapacityProvider;
+use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::service::{HookStatus, LifecycleStage, RolloutState, Service, ServiceRevision, ServiceStatus};
 use cove_model::task::{ContainerState, Health, Task, TaskStatus};
 use cove_model::task_definition::TaskDefinition;
-use cove_store::{Read, keys};
+use cove_model::task_template::TaskTemplate;
+use cove_store::{Prefix, Read, keys};
 
 use crate::deploy::Timing;
 use crate::host::HostFacts;
@@ -83,6 +86,34 @@ fn refusals(source: &impl Read, host: &HostFacts, service: &Service) -> Vec<Stri
     }
 }
 
+/// Why it has no place yet.
+fn waits(source: &impl Read, host: &HostFacts, task: &Task, template: &TaskTemplate) -> Vec<String> {
+    let name = task.placement.capacity_provider.as_deref().unwrap_or_default();
+    let end = task.created_at.plus_millis(host.fleet.provisioning_millis);
+    let mut lines = vec![format!(
+        "it waits since {} for room on capacity provider {name}, until {}",
+        task.created_at.rfc3339(),
+        end.rfc3339()
+    )];
+    if let Some(provider) = source.get::<CapacityProvider>(&keys::capacity_provider(&task.tenant, name)) {
+        let instances = source.scan::<ContainerInstance>(&Prefix::parent(&task.tenant, &task.cluster));
+        let members: Vec<_> = instances.iter().filter(|one| provider.pool().has(one)).collect();
+        let active = members.iter().filter(|one| one.status == ContainerInstanceStatus::Active).count();
+        let most = members.iter().filter_map(|one| one.asg_max).max().unwrap_or(0);
+        lines.push(format!("its group {} has {active} ACTIVE instances, and may grow to {most}", provider.asg));
+    }
+    let key = keys::definition(&template.tenant, &template.family, template.revision);
+    let Some(definition) = source.get::<TaskDefinition>(&key) else { return lines };
+    // The provider was chosen when it was made.
+    let mut template = template.clone();
+    template.placing.strategy.retain(|item| item.capacity_provider == name);
+    match probe(source, host, &template, &definition) {
+        Ok(refusals) => lines.extend(refusals.iter().take(REFUSALS_MAX).map(refusal)),
+        Err(error) => lines.push(error.to_string()),
+    }
+    lines
+}
+
 fn refusal(it: &Refusal) -> String {
     let place = it.arn.as_deref().and_then(|arn| arn.rsplit('/').next()).unwrap_or("this host");
     let detail = it.detail.as_deref().map(|detail| format!(" ({detail})")).unwrap_or_default();
@@ -91,10 +122,17 @@ fn refusal(it: &Refusal) -> String {
 
 /// Explains a task.
 #[must_use]
-pub fn task(task: &Task) -> Vec<String> {
+pub fn task(source: &impl Read, host: &HostFacts, task: &Task) -> Vec<String> {
     let seen = &task.observed;
-    let place = task.placement.container_instance.as_deref().unwrap_or("Fargate");
-    let mut lines = vec![format!("task {} is {} on {place}", task.id, seen.status.as_str())];
+    let place = match (&task.placement.container_instance, &task.unplaced) {
+        (Some(id), _) => format!("on {id}"),
+        (None, None) => "on Fargate".to_owned(),
+        (None, Some(_)) => "and has no place".to_owned(),
+    };
+    let mut lines = vec![format!("task {} is {} {place}", task.id, seen.status.as_str())];
+    if let Some(template) = task.unplaced.as_deref().filter(|_| task.is_waiting()) {
+        lines.extend(waits(source, host, task, template));
+    }
     if let Some(order) = task.desired.order() {
         lines.push(format!("it was asked to stop at {}: {}", order.at.rfc3339(), order.reason));
     }

@@ -108,6 +108,7 @@ pub(crate) struct Config {
     /// How long a task without a health check must have run before a service counts it as healthy.
     pub task_settle: Duration,
     pub scale_in: Duration,
+    pub provisioning: Duration,
     /// Where the server user's Docker logins are.
     pub docker_config: Option<PathBuf>,
     /// The socket of the service manager that waits for our readiness.
@@ -279,6 +280,9 @@ struct Given {
     /// How long an instance that managed scaling added stays empty before it goes [default: 900, as AWS; 5 with --dev]
     #[arg(long, value_name = "SECS")]
     scale_in_secs: Option<u64>,
+    /// How long a task waits in PROVISIONING for the group of its capacity provider [default: 1800, as AWS; 60 with --dev]
+    #[arg(long, value_name = "SECS")]
+    provisioning_secs: Option<u64>,
     /// The fleet: only in the file.
     #[arg(skip)]
     instance: Option<Vec<MachineWish>>,
@@ -388,6 +392,7 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
             "LIFECYCLE_SECS" => given.lifecycle_secs = Some(parsed("COVE_LIFECYCLE_SECS", value)?),
             "TASK_SETTLE_MILLIS" => given.task_settle_millis = Some(parsed("COVE_TASK_SETTLE_MILLIS", value)?),
             "SPOT_WARNING_SECS" => given.spot_warning_secs = Some(parsed("COVE_SPOT_WARNING_SECS", value)?),
+            "PROVISIONING_SECS" => given.provisioning_secs = Some(parsed("COVE_PROVISIONING_SECS", value)?),
             "SCALE_IN_SECS" => given.scale_in_secs = Some(parsed("COVE_SCALE_IN_SECS", value)?),
             "LOG" => given.log = Some(value.clone()),
             _ => return Err(ConfigError::UnknownVariable { name: name.clone() }),
@@ -445,6 +450,7 @@ impl Given {
             spot_warning_secs: self.spot_warning_secs.or(other.spot_warning_secs),
             task_settle_millis: self.task_settle_millis.or(other.task_settle_millis),
             scale_in_secs: self.scale_in_secs.or(other.scale_in_secs),
+            provisioning_secs: self.provisioning_secs.or(other.provisioning_secs),
             instance: self.instance.or(other.instance),
             event_endpoint: self.event_endpoint.or(other.event_endpoint),
             admission: self.admission.or(other.admission),
@@ -532,6 +538,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         spot_warning: fleet::spot_warning(given.spot_warning_secs, dev),
         task_settle: task_settle(given.task_settle_millis, dev),
         scale_in: fleet::scale_in(given.scale_in_secs, dev),
+        provisioning: fleet::provisioning(given.provisioning_secs, dev),
         docker_config: None,
         notify_socket: None,
         log: given.log.unwrap_or_else(|| "info".to_owned()),

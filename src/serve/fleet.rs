@@ -16,6 +16,9 @@ const SPOT_WARNING_DEV: Duration = Duration::from_secs(2);
 /// AWS's alarm for scaling in waits for 15 datapoints of a minute.
 const SCALE_IN: Duration = Duration::from_secs(900);
 const SCALE_IN_DEV: Duration = Duration::from_secs(5);
+/// AWS gives tasks up that have waited for capacity for ten to thirty minutes.
+const PROVISIONING: Duration = Duration::from_secs(1800);
+const PROVISIONING_DEV: Duration = Duration::from_secs(60);
 
 /// The machines, in the order of the file.
 pub(crate) fn machines(wishes: &[MachineWish]) -> Result<Vec<Machine>, ConfigError> {
@@ -46,5 +49,11 @@ pub(crate) fn spot_warning(given_secs: Option<u64>, dev: bool) -> Duration {
 /// How long instances stay empty before managed scaling takes them away, by the same rule.
 pub(crate) fn scale_in(given_secs: Option<u64>, dev: bool) -> Duration {
     let usual = if dev { SCALE_IN_DEV } else { SCALE_IN };
+    given_secs.map_or(usual, Duration::from_secs)
+}
+
+/// How long tasks wait for the group of their capacity provider to grow, by the same rule.
+pub(crate) fn provisioning(given_secs: Option<u64>, dev: bool) -> Duration {
+    let usual = if dev { PROVISIONING_DEV } else { PROVISIONING };
     given_secs.map_or(usual, Duration::from_secs)
 }

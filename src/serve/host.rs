@@ -45,6 +45,7 @@ pub(crate) fn facts(config: &Config, own_ports: &[u16]) -> HostFacts {
         fleet: Fleet {
             machines: config.machines.clone(),
             scale_in_millis: i64::try_from(config.scale_in.as_millis()).unwrap_or(i64::MAX),
+            provisioning_millis: i64::try_from(config.provisioning.as_millis()).unwrap_or(i64::MAX),
             spot_warning_millis: i64::try_from(config.spot_warning.as_millis()).unwrap_or(i64::MAX),
         },
     }

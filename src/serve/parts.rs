@@ -16,7 +16,7 @@ use cove_runtime::rootfs::Snapshots;
 use cove_scheduler::daemons::DaemonScheduler;
 use cove_scheduler::deploy::Timing;
 use cove_scheduler::services::{ServiceScheduler, Turn};
-use cove_scheduler::{HostFacts, fleet};
+use cove_scheduler::{HostFacts, fleet, launch};
 use cove_store::{Store, StoreError, StoreOptions, Tx, Vault};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -150,10 +150,11 @@ impl Parts {
         let mut loops = JoinSet::new();
         loops.spawn(fleet::watch_departures(store(), clock()));
         loops.spawn(fleet::watch_scaling(store(), clock(), scale_in_millis));
+        loops.spawn(launch::watch_waiting(store(), clock(), Arc::clone(host)));
         loops.spawn(self.registry.clone().scrub_for_ever());
         loops.spawn(services.run());
         loops.spawn(daemons.run());
-        loops.spawn(cove_metrics::measure_for_ever(store(), metrics(), clock(), Arc::new(usage)));
+        loops.spawn(cove_metrics::measure_for_ever(store(), metrics(), clock(), Arc::new(usage), launch::reservations));
         loops.spawn(cove_registry::scan::scan_for_ever(self.registry.clone()));
         loops.spawn(cove_metrics::watch_for_ever(store(), metrics(), clock()));
         Ok(loops)

@@ -46,6 +46,12 @@ pub fn tasks_of_daemon(tenant: &Tenant, cluster: &str, daemon: &str) -> Key {
     Key::new(tenant, &format!("{cluster}/of daemon"), daemon)
 }
 
+/// The list of live tasks without a place, of all tenants.
+#[must_use]
+pub fn tasks_unplaced() -> Key {
+    Key::new(&Tenant::new("", ""), "unplaced", "")
+}
+
 /// A client token of RunTask or StartTask.
 #[must_use]
 pub fn client_token(tenant: &Tenant, cluster: &str, token: &str) -> Key {

@@ -132,14 +132,15 @@ kinds! {
         it => keys::replication(&it.tenant, &it.repository, &it.digest, &it.destination);
 }
 
-/// Its instance's, and its service's or daemon's.
+/// Its instance's or that of those without one, and its service's or daemon's.
 fn task_lists(task: &Task) -> Vec<Key> {
     let on = task.placement.container_instance.as_ref().map(|id| keys::tasks_on(&task.tenant, &task.cluster, id));
     let of = task.keeper.as_ref().map(|keeper| match keeper {
         Keeper::Service(name) => keys::tasks_of(&task.tenant, &task.cluster, name),
         Keeper::Daemon(name) => keys::tasks_of_daemon(&task.tenant, &task.cluster, name),
     });
-    on.into_iter().chain(of).collect()
+    let waiting = task.unplaced.as_ref().map(|_| keys::tasks_unplaced());
+    on.into_iter().chain(waiting).chain(of).collect()
 }
 
 #[cfg(test)]

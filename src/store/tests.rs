@@ -52,6 +52,7 @@ pub(crate) fn task(id: &str, status: TaskStatus) -> Task {
             cpu: 0,
             memory_mib: 0,
         },
+        unplaced: None,
         group: "family:web".into(),
         started_by: None,
         keeper: None,

@@ -3,7 +3,8 @@
 //! In: the task, the store. Out: whether it has to wait, and when that may have changed.
 //!
 //! Holds: only what has not started yet waits; a daemon that is deleted, finds no room or was given up is waited for no
-//! more. Why the signals are taken before the records are read: what changes in between is heard.
+//! more. Why the signals are taken before the records are read: what changes in between is heard. Why the daemon's own
+//! list: every task that waits looks again whenever any task changes, and a daemon has one task an instance.
 
 use cove_model::container_instance::ContainerInstance;
 use cove_model::daemon::{Daemon, DaemonDeployment, DaemonRevision};
@@ -69,8 +70,6 @@ fn covers(source: &impl Read, daemon: &Daemon, provider: &str) -> bool {
 }
 
 fn runs(source: &impl Read, daemon: &Daemon, instance: &ContainerInstance) -> bool {
-    let tasks = source.live::<Task>(&Prefix::parent(&daemon.tenant, &daemon.cluster));
-    tasks.iter().any(|task| {
-        task.daemon() == Some(&*daemon.name) && task.is_on(instance) && task.observed.status == TaskStatus::Running
-    })
+    let tasks = source.listed::<Task>(&keys::tasks_of_daemon(&daemon.tenant, &daemon.cluster, &daemon.name));
+    tasks.iter().any(|task| task.is_on(instance) && task.observed.status == TaskStatus::Running)
 }

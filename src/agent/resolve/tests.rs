@@ -25,6 +25,7 @@ pub(crate) fn task() -> Task {
             cpu: 0,
             memory_mib: 0,
         },
+        unplaced: None,
         group: "family:web".into(),
         started_by: None,
         keeper: None,

@@ -48,5 +48,5 @@ fn lines(cx: &RawContext, view: &View, tenant: &Tenant, wish: &Wish) -> Option<V
     let tasks = view.scan::<Task>(&Prefix::parent(tenant, cluster));
     let mut found = tasks.iter().filter(|task| task.id.starts_with(name));
     let task = found.next().filter(|_| found.next().is_none())?;
-    Some(explain::task(task))
+    Some(explain::task(view, &cx.settings().host, task))
 }

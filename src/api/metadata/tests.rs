@@ -27,6 +27,7 @@ fn task(id: &str, network: TaskNetwork, credentials: &str) -> Task {
             cpu: 256,
             memory_mib: 512,
         },
+        unplaced: None,
         group: "family:web".into(),
         started_by: None,
         keeper: None,

@@ -45,7 +45,7 @@ fn task_detail(task: &Task, at: Timestamp) -> Value {
     present(json!({
         "attachments": task.attachment_status().map(|status| attachment(task, status)).into_iter().collect::<Vec<_>>(),
         "attributes": task.attributes,
-        "availabilityZone": placement.availability_zone,
+        "availabilityZone": Some(&placement.availability_zone).filter(|zone| !zone.is_empty()),
         "capacityProviderName": placement.capacity_provider,
         "clusterArn": task.cluster_arn(),
         "connectivity": seen.connectivity_at.map(|_| "CONNECTED"),

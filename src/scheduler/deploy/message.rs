@@ -12,6 +12,9 @@ pub(super) fn scaled(deployment: &str) -> String {
 /// Why a task stops whose health checks fail.
 pub(crate) const UNHEALTHY: &str = "Task failed container health checks";
 
+/// How the reason of a task begins that waited for capacity for too long.
+pub(crate) const NOT_STARTED: &str = "TaskFailedToStart: ";
+
 pub(super) fn steady(service: &Service) -> String {
     format!("(service {}) has reached a steady state.", service.name)
 }

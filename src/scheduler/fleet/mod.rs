@@ -35,10 +35,10 @@ pub use reconcile::{reconcile, reconcile_tenant};
 pub use record::{CAPABILITIES, add, group_arn};
 #[cfg(test)]
 pub(crate) use scale::scale_in;
-pub(crate) use scale::scale_out;
 #[cfg(test)]
 pub(crate) use scale::surplus;
 pub use scale::watch_scaling;
+pub(crate) use scale::{growth, is_used, tasks_on_an_empty};
 pub use select::{Selection, select, select_tasks};
 #[cfg(test)]
 pub(crate) use spot::depart;
@@ -54,4 +54,6 @@ pub struct Fleet {
     pub spot_warning_millis: i64,
     /// How long an instance of a group with managed scaling stays empty before it goes.
     pub scale_in_millis: i64,
+    /// How long a task waits for such a group to have room.
+    pub provisioning_millis: i64,
 }

@@ -9,7 +9,7 @@
 //!
 //! Holds: never above the group's `asg_max`, never below what is declared; only empty instances go, so that a protected
 //! instance is never taken from under its tasks. Why it grows inside the launch: a machine of the fleet is there at
-//! once, so that tasks need not wait as PROVISIONING.
+//! once, so that tasks wait as PROVISIONING only for what the group may not have.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use cove_base::ids::random_hex;
 use cove_base::{Clock, Timestamp};
 use cove_model::capacity_provider::{CapacityProvider, ManagedScaling, Switch};
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, Origin};
+use cove_model::network::Subnet;
 use cove_model::taken::OnInstance;
 use cove_model::task::Task;
 use cove_model::task_definition::NetworkMode;
@@ -27,54 +28,58 @@ use super::managed;
 use super::spot::{RETRY_DELAY, millis_until, pause};
 use super::verb::{End, end};
 use crate::host::HostFacts;
-use crate::place::{Constraint, Request};
+use crate::place::{Constraint, Request, is_suitable};
 
-/// Adds instances for tasks that found no room: `waiting` by provider, `taken` are instances that the rest of the same
-/// request goes to. How many were added.
-pub(crate) fn scale_out(
-    tx: &mut Tx<'_>,
+/// Instances that would be added for tasks that found no room: `waiting` by provider, `taken` are instances that the rest
+/// of the same request goes to. Nothing is written.
+pub(crate) fn growth(
+    tx: &Tx<'_>,
     host: &HostFacts,
     request: &Request,
     waiting: &BTreeMap<String, usize>,
     mut taken: HashSet<String>,
-) -> usize {
-    let inside = Prefix::parent(&request.tenant, &request.cluster);
-    taken.extend(tx.live::<Task>(&inside).iter().filter_map(|task| task.placement.container_instance.clone()));
-    let instances = tx.scan::<ContainerInstance>(&inside);
-    let mut added = 0;
+) -> Vec<ContainerInstance> {
+    let instances = tx.scan::<ContainerInstance>(&Prefix::parent(&request.tenant, &request.cluster));
+    taken.extend(instances.iter().filter(|one| is_used(tx, one)).map(|one| one.id.clone()));
+    let mut fresh = Vec::new();
     for (name, count) in waiting {
         let found = tx.get::<CapacityProvider>(&keys::capacity_provider(&request.tenant, name));
         let Some(provider) = found.filter(|it| it.is_active()) else { continue };
         if let Some(managed) = &provider.managed {
-            added += managed::launch(tx, host, &provider, managed, request, *count);
-            continue;
-        }
-        if provider.managed_scaling.status == Switch::Disabled {
-            continue;
-        }
-        let fresh = growth(&provider, &instances, request, *count, &taken);
-        added += fresh.len();
-        for model in fresh {
-            let instance = like(model, tx.now());
-            tx.put(instance);
+            fresh.extend(managed::made(tx, host, &provider, managed, request, *count));
+        } else if provider.managed_scaling.status == Switch::Enabled {
+            let zones = zones_of(tx, request);
+            let is_right = |model: &ContainerInstance| {
+                zones.as_ref().is_none_or(|zones| zones.contains(&model.availability_zone))
+                    && is_suitable(model, &request.required_attributes, &request.constraints)
+            };
+            let models = models(&provider, &instances, request, *count, &taken, &is_right);
+            fresh.extend(models.into_iter().map(|model| like(model, tx.now())));
         }
     }
-    added
+    fresh
+}
+
+/// Where tasks with interfaces of their own can be; `None`: anywhere.
+fn zones_of(tx: &Tx<'_>, request: &Request) -> Option<HashSet<String>> {
+    let of = |id: &String| Some(tx.get::<Subnet>(&keys::subnet(&request.tenant, id))?.availability_zone.clone());
+    (!request.subnets.is_empty()).then(|| request.subnets.iter().filter_map(of).collect())
 }
 
 /// One entry per instance to add: the one that it is to be like. New ones go to the zones that have fewest.
-fn growth<'a>(
+fn models<'a>(
     provider: &CapacityProvider,
     instances: &'a [Arc<ContainerInstance>],
     request: &Request,
     waiting: usize,
     taken: &HashSet<String>,
+    is_right: &dyn Fn(&ContainerInstance) -> bool,
 ) -> Vec<&'a ContainerInstance> {
     let members = || instances.iter().map(Arc::as_ref).filter(|it| it.asg.as_ref() == Some(&provider.asg));
     let active: Vec<_> = members().filter(|it| it.status == ContainerInstanceStatus::Active).collect();
     // One model per zone; those that are gone say what the group was made of.
     let mut zones: BTreeMap<&str, (usize, &ContainerInstance)> = BTreeMap::new();
-    for one in members() {
+    for one in members().filter(|one| is_right(one)) {
         let here = active.iter().filter(|it| it.availability_zone == one.availability_zone).count();
         zones.insert(&one.availability_zone, (here, one));
     }
@@ -96,7 +101,7 @@ fn growth<'a>(
 }
 
 /// How many tasks of the request an empty instance takes.
-fn tasks_on_an_empty(model: &ContainerInstance, request: &Request) -> usize {
+pub(crate) fn tasks_on_an_empty(model: &ContainerInstance, request: &Request) -> usize {
     let room = Room {
         cpu: model.registered.cpu,
         memory_mib: model.registered.memory_mib,
@@ -268,7 +273,7 @@ fn surplus_of(
     going
 }
 
-fn is_used(source: &impl Read, instance: &ContainerInstance) -> bool {
+pub(crate) fn is_used(source: &impl Read, instance: &ContainerInstance) -> bool {
     source.sum::<Task>().number(|taken| taken.on(instance).map_or(0, OnInstance::tasks)) > 0
 }
 

@@ -29,7 +29,10 @@ fn machines(wish: &MachineWish) -> Result<Vec<Machine>, BadMachine> {
 
 fn with_fleet(wishes: &[MachineWish]) -> HostFacts {
     let machines = wishes.iter().flat_map(|wish| machines(wish).unwrap()).collect();
-    HostFacts { fleet: Fleet { machines, spot_warning_millis: 10, scale_in_millis: 10 }, ..host() }
+    HostFacts {
+        fleet: Fleet { machines, spot_warning_millis: 10, scale_in_millis: 10, provisioning_millis: 10 },
+        ..host()
+    }
 }
 
 fn tenant() -> Tenant {

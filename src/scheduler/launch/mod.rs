@@ -1,15 +1,23 @@
 //! Starts tasks from a template: place, record, log streams, in the caller's transaction.
 //!
-//! In: a [`TaskTemplate`], how many or where. Out: the tasks that have a place, and a refusal for each that has none.
+//! In: a [`TaskTemplate`], how many or where. Out: the tasks that have a place or wait for one, and a refusal for each of
+//! the others.
 //!
-//! Holds: a task is in the store only with its place, its ports and its address; of what was refused nothing is left.
+//! Holds: a task is in the store with its place, its ports and its address, or it waits for the group of its capacity
+//! provider to grow ([`waiting`]); of what was refused nothing is left.
 //! Why here and not in the API: RunTask, the service scheduler, daemons and scheduled tasks all start tasks this way.
 
 mod credentials;
 mod provider;
 mod record;
+mod reservation;
 mod scaling;
+mod waiting;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cove_model::container_instance::ContainerInstance;
@@ -29,6 +37,10 @@ use crate::place::{
 };
 
 pub use provider::Shares;
+pub use reservation::reservations;
+pub use waiting::watch_waiting;
+#[cfg(test)]
+pub(crate) use waiting::{place_waiting, waiting};
 
 /// What came of it.
 #[derive(Debug, Default)]
@@ -65,29 +77,38 @@ pub fn launch(
 ) -> Result<Launched, LaunchError> {
     let definition = definition(tx, template)?;
     let count = target.count();
+    let is_anywhere = matches!(target, Target::Count(_));
     let providers = provider::divide(&template.placing.strategy, shares, count);
+    let growing = if is_anywhere { scaling::growing(tx, &template.tenant, &providers) } else { BTreeSet::new() };
     let pools = provider::pools(tx, template, &providers);
     let request = Request { pools, ..request(template, &definition, target, seed)? };
-    let place = |tx: &Tx<'_>| {
-        let snapshot = Snapshot::read(tx, host, &template.tenant, &template.cluster);
-        place::place(&snapshot, &request)
-    };
     let there = tx.sum::<Task>().number(|taken| taken.tasks);
     let room = host.tasks_max.saturating_sub(usize::try_from(there).unwrap_or(0));
-    let first = place(tx);
-    let mut placed = match scaling::grow(tx, host, &request, &providers, &first) {
-        0 => first?,
-        _ => place(tx)?,
+    let mut placed = match scaling::place(tx, host, &request, &providers) {
+        // Those of other providers hear that theirs has nothing.
+        Err(BadRequest::NoContainerInstances) if !growing.is_empty() => vec![Err(vec![no_capacity()]); count],
+        placed => placed?,
     };
     let mut launched = Launched::default();
     for _ in placed.drain(room.min(placed.len())..) {
         launched.refusals.push(at_the_limit(host.tasks_max));
     }
+    let mut seats = None;
     let mut providers = providers.into_iter();
     for placed in placed {
         let provider = providers.next();
+        let waits = provider.as_ref().is_some_and(|name| growing.contains(name));
         match placed {
-            Ok(placed) => launched.tasks.push(record::record(tx, template, &definition, provider, placed)),
+            Ok(placed) => launched.tasks.push(record::placed(tx, template, &definition, provider, placed)),
+            Err(_) if waits => {
+                let seats = seats.get_or_insert_with(|| waiting::seats(tx, &template.tenant, &template.cluster));
+                if let Some(left) = seats.checked_sub(1) {
+                    *seats = left;
+                    launched.tasks.push(record::waiting(tx, template, provider));
+                } else {
+                    launched.refusals.push(too_many_wait());
+                }
+            }
             Err(refusals) => launched.refusals.extend(refusals),
         }
     }
@@ -224,6 +245,14 @@ fn gpus(template: &TaskTemplate, document: &ContainerDefinition) -> usize {
     let is_gpu = |it: &&ResourceRequirement| it.kind == Some(ResourceType::Gpu);
     let count = |it: &ResourceRequirement| it.value.as_deref()?.parse::<usize>().ok();
     wanted.iter().filter(is_gpu).filter_map(count).sum()
+}
+
+const fn no_capacity() -> Refusal {
+    Refusal { arn: None, reason: Reason::NoCapacity, detail: None }
+}
+
+const fn too_many_wait() -> Refusal {
+    Refusal { arn: None, reason: Reason::ProvisioningLimit, detail: None }
 }
 
 fn at_the_limit(tasks_max: usize) -> Refusal {

@@ -1,4 +1,4 @@
-//! Makes the record of a task that has its place, with everything that its containers need to be started.
+//! Makes the record of a task: with its place and everything that its containers need to be started, or waiting for one.
 //!
 //! In: template, definition, the place. Out: a [`Task`] for the same transaction, and its log streams.
 
@@ -7,7 +7,8 @@ use cove_base::ids::{random_hex, uuid};
 use cove_model::arn::Tenant;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::task::{
-    Container, ContainerLog, ContainerSeen, Desired, Health, NetworkBinding, Observed, Task, TaskNetwork, TaskStatus,
+    Container, ContainerLog, ContainerSeen, Desired, Health, NetworkBinding, Observed, Placement, Task, TaskNetwork,
+    TaskStatus,
 };
 use cove_model::task_definition::{
     Attribute, ContainerDefinition, LogConfiguration, LogDriver, TaskDefinition, VersionConsistency,
@@ -19,38 +20,59 @@ use super::credentials;
 use crate::place::Placed;
 
 /// Puts the task and its log streams into the transaction.
-pub(super) fn record(
+pub(super) fn placed(
     tx: &mut Tx<'_>,
     template: &TaskTemplate,
     definition: &TaskDefinition,
     provider: Option<String>,
     placed: Placed,
 ) -> Task {
-    let id = random_hex(16);
-    let now = tx.now();
-    let mut containers = Vec::new();
-    let given = placed.ports.into_iter().zip(placed.gpus);
-    for (document, (ports, gpu_ids)) in definition.document.container_definitions.iter().zip(given) {
-        let mut container = Container { gpu_ids, ..container(template, document, ports) };
-        container.log = document
-            .log_configuration
-            .as_ref()
-            .filter(|log| log.log_driver == Some(LogDriver::Awslogs))
-            .map(|log| log_stream(tx, &template.tenant, log, &container, &id));
-        containers.push(container);
-    }
-    let mut placement = placed.placement;
-    placement.capacity_provider = provider;
-    if placement.platform_version.is_some() {
-        placement.platform_version = template.placing.platform_version.clone().or(placement.platform_version);
-    }
-    let task = Task {
+    let mut task = without_place(template, provider, tx.now());
+    give_place(tx, &mut task, template, definition, placed);
+    tx.put(task.clone());
+    task
+}
+
+/// Puts a task into the transaction that has no place yet.
+pub(super) fn waiting(tx: &mut Tx<'_>, template: &TaskTemplate, provider: Option<String>) -> Task {
+    let mut task = without_place(template, provider, tx.now());
+    task.unplaced = Some(Box::new(template.clone()));
+    tx.put(task.clone());
+    task
+}
+
+/// The waiting task has its place, and from now on an agent.
+pub(super) fn settle(
+    tx: &mut Tx<'_>,
+    waiting: &Task,
+    template: &TaskTemplate,
+    definition: &TaskDefinition,
+    placed: Placed,
+) {
+    let mut task = Task { unplaced: None, version: waiting.version + 1, ..waiting.clone() };
+    give_place(tx, &mut task, template, definition, placed);
+    tx.put(task);
+}
+
+/// Everything that does not depend on the place.
+fn without_place(template: &TaskTemplate, provider: Option<String>, now: Timestamp) -> Task {
+    Task {
         tenant: template.tenant.clone(),
         cluster: template.cluster.clone(),
-        id,
+        id: random_hex(16),
         family: template.family.clone(),
         revision: template.revision,
-        placement,
+        placement: Placement {
+            launch_type: template.placing.launch_type,
+            container_instance: None,
+            capacity_provider: provider,
+            availability_zone: String::new(),
+            platform_version: None,
+            platform_family: None,
+            cpu: template.size.cpu,
+            memory_mib: template.size.memory_mib,
+        },
+        unplaced: None,
         group: template.group.clone(),
         started_by: template.started_by.clone(),
         keeper: template.keeper.clone(),
@@ -61,18 +83,38 @@ pub(super) fn record(
         cpu: template.size.task_cpu.clone(),
         memory: template.size.task_memory.clone(),
         ephemeral_storage_gib: template.size.ephemeral_storage_gib,
-        observed: first_seen(&placed.network),
-        network: placed.network,
+        observed: Observed::new(TaskStatus::Provisioning),
+        network: TaskNetwork::None,
         task_role: template.task_role.clone().map(credentials::of_role),
         execution_role_arn: template.execution_role.clone(),
         created_at: now,
         desired: Desired::Running,
         protected_until: None,
-        containers,
+        containers: Vec::new(),
         version: 1,
-    };
-    tx.put(task.clone());
-    task
+    }
+}
+
+/// The place, and what is chosen with it: network, containers, their ports, GPUs and log streams.
+fn give_place(tx: &mut Tx<'_>, task: &mut Task, template: &TaskTemplate, definition: &TaskDefinition, placed: Placed) {
+    let given = placed.ports.into_iter().zip(placed.gpus);
+    for (document, (ports, gpu_ids)) in definition.document.container_definitions.iter().zip(given) {
+        let mut container = Container { gpu_ids, ..container(template, document, ports) };
+        container.log = document
+            .log_configuration
+            .as_ref()
+            .filter(|log| log.log_driver == Some(LogDriver::Awslogs))
+            .map(|log| log_stream(tx, &template.tenant, log, &container, &task.id));
+        task.containers.push(container);
+    }
+    let provider = task.placement.capacity_provider.take();
+    task.placement = Placement { capacity_provider: provider, ..placed.placement };
+    if task.placement.platform_version.is_some() {
+        let named = template.placing.platform_version.clone();
+        task.placement.platform_version = named.or(task.placement.platform_version.take());
+    }
+    task.observed = first_seen(&placed.network);
+    task.network = placed.network;
 }
 
 /// awsvpc tasks begin with their interface.

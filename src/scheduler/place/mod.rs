@@ -213,6 +213,8 @@ pub enum Reason {
     NoCapacity,
     /// The node runs as many tasks as it may.
     TaskLimit,
+    /// As many tasks wait for capacity in the cluster as may.
+    ProvisioningLimit,
 }
 
 impl Reason {
@@ -234,6 +236,7 @@ impl Reason {
             Self::NoCapacity => "No Container Instances were found in your capacity provider.",
             // In Fargate's words for its own quota.
             Self::TaskLimit => "You've reached the limit on the number of tasks you can run concurrently",
+            Self::ProvisioningLimit => "Tasks provisioning capacity limit exceeded.",
         }
     }
 }

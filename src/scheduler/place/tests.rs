@@ -147,6 +147,7 @@ fn task(tenant: Tenant, placed: &Placed) -> Arc<Task> {
         family: "web".into(),
         revision: 1,
         placement: placed.placement.clone(),
+        unplaced: None,
         group: "family:web".into(),
         started_by: None,
         keeper: None,

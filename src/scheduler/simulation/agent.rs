@@ -52,6 +52,10 @@ impl World {
 
     /// The next thing that happens to the task, and what its agent says of it.
     pub(super) fn look_after(&mut self, task: &Task) {
+        // No agent knows of it yet.
+        if task.is_waiting() {
+            return;
+        }
         let mut run = self.runs.get(&task.id).cloned().unwrap_or_default();
         self.live(task, &mut run);
         self.tell(|| format!("agent of {}: {run:?}", &task.id[..6]));

@@ -27,10 +27,11 @@ pub(super) enum Bug {
     MachineDiesUnnoticed,
     ForgottenByRestart,
     IdleStays,
+    WaitingForgotten,
 }
 
 impl Bug {
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::MinimumRoundedDown,
         Self::StoppingCountsAsHealthy,
         Self::StartsTwice,
@@ -51,6 +52,7 @@ impl Bug {
         Self::MachineDiesUnnoticed,
         Self::ForgottenByRestart,
         Self::IdleStays,
+        Self::WaitingForgotten,
     ];
 
     /// Changes what the decision is shown.
@@ -100,7 +102,8 @@ impl Bug {
             | Self::EndHeardTwice
             | Self::MachineDiesUnnoticed
             | Self::ForgottenByRestart
-            | Self::IdleStays => {}
+            | Self::IdleStays
+            | Self::WaitingForgotten => {}
         }
     }
 
@@ -134,7 +137,8 @@ impl Bug {
             | Self::EndHeardTwice
             | Self::MachineDiesUnnoticed
             | Self::ForgottenByRestart
-            | Self::IdleStays => {}
+            | Self::IdleStays
+            | Self::WaitingForgotten => {}
         }
     }
 }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | no instance has more promised than it has: CPU, memory, interfaces | everything |
 //! | no host port and no address is given twice | everything |
-//! | every task has an instance that is known, and one that is to run a keeper that is not gone | everything |
+//! | a task that waits for capacity takes nothing, and waits for a group that grows | everything |
+//! | every other task has an instance that is known, and one that is to run a keeper that is not gone | everything |
 //! | a status only moves forward, and every end is counted once | everything |
 //! | never above maximumPercent, never below minimumHealthyPercent, by our own doing | one decision |
 //! | what is protected stays; what has failed starts nothing | one decision |
@@ -22,8 +23,8 @@ use cove_model::service::{
 use cove_model::task::{Health, Task, TaskNetwork, TaskStatus};
 use cove_store::{Key, Prefix, Read, keys};
 
-use super::Checked;
 use super::world::World;
+use super::{Checked, setting};
 
 impl World {
     /// What holds whoever did something.
@@ -34,6 +35,10 @@ impl World {
         let mut used: BTreeMap<&str, (i64, i64, u32)> = BTreeMap::new();
         let (mut ports, mut addresses) = (BTreeSet::new(), BTreeSet::new());
         for task in &tasks {
+            if task.unplaced.is_some() {
+                self.has_nothing(task)?;
+                continue;
+            }
             let id = task.placement.container_instance.as_deref().ok_or("a task without an instance")?;
             if !instances.iter().any(|one| one.id == id) {
                 return Err(format!("{} is on {id}, which nobody knows", task.id));
@@ -66,6 +71,18 @@ impl World {
         }
         let heard = tasks.iter().map(|task| (task.id.clone(), task.observed.status)).collect();
         self.moved_forward(heard)
+    }
+
+    /// A task that waits for capacity takes nothing, runs nowhere, and does not wait for ever.
+    fn has_nothing(&self, task: &Task) -> Checked {
+        let is_nowhere = task.placement.container_instance.is_none() && task.network == TaskNetwork::None;
+        if !is_nowhere || !task.containers.is_empty() || task.observed.started_at.is_some() {
+            return Err(format!("{} has no place, and something of one", task.id));
+        }
+        if task.placement.capacity_provider.as_deref() != Some(setting::PROVIDER) {
+            return Err(format!("{} waits for {:?}, which does not grow", task.id, task.placement.capacity_provider));
+        }
+        self.is_kept(task)
     }
 
     /// Whether somebody will look after the task, or sees to it that it ends.
@@ -141,7 +158,7 @@ impl Seen {
 
     fn is_healthy(&self, task: &Task) -> bool {
         let has_settled = || task.observed.started_at.is_some_and(|at| at.plus_millis(self.settle_millis) <= self.now);
-        let is_well = match task.containers[0].seen.health {
+        let is_well = match task.containers.first().and_then(|it| it.seen.health) {
             Some(health) => health == Health::Healthy,
             None => has_settled(),
         };
@@ -219,7 +236,7 @@ impl Seen {
         if failures as usize > before.departed.len() {
             return Err(format!("{:?} were counted as {failures}", before.departed));
         }
-        if let Some(odd) = started.iter().find(|task| !self.is_on(task, &self.active)) {
+        if let Some(odd) = started.iter().find(|task| task.unplaced.is_none() && !self.is_on(task, &self.active)) {
             return Err(format!("{} starts on {:?}", odd.id, odd.placement.container_instance));
         }
         if before.service.status == ServiceStatus::Draining {
@@ -247,7 +264,7 @@ impl Seen {
             let own = |task: &&Task| task.started_by.as_deref() == Some(&*set.id);
             let is_current = |task: &&Task| {
                 let is_ill = task.observed.status == TaskStatus::Running
-                    && task.containers[0].seen.health == Some(Health::Unhealthy);
+                    && task.containers.iter().any(|it| it.seen.health == Some(Health::Unhealthy));
                 Self::is_wanted(task) && !is_ill && !self.is_on(task, &self.draining)
             };
             let count = self.tasks.iter().filter(own).filter(is_current).count();

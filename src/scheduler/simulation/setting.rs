@@ -20,17 +20,20 @@ use cove_model::task_template::{InterfaceWish, Placing, TaskSize, TaskTemplate};
 use cove_store::{Prefix, Read, StoreError, Tx};
 
 use super::world::World;
+use crate::fleet::Fleet;
 use crate::host::HostFacts;
 use crate::place;
 
 pub(crate) const CLUSTER: &str = "default";
 pub(super) const ALARM: &str = "errors";
-pub(super) const PROVIDER: &str = "group";
+pub(crate) const PROVIDER: &str = "group";
 pub(super) const MANAGED: &str = "managed";
-pub(super) const ZONES: [&str; 3] = ["us-east-1a", "us-east-1b", "us-east-1c"];
+pub(crate) const ZONES: [&str; 3] = ["us-east-1a", "us-east-1b", "us-east-1c"];
 /// How long a managed instance may be idle.
 pub(super) const IDLE_MILLIS: i64 = 60_000;
-pub(super) const GROUP: &str = "asg";
+pub(crate) const GROUP: &str = "asg";
+/// How long a task waits for the group to grow.
+const PROVISIONING_MILLIS: i64 = 30 * 60_000;
 
 pub(crate) type Family = (&'static str, NetworkMode, Option<i32>, i64, i64, bool);
 
@@ -51,7 +54,8 @@ pub(crate) fn tenant() -> Tenant {
 /// Few ports, so that they run out.
 pub(super) fn host() -> HostFacts {
     let zones = vec!["a".into(), "b".into(), "c".into()];
-    HostFacts { ephemeral_ports: 40_000..=40_011, zones, ..place::tests::host() }
+    let fleet = Fleet { provisioning_millis: PROVISIONING_MILLIS, ..Fleet::default() };
+    HostFacts { ephemeral_ports: 40_000..=40_011, zones, fleet, ..place::tests::host() }
 }
 
 impl World {
@@ -209,7 +213,7 @@ pub(super) fn alarm(value: StateValue, at: Timestamp) -> Alarm {
     }
 }
 
-pub(super) fn provider_of_the_group() -> CapacityProvider {
+pub(crate) fn provider_of_the_group() -> CapacityProvider {
     CapacityProvider {
         tenant: tenant(),
         name: PROVIDER.into(),

@@ -10,15 +10,17 @@ use super::check::Seen;
 use super::world::World;
 use crate::deploy::{Timing, decide};
 use crate::host::HostFacts;
+use crate::launch::{place_waiting, waiting};
 use crate::services::{Scene, apply, look};
 
 impl World {
     /// Looks at everything and does what is to be done, one service after the other; the server may die between any two.
     /// Whether there was anything to do.
     pub(super) fn turn(&mut self) -> Result<bool, String> {
+        let is_placed = self.place_waiting()?;
         let round = look(self.memory.view(), &self.timing, self.now);
         self.wake_at = round.wake_at;
-        let is_work = !round.work.is_empty();
+        let is_work = is_placed || !round.work.is_empty();
         for key in round.work {
             if self.is_quiet {
                 self.reconcile(&key)?;
@@ -38,6 +40,24 @@ impl World {
             }
         }
         Ok(is_work)
+    }
+
+    /// Tasks that wait for capacity: the other loop. Whether any of them waits no more.
+    fn place_waiting(&mut self) -> Result<bool, String> {
+        let before = waiting(self.memory.view()).len();
+        if before == 0 || self.bug == Some(Bug::WaitingForgotten) {
+            return Ok(false);
+        }
+        let host = &self.host;
+        self.memory.write(self.now, |tx| place_waiting(tx, host)).map_err(|error| error.to_string())?;
+        let left = waiting(self.memory.view());
+        let end = |task: &Task| task.created_at.plus_millis(self.host.fleet.provisioning_millis);
+        if let Some(odd) = left.iter().find(|task| end(task) <= self.now) {
+            return Err(format!("{} waits for ever", odd.id));
+        }
+        self.tell(|| format!("{before} waited, {} still do", left.len()));
+        self.check_all()?;
+        Ok(left.len() < before)
     }
 
     fn abandon(&mut self, key: &Key) {

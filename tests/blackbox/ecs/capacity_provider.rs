@@ -98,9 +98,8 @@ fn a_group_grows_for_tasks_and_shrinks_when_it_is_empty() {
         texts(&listed["containerInstanceArns"]).len()
     };
     // One task fills an instance; the group may have three.
-    let first = run(&server, 4);
+    let first = run(&server, 3);
     assert_eq!(first["tasks"].as_array().unwrap().len(), 3);
-    assert_eq!(first["failures"][0]["reason"], "RESOURCE:MEMORY");
     assert_eq!(members(&server), 3);
     for task in first["tasks"].as_array().unwrap() {
         let arn = task["taskArn"].as_str().unwrap();
@@ -112,6 +111,90 @@ fn a_group_grows_for_tasks_and_shrinks_when_it_is_empty() {
     let again = run(&server, 1);
     assert_eq!(again["tasks"].as_array().unwrap().len(), 1, "it grows from nothing: {again}");
     assert_eq!(members(&server), 1);
+}
+
+/// A group of one instance, which one task fills, and which does not grow; the default cluster's strategy.
+fn full_group(server: &Server) {
+    let image = server.busybox();
+    let add = ["fleet", "add", "--type", "t3.nano", "--asg", "blue", "--asg-max", "1"];
+    assert!(server.cove(&add).status.success());
+    let group = json!({"autoScalingGroupArn": "blue", "managedScaling": {"status": "ENABLED"}});
+    server.ecs("CreateCapacityProvider", &json!({"name": "web", "autoScalingGroupProvider": group})).unwrap();
+    put(server, &json!(["web"]), &json!([{"capacityProvider": "web", "weight": 1}])).unwrap();
+    let main = json!({"name": "main", "image": image, "memory": 300, "command": ["sleep", "60"], "stopTimeout": 2});
+    server.ecs("RegisterTaskDefinition", &json!({"family": "a", "containerDefinitions": [main]})).unwrap();
+}
+
+fn described(server: &Server, arn: &str) -> Value {
+    server.ecs("DescribeTasks", &json!({"tasks": [arn]})).unwrap()["tasks"][0].clone()
+}
+
+#[test]
+fn a_task_waits_in_provisioning_until_its_group_has_room_across_restarts() {
+    let mut server = Server::start_configured("provisioning_secs = 3600\n");
+    full_group(&server);
+    let run = |server: &Server| {
+        let ran = server.ecs("RunTask", &json!({"taskDefinition": "a"})).unwrap();
+        assert_eq!(ran["failures"], json!([]));
+        ran["tasks"][0]["taskArn"].as_str().unwrap().to_owned()
+    };
+    let (first, second, third) = (run(&server), run(&server), run(&server));
+    server.wait_task(&first, "RUNNING");
+    let check = |server: &Server, arn: &str| {
+        let task = described(server, arn);
+        assert_eq!((&task["lastStatus"], &task["desiredStatus"]), (&json!("PROVISIONING"), &json!("RUNNING")));
+        assert_eq!((&task["containers"], &task["capacityProviderName"]), (&json!([]), &json!("web")));
+        assert!(task.get("containerInstanceArn").is_none() && task.get("availabilityZone").is_none(), "{task}");
+    };
+    check(&server, &second);
+    let explained = server.cove(&["explain", &second]);
+    let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
+    for part in ["PROVISIONING and has no place", "capacity provider web", "may grow to 1", "RESOURCE:MEMORY"] {
+        assert!(explained.contains(part), "{explained}");
+    }
+    server.kill_and_restart();
+    check(&server, &second);
+    server.ecs("StopTask", &json!({"task": first})).unwrap();
+    // The older one of them.
+    let placed = server.wait_task(&second, "RUNNING");
+    assert!(placed["containerInstanceArn"].is_string() && placed["containers"][0]["name"] == "main", "{placed}");
+    check(&server, &third);
+    server.ecs("StopTask", &json!({"task": third, "reason": "enough"})).unwrap();
+    let ended = server.wait_task(&third, "STOPPED");
+    assert_eq!((&ended["stopCode"], &ended["stoppedReason"]), (&json!("UserInitiated"), &json!("enough")));
+    assert_eq!(ended["containers"], json!([]));
+
+    let service = json!({"serviceName": "s", "taskDefinition": "a", "desiredCount": 2});
+    server.ecs("CreateService", &service).unwrap();
+    let counts = |server: &Server| {
+        let shown = server.ecs("DescribeServices", &json!({"services": ["s"]})).unwrap();
+        (shown["services"][0]["runningCount"].clone(), shown["services"][0]["pendingCount"].clone())
+    };
+    until("both wait", || (counts(&server) == (json!(0), json!(2))).then_some(()));
+    server.ecs("StopTask", &json!({"task": second})).unwrap();
+    until("one has its place", || (counts(&server) == (json!(1), json!(1))).then_some(()));
+    server.ecs("DeleteService", &json!({"service": "s", "force": true})).unwrap();
+}
+
+#[test]
+fn tasks_that_wait_are_given_up_after_a_time_and_are_not_too_many() {
+    let server = Server::start_configured("provisioning_secs = 2\n");
+    full_group(&server);
+    let run = |count: u32| server.ecs("RunTask", &json!({"taskDefinition": "a", "count": count}));
+    let first = run(2).unwrap();
+    let waits = first["tasks"].as_array().unwrap().iter().find(|task| task["lastStatus"] == "PROVISIONING").unwrap();
+    let ended = server.wait_task(waits["taskArn"].as_str().unwrap(), "STOPPED");
+    assert_eq!(ended["stopCode"], "TaskFailedToStart");
+    assert_eq!(ended["stoppedReason"], "TaskFailedToStart: RESOURCE:MEMORY");
+
+    let server = Server::start_configured("provisioning_secs = 3600\n");
+    full_group(&server);
+    let run = |count: u32| server.ecs("RunTask", &json!({"taskDefinition": "a", "count": count}));
+    run(1).unwrap();
+    (0..50).for_each(|_| drop(run(10).unwrap()));
+    assert_refused(run(1), "ClientException", "Tasks provisioning capacity limit exceeded.");
+    let clusters = server.ecs("DescribeClusters", &json!({})).unwrap();
+    assert_eq!(clusters["clusters"][0]["pendingTasksCount"].as_u64().unwrap() / 100, 5);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! RunTask and StartTask: from the request to tasks in the store, in one transaction.
 //!
-//! Holds: a task is in the store only with its place, its ports and its address; what was refused is among the failures
-//! and nothing of it is left. A client token stands for one request.
+//! Holds: a task is in the store with its place, its ports and its address, or waits for the group of its capacity provider
+//! to grow; what was refused is among the failures and nothing of it is left. A client token stands for one request.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use cove_model::task::{ClientToken, Task};
 use cove_model::task_template::TaskTemplate;
 use cove_scheduler::HostFacts;
 use cove_scheduler::launch::{self, Shares};
-use cove_scheduler::place::Refusal;
+use cove_scheduler::place::{Reason, Refusal};
 use cove_store::{Read, Tx, keys};
 
 use super::ask::refused;
@@ -71,6 +71,10 @@ fn start_all(
     seed: u64,
 ) -> Result<TasksOut, EcsError> {
     let launched = launch::launch(tx, host, template, order.target, &Shares::default(), seed).map_err(refused)?;
+    // As on AWS an exception, and no failure among others: nothing of the request is started.
+    if let Some(refusal) = launched.refusals.iter().find(|it| it.reason == Reason::ProvisioningLimit) {
+        return Err(EcsError::client(refusal.reason.as_str()));
+    }
     // A token that stands for nothing would keep the client from trying again.
     if let (Some(token), false) = (order.token, launched.tasks.is_empty()) {
         tx.put(ClientToken {

@@ -65,6 +65,8 @@ pub(crate) struct ListTasksOut {
 pub(crate) struct Task {
     pub(crate) attachments: Vec<Attachment>,
     pub(crate) attributes: Vec<Attribute>,
+    /// Empty: it has none yet.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) availability_zone: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) capacity_provider_name: Option<String>,

@@ -35,15 +35,15 @@ pub use offer::has_offers;
 /// One provider has no more: placement scans them all, and each is a control group.
 const INSTANCES_MAX: usize = 100;
 
-/// Makes instances for tasks that found no room; how many.
-pub(super) fn launch(
-    tx: &mut Tx<'_>,
+/// The instances that would be made for tasks that found no room. Nothing is written.
+pub(super) fn made(
+    tx: &Tx<'_>,
     host: &HostFacts,
     provider: &CapacityProvider,
     managed: &ManagedInstances,
     request: &Request,
     waiting: usize,
-) -> usize {
+) -> Vec<ContainerInstance> {
     let inside = Prefix::parent(&request.tenant, &request.cluster);
     let pool = provider.pool();
     let instances = tx.scan::<ContainerInstance>(&inside);
@@ -70,10 +70,7 @@ pub(super) fn launch(
     let mut chosen = choose(&offers, zones, count, is_fitting);
     chosen.truncate(INSTANCES_MAX.saturating_sub(known.len()));
     let machines = chosen.iter().filter_map(|one| maker.machine(one.name, &one.zone, &request.cluster));
-    let fresh: Vec<_> = machines.map(|machine| add_managed(tx, &request.tenant, host, &machine, provider)).collect();
-    let made = fresh.len();
-    fresh.into_iter().for_each(|instance| tx.put(instance));
-    made
+    machines.map(|machine| add_managed(tx, &request.tenant, host, &machine, provider)).collect()
 }
 
 /// What all instances of a provider have in common.
