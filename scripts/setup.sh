@@ -118,6 +118,22 @@ need_session_manager_plugin() {
     rm -rf "$work"
 }
 
+# Notation, which signs images with certificates. Not every proxy lists its versions, which `go install` wants to see.
+need_notation() {
+    local module=github.com/notaryproject/notation version=v1.3.2 work
+    export PATH="$PWD/target/tools/go:$PATH"
+    [ "$(cat target/tools/go/notation.version 2>/dev/null)" != $version ] || return 0
+    command -v go >/dev/null || { say "no Go here: notation is not installed"; return 0; }
+    say "building $module from the Go module proxy into target/tools/go"
+    mkdir -p target/tools/go && work=$(mktemp -d)
+    (
+        out="$PWD/target/tools/go/notation" && cd "$work" &&
+            printf 'module sign\n\ngo 1.23\n\nrequire %s %s\n' $module $version >go.mod &&
+            go build -mod=mod -o "$out" $module/cmd/notation
+    ) && echo $version >target/tools/go/notation.version || say "SKIPPED: notation could not be built"
+    rm -rf "$work"
+}
+
 # The conformance suite of the OCI distribution spec, a Go program that knows the stable level and the main branch's.
 # Nothing else shows that the registry keeps to the spec, so its test is not skipped but fails where this is missing.
 need_conformance() {

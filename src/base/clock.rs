@@ -41,6 +41,22 @@ impl Timestamp {
         self.date_time().format(format).expect("a date within years 0 to 9999 has this form")
     }
 
+    /// As events of Amazon Inspector have it: `Wed Sep 04 16:55:38.411 UTC 2024`.
+    #[must_use]
+    pub fn long_date(self) -> String {
+        let format = time::macros::format_description!(
+            "[weekday repr:short] [month repr:short] [day] [hour]:[minute]:[second].[subsecond digits:3] UTC [year]"
+        );
+        self.date_time().format(format).expect("a date within years 0 to 9999 has this form")
+    }
+
+    /// Reads RFC 3339 with any offset; `None` when it is none.
+    #[must_use]
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let at = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+        i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
+    }
+
     /// The basic form that SigV4 and AWS headers use, as in `20261122T211720Z`.
     #[must_use]
     pub fn amz_date(self) -> String {

@@ -152,6 +152,18 @@ impl Client {
         Err(CliError::Status { what: path.to_owned(), status: status.as_u16(), body })
     }
 
+    /// Posts to one of Cove's own endpoints whose answer comes bit by bit.
+    pub(super) async fn stream(&self, path: &str, input: &Value) -> Result<Response<Incoming>, CliError> {
+        let headers = [("content-type", "application/json".to_owned())];
+        let response = self.signed("POST", path, COVE, &headers, input.to_string().into_bytes()).await?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = String::from_utf8_lossy(&self.collect(response).await?).into_owned();
+        Err(CliError::Status { what: path.to_owned(), status: status.as_u16(), body })
+    }
+
     async fn signed(
         &self,
         method: &str,

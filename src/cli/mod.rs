@@ -26,6 +26,7 @@ mod ops;
 mod ps;
 mod restore;
 mod scan;
+mod scan_import;
 mod scrub;
 mod sign;
 mod table;

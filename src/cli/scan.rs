@@ -1,4 +1,4 @@
-//! `cove scan IMAGE`, `cove scan import FILE…`: by way of the ECR API as any client would, and two endpoints of Cove's own.
+//! `cove scan IMAGE`: by way of the ECR API as any client would, and an endpoint of Cove's own.
 //!
 //! Exit code 1 when the scan failed: no findings and no scan are not the same.
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::client::{Client, ECR, text};
 use super::error::CliError;
 use super::image::named;
-use super::{say, table};
+use super::{say, scan_import, table};
 
 /// Between two looks at a scan that runs.
 const LOOK: Duration = Duration::from_millis(200);
@@ -32,7 +32,7 @@ pub(super) struct ScanArgs {
 
 #[derive(Debug, Subcommand)]
 enum ScanVerb {
-    /// Import OSV records (archives, directories or files on the server's host) for the built-in scanner
+    /// Import OSV records (archives, directories or files) for the built-in scanner
     Import {
         #[arg(required = true)]
         sources: Vec<PathBuf>,
@@ -49,7 +49,7 @@ enum Format {
 
 pub(super) async fn run(args: &ScanArgs, client: &Client) -> Result<ExitCode, CliError> {
     if let Some(ScanVerb::Import { sources }) = &args.verb {
-        return import(sources, client).await;
+        return scan_import::run(sources, client).await;
     }
     let image = args.image.as_deref().unwrap_or_default();
     let (repository, id) = match image.split_once('@') {
@@ -67,25 +67,6 @@ pub(super) async fn run(args: &ScanArgs, client: &Client) -> Result<ExitCode, Cl
     let reference = id["imageDigest"].as_str().or(id["imageTag"].as_str()).unwrap_or_default();
     let input = json!({"repository": repository, "reference": reference, "format": format});
     say(&client.cove("POST", "/_cove/v1/scan/sbom", Some(&input)).await?.to_string());
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn import(sources: &[PathBuf], client: &Client) -> Result<ExitCode, CliError> {
-    let whole = |path: &PathBuf| {
-        let found = std::fs::canonicalize(path).map_err(|source| CliError::Read { path: path.clone(), source });
-        found.map(|path| path.to_string_lossy().into_owned())
-    };
-    let sources = sources.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
-    let done = client.cove("POST", "/_cove/v1/scan/import", Some(&json!({"sources": sources}))).await?;
-    let rows =
-        done["ecosystems"].as_array().into_iter().flatten().map(|one| {
-            vec![text(one, "name").to_owned(), one["advisories"].to_string(), text(one, "newest").to_owned()]
-        });
-    table::print(&["ECOSYSTEM", "ADVISORIES", "NEWEST"], rows.collect());
-    say(&format!("{} records read, {} withdrawn, {} refused", done["records"], done["withdrawn"], done["refused"]));
-    for problem in done["problems"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-        say(&format!("refused {problem}"));
-    }
     Ok(ExitCode::SUCCESS)
 }
 

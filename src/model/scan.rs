@@ -118,6 +118,31 @@ fn takes(filter: &str, name: &str) -> bool {
     true
 }
 
+/// Whether an image is scanned at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eligibility {
+    Eligible,
+    /// Under continuous scanning, but pushed and pulled too long ago to be worth it.
+    Expired,
+    /// What is in the archive is not read.
+    Archived,
+}
+
+/// What follows from an image's own state. `renew_for_millis`: how long after its push or last pull an image is scanned
+/// over and over; `None` is for ever.
+#[must_use]
+pub fn eligibility(image: &Image, applied: &Applied, renew_for_millis: Option<i64>, now: Timestamp) -> Eligibility {
+    if image.is_archived {
+        return Eligibility::Archived;
+    }
+    let used = image.last_pulled_at.map_or(image.pushed_at, |pulled| pulled.max(image.pushed_at));
+    let is_over = renew_for_millis.is_some_and(|millis| now >= used.plus_millis(millis));
+    if applied.frequency == ScanFrequency::ContinuousScan && is_over {
+        return Eligibility::Expired;
+    }
+    Eligibility::Eligible
+}
+
 /// How far a scan is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ScanState {

@@ -40,8 +40,9 @@ mod templates;
 mod uploads;
 mod writer;
 
-pub use admission::{AdmissionRule, BadKey, PublicKey};
+pub use admission::{AdmissionRule, BadKey, Refused, Signer};
 pub use collect::Collected;
+pub use copy::Platforms;
 pub use digest::{Algorithm, Digest};
 pub use error::{ManifestFault, RegistryError};
 pub use expectation::Expectation;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
+use cove_model::event::ecr;
 use cove_model::image::is_repository;
 use cove_model::registry::{BlobLink, Image, ImageTag, Referrer, Repository, Upload};
 use cove_model::registry_rules::UpstreamTag;
@@ -103,12 +104,14 @@ impl Registry {
                     }
                     Full::Refuse | Full::Empty => {}
                 }
+                let tags = tx.scan::<ImageTag>(&inside);
                 for image in images {
                     if let Some(subject) = &image.subject {
                         tx.delete::<Referrer>(&keys::referrer(&tenant, &name, subject, &image.digest));
                     }
                     forget_replications(tx, &tenant, &name, &image.digest);
                     tx.delete::<Image>(&keys::image(&tenant, &name, &image.digest));
+                    tell_deleted(tx, &image, &tags);
                 }
                 delete_all::<ImageTag>(tx, &inside, |tag| keys::image_tag(&tenant, &name, &tag.tag));
                 delete_all::<UpstreamTag>(tx, &inside, |tag| keys::image_tag(&tenant, &name, &tag.tag));
@@ -121,6 +124,18 @@ impl Registry {
                 Ok((*repository).clone())
             })
             .await
+    }
+}
+
+/// An image that goes with its repository is told of like one that goes by itself.
+fn tell_deleted(tx: &mut Tx<'_>, image: &Image, tags: &[Arc<ImageTag>]) {
+    let now = tx.now();
+    let mut own = tags.iter().filter(|tag| tag.digest == image.digest).peekable();
+    if own.peek().is_none() {
+        tx.emit(ecr::deleted(image, None, now));
+    }
+    for tag in own {
+        tx.emit(ecr::deleted(image, Some(&tag.tag), now));
     }
 }
 

@@ -141,9 +141,7 @@ impl Registry {
             ImagePlace::OwnOrHub(tenant) if self.repository(tenant, repository).is_ok() => {
                 return self.admitted_one(&own(tenant), self.local(who, tenant, reference, &told)).await;
             }
-            ImagePlace::OwnOrHub(_) => {
-                Source { host: DOCKER_HUB.to_owned(), repository: hub_path(repository), credentials }
-            }
+            ImagePlace::OwnOrHub(_) => hub_source(repository, credentials),
             ImagePlace::Remote(host) => Source { host: host.clone(), repository: repository.to_owned(), credentials },
         };
         let place = Place::Remote { caller, source: &source };
@@ -219,9 +217,6 @@ impl Registry {
             self.whole_through(tenant, &reference.repository, &selector).await?;
             chosen = find(&selector)?;
             manifest = read(Arc::clone(&chosen)).await?;
-        }
-        if let Some(why) = self.not_admitted(&chosen) {
-            return Err(PullError::NotAdmitted { reference: name, why });
         }
         self.note_pull(&top, who);
         let image = self.assemble(&top.digest, &chosen.digest, &manifest, pins).await?;
@@ -305,7 +300,7 @@ impl Registry {
     }
 
     /// Downloads what the tenant does not have, all blobs at once; the puller bounds how many really run.
-    async fn fetch_blobs(
+    pub(crate) async fn fetch_blobs(
         &self,
         caller: &Tenant,
         source: &Source,
@@ -467,7 +462,12 @@ pub(crate) async fn all_here(begun: Vec<(Digest, Download)>) -> Result<(), PullE
     Ok(())
 }
 
-fn parse(bytes: &[u8], media_type: Option<&str>, reference: &str) -> Result<Manifest, PullError> {
+/// Where names without a host are.
+pub(crate) fn hub_source(repository: &str, credentials: Option<Credentials>) -> Source {
+    Source { host: DOCKER_HUB.to_owned(), repository: hub_path(repository), credentials }
+}
+
+pub(crate) fn parse(bytes: &[u8], media_type: Option<&str>, reference: &str) -> Result<Manifest, PullError> {
     let invalid = |cause: String| PullError::Invalid { reference: reference.to_owned(), cause };
     // Some registries send `application/json`: then the document itself must say what it is.
     let known = media_type.filter(|text| crate::manifest::MEDIA_TYPES.contains(text));

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use cove_registry::{AdmissionRule, PublicKey};
+use cove_registry::{AdmissionRule, Refused, Signer};
+use cove_scan::Severity;
 use serde::Deserialize;
 
 use super::config::ConfigError;
@@ -11,26 +12,47 @@ use super::config::ConfigError;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AdmissionWish {
-    images: String,
+    images: Patterns,
+    #[serde(default)]
     signed_by: Vec<PathBuf>,
+    refuse_severity: Option<String>,
+    #[serde(default)]
+    refuse_unscanned: bool,
 }
 
-/// Reads the keys. A rule without one would admit nothing.
+/// One name or several.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+enum Patterns {
+    One(String),
+    All(Vec<String>),
+}
+
+/// Reads the keys and certificates. A rule without a condition would do nothing.
 pub(super) fn rules(wishes: &[AdmissionWish]) -> Result<Vec<AdmissionRule>, ConfigError> {
     wishes.iter().map(rule).collect()
 }
 
 fn rule(wish: &AdmissionWish) -> Result<AdmissionRule, ConfigError> {
-    let bad = |why: String| ConfigError::Value { key: "admission", value: wish.images.clone(), why };
-    if wish.images.is_empty() || wish.signed_by.is_empty() {
-        return Err(bad("needs images and signed_by".to_owned()));
-    }
-    let key = |path: &PathBuf| {
-        let pem = std::fs::read(path).map_err(|error| bad(format!("{}: {error}", path.display())))?;
-        PublicKey::parse(&pem).map_err(|error| bad(format!("{}: {error}", path.display())))
+    let images = match &wish.images {
+        Patterns::One(pattern) => vec![pattern.clone()],
+        Patterns::All(patterns) => patterns.clone(),
     };
-    Ok(AdmissionRule {
-        images: wish.images.clone(),
-        signed_by: wish.signed_by.iter().map(key).collect::<Result<_, _>>()?,
-    })
+    let bad = |why: String| ConfigError::Value { key: "admission", value: images.join(", "), why };
+    if images.is_empty() || images.iter().any(String::is_empty) {
+        return Err(bad("needs images".to_owned()));
+    }
+    if wish.signed_by.is_empty() && wish.refuse_severity.is_none() && !wish.refuse_unscanned {
+        return Err(bad("needs signed_by, refuse_severity or refuse_unscanned".to_owned()));
+    }
+    let severity = wish.refuse_severity.as_deref().map(|word| {
+        let found = Severity::ALL.into_iter().find(|severity| severity.name() == word);
+        found.ok_or_else(|| bad(format!("`{word}` is no severity, such as HIGH or CRITICAL")))
+    });
+    let signer = |path: &PathBuf| {
+        let pem = std::fs::read(path).map_err(|error| bad(format!("{}: {error}", path.display())))?;
+        Signer::parse(&pem).map_err(|error| bad(format!("{}: {error}", path.display())))
+    };
+    let (severity, signed_by) = (severity.transpose()?, wish.signed_by.iter().map(signer).collect::<Result<_, _>>()?);
+    Ok(AdmissionRule { refused: Refused { severity, unscanned: wish.refuse_unscanned }, signed_by, images })
 }

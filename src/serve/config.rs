@@ -755,14 +755,22 @@ mod tests {
     #[test]
     fn a_rule_of_admission_is_checked_at_the_start() {
         for (rule, why) in [
-            ("images = \"*\"\nsigned_by = []", "needs images and signed_by"),
+            ("images = \"*\"\nsigned_by = []", "needs signed_by, refuse_severity or refuse_unscanned"),
+            ("images = \"*\"\nrefuse_severity = \"BAD\"", "`BAD` is no severity"),
             ("images = \"*\"\nsigned_by = [\"/none\"]", "/none: No such file"),
             ("images = \"*\"\nsigned_by = [\"/dev/null\"]", "/dev/null: it is no public key"),
         ] {
             let error = check(file(&format!("[[admission]]\n{rule}")).unwrap(), false).unwrap_err().to_string();
             assert!(error.starts_with(&format!("admission = `*`: {why}")), "{error}");
         }
-        assert!(file("[[admission]]\nimages = \"*\"").is_err());
+        let good =
+            "[[admission]]\nimages = [\"prod/*\", \"base\"]\nrefuse_severity = \"HIGH\"\nrefuse_unscanned = true";
+        let rules = check(file(good).unwrap(), false).unwrap().admission;
+        assert_eq!((rules[0].images.len(), rules[0].refused.unscanned), (2, true));
+        for old in ["refuse_severity = \"HIGH\"", "refuse_unscanned = true"] {
+            let error = check(file(&format!("[scan]\n{old}")).unwrap(), false).unwrap_err().to_string();
+            assert!(error.starts_with("scan.refuse_") && error.contains("[[admission]]"), "{error}");
+        }
     }
 
     #[test]

@@ -75,7 +75,8 @@ impl Parts {
         });
         let (cgroups, networks, shim_binary) = kernel.map_err(|_| ServeError::Panicked)??;
         let (store, snapshots, keys) = disk?;
-        let registry = Registry::open(&data, store.clone(), clock.clone(), registry_config(config, bound, &keys))?;
+        let registry =
+            Registry::open(&data, store.clone(), clock.clone(), registry_config(config, bound, &keys, &cgroups))?;
         let (routers_in, routers) = mpsc::unbounded_channel();
         let agent = cove_agent::start(cove_agent::Deps {
             store: store.clone(),
@@ -190,9 +191,9 @@ fn host_mode_access(loopback_url: Option<String>, node_secret: Vec<u8>) -> HostM
     })
 }
 
-fn registry_config(config: &Config, bound: &Bound, keys: &Keys) -> RegistryConfig {
+fn registry_config(config: &Config, bound: &Bound, keys: &Keys, cgroups: &NodeCgroups) -> RegistryConfig {
     let mut scan = config.scan.clone();
-    super::scan::complete(&mut scan, &bound.local_url(), &keys.node_secret);
+    super::scan::complete(&mut scan, &bound.local_url(), &keys.node_secret, cgroups.clone());
     RegistryConfig {
         own_hosts: bound.registry_hosts(config),
         mirrors: config.registry_mirrors.clone(),

@@ -1,12 +1,17 @@
 //! The `[scan]` table of the config file: scanners and their limits.
 
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cove_api::oci::pull_authorization;
 use cove_registry::scan::{
-    Admission, CommandHook, Gives, Hook, HookKind, PullLogin, ReportFormat, SbomFormat, ScanConfig, WebhookHook,
+    CommandGroup, CommandGroups, CommandHook, Gives, Hook, HookKind, PullLogin, ReportFormat, SbomFormat, ScanConfig,
+    WebhookHook,
 };
-use cove_scan::Severity;
+use cove_runtime::cgroup::{Group, NodeCgroups};
+use cove_runtime::spec::TaskLimits;
 use serde::Deserialize;
 
 use super::config::ConfigError;
@@ -17,6 +22,8 @@ const TIME_LIMIT_SECS: u64 = 600;
 const MEMORY_LIMIT_MIB: u64 = 2048;
 /// The report of a large image is a few megabytes.
 const OUTPUT_MAX_MIB: u64 = 64;
+/// Threads and processes of one scanner: far more than any has, far less than a host.
+const PIDS_MAX: i64 = 4096;
 /// A scan is memory and processor of the host that the tasks want, too.
 const AT_ONCE: usize = 1;
 /// Beyond that a host does nothing else.
@@ -29,8 +36,10 @@ pub(super) struct ScanWish {
     at_once: Option<usize>,
     ask_again_secs: Option<u64>,
     renew_secs: Option<u64>,
+    renew_for_days: Option<u64>,
+    /// Where these stood before they became conditions of a rule of admission.
     refuse_severity: Option<String>,
-    refuse_unscanned: bool,
+    refuse_unscanned: Option<bool>,
     hook: Vec<HookWish>,
 }
 
@@ -66,19 +75,19 @@ pub(super) fn config(wish: &ScanWish) -> Result<ScanConfig, ConfigError> {
         }
         hooks.push(hook(one)?);
     }
-    let refuse_severity = wish.refuse_severity.as_deref().map(|word| {
-        let found = Severity::ALL.into_iter().find(|severity| severity.name() == word);
-        found.ok_or_else(|| refused("refuse_severity", word, "no severity, such as HIGH or CRITICAL"))
-    });
-    let admission =
-        Admission { refuse_severity: refuse_severity.transpose()?, refuse_unscanned: wish.refuse_unscanned };
+    let unscanned = wish.refuse_unscanned.map(|wanted| wanted.to_string());
+    let moved = [("scan.refuse_severity", &wish.refuse_severity), ("scan.refuse_unscanned", &unscanned)];
+    if let Some((key, Some(value))) = moved.into_iter().find(|(_, value)| value.is_some()) {
+        return Err(refused(key, value, "say it in a rule: [[admission]] with images = \"*\" and this key"));
+    }
     Ok(ScanConfig {
-        admission,
         login: None,
+        groups: None,
         hooks,
         at_once,
         ask_again_millis: millis(wish.ask_again_secs, usual.ask_again_millis),
         renew_millis: millis(wish.renew_secs, usual.renew_millis),
+        renew_for_millis: wish.renew_for_days.map(|days| millis(Some(days.saturating_mul(24 * 60 * 60)), 0)),
     })
 }
 
@@ -141,8 +150,8 @@ fn checked(words: &[String]) -> Result<Vec<String>, &'static str> {
     Ok(words.to_vec())
 }
 
-/// Gives what only a running server knows: where it is found, and its secret.
-pub(super) fn complete(config: &mut ScanConfig, registry_url: &str, node_secret: &[u8]) {
+/// Gives what only a running server knows: where it is found, its secret, its control groups.
+pub(super) fn complete(config: &mut ScanConfig, registry_url: &str, node_secret: &[u8], cgroups: NodeCgroups) {
     for hook in &mut config.hooks {
         if let HookKind::Webhook(webhook) = &mut hook.kind
             && webhook.registry_url.is_empty()
@@ -150,8 +159,51 @@ pub(super) fn complete(config: &mut ScanConfig, registry_url: &str, node_secret:
             registry_url.clone_into(&mut webhook.registry_url);
         }
     }
+    config.groups = Some(Arc::new(Groups(cgroups)));
     let secret = node_secret.to_vec();
-    config.login = Some(PullLogin::new(move |tenant, ends| pull_authorization(&secret, tenant, ends)));
+    config.login =
+        Some(PullLogin::new(move |tenant, repository, ends| pull_authorization(&secret, tenant, repository, ends)));
+}
+
+/// The node's control groups, as scans want them.
+#[derive(Debug)]
+struct Groups(NodeCgroups);
+
+impl CommandGroups for Groups {
+    fn make(&self, id: &str, memory_bytes: u64) -> io::Result<Box<dyn CommandGroup>> {
+        let made = OfCommand(self.0.scan(id));
+        let limits = TaskLimits { memory_bytes: Some(memory_bytes), pids: Some(PIDS_MAX), ..TaskLimits::default() };
+        let limited = made.0.create().and_then(|()| made.0.limit(&limits));
+        if let Err(error) = limited {
+            made.remove();
+            return Err(io::Error::other(error));
+        }
+        Ok(Box::new(made))
+    }
+
+    fn sweep(&self) {
+        if let Err(error) = self.0.remove_scans() {
+            tracing::warn!(%error, "control groups of earlier scans are left");
+        }
+    }
+}
+
+struct OfCommand(Group);
+
+impl CommandGroup for OfCommand {
+    fn procs_files(&self) -> Vec<PathBuf> {
+        self.0.procs_files()
+    }
+
+    fn lacked_memory(&self) -> bool {
+        self.0.oom_kills() > 0
+    }
+
+    fn remove(&self) {
+        if let Err(error) = self.0.kill_and_wait().and_then(|()| self.0.remove()) {
+            tracing::warn!(%error, "the control group of a scan is left");
+        }
+    }
 }
 
 fn named<T: Copy>(all: &[(&str, T)], name: &str) -> Option<T> {

@@ -10,9 +10,9 @@
 use cove_model::alarm::{Alarm, AlarmHistory, HistoryKind};
 use cove_model::container_instance::{ContainerInstance, remaining};
 use cove_model::event::ecs::{DeploymentState, ServiceAction, ServiceActionKind};
-use cove_model::event::{cloudwatch, ecs, image_scan as scan_event};
+use cove_model::event::{cloudwatch, ecs, image_scan as scan_event, inspector};
 use cove_model::registry::{Image, ImageTag, Repository};
-use cove_model::scan::{self, ImageScan, ScanSettings, ScanState};
+use cove_model::scan::{self, ImageScan, ScanSettings, ScanState, ScanType};
 use cove_model::service::{RolloutState, Service};
 use cove_model::task::Task;
 use serde_json::{Value, json};
@@ -202,7 +202,13 @@ pub(crate) fn image_scan(tx: &mut Tx<'_>, before: Option<&ImageScan>, after: Opt
     }
     let tags = tx.scan::<ImageTag>(&Prefix::parent(&scan.tenant, &scan.repository));
     let tags: Vec<String> = tags.iter().filter(|tag| tag.digest == scan.digest).map(|tag| tag.tag.clone()).collect();
-    let event = scan_event::ended(scan, &tags, tx.now());
+    let is_first = before.is_none_or(|before| before.result.is_none());
+    let event = match (scan.scan_type, scan.current_result()) {
+        (ScanType::Basic, _) => scan_event::ended(scan, &tags, tx.now()),
+        (ScanType::Enhanced, Some(result)) if is_first => inspector::initial_scan(scan, result, &tags, tx.now()),
+        // Its findings are events of their own.
+        (ScanType::Enhanced, _) => return,
+    };
     tx.emit(event);
 }
 

@@ -218,7 +218,11 @@ fn a_hook_that_misbehaves_ends_in_failed_with_a_reason() {
         ("is of another form", "echo '{}'".to_owned(), "not in the form it is configured for"),
         ("is blind", saying(&blind), "var/lib/rpm: damaged"),
         ("floods", "yes".to_owned(), "wrote more than 1048576 bytes"),
-        ("eats", "head -c 3000000000 /dev/zero | tail -c 3000000000 >/dev/null".to_owned(), ""),
+        ("eats", "head -c 3000000000 /dev/zero | tail -c 3000000000 >/dev/null".to_owned(), "more than 67108864 bytes of memory"),
+        ("eats in parts", "for n in 1 2 3; do (head -c 30000000 /dev/zero | tail -c 30000000 | (sleep 1; cat >/dev/null)) & done; wait; exit 6".to_owned(), "of memory"),
+        ("is root", "[ $(id -u) = 0 ] || exit 8".to_owned(), "code 8"),
+        ("reads keys", "cat \"$(dirname \"$1\")\"/../../keys/* /var/lib/cove/keys/* || exit 9".to_owned(), "code 9"),
+        ("writes elsewhere", "echo x >/var/tmp/cove-scan-mark || exit 5".to_owned(), "code 5"),
         ("calls home", "cat /proc/net/route | grep -q eth && exit 0; exit 3".to_owned(), "code 3"),
         ("writes", "echo x > \"$1/index.json\" || exit 4".to_owned(), "code 4"),
     ];
@@ -366,11 +370,15 @@ fn the_built_in_scanner_finds_what_was_imported() {
     assert_eq!(found["manifests"][0]["artifactType"], "application/vnd.cyclonedx+json", "{found}");
     let bad = server.cove(&["scan", "import", "/etc/hostname"]);
     assert_eq!(bad.status.code(), Some(1), "{bad:?}");
+    assert!(!String::from_utf8_lossy(&bad.stderr).contains("scans/import"), "people's own names of files: {bad:?}");
+    let left = std::fs::read_dir(server.home().join("data/scans")).map(Iterator::count).unwrap_or(0);
+    assert_eq!(left, 0, "what was sent is gone");
 }
 
 #[test]
 fn an_image_with_findings_does_not_run_where_the_policy_says_so() {
-    let config = hook(&saying(&report(&[("CVE-1", "HIGH")])), "refuse_severity = \"HIGH\"");
+    let rule = |condition: &str| format!("[[admission]]\nimages = [\"busy*\", \"other\"]\n{condition}\n");
+    let config = hook(&saying(&report(&[("CVE-1", "HIGH")])), "") + &rule("refuse_severity = \"HIGH\"");
     let mut server = Server::start_configured(&config);
     let image = server.busybox();
     let task = |server: &Server| server.run_task("main", json!({"image": image, "command": ["true"]}));
@@ -381,7 +389,7 @@ fn an_image_with_findings_does_not_run_where_the_policy_says_so() {
     let refused = server.wait_task(&task(&server), "STOPPED");
     let reason = refused["stoppedReason"].as_str().unwrap();
     assert!(reason.contains("may not run here") && reason.contains("1 findings of severity HIGH"), "{refused}");
-    server.restart_configured("[scan]\nrefuse_unscanned = true\n");
+    server.restart_configured(&rule("refuse_unscanned = true"));
     let still = server.wait_task(&task(&server), "STOPPED");
     assert_eq!(still["containers"][0]["exitCode"], 0, "its scan is complete: {still}");
 }
@@ -462,6 +470,17 @@ fn a_scanners_server_is_asked_as_harbor_asks() {
     let login = asked["registry"]["authorization"].as_str().unwrap();
     let got = server.exchange("GET", &format!("/v2/app/manifests/{pushed}"), &[("authorization", login)], b"");
     assert!(login.starts_with("Basic ") && got.status == 200, "{login}: {}", got.text());
+    create(&server, "other", false);
+    push(&server, "other", "1", "a secret");
+    let with_login = |method: &str, path: &str| server.exchange(method, path, &[("authorization", login)], b"").status;
+    assert_eq!(with_login("GET", "/v2/"), 200);
+    let mut tried =
+        [("GET", "/v2/other/manifests/1"), ("GET", "/v2/_catalog"), ("POST", "/v2/app/blobs/uploads/")].to_vec();
+    let gone = format!("/v2/app/manifests/{pushed}");
+    tried.push(("DELETE", &gone));
+    for (method, path) in tried {
+        assert_eq!(with_login(method, path), 403, "it reads its own repository and nothing else: {method} {path}");
+    }
 
     let cases = [
         (json!({"capabilities": []}), vec![], "", "does not offer"),
@@ -479,4 +498,72 @@ fn a_scanners_server_is_asked_as_harbor_asks() {
         let why = shown["imageScanStatus"]["description"].as_str().unwrap();
         assert!(shown["imageScanStatus"]["status"] == "FAILED" && why.contains(words), "{shown}");
     }
+}
+
+#[test]
+fn enhanced_scans_tell_inspectors_events_and_when_they_are_over() {
+    let mark = std::env::temp_dir().join(format!("cove-scan-mended-{}", std::process::id()));
+    let _ = std::fs::remove_file(&mark);
+    // What the second scan finds is not what the first one found.
+    let (first, second) = (report(&[("CVE-1", "CRITICAL"), ("CVE-2", "LOW")]), report(&[("CVE-2", "LOW")]));
+    let script = format!("if [ -e {} ]; then {} else {} fi", mark.display(), saying(&second), saying(&first));
+    let config = |days: &str| hook(&script, &format!("renew_secs = 1\n{days}"));
+    let mut server = Server::start_configured(&config(""));
+    server.logs("CreateLogGroup", &json!({"logGroupName": "/inspector"})).unwrap();
+    let pattern =
+        json!({"source": ["aws.inspector2", "aws.ecr"], "detail-type": [{"prefix": "Inspector2"}, "ECR Image Scan"]});
+    server.events("PutRule", &json!({"Name": "all", "EventPattern": pattern.to_string()})).unwrap();
+    let target = json!({"Id": "log", "Arn": "arn:aws:logs:us-east-1:000000000000:log-group:/inspector"});
+    server.events("PutTargets", &json!({"Rule": "all", "Targets": [target]})).unwrap();
+    let rules =
+        json!([{"scanFrequency": "CONTINUOUS_SCAN", "repositoryFilters": [{"filter": "*", "filterType": "WILDCARD"}]}]);
+    server.ecr("PutRegistryScanningConfiguration", &json!({"scanType": "ENHANCED", "rules": rules})).unwrap();
+    create(&server, "app", false);
+    let pushed = push(&server, "app", "1", "a layer");
+    let told = |server: &Server, kind: &str| -> Vec<Value> {
+        let found = server.logs("FilterLogEvents", &json!({"logGroupName": "/inspector"})).unwrap();
+        let events = found["events"].as_array().unwrap().iter();
+        let events = events.map(|event| serde_json::from_str::<Value>(event["message"].as_str().unwrap()).unwrap());
+        events.filter(|event| event["detail-type"] == kind).collect()
+    };
+    let scans =
+        until("the first scan to be told", || Some(told(&server, "Inspector2 Scan")).filter(|all| !all.is_empty()));
+    let arn = "arn:aws:ecr:us-east-1:000000000000:repository/app";
+    assert_eq!((&scans[0]["source"], &scans[0]["resources"]), (&json!("aws.inspector2"), &json!([arn])));
+    let counts = json!({"CRITICAL": 1, "HIGH": 0, "MEDIUM": 0, "TOTAL": 2});
+    let detail = json!({"scan-status": "INITIAL_SCAN_COMPLETE", "repository-name": arn, "image-digest": pushed,
+        "image-tags": ["1"], "finding-severity-counts": counts, "version": "1.0"});
+    assert_eq!(scans[0]["detail"], detail);
+    let findings = || {
+        let shown = |event: &Value| {
+            let text =
+                |path: &str| event["detail"].pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+            format!("{} {}", text("/packageVulnerabilityDetails/vulnerabilityId"), text("/status"))
+        };
+        let mut all: Vec<String> = told(&server, "Inspector2 Finding").iter().map(shown).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    until("both findings to be told", || (findings() == ["CVE-1 ACTIVE", "CVE-2 ACTIVE"]).then_some(()));
+    let one = told(&server, "Inspector2 Finding")[0].clone();
+    assert_eq!(one["resources"], json!([format!("{arn}/{pushed}")]));
+    assert!(one["detail"]["firstObservedAt"].as_str().unwrap().contains(" UTC 20"), "{one}");
+    std::fs::write(&mark, "").unwrap();
+    until("what is gone to be told", || (findings() == ["CVE-1 ACTIVE", "CVE-1 CLOSED", "CVE-2 ACTIVE"]).then_some(()));
+    assert_eq!(told(&server, "ECR Image Scan"), Vec::<Value>::new(), "those are of basic scanning");
+
+    server.restart_configured(&config("renew_for_days = 0"));
+    let status = |server: &Server| {
+        let shown = server.ecr("DescribeImageScanFindings", &image("app", "1")).unwrap();
+        assert!(shown["imageScanFindings"].is_null(), "{shown}");
+        shown["imageScanStatus"]["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status(&server), "SCAN_ELIGIBILITY_EXPIRED");
+    let archive = json!({"repositoryName": "app", "imageId": {"imageTag": "1"}, "targetStorageClass": "ARCHIVE"});
+    server.ecr("UpdateImageStorageClass", &archive).unwrap();
+    assert_eq!(status(&server), "IMAGE_ARCHIVED");
+    server.ecr("PutRegistryScanningConfiguration", &json!({"scanType": "BASIC", "rules": []})).unwrap();
+    assert_refused(server.ecr("StartImageScan", &image("app", "1")), "ImageArchivedException", "is archived");
+    let _ = std::fs::remove_file(&mark);
 }

@@ -1,14 +1,16 @@
-"""Images that may run only when they are signed: of the own registry and of another, signed with openssl as cosign does."""
+"""Images that may run only when they are signed: of the own registry and of another, signed with openssl as cosign does, and
+by Notation itself."""
 import base64
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
 import tempfile
 import urllib.request
 
-from harness import Case, Server, archive
+from harness import Case, Server, archive, needs
 from upstream import Image, Upstream, digest
 
 PAYLOAD = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -37,6 +39,59 @@ class Signer:
         manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
                     "config": Image.part("config.v1+json", config), "layers": [layer]}
         return json.dumps(manifest).encode(), {digest(blob): blob for blob in (payload, config)}
+
+
+class Notation(Case):
+    """Notation signs with its own test certificates: one of them is trusted."""
+
+    @classmethod
+    def make_server(cls):
+        cls.home = pathlib.Path(tempfile.mkdtemp(prefix="cove-notation-", dir="/var/tmp"))
+        cls.addClassCleanup(shutil.rmtree, cls.home)
+        rule = ""
+        if shutil.which("notation"):
+            for name in ("ours", "other"):
+                cls.notation("cert", "generate-test", name)
+            rule = f'[[admission]]\nimages = "notary/*"\nsigned_by = ["{cls.home}/notation/localkeys/ours.crt"]\n'
+        config = cls.home / "cove.toml"
+        config.write_text(rule)
+        return Server(extra=["--config", config])
+
+    @classmethod
+    def notation(cls, *words):
+        variables = {**os.environ, "XDG_CONFIG_HOME": str(cls.home)}
+        done = subprocess.run(["notation", *map(str, words)], env=variables, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def setUp(self):
+        needs(self, "notation")
+
+    def end(self, image):
+        return self.wait(self.run_one(self.register({"name": "main", "image": image, "command": ["true"]})), "STOPPED", 60)
+
+    def refused(self, image, why):
+        task = self.end(image)
+        self.assertEqual(task["stopCode"], "TaskFailedToStart", task)
+        self.assertIn("may not run here: " + why, task["stoppedReason"])
+
+    def sign(self, name, key, *more):
+        token = self.ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+        password = base64.b64decode(token).decode().removeprefix("AWS:")
+        image = self.ecr.describe_images(repositoryName=name, imageIds=[{"imageTag": "latest"}])["imageDetails"][0]["imageDigest"]
+        self.notation("sign", "--insecure-registry", "-u", "AWS", "-p", password, "--key", key, *more,
+                      f"{self.server.registry}/{name}@{image}")
+
+    def test_an_image_signed_by_notation_runs(self):
+        for name in ("notary/web", "notary/cose"):
+            self.server.cove("image", "load", archive("busybox"), "--name", name)
+        self.refused("notary/web", "it has no signature")
+        self.sign("notary/web", "other")
+        self.refused("notary/web", "no signature is by a key that the rule for `notary/*` names: a certificate leads to no authority")
+        self.sign("notary/web", "ours")
+        task = self.end("notary/web")
+        self.assertEqual(task["containers"][0].get("exitCode"), 0, task)
+        self.sign("notary/cose", "ours", "--signature-format", "cose")
+        self.refused("notary/cose", "no signature is by a key that the rule for `notary/*` names: COSE envelopes")
 
 
 class Admission(Case):

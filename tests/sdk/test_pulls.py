@@ -155,6 +155,30 @@ class Pulls(Case):
         self.runs(image)
         self.assertEqual((self.home / "helped").read_text(), f"get {UPSTREAM}\n", "one answer is good for all requests of a pull")
 
+    def test_an_identity_token_of_a_helper_is_changed_for_a_token(self):
+        asked = []
+
+        def hook(request):
+            if request.path == "/oauth":
+                form = dict(urllib.parse.parse_qsl(request.rfile.read(int(request.headers["Content-Length"])).decode()))
+                asked.append(form)
+                if form.get("grant_type") == "refresh_token" and form.get("refresh_token") == "identity+/=":
+                    request.reply(200, json.dumps({"access_token": "good"}).encode())
+                else:
+                    request.refuse(401, "UNAUTHORIZED")
+                return True
+            if request.headers.get("Authorization") == "Bearer good":
+                return False
+            challenge = f'Bearer realm="https://{UPSTREAM}/oauth",service="registry.test",scope="repository:cloud:pull"'
+            request.refuse(401, "UNAUTHORIZED", {"WWW-Authenticate": challenge})
+            return True
+        self.upstream.hook = hook
+        image = self.upstream.put("cloud", self.image())
+        self.fails(image, "pull access denied")
+        (self.home / "config.json").write_text(json.dumps({"auths": {UPSTREAM: {"auth": "MDow", "identitytoken": "identity+/="}}}))
+        self.runs(image)
+        self.assertEqual((asked[-1]["service"], asked[-1]["scope"]), ("registry.test", "repository:cloud:pull"))
+
     def test_a_rule_fetches_with_a_token_and_keeps_the_image(self):
         self.guard_with_tokens({basic("me", "secret")})
         self.upstream.put("team/cached", self.image())

@@ -118,6 +118,8 @@ class Request(http.server.BaseHTTPRequestHandler):
         blob = self.server.images[name].blobs.get(wanted) if name in self.server.images else None
         self.reply(200, blob) if blob is not None else self.refuse(404, "BLOB_UNKNOWN")
 
+    do_POST = do_GET
+
     def serve_manifest(self, name, reference):
         image = self.server.images.get(name)
         if image is None:

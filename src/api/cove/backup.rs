@@ -33,7 +33,7 @@ pub(super) fn answer(cx: &RawContext, images: Images) -> Response {
     let pins: Vec<_> = backup.blobs().iter().filter_map(|name| Digest::parse(name)).map(|it| blobs.pin(&it)).collect();
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
     tokio::task::spawn_blocking(move || {
-        let out = io::BufWriter::with_capacity(PIECE_BYTES, Pieces(sender.clone()));
+        let out = io::BufWriter::with_capacity(PIECE_BYTES, Written(sender.clone()));
         match backup.write(out) {
             Ok(written) if written.bad_blobs.is_empty() => {}
             Ok(written) => tracing::warn!(blobs = ?written.bad_blobs, "blobs are missing or damaged; see `cove fsck`"),
@@ -45,13 +45,13 @@ pub(super) fn answer(cx: &RawContext, images: Images) -> Response {
         drop((pins, slot));
     });
     let response = hyper::Response::builder().header(hyper::header::CONTENT_TYPE, "application/x-tar");
-    response.body(Body::stream(Incoming(receiver))).expect("a constant header makes a response")
+    response.body(Body::stream(Pieces(receiver))).expect("a constant header makes a response")
 }
 
 /// Hands what is written to the response.
-struct Pieces(mpsc::Sender<io::Result<Bytes>>);
+struct Written(mpsc::Sender<io::Result<Bytes>>);
 
-impl Write for Pieces {
+impl Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
         sent.map(|()| bytes.len()).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
@@ -62,10 +62,10 @@ impl Write for Pieces {
     }
 }
 
-/// The response's side of it.
-struct Incoming(mpsc::Receiver<io::Result<Bytes>>);
+/// What comes through a channel as the body of a response.
+pub(super) struct Pieces(pub(super) mpsc::Receiver<io::Result<Bytes>>);
 
-impl HttpBody for Incoming {
+impl HttpBody for Pieces {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -6,7 +6,7 @@
 //! | `POST exec` | upgrade to `cove-exec`: a command in a running container (see [`exec`]) |
 //! | `POST down` | stop every task, remove everything of the node from the kernel, end the server |
 //! | `POST images/builtin` | the image that the binary carries, in a repository of the caller |
-//! | `POST images/copy` | an image of another registry, `from`, into `repository` under `tag` |
+//! | `POST images/copy` | an image of another registry into a repository of the caller (see [`copy`]) |
 //! | `GET backup` | every record and the keys as one archive |
 //! | `GET backup/images` | the same with the registry's blobs |
 //! | `GET doctor` | what the server finds wrong with this host |
@@ -17,16 +17,19 @@
 //! | `POST scrub` | the same, and begins a pass unless one runs |
 //! | `GET fleet` | the container instances of the caller's tenant, of every cluster |
 //! | `POST fleet/add` | registers one more: the keys of `[[instance]]` in the config file |
-//! | `POST scan/import`, `POST scan/sbom` | advisories for the built-in scanner; an image's inventory (see [`scan`]) |
+//! | `POST scan/import` | upgrade to `cove-import`: advisories for the built-in scanner (see [`import`]) |
+//! | `POST scan/sbom` | an image's inventory (see [`scan`]) |
 //! | `POST fleet/VERB` | drain, activate, remove, interrupt, fail, recover: `instances` or a `zone` (see [`fleet`]) |
 //!
 //! Holds: only the node's owner gets here: the root key, or anybody with `--dev`; never a task, whatever it signs with.
 
 mod backup;
+mod copy;
 mod events;
 mod exec;
 mod explain;
 mod fleet;
+mod import;
 mod info;
 mod port;
 mod scan;
@@ -72,31 +75,13 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
         (&Method::GET, "events/dead") => events::dead(&cx),
         (&Method::GET, "scrub") => scrub::show(&cx).await,
         (&Method::POST, "scrub") => scrub::begin(&cx).await,
-        (&Method::POST, "scan/import") => scan::import(&cx, request).await,
+        (&Method::POST, "scan/import") => import::answer(&cx, request).await,
         (&Method::POST, "scan/sbom") => scan::sbom(&cx, request).await,
         (&Method::GET, "fleet") => fleet::list(&cx),
         (&Method::POST, path) if path.starts_with("fleet/") => fleet::answer(&cx, request).await,
         (&Method::POST, "images/builtin") => builtin(&cx, port.as_ref(), request).await,
-        (&Method::POST, "images/copy") => copy(&cx, request).await,
+        (&Method::POST, "images/copy") => copy::answer(&cx, request).await,
         _ => cx.not_found(),
-    }
-}
-
-/// Pulls as a task of the caller would: with the server's credentials, mirrors and authorities.
-async fn copy(cx: &RawContext, request: Request) -> Response {
-    let body = match read(request).await {
-        Ok(body) => body,
-        Err(response) => return response,
-    };
-    let Some(identity) = &cx.identity else { return cx.not_found() };
-    let (Some(from), Some(repository), Some(tag)) =
-        (body["from"].as_str(), body["repository"].as_str(), body["tag"].as_str())
-    else {
-        return problem(400, "InvalidParameter", "`from`, `repository` and `tag` must be strings");
-    };
-    match cx.registry().copy_in(&identity.tenant, from, repository, tag).await {
-        Ok(digest) => good(&json!({"digest": digest})),
-        Err(why) => problem(400, "ImageNotCopied", &why),
     }
 }
 

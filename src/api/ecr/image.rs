@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::access::{caller, reach};
 use super::error::{EcrError, of};
 use super::page::page;
+use super::request::ImagesIn;
 use super::wire::{ImageDetail, ImageFailure, ImageId, ImageWire};
 use crate::aws::context::Context;
 
@@ -46,17 +47,6 @@ impl Filter {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ListIn {
-    registry_id: Option<String>,
-    repository_name: String,
-    next_token: Option<String>,
-    max_results: Option<usize>,
-    #[serde(default)]
-    filter: Filter,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ListOut {
@@ -65,25 +55,12 @@ pub(super) struct ListOut {
     next_token: Option<String>,
 }
 
-pub(super) fn list(cx: &Context, input: ListIn) -> Result<ListOut, EcrError> {
-    let (_, images) = images(cx, input.registry_id.as_deref(), &input.repository_name, "ListImages")?;
+pub(super) fn list(cx: &Context, input: ImagesIn) -> Result<ListOut, EcrError> {
+    let (_, images) = images(cx, &input, "ListImages")?;
     let ids = images.into_iter().filter(|one| input.filter.takes(one)).flat_map(ids_of).collect();
     let key = |id: &ImageId| format!("{}:{}", shown(&id.image_digest), shown(&id.image_tag));
     let (image_ids, next_token) = page(ids, key, input.next_token.as_deref(), input.max_results)?;
     Ok(ListOut { image_ids, next_token })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct DescribeIn {
-    registry_id: Option<String>,
-    repository_name: String,
-    #[serde(default)]
-    image_ids: Vec<ImageId>,
-    next_token: Option<String>,
-    max_results: Option<usize>,
-    #[serde(default)]
-    filter: Filter,
 }
 
 #[derive(Serialize)]
@@ -94,8 +71,8 @@ pub(super) struct DescribeOut {
     next_token: Option<String>,
 }
 
-pub(super) fn describe(cx: &Context, input: DescribeIn) -> Result<DescribeOut, EcrError> {
-    let (tenant, images) = images(cx, input.registry_id.as_deref(), &input.repository_name, "DescribeImages")?;
+pub(super) fn describe(cx: &Context, input: ImagesIn) -> Result<DescribeOut, EcrError> {
+    let (tenant, images) = images(cx, &input, "DescribeImages")?;
     if !input.image_ids.is_empty() {
         let mut image_details: Vec<ImageDetail> = Vec::new();
         for id in &input.image_ids {
@@ -251,13 +228,8 @@ async fn delete_one(
     }
 }
 
-fn images(
-    cx: &Context,
-    registry_id: Option<&str>,
-    name: &str,
-    operation: &str,
-) -> Result<(Tenant, Vec<TaggedImage>), EcrError> {
-    let tenant = reach(cx, registry_id, name, operation)?;
+fn images(cx: &Context, input: &ImagesIn, operation: &str) -> Result<(Tenant, Vec<TaggedImage>), EcrError> {
+    let (tenant, name) = (input.reach(cx, operation)?, &input.repository_name);
     let images = cx.registry.images(&tenant, name).map_err(of(&tenant, name))?;
     Ok((tenant, images))
 }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::access::reach;
 use super::error::{EcrError, of};
-use super::image::{Filter, is_named};
+use super::image::is_named;
 use super::page::page;
-use super::wire::ImageId;
+use super::request::{ImagesIn, RepositoryIn};
 use crate::aws::context::Context;
 
 #[derive(Deserialize)]
@@ -21,13 +21,6 @@ pub(super) struct PutIn {
     registry_id: Option<String>,
     repository_name: String,
     lifecycle_policy_text: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct NameIn {
-    registry_id: Option<String>,
-    repository_name: String,
 }
 
 #[derive(Serialize)]
@@ -54,16 +47,16 @@ pub(super) async fn put(cx: &Context, input: PutIn) -> Result<PolicyOut, EcrErro
     })
 }
 
-pub(super) fn get(cx: &Context, input: NameIn) -> Result<PolicyOut, EcrError> {
+pub(super) fn get(cx: &Context, input: RepositoryIn) -> Result<PolicyOut, EcrError> {
     let name = &input.repository_name;
-    let tenant = reach(cx, input.registry_id.as_deref(), name, "GetLifecyclePolicy")?;
+    let tenant = input.reach(cx, "GetLifecyclePolicy")?;
     let found = cx.registry.lifecycle_policy(&tenant, name).map_err(of(&tenant, name))?;
     found.map(|policy| shown(&policy)).ok_or_else(|| none(&tenant, name))
 }
 
-pub(super) async fn delete(cx: &Context, input: NameIn) -> Result<PolicyOut, EcrError> {
+pub(super) async fn delete(cx: &Context, input: RepositoryIn) -> Result<PolicyOut, EcrError> {
     let name = &input.repository_name;
-    let tenant = reach(cx, input.registry_id.as_deref(), name, "DeleteLifecyclePolicy")?;
+    let tenant = input.reach(cx, "DeleteLifecyclePolicy")?;
     let gone = cx.registry.delete_lifecycle_policy(&tenant, name).await.map_err(of(&tenant, name))?;
     gone.map(|policy| shown(&policy)).ok_or_else(|| none(&tenant, name))
 }
@@ -101,19 +94,6 @@ pub(super) async fn start_preview(cx: &Context, input: StartIn) -> Result<StartO
     cx.registry.start_preview(&tenant, &name, text.clone()).await.map_err(of(&tenant, &name))?;
     let status = "IN_PROGRESS";
     Ok(StartOut { registry_id: tenant.account, repository_name: name, lifecycle_policy_text: text, status })
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct PreviewIn {
-    registry_id: Option<String>,
-    repository_name: String,
-    #[serde(default)]
-    image_ids: Vec<ImageId>,
-    next_token: Option<String>,
-    max_results: Option<usize>,
-    #[serde(default)]
-    filter: Filter,
 }
 
 #[derive(Serialize)]
@@ -164,9 +144,9 @@ struct Transitioning {
     image_total_count: usize,
 }
 
-pub(super) fn preview(cx: &Context, input: PreviewIn) -> Result<PreviewOut, EcrError> {
+pub(super) fn preview(cx: &Context, input: ImagesIn) -> Result<PreviewOut, EcrError> {
     let name = &input.repository_name;
-    let tenant = reach(cx, input.registry_id.as_deref(), name, "GetLifecyclePolicyPreview")?;
+    let tenant = input.reach(cx, "GetLifecyclePolicyPreview")?;
     let found = cx.registry.preview(&tenant, name).map_err(of(&tenant, name))?;
     let previewed =
         found.ok_or_else(|| EcrError::PreviewNotFound { repository: name.clone(), account: tenant.account.clone() })?;

@@ -12,7 +12,7 @@ use crate::oci::token as login_token;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TokenIn {
-    /// Deprecated by AWS; one answer per registry, all for the caller's own.
+    /// Deprecated by AWS; one answer per registry.
     #[serde(default)]
     registry_ids: Vec<String>,
 }
@@ -32,17 +32,16 @@ struct Authorization {
 }
 
 pub(super) fn token(cx: &Context, input: TokenIn) -> Result<TokenOut, EcrError> {
-    if let Some(foreign) = input.registry_ids.iter().find(|id| **id != cx.tenant.account) {
-        let text = format!("Invalid parameter at 'registryIds': registry {foreign} is not the caller's");
-        return Err(EcrError::InvalidParameter(text));
-    }
     let expires = cx.clock.now().plus_millis(login_token::LOGIN_MILLIS);
     let who = caller(cx);
     let password = login_token::login(&cx.settings.keys.node_secret, &cx.tenant, who.arn.as_deref(), expires);
-    let authorization_data = vec![Authorization {
+    let one = |_registry: &String| Authorization {
         authorization_token: STANDARD.encode(format!("AWS:{password}")),
         expires_at: expires.epoch_seconds(),
         proxy_endpoint: cx.settings.registry_url(),
-    }];
-    Ok(TokenOut { authorization_data })
+    };
+    // Whom the token is for says what it opens in which registry; where to is the same for all of this node.
+    let own = std::slice::from_ref(&cx.tenant.account);
+    let registries = if input.registry_ids.is_empty() { own } else { &input.registry_ids };
+    Ok(TokenOut { authorization_data: registries.iter().map(one).collect() })
 }

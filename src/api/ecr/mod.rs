@@ -23,6 +23,7 @@ mod referrer;
 mod registry;
 mod replication;
 mod repository;
+mod request;
 mod resource_tag;
 mod scan;
 mod signing;
@@ -37,6 +38,7 @@ const VALIDATE_TEST: &str = "an_image_is_fetched_with_the_credentials_of_a_secre
 const TEMPLATE_TEST: &str = "a_template_dresses_the_repositories_that_are_made_by_a_push";
 
 const REPLICATION_TEST: &str = "a_pushed_image_is_in_the_regions_that_the_rules_name";
+
 /// What is there. Behaviour tests are in `tests/blackbox/ecr/`.
 pub(crate) const OPS: &[Op] = &[
     Op::done("BatchCheckLayerAvailability", "layers_pushed_by_api_make_an_image", |cx, input| {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{caller, reach};
 use super::error::{EcrError, of};
+use super::request::RepositoryIn;
 use crate::aws::context::Context;
 
 #[derive(Deserialize)]
@@ -19,13 +20,6 @@ pub(super) struct SetIn {
     policy_text: String,
     #[serde(default)]
     force: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct NameIn {
-    registry_id: Option<String>,
-    repository_name: String,
 }
 
 #[derive(Serialize)]
@@ -49,16 +43,16 @@ pub(super) async fn set(cx: &Context, input: SetIn) -> Result<PolicyOut, EcrErro
     Ok(of_repository(&tenant, name, input.policy_text))
 }
 
-pub(super) fn get(cx: &Context, input: NameIn) -> Result<PolicyOut, EcrError> {
+pub(super) fn get(cx: &Context, input: RepositoryIn) -> Result<PolicyOut, EcrError> {
     let name = &input.repository_name;
-    let tenant = reach(cx, input.registry_id.as_deref(), name, "GetRepositoryPolicy")?;
+    let tenant = input.reach(cx, "GetRepositoryPolicy")?;
     let found = cx.registry.policy_of(&tenant, name).map_err(of(&tenant, name))?;
     found.map(|policy| of_repository(&tenant, name, policy.text.clone())).ok_or_else(|| none(&tenant, name))
 }
 
-pub(super) async fn delete(cx: &Context, input: NameIn) -> Result<PolicyOut, EcrError> {
+pub(super) async fn delete(cx: &Context, input: RepositoryIn) -> Result<PolicyOut, EcrError> {
     let name = &input.repository_name;
-    let tenant = reach(cx, input.registry_id.as_deref(), name, "DeleteRepositoryPolicy")?;
+    let tenant = input.reach(cx, "DeleteRepositoryPolicy")?;
     let gone = cx.registry.set_policy(&tenant, name, None).await.map_err(of(&tenant, name))?;
     gone.map(|policy| of_repository(&tenant, name, policy.text.clone())).ok_or_else(|| none(&tenant, name))
 }

@@ -1,14 +1,20 @@
 //! Create-, Update-, Delete-, Describe- and ValidatePullThroughCacheRule.
+//!
+//! A rule is of a registry: other accounts get at it by the registry's policy, in which `repository/PREFIX` stands for it.
 
-use cove_model::arn::Arn;
+use cove_model::arn::{Arn, Tenant};
 use cove_model::image::ecr_tenant;
 use cove_model::registry_rules::{PullThroughRule, ROOT, Upstream};
 use cove_store::{Prefix, Read, Tx, keys, secret};
 use serde::{Deserialize, Serialize};
 
+use super::access::reach_any;
 use super::error::EcrError;
 use super::page::page;
 use crate::aws::context::Context;
+
+/// What a registry's policy must let others at who list its rules.
+const EVERY: &str = "*";
 
 /// AWS's quota of a registry.
 const RULES_MAX: usize = 50;
@@ -85,7 +91,8 @@ pub(super) struct DescribeOut {
 }
 
 pub(super) async fn create(cx: &Context, input: CreateIn) -> Result<RuleWire, EcrError> {
-    own(cx, input.registry_id.as_deref())?;
+    let tenant =
+        reach_any(cx, input.registry_id.as_deref(), &input.ecr_repository_prefix, "CreatePullThroughCacheRule")?;
     let host = input.upstream_registry_url.as_str();
     let upstream = Upstream::of_host(host);
     if !cx.registry.is_upstream(host) || input.upstream_registry.is_some_and(|named| Some(named) != upstream) {
@@ -99,7 +106,7 @@ pub(super) async fn create(cx: &Context, input: CreateIn) -> Result<RuleWire, Ec
                 .to_owned(),
         ));
     }
-    let other_account = ecr_tenant(host).is_some_and(|tenant| tenant.account != cx.tenant.account);
+    let other_account = ecr_tenant(host).is_some_and(|of| of.account != tenant.account);
     if other_account && input.custom_role_arn.is_none() {
         return Err(invalid("customRoleArn", "must be specified for a registry of another account"));
     }
@@ -107,7 +114,7 @@ pub(super) async fn create(cx: &Context, input: CreateIn) -> Result<RuleWire, Ec
     if input.ecr_repository_prefix == ROOT && upstream_prefix != ROOT {
         return Err(invalid("upstreamRepositoryPrefix", "must be ROOT when the repository prefix is ROOT"));
     }
-    let (tenant, prefix, url) = (cx.tenant.clone(), input.ecr_repository_prefix, input.upstream_registry_url);
+    let (prefix, url) = (input.ecr_repository_prefix, input.upstream_registry_url);
     let (credential_arn, custom_role_arn) = (input.credential_arn, input.custom_role_arn);
     let made = cx.store.write(move |tx| {
         check_secret(tx, &tenant, credential_arn.as_deref())?;
@@ -135,11 +142,11 @@ pub(super) async fn create(cx: &Context, input: CreateIn) -> Result<RuleWire, Ec
 }
 
 pub(super) async fn update(cx: &Context, input: UpdateIn) -> Result<RuleWire, EcrError> {
-    own(cx, input.registry_id.as_deref())?;
+    let tenant =
+        reach_any(cx, input.registry_id.as_deref(), &input.ecr_repository_prefix, "UpdatePullThroughCacheRule")?;
     if input.credential_arn.is_none() && input.custom_role_arn.is_none() {
         return Err(invalid("credentialArn", "a secret or a role must be specified"));
     }
-    let tenant = cx.tenant.clone();
     let changed = cx.store.write(move |tx| {
         check_secret(tx, &tenant, input.credential_arn.as_deref())?;
         let mut rule = known(tx, &tenant, &input.ecr_repository_prefix)?;
@@ -155,8 +162,8 @@ pub(super) async fn update(cx: &Context, input: UpdateIn) -> Result<RuleWire, Ec
 
 /// What was fetched stays.
 pub(super) async fn delete(cx: &Context, input: PrefixIn) -> Result<RuleWire, EcrError> {
-    own(cx, input.registry_id.as_deref())?;
-    let tenant = cx.tenant.clone();
+    let tenant =
+        reach_any(cx, input.registry_id.as_deref(), &input.ecr_repository_prefix, "DeletePullThroughCacheRule")?;
     let gone = cx.store.write(move |tx| {
         let rule = known(tx, &tenant, &input.ecr_repository_prefix)?;
         tx.delete::<PullThroughRule>(&keys::pull_through_rule(&tenant, &rule.prefix));
@@ -166,27 +173,28 @@ pub(super) async fn delete(cx: &Context, input: PrefixIn) -> Result<RuleWire, Ec
 }
 
 pub(super) fn describe(cx: &Context, input: DescribeIn) -> Result<DescribeOut, EcrError> {
-    own(cx, input.registry_id.as_deref())?;
+    let tenant = reach_any(cx, input.registry_id.as_deref(), EVERY, "DescribePullThroughCacheRules")?;
     if !input.ecr_repository_prefixes.is_empty() {
-        let find = |prefix: &String| cx.store.read(|view| known(view, &cx.tenant, prefix)).map(|rule| shown(&rule));
+        let find = |prefix: &String| cx.store.read(|view| known(view, &tenant, prefix)).map(|rule| shown(&rule));
         let pull_through_cache_rules = input.ecr_repository_prefixes.iter().map(find).collect::<Result<_, _>>()?;
         return Ok(DescribeOut { pull_through_cache_rules, next_token: None });
     }
-    let all = cx.store.read(|view| view.scan::<PullThroughRule>(&Prefix::tenant(&cx.tenant)));
+    let all = cx.store.read(|view| view.scan::<PullThroughRule>(&Prefix::tenant(&tenant)));
     let (found, next_token) = page(all, |rule| rule.prefix.clone(), input.next_token.as_deref(), input.max_results)?;
     Ok(DescribeOut { pull_through_cache_rules: found.iter().map(|rule| shown(rule)).collect(), next_token })
 }
 
 pub(super) async fn validate(cx: &Context, input: PrefixIn) -> Result<RuleWire, EcrError> {
-    own(cx, input.registry_id.as_deref())?;
-    let rule = cx.store.read(|view| known(view, &cx.tenant, &input.ecr_repository_prefix))?;
+    let tenant =
+        reach_any(cx, input.registry_id.as_deref(), &input.ecr_repository_prefix, "ValidatePullThroughCacheRule")?;
+    let rule = cx.store.read(|view| known(view, &tenant, &input.ecr_repository_prefix))?;
     let failure = cx.registry.try_rule(&rule).await.err().map(|error| error.to_string());
     let is_valid = Some(failure.is_none());
     Ok(RuleWire { created_at: None, updated_at: None, upstream_registry: None, is_valid, failure, ..shown(&rule) })
 }
 
 /// A rule's secret is of the registry's own account and region, and there.
-fn check_secret(tx: &Tx<'_>, tenant: &cove_model::arn::Tenant, arn: Option<&str>) -> Result<(), EcrError> {
+fn check_secret(tx: &Tx<'_>, tenant: &Tenant, arn: Option<&str>) -> Result<(), EcrError> {
     let Some(arn) = arn else { return Ok(()) };
     if !Arn::parse(arn).is_some_and(|arn| arn.belongs_to(tenant)) {
         return Err(EcrError::SecretForeign);
@@ -195,17 +203,10 @@ fn check_secret(tx: &Tx<'_>, tenant: &cove_model::arn::Tenant, arn: Option<&str>
     found.map(|_| ()).ok_or(EcrError::SecretNotFound)
 }
 
-fn known(read: &impl Read, tenant: &cove_model::arn::Tenant, prefix: &str) -> Result<PullThroughRule, EcrError> {
+fn known(read: &impl Read, tenant: &Tenant, prefix: &str) -> Result<PullThroughRule, EcrError> {
     let found = read.get::<PullThroughRule>(&keys::pull_through_rule(tenant, prefix));
     let unknown = || EcrError::RuleNotFound { prefix: prefix.to_owned(), account: tenant.account.clone() };
     found.map(|rule| (*rule).clone()).ok_or_else(unknown)
-}
-
-fn own(cx: &Context, registry_id: Option<&str>) -> Result<(), EcrError> {
-    match registry_id {
-        Some(id) if id != cx.tenant.account => Err(invalid("registryId", "the registry is not the caller's")),
-        Some(_) | None => Ok(()),
-    }
 }
 
 fn invalid(at: &str, why: &str) -> EcrError {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EcrError;
 use super::page::page;
+use super::request::PageIn;
 use crate::aws::context::Context;
 
 /// AWS's quota.
@@ -59,13 +60,6 @@ pub(super) async fn deregister(cx: &Context, input: PrincipalIn) -> Result<Princ
     Ok(PrincipalOut { principal_arn: gone.await? })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ListIn {
-    next_token: Option<String>,
-    max_results: Option<usize>,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ListOut {
@@ -74,7 +68,7 @@ pub(super) struct ListOut {
     next_token: Option<String>,
 }
 
-pub(super) fn list(cx: &Context, input: ListIn) -> Result<ListOut, EcrError> {
+pub(super) fn list(cx: &Context, input: PageIn) -> Result<ListOut, EcrError> {
     let settings = cx.registry.settings(&cx.tenant);
     let mut arns: Vec<String> = settings.pull_time_exclusions.iter().map(|one| one.principal_arn.clone()).collect();
     arns.sort_unstable();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{EcrError, of};
 use super::image::selector;
-use super::repository::own_registry;
+use super::request::ImageIn;
 use super::wire::ImageId;
 use crate::aws::context::Context;
 
@@ -77,14 +77,6 @@ pub(super) fn configuration(cx: &Context) -> ConfigurationWire {
     shown(cx.registry.replication_rules(&cx.tenant))
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct StatusIn {
-    repository_name: String,
-    image_id: ImageId,
-    registry_id: Option<String>,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StatusOut {
@@ -103,13 +95,13 @@ struct StatusWire {
     failure_code: Option<String>,
 }
 
-pub(super) fn status(cx: &Context, input: StatusIn) -> Result<StatusOut, EcrError> {
+pub(super) fn status(cx: &Context, input: ImageIn) -> Result<StatusOut, EcrError> {
     let name = &input.repository_name;
-    own_registry(cx, input.registry_id.as_deref(), name)?;
+    let tenant = input.reach(cx, "DescribeImageReplicationStatus")?;
     let selector = selector(&input.image_id).map_err(|failure| {
         EcrError::InvalidParameter(format!("Invalid parameter at 'imageId': {}", failure.failure_reason))
     })?;
-    let (image, copies) = cx.registry.replications(&cx.tenant, name, &selector).map_err(of(&cx.tenant, name))?;
+    let (image, copies) = cx.registry.replications(&tenant, name, &selector).map_err(of(&tenant, name))?;
     let status = |copy: &Replication| StatusWire {
         region: copy.destination.region.clone(),
         registry_id: copy.destination.account.clone(),

@@ -107,16 +107,6 @@ pub(super) async fn delete(cx: &Context, input: DeleteIn) -> Result<RepositoryOu
     Ok(RepositoryOut { repository: shown(cx, &gone.map_err(of(&tenant, name))?) })
 }
 
-/// Only of the caller's own registry: what its owner alone decides.
-pub(super) fn own_registry(cx: &Context, registry_id: Option<&str>, repository: &str) -> Result<(), EcrError> {
-    match registry_id {
-        Some(id) if id != cx.tenant.account => {
-            Err(EcrError::RepositoryNotFound { name: repository.to_owned(), account: id.to_owned() })
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
 fn shown(cx: &Context, repository: &Repository) -> RepositoryWire {
     RepositoryWire {
         repository_arn: repository.arn(),

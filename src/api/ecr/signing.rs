@@ -6,9 +6,9 @@ use cove_model::registry_settings::SigningRule;
 use cove_model::wildcard;
 use serde::{Deserialize, Serialize};
 
-use super::access::reach;
 use super::error::{EcrError, of};
 use super::image::selected;
+use super::request::ImageIn;
 use super::wire::ImageId;
 use crate::aws::context::Context;
 
@@ -85,14 +85,6 @@ pub(super) async fn delete(cx: &Context, _: NothingIn) -> Result<ConfigurationOu
     Ok(ConfigurationOut { registry_id: cx.tenant.account.clone(), signing_configuration })
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct StatusIn {
-    registry_id: Option<String>,
-    repository_name: String,
-    image_id: ImageId,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StatusOut {
@@ -111,9 +103,9 @@ struct StatusWire {
     failure_reason: &'static str,
 }
 
-pub(super) fn status(cx: &Context, input: StatusIn) -> Result<StatusOut, EcrError> {
+pub(super) fn status(cx: &Context, input: ImageIn) -> Result<StatusOut, EcrError> {
     let name = &input.repository_name;
-    let tenant = reach(cx, input.registry_id.as_deref(), name, "DescribeImageSigningStatus")?;
+    let tenant = input.reach(cx, "DescribeImageSigningStatus")?;
     let selector = selected(&input.image_id)?;
     let image = cx.registry.image(&tenant, name, &selector).map_err(of(&tenant, name))?;
     let settings = cx.registry.settings(&tenant);

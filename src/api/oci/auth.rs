@@ -37,11 +37,31 @@ pub(super) fn access(cx: &RawContext, request: &Request, route: &Route, query: &
         let who = Principal::root(&tenant.account);
         return Ok(Access { tenant, who, is_granted: true });
     }
+    if let Some((tenant, repository)) = reader(cx, request) {
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let is_there = route.action(request.method()).is_none_or(|(name, _)| name == repository);
+        if !is_read || !is_there || *route == Route::Catalog {
+            return Err(OciError::OneRepository);
+        }
+        let who = Principal::root(&tenant.account);
+        return Ok(Access { tenant, who, is_granted: false });
+    }
     let (own, who) = caller(cx, request)?;
     let host = request.headers().get(HOST).and_then(|value| value.to_str().ok());
     let host = host.or(request.uri().authority().map(Authority::as_str)).unwrap_or_default();
     let named = ecr_tenant(host.split(':').next().unwrap_or_default());
     Ok(Access { tenant: named.unwrap_or(own), who, is_granted: false })
+}
+
+/// Whose repository a scanner may read.
+fn reader(cx: &RawContext, request: &Request) -> Option<(Tenant, String)> {
+    let (_, password) = given(request)?;
+    token::reader_of(&cx.settings().keys.node_secret, &password, cx.clock().now())
+}
+
+/// User and password that came with a request.
+fn given(request: &Request) -> Option<(String, String)> {
+    request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(credentials)
 }
 
 /// The caller's tenant, and the user, role or root that it is.
@@ -51,8 +71,7 @@ fn caller(cx: &RawContext, request: &Request) -> Result<(Tenant, Principal), Oci
         let who = Principal::root(&tenant.account);
         (tenant, who)
     };
-    let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let (user, password) = header.and_then(credentials).unwrap_or_default();
+    let (user, password) = given(request).unwrap_or_default();
     if let Some(holder) = token::holder_of(&settings.keys.node_secret, &password, cx.clock().now()) {
         return Ok(holder);
     }

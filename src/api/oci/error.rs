@@ -11,6 +11,8 @@ use crate::http::{RawContext, Response};
 #[derive(Debug)]
 pub(super) enum OciError {
     Unauthorized,
+    /// The login reads one repository, and this is something else.
+    OneRepository,
     NotFound,
     MethodNotAllowed {
         allowed: &'static str,
@@ -46,6 +48,10 @@ impl OciError {
             Self::Unauthorized => {
                 let message = "authentication required: `aws ecr get-login-password | docker login --username AWS`";
                 (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message.to_owned(), Value::Null)
+            }
+            Self::OneRepository => {
+                let message = "this login reads one repository and does nothing else";
+                (StatusCode::FORBIDDEN, "DENIED", message.to_owned(), Value::Null)
             }
             Self::NotFound => (StatusCode::NOT_FOUND, "NOT_FOUND", "there is nothing at this path".into(), Value::Null),
             Self::MethodNotAllowed { .. } => {
@@ -96,7 +102,8 @@ impl OciError {
             }
             Self::MethodNotAllowed { allowed } => headers.push(("allow", allowed)),
             Self::Registry(RegistryError::TooManyUploads { .. }) => headers.push(("retry-after", "60")),
-            Self::NotFound
+            Self::OneRepository
+            | Self::NotFound
             | Self::NameInvalid(_)
             | Self::DigestMissing
             | Self::NumberInvalid(_)

@@ -1,4 +1,5 @@
-//! Login tokens: the password that GetAuthorizationToken hands out, and links to single blobs.
+//! Login tokens: the password that GetAuthorizationToken hands out, what scanners read an image with, and links to single
+//! blobs.
 //!
 //! Holds: a token names its tenant and its end and is keyed with the node's secret, so nothing is stored and a restart
 //! changes nothing. Checked in constant time.
@@ -16,16 +17,25 @@ pub(crate) const LOGIN_MILLIS: i64 = 12 * 60 * 60 * 1000;
 /// Links to layers live one hour.
 pub(crate) const LINK_MILLIS: i64 = 60 * 60 * 1000;
 
+/// What a login is sealed for that reads one repository.
+const READER: &str = "registry reader";
+
 /// The password of user `AWS` for a tenant, and for the user or role that asked for it.
 pub(crate) fn login(node_secret: &[u8], tenant: &Tenant, principal_arn: Option<&str>, expires: Timestamp) -> String {
     sealed(node_secret, &["registry login"], tenant, principal_arn, expires)
 }
 
-/// A whole `Authorization` header with such a login, for a program that pulls on our behalf.
+/// A whole `Authorization` header that lets a program read one repository on our behalf, and do nothing else.
 #[must_use]
-pub fn pull_authorization(node_secret: &[u8], tenant: &Tenant, expires: Timestamp) -> String {
-    let login = format!("AWS:{}", login(node_secret, tenant, None, expires));
+pub fn pull_authorization(node_secret: &[u8], tenant: &Tenant, repository: &str, expires: Timestamp) -> String {
+    let login = format!("AWS:{}", sealed(node_secret, &[READER], tenant, Some(repository), expires));
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login))
+}
+
+/// The tenant and the repository that such a login opens.
+pub(crate) fn reader_of(node_secret: &[u8], token: &str, now: Timestamp) -> Option<(Tenant, String)> {
+    let (tenant, who) = opened(node_secret, &[READER], token, now)?;
+    Some((tenant, who.arn?))
 }
 
 /// The tenant of a login token that is ours and has not ended, and who got it.
@@ -49,17 +59,12 @@ pub(crate) fn tenant_of_grant(
     opened(node_secret, &["blob link", repository, digest], grant, now).map(|(tenant, _)| tenant)
 }
 
-fn sealed(
-    node_secret: &[u8],
-    purpose: &[&str],
-    tenant: &Tenant,
-    principal_arn: Option<&str>,
-    expires: Timestamp,
-) -> String {
+/// `whose`: a principal's ARN, or what else the purpose has it for.
+fn sealed(node_secret: &[u8], purpose: &[&str], tenant: &Tenant, whose: Option<&str>, expires: Timestamp) -> String {
     let mut plain = format!("{}|{}|{}", tenant.account, tenant.region, expires.millis());
-    if let Some(arn) = principal_arn {
+    if let Some(text) = whose {
         plain.push('|');
-        plain.push_str(arn);
+        plain.push_str(text);
     }
     let payload = URL_SAFE_NO_PAD.encode(plain);
     let seal = URL_SAFE_NO_PAD.encode(keyed(node_secret, &[purpose, &[payload.as_str()]].concat()));
@@ -97,6 +102,18 @@ mod tests {
         assert_eq!(tenant_of(b"other", &token, Timestamp(0)), None);
         assert_eq!(tenant_of(b"node", &token.replacen('M', "N", 1), Timestamp(0)), None);
         assert_eq!(tenant_of(b"node", "garbage", Timestamp(0)), None);
+    }
+
+    #[test]
+    fn a_readers_login_names_its_repository_and_is_no_other_login() {
+        let tenant = Tenant::new("123456789012", "eu-west-1");
+        let header = pull_authorization(b"node", &tenant, "team/app", Timestamp(1000));
+        let plain = base64::engine::general_purpose::STANDARD.decode(&header["Basic ".len()..]).unwrap();
+        let token = String::from_utf8(plain).unwrap()["AWS:".len()..].to_owned();
+        assert_eq!(reader_of(b"node", &token, Timestamp(999)), Some((tenant.clone(), "team/app".to_owned())));
+        assert_eq!(reader_of(b"node", &token, Timestamp(1000)), None);
+        assert_eq!(holder_of(b"node", &token, Timestamp(0)), None);
+        assert_eq!(reader_of(b"node", &login(b"node", &tenant, Some("x"), Timestamp(1000)), Timestamp(0)), None);
     }
 
     #[test]

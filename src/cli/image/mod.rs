@@ -18,6 +18,8 @@ use clap::Subcommand;
 use cove_model::arn::Tenant;
 use cove_model::image::{ImagePlace, ImageReference, ImageSelector, is_repository, is_tag};
 
+pub(super) use remote::progress;
+
 use super::client::Client;
 use super::error::CliError;
 

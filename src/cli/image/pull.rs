@@ -50,12 +50,7 @@ pub(super) async fn run(args: &PullArgs, client: &Client) -> Result<(), CliError
     let mut content = Content::default();
     let mut top = repository.manifest(&reference).await?;
     if let Some(arch) = &args.platform {
-        let manifest = parse(&top)?;
-        if let Some(chosen) = manifest.for_platform(arch) {
-            top = repository.manifest(&chosen.digest.clone()).await?;
-        } else if matches!(manifest.kind, Kind::Index { .. }) {
-            return Err(CliError::Failed(format!("{} has no manifest for {arch}", args.image)));
-        }
+        top = for_platform(&repository, top, arch, &args.image).await?;
     }
     gather(&repository, top, &mut content).await?;
     let fresh = args.to.with_extension("partial");
@@ -67,6 +62,21 @@ pub(super) async fn run(args: &PullArgs, client: &Client) -> Result<(), CliError
     fs::rename(&fresh, &args.to).map_err(|source| CliError::Write { path: args.to.clone(), source })?;
     say(&content.manifests.last().map_or_else(String::new, |top| top.digest.clone()));
     Ok(())
+}
+
+/// Of an index the manifest for an architecture; what is none as it is.
+pub(super) async fn for_platform(
+    repository: &Repository<'_>,
+    top: Fetched,
+    arch: &str,
+    name: &str,
+) -> Result<Fetched, CliError> {
+    let manifest = parse(&top)?;
+    match (manifest.for_platform(arch), &manifest.kind) {
+        (Some(chosen), _) => repository.manifest(&chosen.digest).await,
+        (None, Kind::Image { .. }) => Ok(top),
+        (None, Kind::Index { .. }) => Err(CliError::Failed(format!("{name} has no manifest for {arch}"))),
+    }
 }
 
 async fn gather(repository: &Repository<'_>, top: Fetched, content: &mut Content) -> Result<(), CliError> {

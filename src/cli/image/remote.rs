@@ -209,7 +209,7 @@ fn empty() -> Body {
 }
 
 /// A bar on stderr while bytes move; nothing where nobody looks.
-pub(super) fn progress(total: u64) -> ProgressBar {
+pub(in crate::cli) fn progress(total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style)

@@ -1,4 +1,4 @@
-//! The event of a scan that ended, as ECR documents it.
+//! The event of a basic scan that ended, as ECR documents it. Enhanced ones are [`super::inspector`]'s.
 
 use serde_json::json;
 

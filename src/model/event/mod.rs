@@ -9,6 +9,7 @@ pub mod cloudwatch;
 pub mod ecr;
 pub mod ecs;
 pub mod image_scan;
+pub mod inspector;
 
 use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};

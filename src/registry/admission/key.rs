@@ -1,8 +1,8 @@
-//! Public keys that images are signed with.
+//! Who signs images: public keys, and authorities whose certificates name keys.
 
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey, VerificationAlgorithm};
-use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 
 /// What an RFC 5480 key of P-256 begins with: the algorithm, the curve, and that the point follows.
 const P256: &[u8] = &[
@@ -17,10 +17,43 @@ const ED25519_BYTES: usize = 32;
 /// A key that is no use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
-    #[error("it is no public key in PEM form")]
+    #[error("it is no public key and no certificate in PEM form")]
     Pem,
+    #[error("its certificate cannot be read")]
+    Certificate,
     #[error("only keys of ECDSA P-256 (as cosign makes them) and Ed25519 are known")]
     Algorithm,
+}
+
+/// Whoever may sign.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Signer {
+    /// Signs as cosign does.
+    Key(PublicKey),
+    /// Those whose certificates lead to one of these sign as Notation does.
+    Authority(Vec<CertificateDer<'static>>),
+}
+
+impl Signer {
+    /// Reads a `PUBLIC KEY`, or every `CERTIFICATE`, in PEM form.
+    ///
+    /// # Errors
+    /// When it is none, or of a kind that is not known here.
+    pub fn parse(pem: &[u8]) -> Result<Self, BadKey> {
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+        let certificates = certificates.map_err(|_| BadKey::Certificate)?;
+        if certificates.is_empty() {
+            return PublicKey::parse(pem).map(Self::Key);
+        }
+        if certificates.iter().any(|one| webpki::anchor_from_trusted_cert(one).is_err()) {
+            return Err(BadKey::Certificate);
+        }
+        Ok(Self::Authority(certificates))
+    }
+
+    pub(super) const fn is_authority(&self) -> bool {
+        matches!(self, Self::Authority(_))
+    }
 }
 
 /// A public key.

@@ -1,14 +1,17 @@
-//! Signatures as cosign keeps them beside an image: an artifact under the tag `sha256-HEX.sig` of the same repository, or
-//! one that refers to the image. Each layer is a payload, and has the signature of it in an annotation.
+//! Signatures beside an image, in its repository. Cosign's are an artifact under the tag `sha256-HEX.sig`, or one that
+//! refers to the image: each layer is a payload, and has the signature of it in an annotation. Notation's refer to the
+//! image: their layer is an envelope ([`notation`]).
 //!
-//! Source: cosign's SIGNATURE_SPEC and the simple signing format of containers/image.
+//! Source: cosign's SIGNATURE_SPEC, the simple signing format of containers/image, Notary's signature specification.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use cove_base::Timestamp;
 use cove_model::image::ImageSelector;
 use serde::Deserialize;
 
-use super::key::PublicKey;
+use super::key::{PublicKey, Signer};
+use super::notation;
 use crate::digest::Digest;
 use crate::manifest::{Descriptor, Manifest};
 use crate::pull::PullError;
@@ -18,14 +21,30 @@ use crate::resolve::Place;
 const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const ARTIFACT_TYPE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
-/// A payload is some hundred bytes.
+const NOTATION_TYPE: &str = "application/vnd.cncf.notary.signature";
+const JWS: &str = "application/jose+json";
+const COSE: &str = "application/cose";
+/// A payload is some hundred bytes, an envelope with its certificates some thousand.
 const PAYLOAD_MAX_BYTES: u64 = 64 << 10;
 /// Signatures of one image that are looked at.
 const SIGNATURES_MAX: usize = 64;
 
 /// One signature of an image, whosever it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Signature {
+pub(super) enum Signature {
+    Cosign(Signed),
+    /// An envelope of Notation, and the image that it should be about.
+    Notation {
+        envelope: Vec<u8>,
+        digest: String,
+    },
+    /// Of a kind that nobody here reads, and why.
+    Unread(&'static str),
+}
+
+/// A payload that speaks of the image, and what was signed for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Signed {
     payload: Vec<u8>,
     signature: Vec<u8>,
 }
@@ -37,16 +56,32 @@ struct Payload {
 
 #[derive(Deserialize)]
 struct Critical {
-    image: Signed,
+    image: About,
 }
 
 #[derive(Deserialize)]
-struct Signed {
+struct About {
     #[serde(rename = "docker-manifest-digest")]
     digest: String,
 }
 
 impl Signature {
+    /// Whether this signer made it; else, where there is something to say, why it does not count.
+    pub(super) fn by(&self, signer: &Signer, now: Timestamp) -> Result<(), Option<&'static str>> {
+        match (self, signer) {
+            (Self::Cosign(signed), Signer::Key(key)) => signed.is_by(key).then_some(()).ok_or(None),
+            (Self::Notation { envelope, digest }, Signer::Authority(roots)) => {
+                notation::check(envelope, digest, roots, now).map_err(Some)
+            }
+            (Self::Unread(why), Signer::Authority(_)) => Err(Some(why)),
+            (Self::Cosign(_), Signer::Authority(_)) | (Self::Notation { .. } | Self::Unread(_), Signer::Key(_)) => {
+                Err(None)
+            }
+        }
+    }
+}
+
+impl Signed {
     /// Reads a layer; `None` when it speaks of another image or is no signature.
     fn read(layer: &Descriptor, payload: Vec<u8>, digest: &str) -> Option<Self> {
         let text = layer.annotations.as_ref()?.get(SIGNATURE)?;
@@ -55,36 +90,52 @@ impl Signature {
         (about.critical.image.digest == digest).then_some(Self { payload, signature })
     }
 
-    pub(super) fn is_by(&self, key: &PublicKey) -> bool {
+    fn is_by(&self, key: &PublicKey) -> bool {
         key.signed(&self.payload, &self.signature)
     }
 }
 
 impl Registry {
-    /// Signatures that speak of the digest.
-    pub(super) async fn signatures(&self, place: &Place<'_>, digest: &str) -> Result<Vec<Signature>, PullError> {
+    /// Signatures that speak of the digest; those with certificates where somebody's count.
+    pub(super) async fn signatures(
+        &self,
+        place: &Place<'_>,
+        digest: &str,
+        is_certified: bool,
+    ) -> Result<Vec<Signature>, PullError> {
         let mut found = Vec::new();
-        for manifest in self.artifacts(place, digest).await? {
-            let layers = manifest.descriptors().filter(|it| it.media_type == PAYLOAD && it.size <= PAYLOAD_MAX_BYTES);
-            for layer in layers.take(SIGNATURES_MAX) {
+        for manifest in self.artifacts(place, digest, is_certified).await? {
+            if manifest.descriptors().any(|layer| layer.media_type == COSE) {
+                found.push(Signature::Unread("COSE envelopes of Notation are not read here, only JWS ones"));
+            }
+            let is_read = |layer: &&Descriptor| {
+                [PAYLOAD, JWS].contains(&layer.media_type.as_str()) && layer.size <= PAYLOAD_MAX_BYTES
+            };
+            for layer in manifest.descriptors().filter(is_read).take(SIGNATURES_MAX) {
                 let Some(path) = self.path_of(&layer.digest) else { continue };
-                let payload = blocking(move || std::fs::read(path)).await.map_err(|error| PullError::keep(&error))?;
-                found.extend(Signature::read(layer, payload, digest));
+                let content = blocking(move || std::fs::read(path)).await.map_err(|error| PullError::keep(&error))?;
+                if layer.media_type == JWS {
+                    found.push(Signature::Notation { envelope: content, digest: digest.to_owned() });
+                } else {
+                    found.extend(Signed::read(layer, content, digest).map(Signature::Cosign));
+                }
             }
         }
         Ok(found)
     }
 
     /// Manifests of signatures, their layers local.
-    async fn artifacts(&self, place: &Place<'_>, digest: &str) -> Result<Vec<Manifest>, PullError> {
+    async fn artifacts(&self, place: &Place<'_>, digest: &str, is_certified: bool) -> Result<Vec<Manifest>, PullError> {
         let tag = format!("{}.sig", digest.replacen(':', "-", 1));
         match place {
             Place::Own { tenant, repository } => {
                 let mut selectors = vec![ImageSelector::Tag(tag)];
                 if let Some(subject) = Digest::parse(digest) {
-                    let page = self.referrers(tenant, repository, &subject, Some(ARTIFACT_TYPE), None).await;
-                    let page = page.map_err(|error| PullError::keep(&error))?;
-                    selectors.extend(page.manifests.into_iter().map(|one| ImageSelector::Digest(one.digest)));
+                    for kind in [ARTIFACT_TYPE, NOTATION_TYPE] {
+                        let page = self.referrers(tenant, repository, &subject, Some(kind), None).await;
+                        let page = page.map_err(|error| PullError::keep(&error))?;
+                        selectors.extend(page.manifests.into_iter().map(|one| ImageSelector::Digest(one.digest)));
+                    }
                 }
                 let mut found = Vec::new();
                 for selector in selectors.iter().take(SIGNATURES_MAX) {
@@ -100,11 +151,20 @@ impl Registry {
                 }
                 Ok(found)
             }
-            Place::Remote { caller, source } => match self.remote_artifact(caller, source, &tag).await {
-                Ok(manifest) => Ok(vec![manifest]),
-                Err(PullError::ManifestUnknown { .. }) => Ok(Vec::new()),
-                Err(error) => Err(error),
-            },
+            Place::Remote { caller, source } => {
+                let mut found = match self.remote_artifact(caller, source, &tag).await {
+                    Ok(manifest) => vec![manifest],
+                    Err(PullError::ManifestUnknown { .. }) => Vec::new(),
+                    Err(error) => return Err(error),
+                };
+                // Only who trusts authorities has the other registry asked for more.
+                let listed = if is_certified { self.puller.referrers(source, digest).await? } else { Vec::new() };
+                let ours = listed.iter().filter(|one| one.artifact_type.as_deref() == Some(NOTATION_TYPE));
+                for one in ours.take(SIGNATURES_MAX) {
+                    found.push(self.remote_artifact(caller, source, &one.digest).await?);
+                }
+                Ok(found)
+            }
         }
     }
 }
@@ -147,13 +207,13 @@ mod tests {
         let payload =
             br#"{"critical": {"image": {"docker-manifest-digest": "sha256:1"}, "type": "x"}, "optional": null}"#;
         let signed = mine.sign(&SystemRandom::new(), payload).unwrap();
-        let signature = Signature::read(&layer(signed.as_ref()), payload.to_vec(), "sha256:1").unwrap();
+        let signature = Signed::read(&layer(signed.as_ref()), payload.to_vec(), "sha256:1").unwrap();
         assert!(signature.is_by(&pem) && !signature.is_by(&other));
-        assert_eq!(Signature::read(&layer(signed.as_ref()), payload.to_vec(), "sha256:2"), None, "of another image");
+        assert_eq!(Signed::read(&layer(signed.as_ref()), payload.to_vec(), "sha256:2"), None, "of another image");
         let changed = String::from_utf8(payload.to_vec()).unwrap().replace('x', "y").into_bytes();
-        let changed = Signature::read(&layer(signed.as_ref()), changed, "sha256:1").unwrap();
+        let changed = Signed::read(&layer(signed.as_ref()), changed, "sha256:1").unwrap();
         assert!(!changed.is_by(&pem), "what was signed is something else");
-        assert_eq!(Signature::read(&layer(signed.as_ref()), b"{}".to_vec(), "sha256:1"), None);
+        assert_eq!(Signed::read(&layer(signed.as_ref()), b"{}".to_vec(), "sha256:1"), None);
     }
 
     #[test]

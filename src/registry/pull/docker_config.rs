@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::Credentials;
+use super::{Credentials, IDENTITY};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -23,6 +23,9 @@ struct DockerConfig {
 struct Auth {
     #[serde(default)]
     auth: String,
+    /// What a login without password left.
+    #[serde(default, rename = "identitytoken")]
+    identity_token: String,
     #[serde(default)]
     username: String,
     #[serde(default)]
@@ -47,6 +50,10 @@ pub(super) fn configured(file: &[u8], host: &str) -> Option<Configured> {
         return Some(Configured::Helper(helper.clone()));
     }
     let (_, auth) = config.auths.iter().find(|(name, _)| host_of(name) == host)?;
+    if !auth.identity_token.is_empty() {
+        let (username, password) = (IDENTITY.to_owned(), auth.identity_token.clone());
+        return Some(Configured::Here(Credentials { username, password }));
+    }
     if auth.auth.is_empty() {
         return (!auth.username.is_empty()).then(|| {
             Configured::Here(Credentials { username: auth.username.clone(), password: auth.password.clone() })
@@ -86,10 +93,11 @@ mod tests {
     #[test]
     fn docker_hub_and_plain_hosts_are_found() {
         let file = br#"{"auths":{"https://index.docker.io/v1/":{"auth":"dXNlcjpwYTpzcw=="},
-            "quay.io":{"username":"q","password":"p"},"empty.io":{}}}"#;
+            "quay.io":{"username":"q","password":"p"},"empty.io":{},"cloud.io":{"auth":"MDow","identitytoken":"t"}}}"#;
         assert_eq!(here(file, "docker.io"), Some(("user".into(), "pa:ss".into())));
         assert_eq!(here(file, "quay.io"), Some(("q".into(), "p".into())));
         assert_eq!(here(file, "empty.io"), None);
+        assert_eq!(here(file, "cloud.io"), Some((IDENTITY.into(), "t".into())));
         assert_eq!(here(b"no json", "quay.io"), None);
     }
 

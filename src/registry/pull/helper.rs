@@ -80,8 +80,8 @@ fn run(helper: &str, host: &str) -> Option<Credentials> {
     let mut text = Vec::new();
     child.stdout.take()?.take(ANSWER_MAX_BYTES).read_to_end(&mut text).ok()?;
     let answer: Answer = serde_json::from_slice(&text).ok()?;
-    // An identity token is no password; registries that hand those out are asked without.
-    (answer.username != "<token>").then_some(Credentials { username: answer.username, password: answer.secret })
+    // The name may say that the secret is an identity token: see IDENTITY.
+    Some(Credentials { username: answer.username, password: answer.secret })
 }
 
 /// Waits for the end of the helper, and brings it about after its time.

@@ -15,6 +15,9 @@ mod remote;
 pub use error::PullError;
 pub(crate) use remote::{Puller, RemoteManifest, Source};
 
+/// The user whose password is an identity token: Docker's word for a login that was made without a password.
+const IDENTITY: &str = "<token>";
+
 /// A user and a password for a registry, as `repositoryCredentials` or a Docker config give them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cove_model::image::DOCKER_HUB;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, HOST, RANGE, RETRY_AFTER, USER_AGENT, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -20,10 +20,10 @@ use super::challenge::{self, Challenge};
 use super::docker_config::Configured;
 use super::helper::Helpers;
 use super::http::{Http, HttpError};
-use super::{Credentials, PullError, docker_config};
+use super::{Credentials, IDENTITY, PullError, docker_config};
 use crate::blobs::BlobFiles;
 use crate::digest::{Digest, Hasher};
-use crate::manifest::{MANIFEST_MAX_BYTES, MEDIA_TYPES};
+use crate::manifest::{Descriptor, Kind, MANIFEST_MAX_BYTES, MEDIA_TYPES, Manifest};
 use crate::registry::{RegistryConfig, blocking};
 use crate::room::Room;
 use crate::writer::{PourError, Writer, pour};
@@ -119,29 +119,64 @@ impl Puller {
         }
     }
 
+    /// What refers to a manifest, the first page of it. A registry that does not know that question may have the list
+    /// under a tag.
+    pub(crate) async fn referrers(&self, source: &Source, digest: &str) -> Result<Vec<Descriptor>, PullError> {
+        let mut listed = Err(PullError::ManifestUnknown { reference: digest.to_owned() });
+        for path in [format!("referrers/{digest}"), format!("manifests/{}", digest.replacen(':', "-", 1))] {
+            listed = self.document(Ask::Origin, source, &path, digest).await;
+            match listed {
+                Err(PullError::ManifestUnknown { .. } | PullError::Status { status: 400..500, .. }) => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+        let (media_type, bytes) = match listed {
+            Err(PullError::ManifestUnknown { .. }) => return Ok(Vec::new()),
+            listed => listed?,
+        };
+        let index = Manifest::parse(&bytes, media_type.as_deref());
+        match index.map(|index| index.kind) {
+            Ok(Kind::Index { manifests }) => Ok(manifests),
+            Ok(Kind::Image { .. }) | Err(_) => {
+                Err(PullError::Invalid { reference: digest.to_owned(), cause: "no list of referrers".to_owned() })
+            }
+        }
+    }
+
     async fn manifest_from(&self, ask: Ask, source: &Source, reference: &str) -> Result<RemoteManifest, PullError> {
         let path = format!("manifests/{reference}");
-        let name = shown(source, reference);
-        let accept = [(ACCEPT.as_str(), MEDIA_TYPES.join(", "))];
-        let response = self.retried(ask, source, &path, &accept, MANIFEST_TRIES_MAX).await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Err(PullError::ManifestUnknown { reference: name });
-        }
-        let url = self.url(&source.host, source, &path).await;
-        let response = success(response, source, &url)?;
-        let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
-        let body = Limited::new(response.into_body(), MANIFEST_MAX_BYTES).collect();
-        let bytes = match tokio::time::timeout(IDLE_LIMIT, body).await {
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(error)) => return Err(PullError::Invalid { reference: name, cause: error.to_string() }),
-            Err(_) => return Err(PullError::Unreachable { url, cause: "timeout awaiting the body".to_owned() }),
-        };
+        let (media_type, bytes) = self.document(ask, source, &path, reference).await?;
         let wanted = Digest::parse(reference);
         let digest = wanted.as_ref().map_or_else(|| Digest::of(&bytes), |by| Digest::with(by.algorithm(), &bytes));
         if wanted.is_some_and(|wanted| wanted != digest) {
             return Err(PullError::DigestMismatch { digest: reference.to_owned() });
         }
         Ok(RemoteManifest { digest, media_type, bytes })
+    }
+
+    /// A manifest or a list in the form of one, with its media type.
+    async fn document(
+        &self,
+        ask: Ask,
+        source: &Source,
+        path: &str,
+        reference: &str,
+    ) -> Result<(Option<String>, Bytes), PullError> {
+        let name = shown(source, reference);
+        let accept = [(ACCEPT.as_str(), MEDIA_TYPES.join(", "))];
+        let response = self.retried(ask, source, path, &accept, MANIFEST_TRIES_MAX).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Err(PullError::ManifestUnknown { reference: name });
+        }
+        let url = self.url(&source.host, source, path).await;
+        let response = success(response, source, &url)?;
+        let media_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = Limited::new(response.into_body(), MANIFEST_MAX_BYTES).collect();
+        match tokio::time::timeout(IDLE_LIMIT, body).await {
+            Ok(Ok(collected)) => Ok((media_type, collected.to_bytes())),
+            Ok(Err(error)) => Err(PullError::Invalid { reference: name, cause: error.to_string() }),
+            Err(_) => Err(PullError::Unreachable { url, cause: "timeout awaiting the body".to_owned() }),
+        }
     }
 
     /// Whether the registry answers and takes the credentials, or a mirror of it answers.
@@ -377,21 +412,34 @@ impl Puller {
         credentials: Option<&Credentials>,
         source: &Source,
     ) -> Result<Option<String>, PullError> {
-        let basic = credentials
-            .map(|known| format!("Basic {}", STANDARD.encode(format!("{}:{}", known.username, known.password))));
+        let (identity, basic) = match credentials {
+            Some(known) if known.username == IDENTITY => (Some(&known.password), None),
+            Some(known) => {
+                (None, Some(format!("Basic {}", STANDARD.encode(format!("{}:{}", known.username, known.password)))))
+            }
+            None => (None, None),
+        };
         let (realm, service, scope) = match challenge {
             None => return Ok(None),
             Some(Challenge::Basic) => return Ok(basic),
             Some(Challenge::Bearer { realm, service, scope }) => (realm, service, scope),
         };
         let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", source.repository));
-        let mut url = format!("{realm}{}scope={}", if realm.contains('?') { '&' } else { '?' }, query_escape(&scope));
+        let mut query = format!("scope={}", query_escape(&scope));
         if let Some(service) = service {
-            url.push_str("&service=");
-            url.push_str(&query_escape(&service));
+            query.push_str("&service=");
+            query.push_str(&query_escape(&service));
         }
+        let url = match identity {
+            Some(_) => realm,
+            None => format!("{realm}{}{query}", if realm.contains('?') { '&' } else { '?' }),
+        };
         let failed = |cause: String| PullError::Unreachable { url: url.clone(), cause };
-        let response = self.http.get(&url, &[], basic.as_deref()).await.map_err(|error| failed(error.0))?;
+        let response = match identity {
+            Some(token) => self.exchange(&url, &query, token).await,
+            None => self.http.get(&url, &[], basic.as_deref()).await,
+        };
+        let response = response.map_err(|error| failed(error.0))?;
         match response.status() {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 return Err(PullError::Denied { repository: source.repository.clone() });
@@ -408,6 +456,21 @@ impl Puller {
         let reply: TokenReply = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
         let token = reply.token.or(reply.access_token).ok_or_else(|| failed("the reply holds no token".to_owned()))?;
         Ok(Some(format!("Bearer {token}")))
+    }
+
+    /// Asks for a token with an identity token instead of a password: OAuth 2's refresh.
+    async fn exchange(&self, realm: &str, query: &str, identity: &str) -> Result<Response<Incoming>, HttpError> {
+        let bad = |_: hyper::http::Error| HttpError(format!("`{realm}` is no URL"));
+        let uri: hyper::Uri = realm.parse().map_err(|_| HttpError(format!("`{realm}` is no URL")))?;
+        let form = format!("grant_type=refresh_token&client_id=cove&{query}&refresh_token={}", query_escape(identity));
+        let host = uri.authority().map_or("", |authority| authority.as_str());
+        let target = uri.path_and_query().map_or("/", |path| path.as_str());
+        let request = hyper::Request::post(target)
+            .header(HOST, host)
+            .header(USER_AGENT, "cove")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let request = request.body(http_body_util::Full::new(Bytes::from(form))).map_err(bad)?;
+        self.http.deliver(&uri, request).await
     }
 
     /// What the server user's Docker config has for a host. Read anew each time: people log in while we run.

@@ -2,13 +2,14 @@
 
 use cove_model::arn::Tenant;
 use cove_model::registry::{Image, ImageTag, Repository};
-use cove_model::scan::{ImageScan, ScanSettings, ScanState, ScanTrigger, applied};
+use cove_model::scan::{Applied, Eligibility, ImageScan, ScanSettings, ScanState, ScanTrigger, applied, eligibility};
 use cove_scan::Report;
 use cove_store::{Prefix, Read, StoreError, keys};
 
 use super::kept;
 use crate::error::RegistryError;
 use crate::registry::{Registry, blocking};
+use crate::storage::refuse_archived;
 
 /// Why a scan is not begun.
 #[derive(Debug, thiserror::Error)]
@@ -29,15 +30,18 @@ impl Registry {
     /// Records that an image is to be scanned. One that failed may be asked for again at once.
     ///
     /// # Errors
-    /// When a scan is under way or was completed not long ago, or the image is gone.
+    /// When a scan is under way or was completed not long ago, or the image is gone or in the archive.
     pub async fn start_scan(&self, image: &Image) -> Result<ImageScan, ScanRefused> {
         let (image, interval) = (image.clone(), self.config.scan.ask_again_millis);
         self.store
             .write(move |tx| {
                 let key = keys::image(&image.tenant, &image.repository, &image.digest);
-                if tx.get::<Image>(&key).is_none() {
-                    let (repository, reference) = (image.repository, image.digest);
-                    return Err(RegistryError::ManifestUnknown { repository, reference }.into());
+                match tx.get::<Image>(&key) {
+                    Some(found) => refuse_archived(&found)?,
+                    None => {
+                        let (repository, reference) = (image.repository, image.digest);
+                        return Err(RegistryError::ManifestUnknown { repository, reference }.into());
+                    }
                 }
                 let settings = tx.get::<ScanSettings>(&keys::scan_settings(&image.tenant));
                 let repository = tx.get::<Repository>(&keys::repository(&image.tenant, &image.repository));
@@ -57,6 +61,12 @@ impl Registry {
                 Ok(wanted)
             })
             .await
+    }
+
+    /// Whether the image is scanned at all.
+    #[must_use]
+    pub fn eligibility(&self, image: &Image, applied: &Applied) -> Eligibility {
+        eligibility(image, applied, self.config.scan.renew_for_millis, self.clock.now())
     }
 
     /// What a scan found, by the digest in its result.

@@ -9,27 +9,51 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use cove_base::error::chain;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::cage::VERB;
-use super::config::{CommandHook, Hook};
+use super::config::{CommandGroup, CommandGroups, CommandHook, Hook};
 use super::layout::Workplace;
 
 /// How often is looked whether it ended.
 const LOOK: Duration = Duration::from_millis(20);
 /// What is shown of its complaints: the last words say most.
 const COMPLAINT_BYTES: usize = 600;
-/// Words of a command in which the image's directory goes.
-const IMAGE: &str = "{image}";
 
 /// What the command wrote, or why there is nothing to read.
-pub(super) fn run(hook: &Hook, command: &CommandHook, place: &Workplace) -> Result<Vec<u8>, String> {
-    let layout = place.layout();
-    let image = layout.to_string_lossy();
+pub(super) fn run(
+    hook: &Hook,
+    command: &CommandHook,
+    place: &Workplace,
+    groups: Option<&dyn CommandGroups>,
+) -> Result<Vec<u8>, String> {
+    let group = groups.and_then(|groups| match groups.make(&cove_base::ids::random_hex(8), command.memory_bytes) {
+        Ok(group) => Some(group),
+        Err(error) => {
+            tracing::warn!(error = chain(&error), "no control group for a scanner; each process gets the limit of all");
+            None
+        }
+    });
+    let done = run_in(hook, command, place, group.as_deref());
+    let lacked_memory = group.as_ref().is_some_and(|group| group.lacked_memory());
+    if let Some(group) = group {
+        group.remove();
+    }
+    if lacked_memory { Err(format!("it wanted more than {} bytes of memory", command.memory_bytes)) } else { done }
+}
+
+fn run_in(
+    hook: &Hook,
+    command: &CommandHook,
+    place: &Workplace,
+    group: Option<&dyn CommandGroup>,
+) -> Result<Vec<u8>, String> {
+    let files = group.map(CommandGroup::procs_files).unwrap_or_default();
     let mut caged = Command::new(&command.cage);
-    caged.args([VERB, "outer"]).arg(&layout).arg(place.scratch()).arg(command.memory_bytes.to_string());
-    caged.args(command.words.iter().map(|word| word.replace(IMAGE, &image)));
+    caged.args([VERB, "outer"]).arg(place.root()).arg(command.memory_bytes.to_string());
+    caged.arg(files.len().to_string()).args(files).args(&command.words);
     caged.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = caged.spawn().map_err(|error| format!("it could not be started: {error}"))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());

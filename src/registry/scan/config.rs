@@ -1,14 +1,13 @@
 //! What the operator decides about scans.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cove_base::Timestamp;
 use cove_model::arn::Tenant;
-
-use super::admission::Admission;
 
 /// ECR takes one request a day for each image.
 const ASK_AGAIN_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -26,26 +25,53 @@ pub struct ScanConfig {
     pub ask_again_millis: i64,
     /// How old the last scan of an image under continuous scanning may become.
     pub renew_millis: i64,
-    pub admission: Admission,
+    /// How long after its push or last pull an image is scanned over and over; `None` is for ever.
+    pub renew_for_millis: Option<i64>,
     /// What servers of scanners pull with.
     pub login: Option<PullLogin>,
+    /// Where commands run, where the kernel can hold them together.
+    pub groups: Option<Arc<dyn CommandGroups>>,
 }
 
-/// Makes logins for one tenant's images that end at a time: a whole `Authorization` header.
+/// Makes the control groups in which commands run: who knows the kernel gives it.
+pub trait CommandGroups: fmt::Debug + Send + Sync {
+    /// A group for one run, its processes together limited to that much memory.
+    ///
+    /// # Errors
+    /// When the kernel does not make it.
+    fn make(&self, id: &str, memory_bytes: u64) -> io::Result<Box<dyn CommandGroup>>;
+
+    /// Removes what earlier runs left.
+    fn sweep(&self);
+}
+
+/// The group of one run.
+pub trait CommandGroup {
+    /// What a process writes itself into to be in it.
+    fn procs_files(&self) -> Vec<PathBuf>;
+
+    /// Whether somebody in it was killed for want of memory.
+    fn lacked_memory(&self) -> bool;
+
+    /// Ends whoever is in it, and removes it.
+    fn remove(&self);
+}
+
+/// Makes logins that read one repository and end at a time: a whole `Authorization` header.
 #[derive(Clone)]
 pub struct PullLogin(Arc<MakeLogin>);
 
-/// Of a tenant, until a time.
-type MakeLogin = dyn Fn(&Tenant, Timestamp) -> String + Send + Sync;
+/// Of a tenant and one of its repositories, until a time.
+type MakeLogin = dyn Fn(&Tenant, &str, Timestamp) -> String + Send + Sync;
 
 impl PullLogin {
     /// Wraps what makes them.
-    pub fn new(make: impl Fn(&Tenant, Timestamp) -> String + Send + Sync + 'static) -> Self {
+    pub fn new(make: impl Fn(&Tenant, &str, Timestamp) -> String + Send + Sync + 'static) -> Self {
         Self(Arc::new(make))
     }
 
-    pub(super) fn of(&self, tenant: &Tenant, ends: Timestamp) -> String {
-        (self.0)(tenant, ends)
+    pub(super) fn of(&self, tenant: &Tenant, repository: &str, ends: Timestamp) -> String {
+        (self.0)(tenant, repository, ends)
     }
 }
 
@@ -62,8 +88,9 @@ impl Default for ScanConfig {
             at_once: 1,
             ask_again_millis: ASK_AGAIN_MILLIS,
             renew_millis: RENEW_MILLIS,
-            admission: Admission::default(),
+            renew_for_millis: None,
             login: None,
+            groups: None,
         }
     }
 }
@@ -103,7 +130,7 @@ pub struct WebhookHook {
 pub struct CommandHook {
     /// The program and its arguments; `{image}` stands for the image's OCI layout.
     pub words: Vec<String>,
-    /// Of each of its processes.
+    /// Of all its processes together; of each where there are no control groups.
     pub memory_bytes: u64,
     /// Our own program, which builds the cage.
     pub cage: PathBuf,

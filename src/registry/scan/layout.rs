@@ -5,11 +5,13 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use cove_base::paths::DataDir;
 use serde_json::json;
 
+use super::cage::{IMAGE, SCRATCH};
 use super::opened::Opened;
 
 /// The directories of one run.
@@ -21,7 +23,7 @@ impl Workplace {
     /// Makes it for an image.
     pub(super) fn make(data: &DataDir, opened: &Opened) -> io::Result<Self> {
         let made = Self { root: data.scans().join(cove_base::ids::random_hex(8)) };
-        fs::create_dir_all(made.scratch())?;
+        fs::create_dir_all(made.root.join(SCRATCH))?;
         let blobs = made.layout().join("blobs");
         let manifest = crate::digest::Digest::parse(&opened.image.digest).ok_or(io::ErrorKind::InvalidData)?;
         for (digest, from) in &opened.files {
@@ -45,17 +47,17 @@ impl Workplace {
         });
         fs::write(made.layout().join("index.json"), index.to_string())?;
         fs::write(made.layout().join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        show_all(&made.root)?;
         Ok(made)
     }
 
-    /// The image.
-    pub(super) fn layout(&self) -> PathBuf {
-        self.root.join("image")
+    /// What the cage shows the command: the image, and where it may write.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
     }
 
-    /// Where the command may write: its home and its temporary files.
-    pub(super) fn scratch(&self) -> PathBuf {
-        self.root.join("scratch")
+    fn layout(&self) -> PathBuf {
+        self.root.join(IMAGE)
     }
 }
 
@@ -65,6 +67,20 @@ impl Drop for Workplace {
             tracing::warn!(%error, directory = %self.root.display(), "could not remove what a scan left");
         }
     }
+}
+
+/// The command runs as nobody in particular and reads what everybody may. Who gets as far as here is in the cage, or root:
+/// the directories above are private.
+fn show_all(path: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(path)?;
+    let wanted = found.permissions().mode() | if found.is_dir() { 0o555 } else { 0o444 };
+    fs::set_permissions(path, fs::Permissions::from_mode(wanted))?;
+    if found.is_dir() {
+        for entry in fs::read_dir(path)? {
+            show_all(&entry?.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {

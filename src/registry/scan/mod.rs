@@ -6,20 +6,19 @@
 //!                        └──────────── record (Complete, Failed, Unsupported) ◀──┘
 //! ```
 //!
-//! With advisories imported and no hook that looks for findings, the built-in scanner does ([`builtin`]). What is found
-//! may keep an image from running ([`admission`]).
+//! With advisories imported and no hook that looks for findings, the built-in scanner does ([`builtin`]).
 //!
 //! Holds: a scan is complete only when every hook gave a report that could be read and that is about this image; anything
 //! else is Failed with the reason. A scan that a dead server began is made again. What hooks leave is removed, also after
 //! a crash. No hook, however it misbehaves, keeps more than its time, its memory and its bytes.
 
-mod admission;
 mod asked;
 mod attach;
 mod builtin;
 mod cage;
 mod command;
 mod config;
+mod inspector;
 mod kept;
 mod layout;
 mod opened;
@@ -29,8 +28,11 @@ mod run;
 mod webhook;
 mod work;
 
-pub use admission::Admission;
 pub use asked::ScanRefused;
 pub use cage::cage_main;
-pub use config::{CommandHook, Gives, Hook, HookKind, PullLogin, ReportFormat, SbomFormat, ScanConfig, WebhookHook};
+pub use config::{
+    CommandGroup, CommandGroups, CommandHook, Gives, Hook, HookKind, PullLogin, ReportFormat, SbomFormat, ScanConfig,
+    WebhookHook,
+};
+pub use inspector::{Form, Seen};
 pub use work::scan_for_ever;

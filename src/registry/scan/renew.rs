@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use cove_base::Timestamp;
 use cove_base::error::chain;
 use cove_model::registry::{Image, Repository};
-use cove_model::scan::{ImageScan, ScanFrequency, ScanSettings, ScanState, ScanTrigger, applied, is_scannable};
+use cove_model::scan::{
+    Eligibility, ImageScan, ScanFrequency, ScanSettings, ScanState, ScanTrigger, applied, eligibility, is_scannable,
+};
 use cove_store::{Prefix, Read, StoreError, Tx, keys};
 
 use super::kept;
@@ -24,7 +26,8 @@ pub(super) async fn renew(registry: &Registry) -> Result<(), StoreError> {
     let named = named(registry);
     let lost: HashSet<String> =
         blocking(move || named.into_iter().filter(|digest| !kept::path(&data, digest).exists()).collect()).await;
-    let rule = Renewal { lost, interval: registry.config.scan.renew_millis };
+    let config = &registry.config.scan;
+    let rule = Renewal { lost, interval: config.renew_millis, renew_for: config.renew_for_millis };
     // Most often nothing is due: then nothing is written.
     let now = registry.clock.now();
     let due = registry.store().read(|view| {
@@ -62,6 +65,7 @@ struct Renewal {
     /// Findings whose file is not there, as after a restore.
     lost: HashSet<String>,
     interval: i64,
+    renew_for: Option<i64>,
 }
 
 impl Renewal {
@@ -71,16 +75,19 @@ impl Renewal {
         }
         let is_lost = scan.result.as_ref().is_some_and(|result| self.lost.contains(&result.findings));
         let is_old = scan.ended_at.is_none_or(|at| now >= at.plus_millis(self.interval));
-        is_lost || (is_old && is_continuous(read, scan))
+        is_lost || (is_old && self.is_continuous(read, scan, now))
     }
-}
 
-fn is_continuous(read: &impl Read, scan: &ImageScan) -> bool {
-    let image = read.get::<Image>(&keys::image(&scan.tenant, &scan.repository, &scan.digest));
-    let settings = read.get::<ScanSettings>(&keys::scan_settings(&scan.tenant));
-    let repository = read.get::<Repository>(&keys::repository(&scan.tenant, &scan.repository));
-    let (Some(image), Some(repository)) = (image, repository) else { return false };
-    is_scannable(&image) && applied(settings.as_deref(), &repository).frequency == ScanFrequency::ContinuousScan
+    fn is_continuous(&self, read: &impl Read, scan: &ImageScan, now: Timestamp) -> bool {
+        let image = read.get::<Image>(&keys::image(&scan.tenant, &scan.repository, &scan.digest));
+        let settings = read.get::<ScanSettings>(&keys::scan_settings(&scan.tenant));
+        let repository = read.get::<Repository>(&keys::repository(&scan.tenant, &scan.repository));
+        let (Some(image), Some(repository)) = (image, repository) else { return false };
+        let applied = applied(settings.as_deref(), &repository);
+        is_scannable(&image)
+            && applied.frequency == ScanFrequency::ContinuousScan
+            && eligibility(&image, &applied, self.renew_for, now) == Eligibility::Eligible
+    }
 }
 
 pub(super) fn named(registry: &Registry) -> HashSet<String> {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_base::error::chain;
-use cove_model::scan::{ImageScan, ScanResult, UNSUPPORTED};
+use cove_model::event::NewEvent;
+use cove_model::scan::{ImageScan, ScanResult, ScanType, UNSUPPORTED};
 
 use super::config::{Gives, Hook, HookKind, SbomFormat};
 use super::layout::Workplace;
 use super::opened::Opened;
-use super::{builtin, command, kept, report};
+use super::{builtin, command, inspector, kept, report};
 use crate::registry::{Registry, blocking};
 
 /// Why an image was not scanned.
@@ -20,8 +21,14 @@ pub(super) enum Unscanned {
     Gone,
 }
 
-/// What came of a scan, and what is to be said about it.
-pub(super) type Made = Result<(ScanResult, String), Unscanned>;
+/// What came of a scan, what is to be said about it, and to whom.
+pub(super) struct Completed {
+    pub(super) result: ScanResult,
+    pub(super) described: String,
+    pub(super) events: Vec<NewEvent>,
+}
+
+pub(super) type Made = Result<Completed, Unscanned>;
 
 /// Runs every hook; all must succeed.
 pub(super) async fn scan_image(registry: &Registry, scan: &ImageScan) -> Made {
@@ -55,11 +62,23 @@ pub(super) async fn scan_image(registry: &Registry, scan: &ImageScan) -> Made {
     if found.findings.is_empty() && !found.problems.is_empty() {
         return Err(Unscanned::Failed(described));
     }
+    let completed_at = registry.clock.now();
+    let events = match scan.scan_type {
+        ScanType::Basic => Vec::new(),
+        ScanType::Enhanced => {
+            let tags = registry.tags_of(&scan.tenant, &scan.repository, &scan.digest);
+            let before = match &scan.result {
+                Some(result) => registry.findings(&result.findings).await.ok(),
+                None => None,
+            };
+            inspector::events(&opened.image, &tags, before.as_ref(), &found, completed_at)
+        }
+    };
     let (counts, scanner) = (report::counts(&found), found.scanner.name.clone());
     let written = blocking(move || kept::write(&data, &found)).await;
     let findings = written.map_err(|error| Unscanned::Failed(format!("the findings could not be kept: {error}")))?;
-    let completed_at = registry.clock.now();
-    Ok((ScanResult { completed_at, source_updated_at, findings, counts, scanner }, described))
+    let result = ScanResult { completed_at, source_updated_at, findings, counts, scanner };
+    Ok(Completed { result, described, events })
 }
 
 /// Says that and how a scan could be made.
@@ -107,10 +126,11 @@ async fn run_hook(registry: &Registry, hook: &Hook, opened: Arc<Opened>) -> Resu
     match &hook.kind {
         HookKind::Command(command) => {
             let (data, hook, command) = (registry.store().data_dir().clone(), hook.clone(), command.clone());
+            let groups = registry.config.scan.groups.clone();
             blocking(move || {
                 let place = Workplace::make(&data, &opened);
                 let place = place.map_err(|error| format!("the image could not be laid out for it: {error}"))?;
-                command::run(&hook, &command, &place)
+                command::run(&hook, &command, &place, groups.as_deref())
             })
             .await
         }

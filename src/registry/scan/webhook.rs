@@ -4,8 +4,8 @@
 //! GET metadata ─▶ POST scan {registry, artifact} ─▶ 202 {id} ─▶ GET scan/id/report ─▶ 302 Refresh-After … 200 report
 //! ```
 //!
-//! Holds: everything together takes no longer than the hook's time; the scanner gets a login of this tenant that ends
-//! with that time. What it answers is as hostile as a command's output.
+//! Holds: everything together takes no longer than the hook's time; the scanner gets a login that reads this
+//! repository alone and ends with that time. What it answers is as hostile as a command's output.
 
 use std::time::{Duration, Instant};
 
@@ -70,7 +70,7 @@ impl Registry {
         let image = &opened.image;
         let millis = i64::try_from(hook.time_limit.as_millis()).unwrap_or(i64::MAX);
         let login = self.config.scan.login.as_ref().ok_or("this server cannot give it a login")?;
-        let authorization = login.of(&image.tenant, self.clock.now().plus_millis(millis));
+        let authorization = login.of(&image.tenant, &image.repository, self.clock.now().plus_millis(millis));
         Ok(json!({
             "registry": {"url": webhook.registry_url, "authorization": authorization},
             "artifact": {

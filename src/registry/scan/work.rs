@@ -39,8 +39,14 @@ pub async fn scan_for_ever(registry: Registry) {
     let mut changed = registry.store().watch::<ImageScan>();
     let mut running: JoinSet<()> = JoinSet::new();
     let mut under_way: HashMap<Id, Which> = HashMap::new();
-    let data = registry.store().data_dir().clone();
-    if let Err(error) = blocking(move || layout::sweep(&data)).await {
+    let (data, groups) = (registry.store().data_dir().clone(), registry.config.scan.groups.clone());
+    let swept = blocking(move || {
+        if let Some(groups) = groups {
+            groups.sweep();
+        }
+        layout::sweep(&data)
+    });
+    if let Err(error) = swept.await {
         tracing::warn!(%error, "what earlier scans left could not be removed");
     }
     let due = Duration::from_millis(u64::try_from(registry.config.scan.renew_millis).unwrap_or(0));
@@ -110,8 +116,12 @@ async fn end(registry: &Registry, name: Which, made: Made) {
         let Some(scan) = tx.get::<ImageScan>(&key) else { return Ok(()) };
         let mut scan = ImageScan { ended_at: Some(tx.now()), ..(*scan).clone() };
         match made {
-            Ok((result, said)) => {
-                (scan.state, scan.description, scan.result) = (ScanState::Complete, short(&said), Some(result));
+            Ok(done) => {
+                let described = short(&done.described);
+                (scan.state, scan.description, scan.result) = (ScanState::Complete, described, Some(done.result));
+                for event in done.events {
+                    tx.emit(event);
+                }
             }
             Err(Unscanned::Failed(why)) => (scan.state, scan.description) = (ScanState::Failed, short(&why)),
             Err(Unscanned::Unsupported(why)) => (scan.state, scan.description) = (ScanState::Unsupported, short(&why)),

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! /cove-NODE/shim             every shim of the node, outside the server's own unit
+//! /cove-NODE/scan/ID          one run of a scanner's command
 //! /cove-NODE/task/ID          limits of the whole task: Fargate, and the host's own instance
 //! /cove-NODE/task/ID/c.NAME   one container, filled in by libcontainer
 //! /cove-NODE/task/i-NNN       limits of a container instance

@@ -1,4 +1,4 @@
-//! The groups of one node: `/cove-NODE/{shim,task}`.
+//! The groups of one node: `/cove-NODE/{shim,task,scan}`.
 //!
 //! Holds: a task is found by its id wherever it lies: on an instance, or right below `task` (Fargate, the host's own
 //! instance, and whatever an older version started).
@@ -47,6 +47,25 @@ impl NodeCgroups {
     #[must_use]
     pub fn shims(&self) -> Group {
         self.top.child("shim")
+    }
+
+    /// The group of one run of a scanner.
+    #[must_use]
+    pub fn scan(&self, id: &str) -> Group {
+        self.scans().child(id)
+    }
+
+    /// Kills what is left of scanners, and removes their groups. Repeatable.
+    ///
+    /// # Errors
+    /// When a process does not die.
+    pub fn remove_scans(&self) -> Result<(), CgroupError> {
+        self.scans().kill_and_wait()?;
+        self.scans().remove()
+    }
+
+    fn scans(&self) -> Group {
+        self.top.child("scan")
     }
 
     fn tasks(&self) -> Group {

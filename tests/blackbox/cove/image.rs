@@ -155,4 +155,29 @@ fn an_image_of_another_registry_is_copied_by_the_server() {
     assert_eq!(head.header("docker-content-digest"), digest.trim());
     let missing = format!("127.0.0.1:{}/source:nope", other.port);
     assert!(failed(&server, &["copy", "--remote", &missing, "near:2"]).contains("nope"));
+
+    // An index: whole, or the manifest of one platform.
+    let size = wanted.header("content-length").parse::<u64>().unwrap();
+    other.image("arm", "echo arm > etc/arm", &[]);
+    let arm = other.exchange("HEAD", "/v2/arm/manifests/latest", &[], b"");
+    let (arm, arm_size) = (arm.header("docker-content-digest").to_owned(), arm.header("content-length").to_owned());
+    said(&other, &["copy", "arm:latest", "source:arm"]);
+    let part = |digest: &str, size: u64, arch: &str| {
+        json!({"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": size,
+            "platform": {"os": "linux", "architecture": arch}})
+    };
+    let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [part(digest.trim(), size, "amd64"), part(&arm, arm_size.parse().unwrap(), "arm64")]});
+    let index = put(&other, "source", "multi", &index);
+    let multi = format!("127.0.0.1:{}/source:multi", other.port);
+    assert_eq!(said(&server, &["copy", "--remote", &multi, "far:own"]).trim(), digest.trim());
+    assert_eq!(said(&server, &["copy", "--remote", &multi, "far:arm", "--platform", "arm64"]).trim(), arm);
+    assert!(failed(&server, &["copy", "--remote", &multi, "far:no", "--platform", "s390x"]).contains("linux/s390x"));
+    assert_eq!(said(&server, &["copy", "--remote", &multi, "whole:1", "--all"]).trim(), index);
+    let layout = server.home().join("whole");
+    said(&server, &["pull", "whole:1", layout.to_str().unwrap()]);
+    assert_eq!(blobs_of(&layout).len(), 7, "index, and twice manifest, config, layer");
+    assert_eq!(said(&server, &["copy", "whole:1", "part:1", "--platform", "arm64"]).trim(), arm);
+    assert!(failed(&server, &["copy", "--remote", "near:1", "near:3"]).contains("is of this registry"));
+    assert_eq!(server.cove(&["image", "copy", "near:1", "near:4", "--all"]).status.code(), Some(64));
 }

@@ -43,6 +43,7 @@ fn pushes_deletions_and_moves_are_told_to_rules() {
         ("UPDATE_STORAGE_CLASS", None),
         ("PUSH", Some("3")),
         ("DELETE", Some("1")),
+        ("DELETE", Some("4")),
     ];
     let shown = |event: &Value| {
         let text = |member: &str| event["detail"][member].as_str().map(str::to_owned);
@@ -51,6 +52,9 @@ fn pushes_deletions_and_moves_are_told_to_rules() {
     let is_told = |all: &[Value], (action, tag): &(&str, Option<&str>)| {
         all.iter().map(shown).any(|(kind, of)| (kind.as_deref(), of.as_deref()) == (Some(action), *tag))
     };
+    // Who goes with the repository goes like who goes alone.
+    push_image(&server, "repo", "4", "c");
+    server.ecr("DeleteRepository", &json!({"repositoryName": "repo", "force": true})).unwrap();
     // Deliveries come at least once: a kill may have repeated some.
     let all_told = |all: &Vec<Value>| expected.iter().all(|one| is_told(all, one));
     let events = until("all that happened to be told", || Some(told(&server)).filter(all_told));

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::server::Server;
 
@@ -34,4 +34,24 @@ fn a_login_token_opens_its_own_tenant_only() {
     let forged = format!("Basic {}", STANDARD.encode(format!("{plain}x")));
     assert_eq!(get("/v2/", &forged), 401);
     assert_eq!(get("/v2/_catalog", &login), 200);
+}
+
+#[test]
+fn a_token_for_other_registries_is_the_callers_own() {
+    let server = Server::start();
+    let ids = json!({"registryIds": ["000000000000", "222222222222"]});
+    let answer = server.ecr("GetAuthorizationToken", &ids).unwrap();
+    let data = answer["authorizationData"].as_array().unwrap();
+    assert_eq!(data.len(), 2, "one for each registry: {answer}");
+    server.ecr("CreateRepository", &json!({"repositoryName": "mine"})).unwrap();
+    for one in data {
+        let login = format!("Basic {}", one["authorizationToken"].as_str().unwrap());
+        let host = "222222222222.dkr.ecr.us-east-1.amazonaws.com";
+        let at = |host: &str| {
+            let headers = [("authorization", login.as_str()), ("host", host)];
+            server.exchange("GET", "/v2/mine/tags/list", &headers, b"").status
+        };
+        let own = format!("127.0.0.1:{}", server.port);
+        assert_eq!((at(&own), at(host)), (200, 404), "it opens what the caller may see, and nothing else");
+    }
 }

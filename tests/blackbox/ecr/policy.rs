@@ -189,3 +189,44 @@ fn a_registry_policy_is_kept_and_counts() {
     server.kill_and_restart();
     assert_refused(server.ecr("DeleteRegistryPolicy", &json!({})), "RegistryPolicyNotFoundException", OWNER);
 }
+
+#[test]
+fn another_account_scans_and_makes_rules_by_policy() {
+    let server = Server::start();
+    create(&server, "repo");
+    push_image(&server, "repo", "1", "a");
+    let image = json!({"registryId": OWNER, "repositoryName": "repo", "imageId": {"imageTag": "1"}});
+    let scanning = json!({"registryId": OWNER, "repositoryName": "repo",
+        "imageScanningConfiguration": {"scanOnPush": true}});
+    let calls = [
+        ("DescribeImageReplicationStatus", &image),
+        ("StartImageScan", &image),
+        ("DescribeImageScanFindings", &image),
+        ("PutImageScanningConfiguration", &scanning),
+    ];
+    for (operation, input) in calls {
+        let refused = guest(&server, operation, input);
+        assert_refused(refused, "AccessDeniedException", &format!("to perform: ecr:{operation} on resource"));
+    }
+    let actions = calls.map(|(operation, _)| format!("ecr:{operation}"));
+    set(&server, &allow(&actions.each_ref().map(String::as_str))).unwrap();
+    for (operation, input) in calls {
+        let done = guest(&server, operation, input).unwrap_or_else(|error| panic!("{operation}: {error:?}"));
+        assert_eq!(done["repositoryName"], "repo", "{operation}");
+    }
+    let shown = server.ecr("DescribeRepositories", &json!({"repositoryNames": ["repo"]})).unwrap();
+    assert_eq!(shown["repositories"][0]["imageScanningConfiguration"]["scanOnPush"], true);
+
+    let rule = json!({"registryId": OWNER, "ecrRepositoryPrefix": "quay", "upstreamRegistryUrl": "quay.io"});
+    let make = || guest(&server, "CreatePullThroughCacheRule", &rule);
+    assert_refused(make(), "AccessDeniedException", "repository/quay because no resource-based policy");
+    let statement = json!({"Effect": "Allow", "Principal": {"AWS": GUEST}, "Action": "ecr:CreatePullThroughCacheRule",
+        "Resource": format!("arn:aws:ecr:us-east-1:{OWNER}:repository/quay*")});
+    let text = json!({"Version": "2012-10-17", "Statement": [statement]}).to_string();
+    server.ecr("PutRegistryPolicy", &json!({"policyText": text})).unwrap();
+    assert_eq!(make().unwrap()["registryId"], OWNER);
+    let listed = server.ecr("DescribePullThroughCacheRules", &json!({})).unwrap();
+    assert_eq!(listed["pullThroughCacheRules"][0]["ecrRepositoryPrefix"], "quay", "it is the owner's");
+    let foreign = guest(&server, "DescribePullThroughCacheRules", &json!({"registryId": OWNER}));
+    assert_refused(foreign, "AccessDeniedException", "ecr:DescribePullThroughCacheRules");
+}

@@ -1,13 +1,14 @@
 //! PutImageScanningConfiguration, BatchGetRepositoryScanningConfiguration, PutRegistryScanningConfiguration,
 //! GetRegistryScanningConfiguration.
 
+use cove_model::arn::Tenant;
 use cove_model::scan::{ScanFrequency, ScanRule, ScanSettings, ScanType, applied};
 use cove_registry::RegistryError;
 use cove_store::{Read, keys};
 use serde::{Deserialize, Serialize};
 
+use super::super::access::reach;
 use super::super::error::{EcrError, of};
-use super::super::repository::own_registry;
 use super::super::wire::Scanning;
 use super::wire::{FilterWire, filter};
 use crate::aws::context::Context;
@@ -30,10 +31,10 @@ pub(crate) struct PutImageOut {
 
 pub(crate) async fn put_image(cx: &Context, input: PutImageIn) -> Result<PutImageOut, EcrError> {
     let name = &input.repository_name;
-    own_registry(cx, input.registry_id.as_deref(), name)?;
+    let tenant = reach(cx, input.registry_id.as_deref(), name, "PutImageScanningConfiguration")?;
     let scan_on_push = input.image_scanning_configuration.scan_on_push;
-    let changed = cx.registry.update_repository(&cx.tenant, name, move |found| found.scan_on_push = scan_on_push).await;
-    let changed = changed.map_err(of(&cx.tenant, name))?;
+    let changed = cx.registry.update_repository(&tenant, name, move |found| found.scan_on_push = scan_on_push).await;
+    let changed = changed.map_err(of(&tenant, name))?;
     Ok(PutImageOut {
         registry_id: changed.tenant.account,
         repository_name: changed.name,
@@ -73,7 +74,7 @@ struct Failure {
 }
 
 pub(crate) fn batch_get(cx: &Context, input: BatchIn) -> Result<BatchOut, EcrError> {
-    let settings = settings(cx);
+    let settings = settings(cx, &cx.tenant);
     let mut out = BatchOut { scanning_configurations: Vec::new(), failures: Vec::new() };
     for repository_name in input.repository_names {
         let repository = match cx.registry.repository(&cx.tenant, &repository_name) {
@@ -173,12 +174,15 @@ pub(crate) async fn put_registry(cx: &Context, input: PutRegistryIn) -> Result<P
 pub(crate) struct Nothing {}
 
 pub(crate) fn get_registry(cx: &Context, _: Nothing) -> Result<GetRegistryOut, EcrError> {
-    Ok(GetRegistryOut { registry_id: cx.tenant.account.clone(), scanning_configuration: shown(settings(cx).as_ref()) })
+    Ok(GetRegistryOut {
+        registry_id: cx.tenant.account.clone(),
+        scanning_configuration: shown(settings(cx, &cx.tenant).as_ref()),
+    })
 }
 
-/// What the caller's registry has; `None`: nobody decided anything.
-pub(super) fn settings(cx: &Context) -> Option<ScanSettings> {
-    let found = cx.store.read(|view| view.get::<ScanSettings>(&keys::scan_settings(&cx.tenant)));
+/// What a registry's owner has put; `None`: nobody decided anything.
+pub(super) fn settings(cx: &Context, tenant: &Tenant) -> Option<ScanSettings> {
+    let found = cx.store.read(|view| view.get::<ScanSettings>(&keys::scan_settings(tenant)));
     found.map(|settings| (*settings).clone())
 }
 

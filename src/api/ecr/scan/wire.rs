@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cove_model::scan::{Applied, ImageScan, ScanFrequency, ScanState, ScanType};
+use cove_model::scan::{Applied, Eligibility, ImageScan, ScanFrequency, ScanState, ScanType};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Serialize)]
@@ -43,7 +43,16 @@ pub(super) fn filter(filter: &str) -> FilterWire {
 }
 
 /// The status in ECR's words. `applied` is what the registry's owner wants for the repository now.
-pub(super) fn status(scan: &ImageScan, applied: &Applied) -> StatusWire {
+pub(super) fn status(scan: &ImageScan, applied: &Applied, eligibility: Eligibility) -> StatusWire {
+    let ended = |status, description: &str| StatusWire { status, description: description.to_owned() };
+    match eligibility {
+        Eligibility::Eligible => {}
+        Eligibility::Archived => return ended("IMAGE_ARCHIVED", "The image is archived and cannot be scanned."),
+        Eligibility::Expired => {
+            let why = "The configured scan duration has lapsed for this image.";
+            return ended("SCAN_ELIGIBILITY_EXPIRED", why);
+        }
+    }
     let is_continuous = applied.frequency == ScanFrequency::ContinuousScan;
     let said = |status, otherwise: &str| {
         let description = if scan.description.is_empty() { otherwise } else { &scan.description };
@@ -66,8 +75,11 @@ pub(super) fn status(scan: &ImageScan, applied: &Applied) -> StatusWire {
 const CONTINUOUS: &str = "Continuous scan is selected for image.";
 
 /// When the scan completed and how many findings there are; nothing unless they are the answer to the last question.
-pub(super) fn counted(scan: &ImageScan, applied: &Applied) -> Option<Counted> {
-    let is_renewed = scan.state.is_open() && status(scan, applied).status == "ACTIVE";
+pub(super) fn counted(scan: &ImageScan, applied: &Applied, eligibility: Eligibility) -> Option<Counted> {
+    if eligibility != Eligibility::Eligible {
+        return None;
+    }
+    let is_renewed = scan.state.is_open() && status(scan, applied, eligibility).status == "ACTIVE";
     let result = if is_renewed { scan.result.as_ref()? } else { scan.current_result()? };
     Some(Counted {
         image_scan_completed_at: result.completed_at.epoch_seconds(),
@@ -77,7 +89,10 @@ pub(super) fn counted(scan: &ImageScan, applied: &Applied) -> Option<Counted> {
 }
 
 /// Both for DescribeImages.
-pub(crate) fn summary(scan: Option<&ImageScan>, applied: &Applied) -> ScanSummary {
+pub(crate) fn summary(scan: Option<&ImageScan>, applied: &Applied, eligibility: Eligibility) -> ScanSummary {
     let Some(scan) = scan else { return ScanSummary::default() };
-    ScanSummary { image_scan_status: Some(status(scan, applied)), image_scan_findings_summary: counted(scan, applied) }
+    ScanSummary {
+        image_scan_status: Some(status(scan, applied, eligibility)),
+        image_scan_findings_summary: counted(scan, applied, eligibility),
+    }
 }

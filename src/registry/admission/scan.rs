@@ -1,39 +1,24 @@
-//! Which images may run, by what is known of them.
+//! Which images may run, by what scans found in them.
 //!
 //! Holds: what the last completed scan found counts, also while it is renewed or after a later one failed: trouble that was
 //! seen does not go away because nobody can look.
 
-use cove_model::registry::Image;
 use cove_model::scan::ImageScan;
 use cove_scan::Severity;
-use cove_store::{Read, keys};
 
-use crate::registry::Registry;
-
-/// What the operator refuses to run of the own registry's images.
+/// What a rule refuses to run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Admission {
+pub struct Refused {
     /// Findings of this severity or a worse one.
-    pub refuse_severity: Option<Severity>,
-    /// No completed scan.
-    pub refuse_unscanned: bool,
+    pub severity: Option<Severity>,
+    /// No completed scan. Images of other registries have none.
+    pub unscanned: bool,
 }
 
-impl Registry {
-    /// Why the image may not run; nothing when it may.
-    pub(crate) fn not_admitted(&self, image: &Image) -> Option<String> {
-        let wanted = self.config.scan.admission;
-        if wanted == Admission::default() {
-            return None;
-        }
-        let key = keys::image_scan(&image.tenant, &image.repository, &image.digest);
-        refused(wanted, self.store.read(|view| view.get::<ImageScan>(&key)).as_deref())
-    }
-}
-
-fn refused(wanted: Admission, scan: Option<&ImageScan>) -> Option<String> {
+/// Why an image with this scan may not run; nothing when it may.
+pub(super) fn refused(wanted: Refused, scan: Option<&ImageScan>) -> Option<String> {
     let result = scan.and_then(|scan| scan.result.as_ref());
-    if let (Some(least), Some(result)) = (wanted.refuse_severity, result) {
+    if let (Some(least), Some(result)) = (wanted.severity, result) {
         let worse = Severity::ALL.iter().filter(|severity| **severity >= least);
         let count: u32 = worse.filter_map(|severity| result.counts.get(severity.name())).sum();
         if count > 0 {
@@ -41,7 +26,7 @@ fn refused(wanted: Admission, scan: Option<&ImageScan>) -> Option<String> {
         }
     }
     let is_scanned = scan.is_some_and(|scan| scan.current_result().is_some());
-    (wanted.refuse_unscanned && !is_scanned).then(|| "it has no completed scan".to_owned())
+    (wanted.unscanned && !is_scanned).then(|| "it has no completed scan".to_owned())
 }
 
 #[cfg(test)]
@@ -76,13 +61,13 @@ mod tests {
 
     #[test]
     fn trouble_that_was_seen_counts_until_a_scan_says_otherwise() {
-        let high = Admission { refuse_severity: Some(Severity::High), refuse_unscanned: false };
+        let high = Refused { severity: Some(Severity::High), unscanned: false };
         let no = |wanted, scan: &ImageScan| refused(wanted, Some(scan)).is_some();
         assert!(no(high, &scan(ScanState::Complete, &[("CRITICAL", 1)])));
         assert!(no(high, &scan(ScanState::Failed, &[("HIGH", 1)])));
         assert!(!no(high, &scan(ScanState::Complete, &[("MEDIUM", 9)])));
         assert_eq!(refused(high, None), None);
-        let scanned = Admission { refuse_severity: None, refuse_unscanned: true };
+        let scanned = Refused { severity: None, unscanned: true };
         assert!(refused(scanned, None).is_some() && no(scanned, &scan(ScanState::Failed, &[])));
         assert!(!no(scanned, &scan(ScanState::Complete, &[("CRITICAL", 1)])));
     }
