@@ -9,6 +9,7 @@
 pub mod access;
 mod admission;
 pub mod archive;
+mod arrival;
 pub mod blobs;
 pub mod build;
 mod collect;
@@ -41,6 +42,7 @@ mod uploads;
 mod writer;
 
 pub use admission::{AdmissionRule, BadKey, Refused, Signer};
+pub use arrival::{Arrival, ArrivingLayer};
 pub use collect::Collected;
 pub use copy::Platforms;
 pub use digest::{Algorithm, Digest};

@@ -16,6 +16,7 @@ use cove_model::image::{DOCKER_HUB, ImagePlace, ImageReference, ImageSelector, h
 use cove_model::registry::{BlobLink, Image, PulledImage};
 use cove_store::{Prefix, Read, StoreError, keys};
 
+use crate::arrival::{Arrival, ArrivingLayer, Coming};
 use crate::blobs::Pin;
 use crate::digest::Digest;
 use crate::image_config::ImageConfig;
@@ -85,10 +86,12 @@ impl Place<'_> {
 }
 
 /// Told while an image is made local.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum PullProgress {
     /// The manifest is known; this many bytes are still to be fetched.
     Started { layers: usize, bytes: u64 },
+    /// What the layers are, bottom first; those on their way can be read from now on.
+    Layers(Vec<ArrivingLayer>),
     /// A blob advanced.
     Bytes { digest: String, done: u64, total: u64 },
     /// Everything is local.
@@ -99,7 +102,11 @@ pub enum PullProgress {
 pub type Progress = Arc<dyn Fn(PullProgress) + Send + Sync>;
 
 /// The pull of one blob, watched by everyone who waits for it.
-pub(crate) type Download = tokio::sync::watch::Receiver<Option<Result<(), PullError>>>;
+#[derive(Debug, Clone)]
+pub(crate) struct Download {
+    pub(crate) done: tokio::sync::watch::Receiver<Option<Result<(), PullError>>>,
+    arrival: Arc<Arrival>,
+}
 /// Downloads under way, by tenant and digest.
 pub(crate) type Downloads = Arc<Mutex<HashMap<(Tenant, Digest), Download>>>;
 
@@ -320,7 +327,26 @@ impl Registry {
         wanted.retain(|(digest, size)| !had.contains(digest.as_str()) || self.blobs.size(digest) != Some(*size));
         let bytes = wanted.iter().fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
         told(PullProgress::Started { layers: wanted.len(), bytes });
-        all_here(self.begin_all(caller, source, wanted, told)).await
+        let begun = self.begin_all(caller, source, wanted, told);
+        if let Kind::Image { config, layers } = &manifest.kind {
+            let is_config = |(digest, _): &&(Digest, Download)| digest.as_str() == config.digest;
+            all_here(begun.iter().filter(is_config).cloned()).await?;
+            // One that cannot be read is refused when the image is put together.
+            let bytes = self.config_bytes(config, &config.digest).await;
+            let known = bytes.ok().and_then(|bytes| serde_json::from_slice::<ImageConfig>(&bytes).ok());
+            let diff_ids = known.map(|config| config.rootfs.diff_ids).unwrap_or_default();
+            if diff_ids.len() == layers.len() {
+                let arrival = |of: &str| begun.iter().find(|(digest, _)| digest.as_str() == of).map(|(_, it)| it);
+                let arriving = |(layer, diff_id): (&Descriptor, String)| ArrivingLayer {
+                    diff_id,
+                    media_type: layer.media_type.clone(),
+                    size: layer.size,
+                    arrival: arrival(&layer.digest).map(|it| Arc::clone(&it.arrival)),
+                };
+                told(PullProgress::Layers(layers.iter().zip(diff_ids).map(arriving).collect()));
+            }
+        }
+        all_here(begun).await
     }
 
     /// Begins to download blobs, all at once, joining those that are on their way.
@@ -346,14 +372,17 @@ impl Registry {
         if let Some(running) = downloads.get(&key) {
             return running.clone();
         }
-        let (finished, download) = tokio::sync::watch::channel(None);
+        let (finished, done) = tokio::sync::watch::channel(None);
+        let coming = Coming(Arc::default());
+        let download = Download { done, arrival: Arc::clone(&coming.0) };
         downloads.insert(key.clone(), download.clone());
         let (registry, source, told) = (self.clone(), source.clone(), Arc::clone(told));
         tokio::spawn(async move {
             let _pin = registry.blobs.pin(&digest);
             let advance = |done| told(PullProgress::Bytes { digest: digest.to_string(), done, total: size });
             registry.make_room().await;
-            let done = registry.puller.blob(&source, &digest, size, &registry.blobs, advance).await;
+            let done = registry.puller.blob(&source, &digest, size, &registry.blobs, &coming.0, advance).await;
+            coming.0.end(done.is_ok());
             registry.downloads.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
             // Nobody may wait any more.
             let _ = finished.send(Some(done));
@@ -396,6 +425,15 @@ impl Registry {
         blocking(move || files.write(&digest, &bytes)).await.map(|_| ()).map_err(|error| PullError::keep(&error))
     }
 
+    async fn config_bytes(&self, config: &Descriptor, of: &str) -> Result<Vec<u8>, PullError> {
+        let invalid = |cause: &str| PullError::Invalid { reference: of.to_owned(), cause: cause.to_owned() };
+        if config.size > CONFIG_MAX_BYTES {
+            return Err(invalid("its config is too large"));
+        }
+        let path = self.path_of(&config.digest).ok_or_else(|| invalid("its config has no digest"))?;
+        blocking(move || std::fs::read(path)).await.map_err(|error| PullError::keep(&error))
+    }
+
     /// Reads the config and lines the layers up with their diff ids.
     async fn assemble(
         &self,
@@ -407,11 +445,7 @@ impl Registry {
         let invalid = |cause: &str| PullError::Invalid { reference: digest.to_owned(), cause: cause.to_owned() };
         let Kind::Image { config, layers } = &manifest.kind else { return Err(invalid("an index within an index")) };
         pins.extend(manifest.descriptors().map(|descriptor| self.pin(&descriptor.digest)));
-        if config.size > CONFIG_MAX_BYTES {
-            return Err(invalid("its config is too large"));
-        }
-        let path = self.path_of(&config.digest).ok_or_else(|| invalid("its config has no digest"))?;
-        let bytes = blocking(move || std::fs::read(path)).await.map_err(|error| PullError::keep(&error))?;
+        let bytes = self.config_bytes(config, digest).await?;
         let config: ImageConfig =
             serde_json::from_slice(&bytes).map_err(|error| invalid(&format!("its config cannot be read: {error}")))?;
         if config.rootfs.diff_ids.len() != layers.len() {
@@ -452,9 +486,9 @@ impl Registry {
 }
 
 /// Waits until all of them are here.
-pub(crate) async fn all_here(begun: Vec<(Digest, Download)>) -> Result<(), PullError> {
+pub(crate) async fn all_here(begun: impl IntoIterator<Item = (Digest, Download)>) -> Result<(), PullError> {
     for (_, mut download) in begun {
-        match download.wait_for(Option::is_some).await.map(|done| done.clone()) {
+        match download.done.wait_for(Option::is_some).await.map(|done| done.clone()) {
             Ok(Some(done)) => done?,
             Ok(None) | Err(_) => return Err(PullError::Keep { cause: "the download was given up".to_owned() }),
         }

@@ -283,6 +283,27 @@ class Pulls(Case):
         self.assertEqual(ranges[0], None)
         self.assertTrue(all(later.startswith("bytes=") for later in ranges[1:]), ranges)
 
+    def test_a_layer_is_unpacked_while_it_arrives(self):
+        image, seen = Image(archive("busybox"), size=4_000_000), []
+        unpacked = lambda: any(file.read_text() == image.salt for file in (self.server.home / "data").glob("snapshots/l/*/salt"))
+
+        def hook(request):
+            if not request.path.endswith(digest(image.layer)):
+                return False
+            request.send_response(200)
+            request.send_header("Content-Length", str(len(image.layer)))
+            request.end_headers()
+            request.wfile.write(image.layer[:-1000])
+            deadline = time.monotonic() + 20
+            while not unpacked() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            seen.append(unpacked())
+            request.wfile.write(image.layer[-1000:])
+            return True
+        self.upstream.hook = hook
+        self.runs(self.upstream.put("slow", image))
+        self.assertEqual(seen, [True])
+
     def test_damage_is_found_and_said(self):
         image = Image(size=1_000_000)
         image.blobs[digest(image.layer)] = bytes(len(image.layer))

@@ -5,6 +5,7 @@
 //! network ─────────────────────────────────────────────┴─▶ Start
 //! ```
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +18,9 @@ use cove_model::logs::LogStream;
 use cove_model::network::{Cidr, Vpc};
 use cove_model::task::{Container, ElasticNetworkInterface, Task, TaskNetwork, TaskStatus};
 use cove_model::task_definition::{ContainerDefinition, TaskDefinition, TransportProtocol};
-use cove_registry::{Credentials, LocalImage};
+use cove_registry::{ArrivingLayer, Credentials, LocalImage, Progress, PullProgress};
 use cove_runtime::network::{Attachment, BRIDGE_RANGE, NetworkId, PortMap};
-use cove_runtime::rootfs::{self, Layer, Stack};
+use cove_runtime::rootfs::{self, Ahead, Arriving, Layer, Stack};
 use cove_runtime::spec::NetworkNamespace;
 use cove_shim::protocol::{HeldPort, TaskSpec, VERSION};
 use cove_store::{Read, keys};
@@ -220,14 +221,14 @@ async fn image(
     }
     // As on AWS the execution role pulls, where there is one.
     let who = Principal { account: task.tenant.account.clone(), arn: task.execution_role_arn.clone() };
+    let ahead = Arc::new(Ahead::new(&deps.snapshots));
     let local = deps
         .registry
-        .resolve_as(&who, &task.tenant, &reference, login, None)
+        .resolve_as(&who, &task.tenant, &reference, login, Some(unpacking(&ahead)))
         .await
         .map_err(|error| failed(cove_base::error::chain(&error)))?;
     let defaults = defaults(&local);
     let digest = local.digest.clone();
-    let snapshots = Arc::clone(&deps.snapshots);
     let stack = blocking(move || {
         let layers: Vec<Layer> = local
             .layers
@@ -239,12 +240,28 @@ async fn image(
                 digest: layer.digest.clone(),
             })
             .collect();
-        snapshots.unpack(&layers, &|_| {})
+        ahead.finish(&layers)
     })
     .await
     .map_err(|error| failed(error.to_string()))?
     .map_err(|error| failed(cove_base::error::chain(&error)))?;
     Ok(Ready { defaults, stack, digest })
+}
+
+/// Unpacks layers while they arrive.
+fn unpacking(ahead: &Arc<Ahead>) -> Progress {
+    let ahead = Arc::downgrade(ahead);
+    Arc::new(move |news| {
+        if let (PullProgress::Layers(layers), Some(ahead)) = (news, ahead.upgrade()) {
+            let arriving = |layer: ArrivingLayer| Arriving {
+                diff_id: layer.diff_id,
+                media_type: layer.media_type,
+                size: layer.size,
+                blob: layer.arrival.map(|arrival| Box::new(arrival.reader()) as Box<dyn io::Read + Send>),
+            };
+            ahead.begin(layers.into_iter().map(arriving).collect());
+        }
+    })
 }
 
 fn defaults(image: &LocalImage) -> ImageDefaults {

@@ -80,7 +80,7 @@ fn watching(far: &Arc<Mutex<Far>>) -> Progress {
         match told {
             PullProgress::Started { bytes, .. } => far.total += bytes,
             PullProgress::Bytes { digest, done, .. } => drop(far.done.insert(digest, done)),
-            PullProgress::Complete => {}
+            PullProgress::Layers(_) | PullProgress::Complete => {}
         }
     })
 }

@@ -21,6 +21,7 @@ use super::docker_config::Configured;
 use super::helper::Helpers;
 use super::http::{Http, HttpError};
 use super::{Credentials, IDENTITY, PullError, docker_config};
+use crate::arrival::Arrival;
 use crate::blobs::BlobFiles;
 use crate::digest::{Digest, Hasher};
 use crate::manifest::{Descriptor, Kind, MANIFEST_MAX_BYTES, MEDIA_TYPES, Manifest};
@@ -211,11 +212,12 @@ impl Puller {
         digest: &Digest,
         size: u64,
         files: &BlobFiles,
+        arrival: &Arrival,
         told: impl Fn(u64) + Send + Sync,
     ) -> Result<(), PullError> {
         let _slot = self.slots.acquire().await.map_err(|error| PullError::keep(&error))?;
         let path = files.temporary(&format!("{}.pull", cove_base::ids::random_hex(8)));
-        let fetched = self.fetch(source, digest, size, (&path, Arc::clone(&files.room)), told).await;
+        let fetched = self.fetch(source, digest, size, (&path, Arc::clone(&files.room)), arrival, told).await;
         let kept = match fetched {
             Ok(writer) => {
                 let (files, digest, path) = (files.clone(), digest.clone(), path.clone());
@@ -236,10 +238,16 @@ impl Puller {
         digest: &Digest,
         size: u64,
         (path, room): (&Path, Arc<Room>),
+        arrival: &Arrival,
         told: impl Fn(u64) + Send + Sync,
     ) -> Result<Writer, PullError> {
         let algorithm = digest.algorithm();
         let mut writer = Writer::create(path, algorithm, room).map_err(|error| PullError::keep(&error))?;
+        arrival.begin(writer.file.try_clone().map_err(|error| PullError::keep(&error))?);
+        let told = |length| {
+            arrival.advance(length);
+            told(length);
+        };
         let (mut pause, mut wrong) = (FIRST_PAUSE, 0);
         let mut last = PullError::DigestMismatch { digest: digest.to_string() };
         for attempt in 0..BLOB_TRIES_MAX {
@@ -260,6 +268,7 @@ impl Puller {
                         break;
                     }
                     // What came so far is not to be trusted.
+                    arrival.advance(0);
                     writer.roll_back((Hasher::new(algorithm), 0)).map_err(|error| PullError::keep(&error))?;
                 }
                 Err(Failed::InTheMiddle(error)) => last = error,

@@ -188,7 +188,7 @@ impl Registry {
         let Some(source) = &found.source else { return Ok(()) };
         let begun = found.begun.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
         if let Some(mut download) = begun {
-            return finished(&mut download).await;
+            return finished(&mut download.done).await;
         }
         let lacking = self.lacking(tenant, Some(source), &[(digest.clone(), size)]);
         let quiet: Progress = Arc::new(|_| {});

@@ -189,7 +189,16 @@ fn fuzz_layer() {
     let tokens: [&[u8]; 3] = [&[0x1f, 0x8b, 8, 0], &[0x28, 0xb5, 0x2f, 0xfd], &[0; 512]];
     Fuzz::new("layer").seeds(arena.seeds()).tokens(&tokens).run(|input| {
         fs::write(blob.path(), input).unwrap();
-        arena.within(|target, trash| outcome(unpack(blob.path(), &diff_id, target, trash, LIMITS, &|_| ())))
+        arena.within(|target, trash| {
+            outcome(unpack(
+                Box::new(std::fs::File::open(blob.path()).unwrap()),
+                &diff_id,
+                target,
+                trash,
+                LIMITS,
+                &|_| (),
+            ))
+        })
     });
 }
 

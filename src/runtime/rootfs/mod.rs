@@ -14,6 +14,7 @@
 //! writes outside its layer, whatever its names and links say.
 //! Why short names: overlayfs takes its layers in one page of mount options, and a hundred of them must fit.
 
+mod ahead;
 mod copy;
 mod error;
 mod fill;
@@ -30,6 +31,7 @@ mod unused;
 mod usage;
 mod user;
 
+pub use ahead::{Ahead, Arriving};
 pub use error::RootfsError;
 pub use fill::{Fill, fill};
 pub use mount::mount;

@@ -13,12 +13,14 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 
 use sha2::{Digest, Sha256};
 
 use cove_base::crash::{self, Point};
 
+use super::ahead::Fresh;
 use super::copy::{copy_stack, is_opaque};
 use super::error::{Result, RootfsError, shown};
 use super::mount::trial;
@@ -69,6 +71,8 @@ pub struct Snapshots {
     no_overlay: Option<String>,
     /// Threads that may unpack at once, over all images.
     permits: (Mutex<usize>, Condvar),
+    /// Layers that may be unpacked while they arrive, over all images: those may wait for somebody else's registry.
+    pub(super) seats: Arc<AtomicUsize>,
     pub(super) state: Mutex<State>,
     released: Condvar,
 }
@@ -116,6 +120,7 @@ impl Snapshots {
             limits,
             no_overlay,
             permits: (Mutex::new(cores), Condvar::new()),
+            seats: Arc::new(AtomicUsize::new(0)),
             state: Mutex::default(),
             released: Condvar::new(),
         };
@@ -131,6 +136,19 @@ impl Snapshots {
     /// # Errors
     /// When an archive is hostile, damaged or not what its digest says, or the disk refuses.
     pub fn unpack(&self, layers: &[Layer], progress: &(dyn Fn(u64) + Sync)) -> Result<Stack> {
+        self.unpack_rest(layers, Vec::new(), progress)
+    }
+
+    /// The same, where some layers are unpacked already.
+    ///
+    /// # Errors
+    /// As [`Snapshots::unpack`].
+    pub(super) fn unpack_rest(
+        &self,
+        layers: &[Layer],
+        mut ahead: Vec<Fresh>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Stack> {
         if layers.len() > LAYERS_MAX {
             return Err(RootfsError::Limit { limit: "number of layers", value: LAYERS_MAX as u64 });
         }
@@ -138,13 +156,14 @@ impl Snapshots {
         lock(&self.state).wanted.push(Arc::downgrade(&chain_ids));
         let mut skipped_devices = 0;
         loop {
-            let claim = match self.claim(&chain_ids) {
+            let mut claim = match self.claim(&chain_ids) {
                 Claimed::All(numbers) => {
                     return Ok(Stack { chain_ids: chain_ids.to_vec(), skipped_devices, numbers });
                 }
                 Claimed::Some(claim) => claim,
             };
-            let done = self.unpack_claimed(layers, &claim, progress)?;
+            let given = claim.adopt(layers, &mut ahead);
+            let done = self.unpack_claimed(layers, &claim, &given, progress)?;
             skipped_devices += done.iter().map(|(_, unpacked)| unpacked.skipped_devices).sum::<u64>();
             self.publish(&chain_ids, &claim, done)?;
         }
@@ -264,6 +283,7 @@ impl Snapshots {
         &self,
         layers: &[Layer],
         claim: &Claim<'_>,
+        given: &BTreeMap<u64, Unpacked>,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<Vec<(u64, Unpacked)>> {
         let results: Vec<Result<(u64, Unpacked)>> = std::thread::scope(|scope| {
@@ -273,6 +293,9 @@ impl Snapshots {
                 .map(|(index, number)| {
                     let layer = &layers[*index];
                     scope.spawn(move || {
+                        if let Some(unpacked) = given.get(number) {
+                            return Ok((*number, unpacked.clone()));
+                        }
                         let _permit = Permit::take(&self.permits);
                         self.unpack_one(layer, *number, progress).map(|unpacked| (*number, unpacked))
                     })
@@ -301,14 +324,33 @@ impl Snapshots {
     }
 
     fn unpack_one(&self, layer: &Layer, number: u64, progress: &(dyn Fn(u64) + Sync)) -> Result<Unpacked> {
-        if layer.media_type.contains("encrypted") {
-            return Err(RootfsError::MediaType(layer.media_type.clone()));
+        let file = fs::File::open(&layer.blob).map_err(|error| RootfsError::file("open", &layer.blob, error))?;
+        self.unpack_blob(Box::new(file), &layer.diff_id, &layer.media_type, number, progress)
+    }
+
+    /// Into a new directory of that number.
+    pub(super) fn unpack_blob(
+        &self,
+        blob: Box<dyn io::Read + Send>,
+        diff_id: &str,
+        media_type: &str,
+        number: u64,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Unpacked> {
+        if media_type.contains("encrypted") {
+            return Err(RootfsError::MediaType(media_type.to_owned()));
         }
         let target = self.layer(number);
         fs::create_dir(&target).map_err(|error| RootfsError::file("create", &target, error))?;
         fs::set_permissions(&target, fs::Permissions::from_mode(0o755))
             .map_err(|error| RootfsError::file("protect", &target, error))?;
-        unpack(&layer.blob, &layer.diff_id, &target, &self.dir.join("trash"), self.limits, progress)
+        unpack(blob, diff_id, &target, &self.dir.join("trash"), self.limits, progress)
+    }
+
+    pub(super) fn next_number(&self) -> u64 {
+        let mut state = lock(&self.state);
+        state.next += 1;
+        state.next - 1
     }
 
     /// Puts unpacked layers into the index. Before it waits for a layer of somebody else it publishes what it can, so
@@ -456,6 +498,20 @@ struct Claim<'a> {
     owner: &'a Snapshots,
     layers: Vec<(usize, u64)>,
     chains: Vec<String>,
+}
+
+impl Claim<'_> {
+    /// Takes what is unpacked already under its number; by number what that is.
+    fn adopt(&mut self, layers: &[Layer], ahead: &mut Vec<Fresh>) -> BTreeMap<u64, Unpacked> {
+        let mut given = BTreeMap::new();
+        for (index, number) in &mut self.layers {
+            if let Some((taken, unpacked)) = Fresh::take(ahead, &layers[*index].diff_id) {
+                *number = taken;
+                given.insert(taken, unpacked);
+            }
+        }
+        given
+    }
 }
 
 impl Drop for Claim<'_> {

@@ -2,6 +2,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use nix::sched::{CloneFlags, unshare};
@@ -82,7 +83,7 @@ impl Tar {
 
 pub(super) struct Fixture {
     pub(super) dir: tempfile::TempDir,
-    pub(super) snapshots: Snapshots,
+    pub(super) snapshots: Arc<Snapshots>,
     blobs: AtomicU64,
 }
 
@@ -94,7 +95,7 @@ impl Fixture {
     pub(super) fn with(limits: Limits) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let snapshots = Snapshots::open_with(&dir.path().join("snapshots"), limits).unwrap();
-        Self { dir, snapshots, blobs: AtomicU64::new(0) }
+        Self { dir, snapshots: Arc::new(snapshots), blobs: AtomicU64::new(0) }
     }
 
     pub(super) fn layer(&self, tar: Tar) -> Layer {

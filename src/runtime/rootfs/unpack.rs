@@ -8,7 +8,6 @@
 //! Devices beyond the harmless ones are skipped and counted; of xattrs, `user.*` and file capabilities stay.
 //! Why two threads: inflating and hashing run beside the file system, which is the slower part.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -64,7 +63,7 @@ pub(super) struct Unpacked {
 
 /// Unpacks; the calling thread gets an own umask and must end afterwards.
 pub(super) fn unpack(
-    blob: &Path,
+    blob: Box<dyn Read + Send>,
     diff_id: &str,
     target: &Path,
     trash: &Path,
@@ -72,12 +71,11 @@ pub(super) fn unpack(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Unpacked> {
     let hasher = Hasher::new(diff_id)?;
-    let file = File::open(blob).map_err(|error| RootfsError::file("open", blob, error))?;
     sys::own_umask().map_err(|error| RootfsError::file("prepare for", target, error))?;
     let (target, trash) = (open_directory(target)?, open_directory(trash)?);
     let (sender, receiver) = sync_channel(CHUNKS_WAITING);
     std::thread::scope(|scope| {
-        let inflating = scope.spawn(move || inflate(Counted { file, progress }, &sender, hasher));
+        let inflating = scope.spawn(move || inflate(Counted { blob, progress }, &sender, hasher));
         // The receiver is gone when this returns, so that the other thread ends too.
         let unpacked = write(receiver, &target, &trash, limits)?;
         let got = inflating.join().map_err(|_| RootfsError::Damaged { why: "reading it panicked" })?;
@@ -142,13 +140,13 @@ fn inflate(mut source: Counted<'_>, sender: &SyncSender<io::Result<Vec<u8>>>, mu
 }
 
 struct Counted<'a> {
-    file: File,
+    blob: Box<dyn Read + Send>,
     progress: &'a (dyn Fn(u64) + Sync),
 }
 
 impl Read for Counted<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
+        let count = self.blob.read(buffer)?;
         (self.progress)(count as u64);
         Ok(count)
     }
