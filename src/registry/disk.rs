@@ -58,6 +58,7 @@ pub(crate) fn replace(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Brings a file's content to the disk; `path` is where it lies now.
+#[cfg_attr(not(test), expect(unused_variables, reason = "where it lies is for those who look"))]
 pub(crate) fn sync(file: &File, path: &Path) -> io::Result<()> {
     file.sync_all()?;
     seen!(Effect::Content(path.to_owned()));

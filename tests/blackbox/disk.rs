@@ -14,20 +14,20 @@ use crate::server::{Server, until};
 const DISK_MIB: u64 = 96;
 
 /// Gives the calling thread, and what it starts from now on, mounts of its own: they go with the last process in them.
-fn own_mounts() {
+pub(crate) fn own_mounts() {
     // SAFETY: no memory is passed; the flag concerns this thread only.
     let done = unsafe { libc::unshare(libc::CLONE_NEWNS) };
     assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
     run(Command::new("mount").args(["--make-rprivate", "/"]));
 }
 
-fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let done = command.output().unwrap();
     assert!(done.status.success(), "{command:?}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// Puts the data directory on a small ext4 of its own.
-fn small_disk(home: &Path) {
+pub(crate) fn small_disk(home: &Path) {
     let (image, data) = (home.join("disk.img"), home.join("data"));
     fs::File::create(&image).unwrap().set_len(DISK_MIB << 20).unwrap();
     fs::create_dir(&data).unwrap();
@@ -36,7 +36,7 @@ fn small_disk(home: &Path) {
 }
 
 /// Takes the last byte.
-fn fill(path: &Path) {
+pub(crate) fn fill(path: &Path) {
     let mut file = fs::File::create(path).unwrap();
     for size in [1 << 20, 4096, 1] {
         let chunk = vec![7; size];
@@ -45,12 +45,12 @@ fn fill(path: &Path) {
 }
 
 /// The mounts of the test end with its thread, so the thread must outlive the server's own clean-up.
-struct Disk {
-    data: PathBuf,
+pub(crate) struct Disk {
+    pub(crate) data: PathBuf,
 }
 
 impl Disk {
-    fn files_below(&self, name: &str) -> Vec<PathBuf> {
+    pub(crate) fn files_below(&self, name: &str) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut open = vec![self.data.join(name)];
         while let Some(directory) = open.pop() {

@@ -142,7 +142,7 @@ fn session(server: &Server, task: &str, command: &str) -> Value {
     server.ecs("ExecuteCommand", &input).unwrap()
 }
 
-fn start(server: &Server) -> String {
+pub(crate) fn start(server: &Server) -> String {
     let container = json!({"name": "main", "image": server.busybox(), "command": ["sh", "-c", WAITING], "memory": 32});
     let definition = json!({"family": "exec", "containerDefinitions": [container]});
     let task = server.run_definition(&definition, &json!({"enableExecuteCommand": true}));
@@ -219,8 +219,16 @@ fn commands_that_cannot_be_executed_are_refused() {
     assert_eq!(status, 404, "a session ends with its server");
 }
 
+/// A command in a session of its own: the session, and what it said until its end.
+pub(crate) fn run(server: &Server, task: &str, command: &str) -> (Value, String) {
+    let made = session(server, task, command);
+    let mut client = Client::open(&made["session"]);
+    client.hear_the_end();
+    (made["session"].clone(), client.text())
+}
+
 /// The lines of a session's log, when it has one.
-fn logged(server: &Server, group: &str, session: &Value) -> Vec<String> {
+pub(crate) fn logged(server: &Server, group: &str, session: &Value) -> Vec<String> {
     let wanted = json!({"logGroupName": group, "logStreamName": session["sessionId"], "startFromHead": true});
     let Ok(page) = server.logs("GetLogEvents", &wanted) else { return Vec::new() };
     page["events"].as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap().to_owned()).collect()
@@ -238,12 +246,7 @@ fn a_session_is_logged_where_its_cluster_says() {
     let definition = json!({"family": "exec", "containerDefinitions": [container]});
     let task = server.run_definition(&definition, &json!({"enableExecuteCommand": true}));
     server.wait_task(&task, "RUNNING");
-    let run = |server: &Server, command: &str| {
-        let made = session(server, &task, command);
-        let mut client = Client::open(&made["session"]);
-        client.hear_the_end();
-        (made["session"].clone(), client.text())
-    };
+    let run = |server: &Server, command: &str| run(server, &task, command);
     let configure = |server: &Server, exec: Value| {
         let configuration = json!({"executeCommandConfiguration": exec});
         server.ecs("UpdateCluster", &json!({"cluster": "default", "configuration": configuration}))

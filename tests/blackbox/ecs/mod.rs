@@ -7,7 +7,7 @@ mod cluster;
 mod container;
 mod container_instance;
 mod daemon;
-mod execute;
+pub(crate) mod execute;
 mod express;
 mod host_mode;
 mod inside;
