@@ -430,7 +430,7 @@ fn container_definition<'a>(definition: &'a TaskDefinition, name: &str) -> Optio
 }
 
 /// Writes the small files and makes the directories of volumes; a host path that exists may be a file.
-fn lay_out(resolved: &Resolved) -> std::io::Result<()> {
+fn lay_out(resolved: &Resolved) -> io::Result<()> {
     for directory in &resolved.directories {
         if !directory.exists() {
             std::fs::create_dir_all(directory)?;
