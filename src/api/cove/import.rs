@@ -110,6 +110,7 @@ async fn serve(cx: &RawContext, upgrade: OnUpgrade, sources: Vec<Source>) -> io:
         }
         Err(gone) => return Err(gone),
     };
+    drop(spool);
     let said = said.to_string();
     stream.write_u32(u32::try_from(said.len()).unwrap_or(0)).await?;
     stream.write_all(said.as_bytes()).await?;

@@ -17,7 +17,8 @@ use cove_base::Timestamp;
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert, ring};
+use webpki::ring as algorithms;
+use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
 /// id-kp-codeSigning.
 const CODE_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];
@@ -120,11 +121,11 @@ fn algorithm(
 ) -> Result<(&'static dyn SignatureVerificationAlgorithm, Vec<u8>), &'static str> {
     let whole = |algorithm| Ok((algorithm, signature.to_vec()));
     match name {
-        "PS256" => whole(ring::RSA_PSS_2048_8192_SHA256_LEGACY_KEY),
-        "PS384" => whole(ring::RSA_PSS_2048_8192_SHA384_LEGACY_KEY),
-        "PS512" => whole(ring::RSA_PSS_2048_8192_SHA512_LEGACY_KEY),
-        "ES256" if signature.len() == 64 => Ok((ring::ECDSA_P256_SHA256, sequence(signature))),
-        "ES384" if signature.len() == 96 => Ok((ring::ECDSA_P384_SHA384, sequence(signature))),
+        "PS256" => whole(algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY),
+        "PS384" => whole(algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY),
+        "PS512" => whole(algorithms::RSA_PSS_2048_8192_SHA512_LEGACY_KEY),
+        "ES256" if signature.len() == 64 => Ok((algorithms::ECDSA_P256_SHA256, sequence(signature))),
+        "ES384" if signature.len() == 96 => Ok((algorithms::ECDSA_P384_SHA384, sequence(signature))),
         "ES256" | "ES384" => Err("a signature is wrong"),
         _ => Err("a signature's algorithm is none of PS256, PS384, PS512, ES256 and ES384"),
     }
@@ -196,7 +197,7 @@ mod tests {
     }
 
     fn checked(envelope: &Value, root: &Signed) -> Result<(), &'static str> {
-        check(envelope.to_string().as_bytes(), IMAGE, &[root.root.clone()], NOW)
+        check(envelope.to_string().as_bytes(), IMAGE, std::slice::from_ref(&root.root), NOW)
     }
 
     #[test]
