@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// What is known of a download.
 #[derive(Debug, Default)]
@@ -69,6 +70,14 @@ impl Arrival {
     #[must_use]
     pub fn reader(self: &Arc<Self>) -> Arriving {
         Arriving { arrival: Arc::clone(self), offset: 0 }
+    }
+
+    /// Blocks until the download ends, but no longer than that; whether it goes on.
+    #[must_use]
+    pub fn takes_longer_than(&self, patience: Duration) -> bool {
+        let goes_on = |state: &mut State| state.end.is_none();
+        let waited = self.changed.wait_timeout_while(self.lock(), patience, goes_on);
+        waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// The file and how much lies in it: more than that, unless it is the end.
@@ -141,7 +150,9 @@ mod tests {
             arrival.advance([4, 8, 13][count]);
         }
         assert!(!reading.is_finished(), "its end is not known yet");
+        assert!(arrival.takes_longer_than(Duration::ZERO));
         arrival.end(true);
+        assert!(!arrival.takes_longer_than(Duration::ZERO));
         assert_eq!(reading.join().unwrap().unwrap(), b"one two three");
     }
 

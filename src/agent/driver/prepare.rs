@@ -18,9 +18,9 @@ use cove_model::logs::LogStream;
 use cove_model::network::{Cidr, Vpc};
 use cove_model::task::{Container, ElasticNetworkInterface, Task, TaskNetwork, TaskStatus};
 use cove_model::task_definition::{ContainerDefinition, TaskDefinition, TransportProtocol};
-use cove_registry::{ArrivingLayer, Credentials, LocalImage, Progress, PullProgress};
+use cove_registry::{Arrival, ArrivingLayer, Credentials, LocalImage, Progress, PullProgress};
 use cove_runtime::network::{Attachment, BRIDGE_RANGE, NetworkId, PortMap};
-use cove_runtime::rootfs::{self, Ahead, Arriving, Layer, Stack};
+use cove_runtime::rootfs::{self, Ahead, Arriving, Layer, Opening, Stack};
 use cove_runtime::spec::NetworkNamespace;
 use cove_shim::protocol::{HeldPort, TaskSpec, VERSION};
 use cove_store::{Read, keys};
@@ -35,6 +35,10 @@ use crate::secrets::{self, Environment};
 
 /// A pull that takes longer than this is shown as PENDING; a shorter one costs no write of its own.
 const SHOW_PENDING_AFTER: Duration = Duration::from_millis(150);
+
+/// A blob that comes within this time is unpacked when it is here: beside downloads that need the processors themselves,
+/// unpacking is no faster (100 MB from this host were RUNNING after 0.47 s instead of 0.40).
+const FAST_DOWNLOAD: Duration = Duration::from_millis(300);
 
 /// An image of a container, unpacked.
 struct Ready {
@@ -257,10 +261,17 @@ fn unpacking(ahead: &Arc<Ahead>) -> Progress {
                 diff_id: layer.diff_id,
                 media_type: layer.media_type,
                 size: layer.size,
-                blob: layer.arrival.map(|arrival| Box::new(arrival.reader()) as Box<dyn io::Read + Send>),
+                blob: layer.arrival.map(opening),
             };
             ahead.begin(layers.into_iter().map(arriving).collect());
         }
+    })
+}
+
+fn opening(arrival: Arc<Arrival>) -> Opening {
+    Box::new(move || {
+        let is_slow = arrival.takes_longer_than(FAST_DOWNLOAD);
+        is_slow.then(|| Box::new(arrival.reader()) as Box<dyn io::Read + Send>)
     })
 }
 

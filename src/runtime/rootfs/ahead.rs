@@ -27,8 +27,11 @@ pub struct Arriving {
     /// Bytes of the blob.
     pub size: u64,
     /// Absent when its blob is here already.
-    pub blob: Option<Box<dyn Read + Send>>,
+    pub blob: Option<Opening>,
 }
+
+/// Opens a blob; may block. `None` when it has come meanwhile, so that there is nothing to be won.
+pub type Opening = Box<dyn FnOnce() -> Option<Box<dyn Read + Send>> + Send>;
 
 /// What is unpacked ahead for one image.
 pub struct Ahead {
@@ -60,6 +63,7 @@ impl Ahead {
             let (snapshots, sender) = (Arc::clone(&self.snapshots), sender.clone());
             let work = move || {
                 let _seat = seat;
+                let Some(blob) = blob() else { return };
                 match Fresh::unpack(&snapshots, layer.diff_id, &layer.media_type, blob) {
                     // Nobody waits for it any more: then it goes.
                     Ok(fresh) => drop(sender.send(fresh)),
@@ -172,8 +176,8 @@ mod tests {
     fn arriving(layer: &Layer) -> (mpsc::Sender<io::Result<Vec<u8>>>, Arriving) {
         let (sender, receiver) = mpsc::channel();
         let size = fs::metadata(&layer.blob).unwrap().len();
-        let blob: Box<dyn Read + Send> = Box::new(Slow(receiver, io::Cursor::default()));
-        (sender, Arriving { diff_id: layer.diff_id.clone(), media_type: String::new(), size, blob: Some(blob) })
+        let open: Opening = Box::new(|| Some(Box::new(Slow(receiver, io::Cursor::default()))));
+        (sender, Arriving { diff_id: layer.diff_id.clone(), media_type: String::new(), size, blob: Some(open) })
     }
 
     fn layers_on_disk(f: &Fixture) -> usize {

@@ -31,7 +31,7 @@ mod unused;
 mod usage;
 mod user;
 
-pub use ahead::{Ahead, Arriving};
+pub use ahead::{Ahead, Arriving, Opening};
 pub use error::RootfsError;
 pub use fill::{Fill, fill};
 pub use mount::mount;
