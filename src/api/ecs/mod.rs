@@ -51,7 +51,7 @@ const AGENTS: &str = "work for agents of other hosts: the endpoint that they pol
 /// The test of what agents call.
 const AGENT_TEST: &str = "an_agent_of_another_host_registers_and_gets_no_work";
 /// What capacity providers lack.
-const PROVIDERS: &str = "of managed instances: storage, reservations, FIPS, metadata, prices, bandwidths and repair that is off (refused by name), consolidation of underused instances";
+const PROVIDERS: &str = "of managed instances: storage, reservations, FIPS, metadata, prices, bandwidths and repair that is off (refused by name), smaller instances in place of one that is underused";
 /// The tests of capacity providers.
 const PROVIDERS_TEST: &str = "a_capacity_provider_sends_tasks_to_its_group_across_restarts";
 const MANAGED_TEST: &str = "managed_instances_are_made_for_tasks_and_go_when_idle_across_restarts";
@@ -67,8 +67,7 @@ const EXECUTE: &str = "of executeCommandConfiguration: logs in S3 and encryption
 const SETTINGS_TEST: &str = "account_settings_are_layered_and_survive_a_restart";
 
 /// What daemons lack.
-const DAEMONS: &str =
-    "a daemon is replaced in place, not with its instance; other tasks wait for it on managed instances alone";
+const DAEMONS: &str = "a daemon task that ends by itself is started again in place, not with another instance; other tasks wait for it on managed instances alone";
 /// The tests of daemons.
 const DAEMON_TEST: &str = "a_daemon_runs_once_on_each_instance_of_its_providers_across_restarts";
 const DAEMON_DEPLOYMENTS_TEST: &str = "a_daemon_deployment_replaces_its_tasks_and_goes_back_when_they_fail";

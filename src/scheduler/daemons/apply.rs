@@ -12,6 +12,7 @@ use cove_store::{Key, Prefix, Read, StoreError, Tx, keys};
 use super::decide::{Decision, State, decide};
 use super::read::{covered_by, covering, state};
 use crate::deploy::{TaskView, Timing};
+use crate::fleet::leaving;
 use crate::host::HostFacts;
 use crate::launch::{Launched, Shares, launch};
 use crate::place::Target;
@@ -27,7 +28,7 @@ pub(crate) fn reconcile(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key:
 }
 
 fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decision) {
-    let Decision { mut daemon, deployment, start, stop, is_gone, wake_at: _ } = decision;
+    let Decision { mut daemon, deployment, start, stop, drain, is_gone, wake_at: _ } = decision;
     for ended in &state.departed {
         tx.delete::<Departed>(&keys::departed(&ended.tenant, &ended.cluster, &ended.service, &ended.task_id));
     }
@@ -36,6 +37,12 @@ fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decisio
     }
     for one in stop {
         order_stop(tx, &daemon.tenant, &daemon.cluster, &one.task_id, one.reason);
+    }
+    for id in drain {
+        if let Some(one) = tx.get::<ContainerInstance>(&keys::container_instance(&daemon.tenant, &daemon.cluster, &id))
+        {
+            tx.put(leaving(&one));
+        }
     }
     pin_images(tx, &daemon, &state.tasks);
     daemon.trouble = if start.is_empty() { None } else { begin(tx, host, &daemon, start) };

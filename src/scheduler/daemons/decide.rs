@@ -2,6 +2,10 @@
 //!
 //! ```text
 //! State ─▶ failures ─▶ give up? ─▶ replace, instance by instance ─▶ conclude ─▶ Decision
+//!
+//! a machine of the fleet:   its old task stops ─▶ a new one starts
+//! a managed instance:       it drains, its other tasks move ─▶ its old task stops ─▶ it is gone; the one that was made
+//!                           for the others has the new revision from the beginning
 //! ```
 //!
 //! In: a [`State`]. Out: a [`Decision`]. No clock, no store, no await.
@@ -55,6 +59,8 @@ pub(super) struct Decision {
     /// Instances that get a task of the daemon's revision.
     pub start: Vec<String>,
     pub stop: Vec<Stop>,
+    /// Managed instances that go because they run another revision.
+    pub drain: Vec<String>,
     /// It was deleted, and nothing is left of it.
     pub is_gone: bool,
     /// When to look again even if nothing changes.
@@ -73,6 +79,7 @@ pub(super) fn decide(state: &State) -> Decision {
             deployment: state.deployment.clone(),
             start: Vec::new(),
             stop: Vec::new(),
+            drain: Vec::new(),
             is_gone: false,
             wake_at: None,
         },
@@ -134,7 +141,17 @@ impl<'a> Decider<'a> {
 
     /// Of the revision that is wanted, and not failing its checks.
     fn is_current(&self, task: &TaskView) -> bool {
-        task.deployment() == daemon_started_by(&self.out.daemon.revision) && task.condition != Condition::Unhealthy
+        self.is_of_revision(task) && task.condition != Condition::Unhealthy
+    }
+
+    fn is_of_revision(&self, task: &TaskView) -> bool {
+        task.deployment() == daemon_started_by(&self.out.daemon.revision)
+    }
+
+    /// Managed instances that drain and still run another revision.
+    fn going(&self) -> impl Iterator<Item = &'a InstanceView> + '_ {
+        let is_old = |it: &&InstanceView| self.tasks.on(&it.id).iter().any(|task| !self.is_of_revision(task));
+        self.state.instances.iter().filter(|it| it.is_managed && it.is_draining).filter(is_old)
     }
 
     fn stop(&mut self, task: &TaskView, reason: &str) {
@@ -226,7 +243,7 @@ impl<'a> Decider<'a> {
         }
     }
 
-    /// Instance by instance: what is old goes, batch by batch; what is missing comes.
+    /// Instance by instance: what is old goes, batch by batch, a managed instance with it; what is missing comes.
     fn replace(&mut self) {
         if self.out.deployment.status.has_failed() {
             return;
@@ -234,12 +251,19 @@ impl<'a> Decider<'a> {
         let may_start = self.may_start();
         let batch = self.out.daemon.configuration.batch(self.eligible().count());
         let down = self.eligible().filter(|it| !self.on_instance(&it.id).any(TaskView::is_healthy)).count();
-        let mut room = batch.saturating_sub(down);
+        let mut room = batch.saturating_sub(down + self.going().count());
         for instance in self.eligible() {
             let (current, outgoing): (Vec<&TaskView>, Vec<&TaskView>) =
                 self.on_instance(&instance.id).partition(|task| self.is_current(task));
             for surplus in current.iter().skip(1) {
                 self.stop(surplus, REPLACED);
+            }
+            if instance.is_managed && outgoing.iter().any(|task| !self.is_of_revision(task)) {
+                if let Some(left) = room.checked_sub(1) {
+                    room = left;
+                    self.out.drain.push(instance.id.clone());
+                }
+                continue;
             }
             for task in &outgoing {
                 if task.is_healthy() && current.is_empty() {
@@ -281,7 +305,7 @@ impl<'a> Decider<'a> {
             let mut here = self.tasks.on(&it.id).iter();
             self.on_instance(&it.id).any(TaskView::is_healthy) && here.all(|task| self.is_current(task))
         };
-        let is_settled = self.eligible().all(runs_target);
+        let is_settled = self.eligible().all(runs_target) && self.going().next().is_none();
         if !is_settled {
             self.out.deployment.baking_since = None;
             return;

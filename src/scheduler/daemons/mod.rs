@@ -2,8 +2,8 @@
 //!
 //! Holds: as [`crate::services`]: woken by the store or a timer, no hint what changed, each decision is made again inside
 //! its transaction, so that a crash between any two of them loses nothing.
-//! Deliberately absent: AWS drains the instance of a daemon task that stops and gets another instance; here the task is
-//! replaced where it was.
+//! Deliberately absent: AWS drains the instance of a daemon task that ends by itself; here the task is started again
+//! where it was. Only another revision takes a managed instance along.
 
 pub(crate) mod apply;
 mod decide;
@@ -137,6 +137,7 @@ fn is_work(state: &State, decision: &Decision) -> bool {
         || decision.deployment != state.deployment
         || !decision.start.is_empty()
         || !decision.stop.is_empty()
+        || !decision.drain.is_empty()
         || decision.is_gone
         || !state.departed.is_empty()
 }

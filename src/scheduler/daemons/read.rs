@@ -83,6 +83,7 @@ fn views_of(source: &impl Read, daemon: &Daemon, instances: &[Arc<ContainerInsta
         id: one.id.clone(),
         is_eligible: one.status == ContainerInstanceStatus::Active && covered_by(one, &covering).is_some() && fits(one),
         is_draining: one.status == ContainerInstanceStatus::Draining,
+        is_managed: one.managed_by.is_some(),
         others: usize::try_from(others(one)).unwrap_or(0),
     };
     instances.iter().filter(|one| one.is_registered()).map(view).collect()

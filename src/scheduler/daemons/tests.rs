@@ -13,7 +13,7 @@ use crate::place::tests::any_task;
 const NOW: Timestamp = Timestamp(1_000_000);
 
 fn instance(id: &str) -> InstanceView {
-    InstanceView { id: id.into(), is_eligible: true, is_draining: false, others: 0 }
+    InstanceView { id: id.into(), is_eligible: true, is_draining: false, is_managed: false, others: 0 }
 }
 
 fn task(id: &str, instance: &str, revision: &str, condition: Condition) -> TaskView {
@@ -149,4 +149,45 @@ fn a_deleted_daemon_is_gone_with_its_last_task() {
     assert_eq!((stopped(&got), got.is_gone), (vec!["1"], false));
     state.tasks.clear();
     assert!(decide(&state).is_gone);
+}
+
+#[test]
+fn a_managed_instance_with_another_revision_goes_as_a_whole_a_batch_at_a_time() {
+    let old = ["i", "j", "k", "l"].map(|at| task(at, at, "old", Condition::Healthy));
+    let mut state = state(&["i", "j", "k", "l"], old.to_vec());
+    state.instances.iter_mut().for_each(|it| (it.is_managed, it.others) = (true, 1));
+    let got = decide(&state);
+    assert_eq!((got.drain, got.stop, got.start), (vec!["i".to_owned()], vec![], vec![]), "a quarter of four");
+    (state.instances[0].is_eligible, state.instances[0].is_draining) = (false, true);
+    let got = decide(&state);
+    assert!(got.drain.is_empty() && got.stop.is_empty(), "its other tasks are moving");
+    state.instances[0].others = 0;
+    assert_eq!(stopped(&decide(&state)), ["i"], "now the daemon leaves it, too");
+    // It is gone; the one that was made for its tasks begins with the new revision.
+    state.instances.remove(0);
+    state.tasks.remove(0);
+    state.instances.push(InstanceView { is_managed: true, ..instance("m") });
+    let got = decide(&state);
+    assert_eq!((got.start, got.drain), (vec!["m".to_owned()], vec![]));
+    state.tasks.push(task("m", "m", "new", Condition::Healthy));
+    assert_eq!(decide(&state).drain, ["j"]);
+}
+
+#[test]
+fn a_deployment_is_not_over_while_an_instance_with_another_revision_drains() {
+    let mut state = state(&["i", "j"], vec![task("1", "i", "new", Condition::Healthy)]);
+    state.tasks.push(task("2", "j", "old", Condition::Healthy));
+    state.instances.iter_mut().for_each(|it| it.is_managed = true);
+    (state.instances[1].is_eligible, state.instances[1].is_draining, state.instances[1].others) = (false, true, 1);
+    assert_eq!(decide(&state).deployment.status, Status::InProgress);
+    state.tasks.pop();
+    assert_eq!(decide(&state).deployment.status, Status::Successful);
+}
+
+#[test]
+fn an_ill_daemon_of_the_wanted_revision_is_started_again_where_it_was() {
+    let mut state = state(&["i"], vec![task("1", "i", "new", Condition::Unhealthy)]);
+    state.instances[0].is_managed = true;
+    let got = decide(&state);
+    assert_eq!((stopped(&got), got.drain.len()), (vec!["1"], 0));
 }

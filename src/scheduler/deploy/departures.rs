@@ -25,8 +25,8 @@ impl Decider<'_> {
         let Some(last) = failures.iter().map(|one| one.stopped_at).max() else { return };
         let number = u32::try_from(failures.len()).unwrap_or(u32::MAX);
         let timing = &state.timing;
-        let unplaced = failures.iter().filter_map(|one| one.reason.as_deref());
-        if let Some(why) = unplaced.filter(|why| why.starts_with(message::NOT_STARTED)).next_back() {
+        let mut reasons = failures.iter().filter_map(|one| one.reason.as_deref());
+        if let Some(why) = reasons.rfind(|why| why.starts_with(message::NOT_STARTED)) {
             self.complain(message::misconfigured(&state.service.name, why));
         }
         if slow_down(&mut self.out.service.pacing, number, last, timing.throttle_max_millis) {

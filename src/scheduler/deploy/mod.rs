@@ -85,6 +85,8 @@ pub struct InstanceView {
     /// ACTIVE, and what the service's constraints ask for.
     pub is_eligible: bool,
     pub is_draining: bool,
+    /// Made for a capacity provider, which can make another one.
+    pub is_managed: bool,
     /// Live tasks that are not of daemons.
     pub others: usize,
 }

@@ -381,7 +381,8 @@ fn a_daemon_replaces_the_task_of_an_instance_old_one_first() {
     let mut state = updating(0, 0, 100);
     state.service.scheduling = SchedulingStrategy::Daemon;
     let on = |id: &str, deployment: &str, instance: &str| at("a", instance, healthy(id, deployment));
-    let instance = |id: &str| InstanceView { id: id.into(), is_eligible: true, is_draining: false, others: 0 };
+    let instance =
+        |id: &str| InstanceView { id: id.into(), is_eligible: true, is_draining: false, is_managed: false, others: 0 };
     state.instances = vec![instance("i"), instance("j")];
     state.tasks = vec![on("a", OLD, "i"), on("b", OLD, "j")];
     let got = decide(&state);
@@ -449,6 +450,7 @@ fn daemons(minimum: i32, maximum: i32, instances: &[(&str, bool)]) -> State {
         id: (*id).into(),
         is_eligible: !is_draining,
         is_draining: *is_draining,
+        is_managed: false,
         others: 1,
     };
     let task = |(id, _): &(&str, bool)| at("a", id, healthy(id, OLD));

@@ -29,6 +29,7 @@ mod verb;
 mod tests;
 
 pub use machine::{BadMachine, HOST_TYPE, Machine, MachineWish};
+pub(crate) use managed::leaving;
 pub use managed::{has_offers, retire};
 pub use promise::beyond;
 pub use reconcile::{reconcile, reconcile_tenant};

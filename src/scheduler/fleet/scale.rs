@@ -22,7 +22,7 @@ use cove_model::network::Subnet;
 use cove_model::taken::OnInstance;
 use cove_model::task::Task;
 use cove_model::task_definition::NetworkMode;
-use cove_store::{Prefix, Read, Store, StoreError, Tx, keys};
+use cove_store::{Prefix, Read, Record, Store, StoreError, Tx, keys};
 
 use super::managed;
 use super::spot::{RETRY_DELAY, millis_until, pause};
@@ -181,7 +181,7 @@ fn like(model: &ContainerInstance, now: Timestamp) -> ContainerInstance {
 }
 
 /// Takes empty instances of scaled groups away when they have been empty for `wait_millis`, and managed ones that have
-/// been idle for that long where their provider does not say how long. Runs until the store closes. Cancel safe.
+/// been idle or underused for that long where their provider does not say how long, or that are too old. Runs until the store closes. Cancel safe.
 pub async fn watch_scaling(store: Store, clock: Clock, wait_millis: i64) {
     let (mut tasks, mut instances) = (store.watch::<Task>(), store.watch::<ContainerInstance>());
     let mut providers = store.watch::<CapacityProvider>();
@@ -214,6 +214,11 @@ pub async fn watch_scaling(store: Store, clock: Clock, wait_millis: i64) {
 pub(crate) fn scale_in(tx: &mut Tx<'_>, wait_millis: i64) -> Result<(), StoreError> {
     let now = tx.now();
     for (_, instance) in surplus(tx, wait_millis).into_iter().filter(|(due, _)| *due <= now) {
+        // For several reasons at once.
+        let known = tx.get::<ContainerInstance>(&instance.key());
+        if known.is_some_and(|it| it.version != instance.version) {
+            continue;
+        }
         let gone = match instance.managed_by {
             None => end(tx, &instance, End::Deregistered),
             Some(_) => managed::leaving(&instance),
@@ -231,7 +236,7 @@ pub(crate) fn surplus(source: &impl Read, wait_millis: i64) -> Vec<(Timestamp, A
             continue;
         }
         if let Some(managed) = &provider.managed {
-            all.extend(managed::idle(source, &provider, managed, wait_millis));
+            all.extend(managed::surplus(source, &provider, managed, wait_millis));
         } else if provider.managed_scaling.status == Switch::Enabled {
             all.extend(surplus_of(source, &provider, wait_millis));
         }

@@ -12,6 +12,7 @@ use cove_model::container_instance::ContainerInstance;
 use cove_model::task::{Desired, StopCode, StopOrder, Task};
 use cove_store::{Prefix, Read, Store, StoreError, Tx};
 
+use super::managed;
 use super::verb::{End, Refused, end, tasks_on};
 
 /// After the store refused a write.
@@ -57,15 +58,21 @@ pub(super) fn millis_until(at: Timestamp, now: Timestamp) -> Duration {
 
 /// The earliest deadline of those that still are there.
 pub(super) fn next_departure(instances: &[Arc<ContainerInstance>]) -> Option<Timestamp> {
-    instances.iter().filter(|one| one.is_registered()).filter_map(|one| one.leaves_at).min()
+    instances.iter().filter(|one| one.is_registered()).filter_map(|one| leaves_at(one)).min()
 }
 
-/// Ends those whose warning is over.
+/// When the instance goes with whatever is on it: after a warning, or with its last day.
+fn leaves_at(instance: &ContainerInstance) -> Option<Timestamp> {
+    instance.leaves_at.or_else(|| managed::ends_at(instance))
+}
+
+/// Ends those whose time is over.
 pub(crate) fn depart(tx: &mut Tx<'_>) -> Result<(), StoreError> {
     let now = tx.now();
     for instance in tx.scan::<ContainerInstance>(&Prefix::all()) {
-        if instance.is_registered() && instance.leaves_at.is_some_and(|at| at <= now) {
-            let gone = end(tx, &instance, End::SpotInterrupted);
+        if instance.is_registered() && leaves_at(&instance).is_some_and(|at| at <= now) {
+            let how = if instance.leaves_at.is_some() { End::SpotInterrupted } else { End::Retired };
+            let gone = end(tx, &instance, how);
             tx.put(gone);
         }
     }

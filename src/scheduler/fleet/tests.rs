@@ -303,7 +303,7 @@ fn an_order_to_a_task_only_moves_forward() {
         Desired::Lost(_) => 2,
     };
     for desired in [Desired::Running, Desired::Stopped(order.clone()), Desired::Lost(order)] {
-        for how in [End::Deregistered, End::SpotInterrupted, End::Failed] {
+        for how in [End::Deregistered, End::SpotInterrupted, End::Failed, End::Retired] {
             let mut task = any_task();
             task.desired = desired.clone();
             let Some(after) = ordered(&task, &instance, how, Timestamp(9)) else { continue };

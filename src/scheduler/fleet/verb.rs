@@ -70,6 +70,8 @@ pub(super) enum End {
     Deregistered,
     SpotInterrupted,
     Failed,
+    /// A managed instance on its last day.
+    Retired,
 }
 
 /// Does it; the instance as it is then.
@@ -176,10 +178,13 @@ pub(super) fn ordered(task: &Task, instance: &ContainerInstance, how: End, now: 
             Desired::Stopped(order(StopCode::UserInitiated, DEREGISTERED.to_owned()))
         }
         (End::SpotInterrupted, Desired::Running) => Desired::Stopped(order(StopCode::SpotInterruption, terminated())),
+        (End::Retired, Desired::Running) => Desired::Stopped(order(StopCode::TerminationNotice, terminated())),
         (End::Failed, Desired::Running) => Desired::Lost(order(StopCode::TerminationNotice, terminated())),
         // Who wanted it first stays the reason.
         (End::Failed, Desired::Stopped(before)) => Desired::Lost(before.clone()),
-        (End::Deregistered | End::SpotInterrupted, Desired::Stopped(_)) | (_, Desired::Lost(_)) => return None,
+        (End::Deregistered | End::SpotInterrupted | End::Retired, Desired::Stopped(_)) | (_, Desired::Lost(_)) => {
+            return None;
+        }
     };
     Some(Task { desired, version: task.version + 1, ..task.clone() })
 }

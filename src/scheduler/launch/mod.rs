@@ -100,7 +100,7 @@ pub fn launch(
         let waits = provider.as_ref().is_some_and(|name| growing.contains(name));
         match placed {
             Ok(placed) => launched.tasks.push(record::placed(tx, template, &definition, provider, placed)),
-            Err(_) if waits => {
+            Err(refusals) if waits && !scaling::is_in_vain(&refusals) => {
                 let seats = seats.get_or_insert_with(|| waiting::seats(tx, &template.tenant, &template.cluster));
                 if let Some(left) = seats.checked_sub(1) {
                     *seats = left;

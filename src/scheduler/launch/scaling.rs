@@ -16,7 +16,9 @@ use crate::host::HostFacts;
 use crate::place::{self, BadRequest, Placed, Reason, Refusal, Request, Snapshot};
 
 /// What placement said of each task.
-pub(super) type Answer = Result<Vec<Result<Placed, Vec<Refusal>>>, BadRequest>;
+pub(super) type Answer = Result<Answers, BadRequest>;
+/// The same, when the request made sense.
+pub(super) type Answers = Vec<Result<Placed, Vec<Refusal>>>;
 
 /// Places the tasks, and writes the instances that were made for them.
 pub(super) fn place(tx: &mut Tx<'_>, host: &HostFacts, request: &Request, providers: &[String]) -> Answer {
@@ -76,6 +78,11 @@ fn lacking(answer: &Answer, providers: &[String]) -> (BTreeMap<String, usize>, H
 
 fn number_placed(answer: &Answer) -> usize {
     answer.as_ref().map_or(0, |answers| answers.iter().filter(|it| it.is_ok()).count())
+}
+
+/// Whether waiting for the group would be of no use: a port of the host is the node's, however many instances there are.
+pub(super) fn is_in_vain(refusals: &[Refusal]) -> bool {
+    refusals.iter().any(|refusal| refusal.reason == Reason::Ports)
 }
 
 /// Whether one more instance would help. Host ports are the node's: more instances have no more of them.

@@ -28,7 +28,7 @@ use cove_store::{Prefix, Read, Store, StoreError, Tx, keys};
 use super::{LaunchError, definition, provider, record, request, scaling};
 use crate::deploy::message::NOT_STARTED;
 use crate::host::HostFacts;
-use crate::place::{BadRequest, Placed, Reason, Refusal, Request, Target};
+use crate::place::{BadRequest, Reason, Refusal, Request, Target};
 
 /// AWS's quota, of a cluster.
 const TASKS_MAX: usize = 500;
@@ -172,7 +172,7 @@ fn places(
     host: &HostFacts,
     crowd: &Crowd,
     template: &TaskTemplate,
-) -> Result<(Arc<TaskDefinition>, Vec<Result<Placed, Vec<Refusal>>>), LaunchError> {
+) -> Result<(Arc<TaskDefinition>, scaling::Answers), LaunchError> {
     let definition = definition(tx, template)?;
     let request = crowd.request(tx, template, &definition)?;
     let providers = vec![crowd.provider.clone(); crowd.tasks.len()];

@@ -104,6 +104,7 @@ impl Cluster {
                     && one.managed_by.is_none()
                     && suitability.holds(one),
                 is_draining: one.status == ContainerInstanceStatus::Draining,
+                is_managed: false,
                 others: others.get(&*one.id).copied().unwrap_or(0),
             })
             .collect()

@@ -19,7 +19,10 @@ impl World {
     pub(super) fn turn(&mut self) -> Result<bool, String> {
         let is_placed = self.place_waiting()?;
         let round = look(self.memory.view(), &self.timing, self.now);
-        self.wake_at = round.wake_at;
+        // Who waits for capacity is given up then.
+        let end = |task: &std::sync::Arc<Task>| task.created_at.plus_millis(self.host.fleet.provisioning_millis);
+        let given_up = waiting(self.memory.view()).iter().map(end).min();
+        self.wake_at = round.wake_at.into_iter().chain(given_up).min();
         let is_work = is_placed || !round.work.is_empty();
         for key in round.work {
             if self.is_quiet {

@@ -178,6 +178,21 @@ fn a_service_grows_on_managed_instances_with_their_daemon() {
     assert_eq!((&task["capacityProviderName"], &task["launchType"]), (&json!("mi"), &json!("MANAGED_INSTANCES")));
     server.kill_and_restart();
     wait(&server);
+
+    // Another revision takes the instance along: service and daemon meet again on one that was made for them.
+    let next = server.ecs("RegisterDaemonTaskDefinition", &definition).unwrap()["daemonTaskDefinitionArn"].clone();
+    let update = json!({"daemonArn": daemon["daemonArn"], "daemonTaskDefinitionArn": next,
+        "capacityProviderArns": [provider]});
+    let deployment = server.ecs("UpdateDaemon", &update).unwrap()["deploymentArn"].clone();
+    until("the deployment has replaced the instance", || {
+        let named = json!({"daemonDeploymentArns": [deployment]});
+        let shown = server.ecs("DescribeDaemonDeployments", &named).unwrap();
+        (shown["daemonDeployments"][0]["status"] == "SUCCESSFUL").then_some(())
+    });
+    let (moved, task) = wait(&server);
+    assert_eq!(task["taskDefinitionArn"], next);
+    assert_ne!(moved["containerInstanceArn"], own["containerInstanceArn"]);
+    until("the old instance is gone", || (instances(&server).len() == 1).then_some(()));
     let delete = json!({"service": "web", "force": true});
     server.ecs("DeleteService", &delete).unwrap();
     until("an instance with its daemon alone is idle", || instances(&server).is_empty().then_some(()));

@@ -1,17 +1,19 @@
-//! Managed instances: made for tasks that find no room on their capacity provider, gone when they have been idle.
+//! Managed instances: made for tasks that find no room on their capacity provider, gone when they have been idle or
+//! underused, or are too old.
 //!
 //! ```text
 //! requirements ─▶ offers ─▶ choose: which types, how many, in which zones ─▶ instances, in the launch's transaction
 //! ```
 //!
 //! Holds: an instance is made only for tasks that fit on it, and only as long as the host has memory for them; it goes
-//! only when no task is on it but those of daemons, which leave last. Why drain what is empty: daemons leave a draining
-//! instance, and nothing comes to it any more.
+//! only when no task is on it but those of daemons, which leave last; only one that is a week older than it should be takes
+//! its tasks along. Why drain what is empty: daemons leave a draining instance, and nothing comes to it any more.
 
 mod choose;
 mod offer;
 #[cfg(test)]
 mod tests;
+mod underused;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -117,8 +119,35 @@ fn host_room(source: &impl Read, host: &HostFacts, request: &Request) -> usize {
     usize::try_from(free / request.memory_mib).unwrap_or(0)
 }
 
+/// AWS drains an instance after that time, so that another one, with newer software, is made for its tasks.
+const DRAINS_AFTER_MILLIS: i64 = 14 * DAY_MILLIS;
+/// AWS's last day of an instance.
+const ENDS_AFTER_MILLIS: i64 = 21 * DAY_MILLIS;
+const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// Instances of the provider that may go, and when: what is idle, what is underused, what is old.
+pub(super) fn surplus(
+    source: &impl Read,
+    provider: &CapacityProvider,
+    managed: &ManagedInstances,
+    wait_millis: i64,
+) -> Vec<(Timestamp, Arc<ContainerInstance>)> {
+    let mut going = idle(source, provider, managed, wait_millis);
+    going.extend(underused::underused(source, provider, managed, wait_millis));
+    let pool = provider.pool();
+    let members = source.scan::<ContainerInstance>(&Prefix::parent(&provider.tenant, &managed.cluster));
+    let staying = members.into_iter().filter(|one| one.is_registered() && !one.leaves_when_empty && pool.has(one));
+    going.extend(staying.map(|one| (one.registered_at.plus_millis(DRAINS_AFTER_MILLIS), one)));
+    going
+}
+
+/// When the instance ends whatever is on it; `None` where it is nobody's but the operator's.
+pub(super) fn ends_at(instance: &ContainerInstance) -> Option<Timestamp> {
+    instance.managed_by.as_ref().map(|_| instance.registered_at.plus_millis(ENDS_AFTER_MILLIS))
+}
+
 /// Idle instances of the provider, and when each has been idle long enough.
-pub(super) fn idle(
+fn idle(
     source: &impl Read,
     provider: &CapacityProvider,
     managed: &ManagedInstances,
@@ -143,7 +172,7 @@ pub(super) fn idle(
 }
 
 /// The instance as it is when it is to go: nothing comes to it any more, and with the last of its tasks it is gone.
-pub(super) fn leaving(instance: &ContainerInstance) -> ContainerInstance {
+pub(crate) fn leaving(instance: &ContainerInstance) -> ContainerInstance {
     let (status, version) = (ContainerInstanceStatus::Draining, instance.version + 1);
     ContainerInstance { status, leaves_when_empty: true, version, ..instance.clone() }
 }

@@ -7,12 +7,15 @@ use cove_model::managed_instances::{
     InfrastructureOptimization, InstanceLaunchTemplate, InstanceRequirements, Limits, ManagedInstancesNetwork,
     ManagedInstancesProvider, PropagateMiTags,
 };
+use cove_model::service::{Deployment, RolloutState, Service, ServiceRevision};
 use cove_model::tag::Tag;
-use cove_model::task::{LaunchType, TaskStatus};
+use cove_model::task::{Keeper, LaunchType, StopCode, TaskStatus};
 use cove_model::task_template::TaskTemplate;
 use cove_store::{Memory, StoreError};
 
 use super::*;
+use crate::deploy;
+use crate::fleet::verb::tasks_on;
 use crate::fleet::{Verb, apply, depart, scale_in};
 use crate::launch::{Launched, Shares, launch};
 use crate::place::{self, Target};
@@ -97,9 +100,16 @@ impl World {
     }
 
     fn stop_all(&mut self) {
-        let now = self.now;
+        self.stop_but(0);
+    }
+
+    /// So many stay on each instance.
+    fn stop_but(&mut self, number: usize) {
+        let (now, instances) = (self.now, self.instances());
         self.write(|tx, _| {
-            for task in tx.live::<Task>(&Prefix::all()) {
+            let on = |one: &Arc<ContainerInstance>| tasks_on(tx, one).into_iter().skip(number);
+            let ending: Vec<Arc<Task>> = instances.iter().flat_map(on).collect();
+            for task in ending {
                 let mut task = Task::clone(&task);
                 task.observed.status = TaskStatus::Stopped;
                 task.observed.stopped_at = Some(now);
@@ -181,4 +191,127 @@ fn a_provider_that_is_deleted_takes_its_instances_along() {
     world.stop_all();
     world.write(|tx, _| depart(tx).unwrap());
     assert_eq!(world.instances().len(), 0);
+}
+
+/// As a service starts its tasks; the service is there.
+fn of_service(world: &mut World) -> TaskTemplate {
+    let mut template = template(512);
+    (template.keeper, template.started_by) = (Some(Keeper::Service("web".into())), Some("ecs-svc/1".into()));
+    template.group = "service:web".into();
+    let revision = ServiceRevision {
+        tenant: setting::tenant(),
+        cluster: setting::CLUSTER.into(),
+        service: "web".into(),
+        id: "1".into(),
+        template: template.clone(),
+        launch_type: None,
+        capacity_provider_strategy: Vec::new(),
+        platform_version: None,
+        network_configuration: None,
+        images: Vec::new(),
+        express: None,
+        created_at: NOW,
+    };
+    let deployment = Deployment {
+        id: "ecs-svc/1".into(),
+        revision: "1".into(),
+        service_deployment: "d".into(),
+        failed_tasks: 0,
+        rollout: RolloutState::Completed,
+        rollout_reason: String::new(),
+        created_at: NOW,
+        updated_at: NOW,
+    };
+    let service = Service { name: "web".into(), deployments: vec![deployment], ..deploy::tests::service() };
+    world.write(|tx, _| {
+        tx.put(revision);
+        tx.put(service);
+    });
+    template
+}
+
+fn draining(world: &World) -> Vec<Arc<ContainerInstance>> {
+    let mut all = world.instances();
+    all.retain(|one| one.status == ContainerInstanceStatus::Draining);
+    all
+}
+
+#[test]
+fn underused_instances_go_one_after_the_other_while_others_of_their_zone_have_room() {
+    let mut world = World::new();
+    world.host.memory_mib = 1 << 20;
+    let template = of_service(&mut world);
+    world.run(&template, 16);
+    assert_eq!(world.instances().len(), 4, "two in each of two zones, all full");
+    world.now = world.now.plus_millis(60_000);
+    world.scale_in();
+    assert!(draining(&world).is_empty(), "nothing has room for what they have");
+    world.stop_but(1);
+    world.now = world.now.plus_millis(9_999);
+    world.scale_in();
+    assert!(draining(&world).is_empty(), "not yet");
+    world.now = world.now.plus_millis(1);
+    for left in [3, 2] {
+        world.scale_in();
+        let [going] = &draining(&world)[..] else { panic!("{:?}", draining(&world)) };
+        world.scale_in();
+        assert_eq!(draining(&world).len(), 1, "one at a time");
+        let now = world.now;
+        world.write(|tx, _| {
+            let mut task = Task::clone(&tasks_on(tx, going)[0]);
+            (task.observed.status, task.observed.stopped_at) = (TaskStatus::Stopped, Some(now));
+            tx.put(task);
+            depart(tx).unwrap();
+        });
+        assert_eq!(world.instances().len(), left);
+    }
+    world.now = world.now.plus_millis(60_000);
+    world.scale_in();
+    assert!(draining(&world).is_empty(), "each zone keeps one");
+}
+
+#[test]
+fn what_nobody_would_start_again_or_what_is_protected_is_not_moved() {
+    let mut world = World::new();
+    world.host.memory_mib = 1 << 20;
+    world.run(&template(512), 16);
+    world.stop_but(1);
+    world.now = world.now.plus_millis(60_000);
+    world.scale_in();
+    assert!(draining(&world).is_empty(), "tasks of no service");
+
+    let mut world = World::new();
+    world.host.memory_mib = 1 << 20;
+    let template = of_service(&mut world);
+    world.run(&template, 16);
+    world.stop_but(1);
+    let until = world.now.plus_millis(120_000);
+    world.write(|tx, _| {
+        for task in tx.live::<Task>(&Prefix::all()) {
+            tx.put(Task { protected_until: Some(until), ..(*task).clone() });
+        }
+    });
+    world.now = world.now.plus_millis(60_000);
+    world.scale_in();
+    assert!(draining(&world).is_empty(), "protected");
+    world.now = until;
+    world.scale_in();
+    assert_eq!(draining(&world).len(), 1);
+}
+
+#[test]
+fn an_old_instance_drains_after_two_weeks_and_ends_a_week_later() {
+    let mut world = World::new();
+    world.run(&template(512), 1);
+    world.now = NOW.plus_millis(DRAINS_AFTER_MILLIS - 1);
+    world.scale_in();
+    assert!(draining(&world).is_empty());
+    world.now = NOW.plus_millis(DRAINS_AFTER_MILLIS);
+    world.scale_in();
+    assert_eq!(draining(&world).len(), 1, "its task is there");
+    world.now = NOW.plus_millis(ENDS_AFTER_MILLIS);
+    world.scale_in();
+    assert_eq!(world.instances().len(), 0);
+    let tasks = world.memory.view().live::<Task>(&Prefix::all());
+    assert_eq!(tasks[0].desired.order().unwrap().code, StopCode::TerminationNotice);
 }
