@@ -30,7 +30,7 @@ mod usage;
 mod user;
 
 pub use error::RootfsError;
-pub use fill::{Fill, fill};
+pub use fill::{Fill, Manner, fill, settle};
 pub use mount::mount;
 pub use names::{read_in_root, write_in_root};
 pub use snapshots::{Doctor, Layer, Snapshots, Stack};
