@@ -37,6 +37,7 @@
 
 pub mod aws;
 pub mod cove;
+pub mod ec2;
 pub mod ecr;
 pub mod ecs;
 pub mod events;
@@ -69,4 +70,5 @@ pub static SERVICES: &[&Service] = &[
     &monitoring::SERVICE,
     &events::SERVICE,
     &secretsmanager::SERVICE,
+    &ec2::SERVICE,
 ];

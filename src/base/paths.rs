@@ -106,6 +106,12 @@ impl DataDir {
         self.0.join("snapshots")
     }
 
+    /// Volumes that outlive their tasks, by tenant and name.
+    #[must_use]
+    pub fn shared_volumes(&self) -> PathBuf {
+        self.0.join("shared-volumes")
+    }
+
     /// Container logs.
     #[must_use]
     pub fn logs(&self) -> PathBuf {

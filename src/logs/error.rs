@@ -13,6 +13,13 @@ pub enum LogError {
         #[source]
         source: io::Error,
     },
+    /// Where events begin, as a client has it.
+    #[error("awslogs could not parse multiline pattern key \"{pattern}\"")]
+    Pattern {
+        pattern: String,
+        #[source]
+        source: Box<regex::Error>,
+    },
     /// A token that this stream never gave out.
     #[error("`{segment}/{offset}` is no position of the log stream")]
     BadPosition { segment: u64, offset: u64 },

@@ -21,6 +21,7 @@
 mod caps;
 mod error;
 mod format;
+mod grouping;
 mod lines;
 mod reader;
 mod segment;
@@ -29,6 +30,7 @@ mod writer;
 pub use caps::{Dropped, NodeUsage, SegmentUse, choose_drops, enforce_caps, remove_older_than, usage};
 pub use error::LogError;
 pub use format::{EVENT_BYTES_MAX, Event, Position};
+pub use grouping::{check_pattern, datetime_pattern};
 pub use reader::{Direction, Follower, Page, Query, Start, StreamStats, read, stats};
 pub use writer::{Source, StreamWriter};
 

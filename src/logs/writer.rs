@@ -12,6 +12,7 @@ use cove_base::Timestamp;
 
 use crate::error::LogError;
 use crate::format::{EVENT_BYTES_MAX, HEADER, SegmentHeader, push_record};
+use crate::grouping::Grouping;
 use crate::lines::Lines;
 use crate::segment::{self, Segment};
 
@@ -57,6 +58,8 @@ pub struct StreamWriter {
     latest: i64,
     stdout: Lines,
     stderr: Lines,
+    /// Gathers lines of both into events, where a line is not an event.
+    grouping: Option<Box<Grouping>>,
     batch: Batch,
     /// Events that could not be written since the last success.
     lost: u64,
@@ -141,9 +144,37 @@ impl StreamWriter {
             latest,
             stdout: Lines::default(),
             stderr: Lines::default(),
+            grouping: None,
             batch: Batch::default(),
             lost: 0,
         }
+    }
+
+    /// From now on an event begins with a line that matches, and has all lines up to the next such.
+    ///
+    /// # Errors
+    /// When the pattern is no regular expression that can be used.
+    pub fn begin_events_at(&mut self, pattern: &str) -> Result<(), LogError> {
+        self.grouping = Some(Box::new(Grouping::new(pattern)?));
+        Ok(())
+    }
+
+    /// A number for the event that waits for more lines, if one does.
+    #[must_use]
+    pub fn open_event(&self) -> Option<u64> {
+        self.grouping.as_ref().and_then(|grouping| grouping.open())
+    }
+
+    /// Writes the event that waits for more lines.
+    ///
+    /// # Errors
+    /// As [`StreamWriter::append`].
+    pub fn end_event(&mut self, at: Timestamp) -> Result<(), LogError> {
+        let time_ms = self.time(at);
+        if let Some(grouping) = &mut self.grouping {
+            grouping.end(&mut |time, event| self.batch.push(time, None, event));
+        }
+        self.flush(time_ms)
     }
 
     /// Takes what was read from a pipe: every completed line becomes an event of time `at`.
@@ -157,8 +188,8 @@ impl StreamWriter {
                 Source::Stdout => &mut self.stdout,
                 Source::Stderr => &mut self.stderr,
             };
-            let batch = &mut self.batch;
-            lines.push(piece, |line| batch.push(time_ms, None, line));
+            let (batch, grouping) = (&mut self.batch, &mut self.grouping);
+            lines.push(piece, |line| batch.take(grouping.as_deref_mut(), time_ms, line));
             self.flush(time_ms)?;
         }
         Ok(())
@@ -174,8 +205,8 @@ impl StreamWriter {
             Source::Stdout => &mut self.stdout,
             Source::Stderr => &mut self.stderr,
         };
-        let batch = &mut self.batch;
-        lines.finish(|line| batch.push(time_ms, None, line));
+        let (batch, grouping) = (&mut self.batch, &mut self.grouping);
+        lines.finish(|line| batch.take(grouping.as_deref_mut(), time_ms, line));
         self.flush(time_ms)
     }
 
@@ -299,10 +330,19 @@ impl Drop for StreamWriter {
         let at = Timestamp(self.latest.max(0));
         let _ = self.finish(Source::Stdout, at);
         let _ = self.finish(Source::Stderr, at);
+        let _ = self.end_event(at);
     }
 }
 
 impl Batch {
+    /// Takes a line, which is an event or becomes part of one.
+    fn take(&mut self, grouping: Option<&mut Grouping>, time_ms: i64, line: &[u8]) {
+        match grouping {
+            None => self.push(time_ms, None, line),
+            Some(grouping) => grouping.push(time_ms, line, &mut |time, event| self.push(time, None, event)),
+        }
+    }
+
     fn push(&mut self, time_ms: i64, ingested_ms: Option<i64>, message: &[u8]) {
         push_record(&mut self.records, time_ms, ingested_ms, message);
         self.events += 1;

@@ -189,9 +189,9 @@ pub fn remaining<'a>(instance: &ContainerInstance, tasks: impl IntoIterator<Item
         }
         for binding in task.containers.iter().flat_map(|container| &container.ports) {
             match binding.protocol {
-                TransportProtocol::Tcp => tcp.insert(binding.host_port),
-                TransportProtocol::Udp => udp.insert(binding.host_port),
-            };
+                TransportProtocol::Tcp => tcp.extend(binding.host_ports()),
+                TransportProtocol::Udp => udp.extend(binding.host_ports()),
+            }
         }
     }
     left.ports_tcp = tcp.into_iter().collect();

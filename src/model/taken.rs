@@ -71,7 +71,9 @@ impl Taken {
         match task.network.mode() {
             NetworkMode::Bridge | NetworkMode::Host => {
                 for port in task.containers.iter().flat_map(|container| &container.ports) {
-                    bump(&mut self.host_ports, (port.protocol, port.host_port), times);
+                    for number in port.host_ports() {
+                        bump(&mut self.host_ports, (port.protocol, number), times);
+                    }
                 }
             }
             NetworkMode::Awsvpc | NetworkMode::None => {}

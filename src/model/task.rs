@@ -11,6 +11,7 @@
 //! these raises `version`.
 
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 
 use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -517,12 +518,30 @@ impl ContainerState {
     }
 }
 
-/// A port that a container publishes. In awsvpc and host mode both ports are equal and nothing is mapped.
+/// A port that a container publishes, or a range of ports. In awsvpc and host mode both ports are equal and nothing is
+/// mapped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkBinding {
     pub container_port: u16,
     pub host_port: u16,
     pub protocol: TransportProtocol,
+    /// Of a `containerPortRange`: how many ports follow the first one, on both sides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<u16>,
+}
+
+impl NetworkBinding {
+    /// Every port of the host that it takes.
+    pub fn host_ports(&self) -> RangeInclusive<u16> {
+        self.host_port..=self.host_port.saturating_add(self.more.unwrap_or(0))
+    }
+
+    /// The container's and the host's ports as `first-last`, if it is a range.
+    #[must_use]
+    pub fn ranges(&self) -> Option<(String, String)> {
+        let text = |first: u16, more: u16| format!("{first}-{}", first.saturating_add(more));
+        self.more.map(|more| (text(self.container_port, more), text(self.host_port, more)))
+    }
 }
 
 /// A client token of RunTask or StartTask, and what it stood for.

@@ -28,12 +28,17 @@ pub fn open() -> io::Result<Pty> {
     let locked: libc::c_int = 0;
     // SAFETY: the kernel reads one integer, which lives.
     check(unsafe { libc::ioctl(keyboard.as_raw_fd(), libc::TIOCSPTLCK, &raw const locked) })?;
+    let terminal = peer(&keyboard)?;
+    Ok(Pty { keyboard, terminal })
+}
+
+/// The terminal that belongs to a keyboard.
+pub(crate) fn peer(keyboard: &impl AsRawFd) -> io::Result<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
     // SAFETY: takes flags by value and makes a new descriptor.
     let terminal = check(unsafe { libc::ioctl(keyboard.as_raw_fd(), libc::TIOCGPTPEER, flags) })?;
     // SAFETY: the kernel has just made it for us, and nobody else knows it.
-    let terminal = unsafe { OwnedFd::from_raw_fd(terminal) };
-    Ok(Pty { keyboard, terminal })
+    Ok(unsafe { OwnedFd::from_raw_fd(terminal) })
 }
 
 /// Tells the programs on the terminal how large it is.

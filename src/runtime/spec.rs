@@ -77,6 +77,12 @@ pub struct ContainerSpec {
     /// Specs of version 1 of the protocol have none.
     #[serde(default)]
     pub health: Option<HealthCheck>,
+    /// A terminal of its own instead of three pipes (`pseudoTerminal`).
+    #[serde(default)]
+    pub terminal: bool,
+    /// A network namespace of its own with nothing but loopback (`disableNetworking`).
+    #[serde(default)]
+    pub offline: bool,
 }
 
 /// A program that tells whether the container is well: it ends with 0.
@@ -158,4 +164,7 @@ pub struct LogTarget {
     pub directory: PathBuf,
     /// Oldest segments are dropped above this size.
     pub max_bytes: u64,
+    /// An event begins with a line that this regular expression matches; without one every line is an event.
+    #[serde(default)]
+    pub event_start: Option<String>,
 }

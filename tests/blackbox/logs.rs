@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, assert_refused, until};
+use crate::server::{Server, assert_refused, until, with};
 
 #[allow(clippy::disallowed_methods, reason = "a client of the server has no clock of its")]
 fn now_millis() -> i64 {
@@ -42,6 +42,61 @@ fn a_log_group_survives_a_restart() {
         "ResourceNotFoundException",
         "does not exist",
     );
+}
+
+/// Runs a script with these options of its log; what its stream has in the end.
+fn logged(server: &Server, family: &str, script: &str, options: Value) -> Vec<String> {
+    let base = json!({"awslogs-group": "/lines", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p",
+        "awslogs-create-group": "true"});
+    let container = json!({"image": server.busybox(), "command": ["sh", "-c", script],
+        "logConfiguration": {"logDriver": "awslogs", "options": with(&base, &options)}});
+    let arn = server.run_task(family, container);
+    server.wait_task(&arn, "STOPPED");
+    messages(server, &arn)
+}
+
+fn messages(server: &Server, arn: &str) -> Vec<String> {
+    let stream = format!("p/main/{}", arn.rsplit('/').next().unwrap());
+    let input = json!({"logGroupName": "/lines", "logStreamName": stream, "startFromHead": true});
+    names(&server.logs("GetLogEvents", &input).unwrap()["events"], "message")
+}
+
+#[test]
+fn an_event_of_a_container_has_several_lines_where_the_definition_says_how_one_begins() {
+    let server = Server::start();
+    // Both pipes are one stream; a pause keeps them in order.
+    let script =
+        "echo before; echo INFO a; sleep 0.3; echo ' at b' >&2; sleep 0.3; echo INFO c; echo ' at d'; printf ' at e'";
+    let got = logged(&server, "pattern", script, json!({"awslogs-multiline-pattern": "^INFO"}));
+    assert_eq!(got, ["before\n", "INFO a\n at b\n", "INFO c\n at d\n at e\n"]);
+    let script = "echo '[May 01, 2017 19:00:01] A'; echo more; echo '[May 01, 2017 19:00:04] B'";
+    let format = json!({"awslogs-datetime-format": "\\[%b %d, %Y %H:%M:%S\\]"});
+    let got = logged(&server, "format", script, format);
+    assert_eq!(got, ["[May 01, 2017 19:00:01] A\nmore\n", "[May 01, 2017 19:00:04] B\n"]);
+}
+
+#[test]
+fn an_event_of_several_lines_is_seen_while_its_container_waits_and_bad_patterns_stop_the_task() {
+    let mut server = Server::start();
+    let options = json!({"awslogs-group": "/lines", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p",
+        "awslogs-create-group": "true", "awslogs-multiline-pattern": "^INFO"});
+    let log = |over: Value| json!({"logDriver": "awslogs", "options": with(&options, &over)});
+    let script = "echo INFO a; echo b; trap 'exit 0' TERM; while :; do sleep 0.1; done";
+    let container =
+        json!({"image": server.busybox(), "command": ["sh", "-c", script], "logConfiguration": log(json!({}))});
+    let arn = server.run_task("quiet", container.clone());
+    server.wait_task(&arn, "RUNNING");
+    server.kill_and_restart();
+    until("it is there though nothing follows", || (messages(&server, &arn) == ["INFO a\nb\n"]).then_some(()));
+    for (over, words) in [
+        (json!({"awslogs-multiline-pattern": "("}), "awslogs could not parse multiline pattern key \"(\""),
+        (json!({"awslogs-datetime-format": "%Y"}), "you cannot configure log opt 'awslogs-datetime-format' and"),
+    ] {
+        let arn = server.run_task("bad", with(&container, &json!({"logConfiguration": log(over)})));
+        let task = server.wait_task(&arn, "STOPPED");
+        let reason = task["stoppedReason"].as_str().unwrap();
+        assert!(reason.starts_with("ResourceInitializationError: ") && reason.contains(words), "{reason}");
+    }
 }
 
 #[test]
@@ -82,7 +137,7 @@ fn events_put_are_read_back() {
     server.kill_and_restart();
 
     let get = |server: &Server, over: Value| {
-        let input = crate::server::with(&stream, &over);
+        let input = with(&stream, &over);
         server.logs("GetLogEvents", &input).unwrap()
     };
     let all = get(&server, json!({"startFromHead": true}));
@@ -123,9 +178,7 @@ fn filtering_finds_events_of_all_streams_in_order() {
         server.logs("PutLogEvents", &json!({"logGroupName": "g", "logStreamName": name, "logEvents": events})).unwrap();
     }
     server.kill_and_restart();
-    let filter = |over: Value| {
-        server.logs("FilterLogEvents", &crate::server::with(&json!({"logGroupName": "g"}), &over)).unwrap()
-    };
+    let filter = |over: Value| server.logs("FilterLogEvents", &with(&json!({"logGroupName": "g"}), &over)).unwrap();
     let heads = |found: &Value| -> Vec<String> {
         names(&found["events"], "message").iter().map(|text| text[..2].to_owned()).collect()
     };

@@ -10,6 +10,7 @@ mod care;
 mod cove;
 mod creation_template;
 mod disk;
+mod ec2;
 mod ecr;
 mod ecs;
 mod events;

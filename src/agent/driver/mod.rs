@@ -6,6 +6,7 @@
 //! durable and the container's first instruction the driver waits for no other disk write.
 
 mod connect;
+mod docker_volumes;
 mod dynamic_ports;
 mod gate;
 mod knowledge;

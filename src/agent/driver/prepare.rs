@@ -16,7 +16,7 @@ use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
 use cove_model::logs::LogStream;
 use cove_model::network::{Cidr, Vpc};
-use cove_model::task::{Container, ElasticNetworkInterface, Task, TaskNetwork, TaskStatus};
+use cove_model::task::{Container, ElasticNetworkInterface, NetworkBinding, Task, TaskNetwork, TaskStatus};
 use cove_model::task_definition::{ContainerDefinition, TaskDefinition, TransportProtocol};
 use cove_registry::{Arrival, ArrivingLayer, Credentials, LocalImage, Progress, PullProgress};
 use cove_runtime::network::{Attachment, BRIDGE_RANGE, NetworkId, PortMap};
@@ -25,7 +25,7 @@ use cove_runtime::spec::NetworkNamespace;
 use cove_shim::protocol::{HeldPort, TaskSpec, VERSION};
 use cove_store::{Read, keys};
 
-use super::{Driver, StepError, release};
+use super::{Driver, StepError, docker_volumes, release};
 use crate::deps::{Deps, blocking};
 use crate::machines;
 use crate::observe::{self, Failure};
@@ -184,12 +184,14 @@ impl From<Failure> for Trouble {
     }
 }
 
-/// A failure of the task as a whole.
-/// The API makes a stream's record together with the task, unless its group does not exist.
+/// The API makes a stream's record together with the task, unless its group does not exist. What Docker looks at when it
+/// opens a log is looked at here.
 fn check_log_streams(deps: &Deps, task: &Task, definition: &TaskDefinition) -> Result<(), Failure> {
     for (container, document) in task.containers.iter().zip(&definition.document.container_definitions) {
         let Some(log) = &container.log else { continue };
         let options = document.log_configuration.as_ref().map(|log| &log.options);
+        check_event_start(document)
+            .map_err(|why| whole(format!("ResourceInitializationError: failed to validate logger args: {why}")))?;
         let region = options.and_then(|options| options.get("awslogs-region")).unwrap_or(&task.tenant.region);
         let tenant = Tenant::new(task.tenant.account.clone(), region);
         let key = keys::log_stream(&tenant, &log.group, &log.stream);
@@ -203,6 +205,18 @@ fn check_log_streams(deps: &Deps, task: &Task, definition: &TaskDefinition) -> R
     Ok(())
 }
 
+/// In Docker's words.
+fn check_event_start(document: &ContainerDefinition) -> Result<(), String> {
+    const NAMES: [&str; 2] = ["awslogs-datetime-format", "awslogs-multiline-pattern"];
+    let options = document.log_configuration.as_ref().map(|log| &log.options);
+    if options.is_some_and(|options| NAMES.iter().all(|name| options.contains_key(*name))) {
+        return Err(format!("you cannot configure log opt '{}' and '{}' at the same time", NAMES[0], NAMES[1]));
+    }
+    let Some(pattern) = resolve::event_start(document) else { return Ok(()) };
+    cove_logs::check_pattern(&pattern).map_err(|error| cove_base::error::chain(&error))
+}
+
+/// A failure of the task as a whole.
 fn whole(reason: String) -> Failure {
     Failure { container: None, reason }
 }
@@ -333,13 +347,12 @@ fn vpc_range(deps: &Deps, task: &Task, eni: &ElasticNetworkInterface) -> Result<
 /// Published ports of all containers, in bridge mode.
 fn ports(task: &Task) -> Vec<PortMap> {
     let bindings = task.containers.iter().flat_map(|container| &container.ports);
-    bindings
-        .map(|port| PortMap {
-            udp: port.protocol == TransportProtocol::Udp,
-            host_port: port.host_port,
-            container_port: port.container_port,
-        })
-        .collect()
+    let each = |port: &NetworkBinding| {
+        let (udp, own) = (port.protocol == TransportProtocol::Udp, port.container_port);
+        let map = move |(host_port, container_port)| PortMap { udp, host_port, container_port };
+        port.host_ports().zip(own..).map(map)
+    };
+    bindings.flat_map(each).collect()
 }
 
 fn mac(text: &str) -> Option<[u8; 6]> {
@@ -375,6 +388,9 @@ fn build(
 ) -> Result<TaskSpec, Failure> {
     let directory = deps.run.task(&task.id);
     let volumes = release::volumes(deps).join(&task.id);
+    let shared_volumes = docker_volumes::shared(deps, &task.tenant).unwrap_or_default();
+    // Until everything is filled.
+    let _turn = docker_volumes::prepare(deps, task, &definition.document).map_err(whole)?;
     let image_volumes = ready.iter().map(|(name, image)| (name.clone(), image.defaults.volumes.clone())).collect();
     let host_mode = if task.network == TaskNetwork::Host { (deps.host_mode)(&task.id) } else { None };
     let around = Surroundings {
@@ -382,6 +398,7 @@ fn build(
         document: &definition.document,
         files: &directory.join("files"),
         volumes: &volumes,
+        shared_volumes: &shared_volumes,
         image_volumes: &image_volumes,
         logs: &deps.data.logs(),
         log_max_bytes: deps.settings.log_stream_max_bytes,

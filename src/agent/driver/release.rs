@@ -70,6 +70,7 @@ pub(crate) fn remove(deps: &Deps, id: &str) -> Result<(), ReleaseError> {
     note("writable layers", deps.snapshots.remove_writable(id).map_err(|error| chain(&error)));
     crash::at(Point::ReleasedLayers);
     note("run directory", remove_directory(&deps.run.task(id)).map_err(|error| error.to_string()));
+    super::docker_volumes::unmount_below(&volumes(deps).join(id));
     note("volumes", remove_directory(&volumes(deps).join(id)).map_err(|error| error.to_string()));
     if failures.is_empty() { Ok(()) } else { Err(ReleaseError { id: id.to_owned(), failures }) }
 }

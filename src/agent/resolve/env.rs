@@ -25,6 +25,9 @@ pub(super) fn merge(
     if let Some(hostname) = hostname {
         env.set("HOSTNAME", hostname);
     }
+    if definition.pseudo_terminal == Some(true) {
+        env.set("TERM", "xterm");
+    }
     for line in &image.env {
         let (name, value) = line.split_once('=').unwrap_or((line, ""));
         env.set(name, value);

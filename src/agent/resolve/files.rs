@@ -82,7 +82,7 @@ pub(super) fn identity(
 
 fn hosts(around: &Surroundings<'_>, definition: &ContainerDefinition, own_name: &str) -> String {
     let mut text = String::from("127.0.0.1 localhost\n");
-    let own_address = around.task.network.address();
+    let own_address = around.task.network.address().filter(|_| definition.disable_networking != Some(true));
     if let Some(address) = own_address {
         text.push_str(&format!("{address} {own_name}\n"));
     }

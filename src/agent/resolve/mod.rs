@@ -78,6 +78,8 @@ pub(crate) struct Surroundings<'a> {
     pub files: &'a Path,
     /// `DATA_DIR/volumes/ID`.
     pub volumes: &'a Path,
+    /// `DATA_DIR/shared-volumes/TENANT`.
+    pub shared_volumes: &'a Path,
     /// What each container's image declares as volumes, by the container's name.
     pub image_volumes: &'a BTreeMap<String, Vec<String>>,
     /// `DATA_DIR/logs`.
@@ -160,10 +162,11 @@ pub(crate) fn container(
         rlimits: limits::rlimits(definition, around.task.placement.launch_type, around.host.nofile_hard),
         resources: limits::resources(definition, given, &linux),
         init: linux.init_process_enabled.unwrap_or(false),
-        log: container
-            .log
-            .as_ref()
-            .map(|log| LogTarget { directory: around.logs.join(&log.directory), max_bytes: around.log_max_bytes }),
+        log: container.log.as_ref().map(|log| LogTarget {
+            directory: around.logs.join(&log.directory),
+            max_bytes: around.log_max_bytes,
+            event_start: event_start(definition),
+        }),
         stdin_open: definition.interactive.unwrap_or(false),
         stop_signal: command::stop_signal(image.stop_signal.as_deref())?,
         stop_timeout_secs: definition
@@ -171,8 +174,18 @@ pub(crate) fn container(
             .and_then(|secs| u32::try_from(secs).ok())
             .unwrap_or(STOP_TIMEOUT_DEFAULT_SECS),
         health: health::check(definition, &image.shell),
+        terminal: definition.pseudo_terminal == Some(true),
+        offline: definition.disable_networking == Some(true),
     };
     Ok(Resolved { spec, files: files.contents, directories: mounts.directories, fills: mounts.fills })
+}
+
+/// Where events of several lines begin in what the container writes.
+pub(crate) fn event_start(definition: &ContainerDefinition) -> Option<String> {
+    let options = &definition.log_configuration.as_ref()?.options;
+    let given = |name: &str| options.get(name).filter(|text| !text.is_empty());
+    let format = given("awslogs-datetime-format").map(|format| cove_logs::datetime_pattern(format));
+    format.or_else(|| given("awslogs-multiline-pattern").cloned())
 }
 
 /// How the containers of a task share their pid namespaces.

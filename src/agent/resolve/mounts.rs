@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use cove_model::task_definition::{
-    ContainerDefinition, DeviceCgroupPermission, LinuxParameters, MountPoint, TaskDefinitionDocument,
+    ContainerDefinition, DeviceCgroupPermission, LinuxParameters, MountPoint, Scope, TaskDefinitionDocument,
 };
-use cove_runtime::rootfs::Fill;
+use cove_runtime::rootfs::{Fill, Manner};
 use cove_runtime::spec::{BindMount, DeviceSpec, TmpfsMount};
 
 use super::{ResolveError, Surroundings};
@@ -75,7 +75,8 @@ fn container_named<'a>(
     found.ok_or_else(|| ResolveError::UnknownSource(name.to_owned()))
 }
 
-/// A volume with a source path is that host directory; without one it is a directory of the task, gone with it.
+/// A volume with a source path is that host directory, a shared one of Docker's a directory of the node; any other is a
+/// directory of the task, gone with it.
 fn add(all: &mut Binds, around: &Surroundings<'_>, point: &MountPoint) -> Result<(), ResolveError> {
     let name = point.source_volume.as_deref().unwrap_or_default();
     let destination = absolute(point.container_path.as_deref())?;
@@ -84,14 +85,21 @@ fn add(all: &mut Binds, around: &Surroundings<'_>, point: &MountPoint) -> Result
     if all.has(&destination) {
         return Ok(());
     }
-    let host = around.document.volumes[position].host.as_ref();
+    let volume = &around.document.volumes[position];
+    let (host, docker) = (volume.host.as_ref(), volume.docker_volume_configuration.as_ref());
     let host_path = host.and_then(|host| host.source_path.as_deref()).filter(|path| !path.is_empty());
     let source = match host_path {
         Some(path) => PathBuf::from(path),
         // Named by position, so that no volume name can step out of the directory.
         None => {
-            let volume = around.volumes.join(position.to_string());
-            all.fills.push(Fill { volume: volume.clone(), path: destination.clone() });
+            let is_tmpfs = docker.is_some_and(|docker| !docker.driver_opts.is_empty());
+            let (volume, manner) = match docker.and_then(|docker| docker.scope) {
+                // Its name is one part of a path: registration has seen to that.
+                Some(Scope::Shared) => (around.shared_volumes.join(name).join("data"), Manner::Moved),
+                None | Some(Scope::Task) if is_tmpfs => (around.volumes.join(position.to_string()), Manner::InPlace),
+                None | Some(Scope::Task) => (around.volumes.join(position.to_string()), Manner::Replaced),
+            };
+            all.fills.push(Fill { volume: volume.clone(), path: destination.clone(), manner });
             volume
         }
     };
@@ -126,7 +134,7 @@ fn add_image_volumes(
             continue;
         }
         let source = around.volumes.join(format!("image.{place}.{number}"));
-        all.fills.push(Fill { volume: source.clone(), path: destination.clone() });
+        all.fills.push(Fill { volume: source.clone(), path: destination.clone(), manner: Manner::Replaced });
         all.directories.push(source.clone());
         all.binds.push(BindMount { source, destination, read_only: false, propagation: None });
     }

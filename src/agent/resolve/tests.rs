@@ -85,6 +85,7 @@ fn resolve_among(
         document: &document,
         files: Path::new("/run/t/files"),
         volumes: Path::new("/data/volumes/0af1"),
+        shared_volumes: Path::new("/data/shared-volumes/1.here"),
         image_volumes,
         logs: Path::new("/data/logs"),
         log_max_bytes: 1,

@@ -6,8 +6,8 @@
 //! Holds: a member that is not carried out is never silently ignored: it is in the table with the test that finds it.
 
 use cove_model::task_definition::{
-    CPUArchitecture, ContainerDefinition, DeviceCgroupPermission, LogDriver, OSFamily, ResourceRequirement,
-    ResourceType, TaskDefinitionDocument,
+    CPUArchitecture, ContainerDefinition, DeviceCgroupPermission, DockerVolumeConfiguration, LogDriver, OSFamily,
+    ResourceRequirement, ResourceType, Scope, TaskDefinitionDocument,
 };
 use cove_model::task_override::TaskOverride;
 
@@ -98,9 +98,7 @@ pub const FIELDS: &[Field] = &[
     done("containerDefinitions[].memoryReservation"),
     partly("containerDefinitions[].links", "the environment variables of Docker's links"),
     done("containerDefinitions[].portMappings"),
-    container("containerDefinitions[].portMappings[].containerPortRange", ANY, |it| {
-        it.port_mappings.iter().any(|mapping| mapping.container_port_range.is_some())
-    }),
+    done("containerDefinitions[].portMappings[].containerPortRange"),
     done("containerDefinitions[].essential"),
     done("containerDefinitions[].restartPolicy"),
     done("containerDefinitions[].entryPoint"),
@@ -125,7 +123,7 @@ pub const FIELDS: &[Field] = &[
     done("containerDefinitions[].hostname"),
     done("containerDefinitions[].user"),
     done("containerDefinitions[].workingDirectory"),
-    container("containerDefinitions[].disableNetworking", "true", |it| it.disable_networking == Some(true)),
+    done("containerDefinitions[].disableNetworking"),
     done("containerDefinitions[].privileged"),
     done("containerDefinitions[].readonlyRootFilesystem"),
     done("containerDefinitions[].dnsServers"),
@@ -135,17 +133,15 @@ pub const FIELDS: &[Field] = &[
         it.docker_security_options.iter().any(|option| !is_no_new_privileges(option))
     }),
     done("containerDefinitions[].interactive"),
-    container("containerDefinitions[].pseudoTerminal", "true", |it| it.pseudo_terminal == Some(true)),
+    done("containerDefinitions[].pseudoTerminal"),
     done("containerDefinitions[].dockerLabels"),
     done("containerDefinitions[].ulimits"),
     container("containerDefinitions[].logConfiguration.logDriver", "drivers other than awslogs", |it| {
         it.log_configuration.as_ref().is_some_and(|log| log.log_driver != Some(LogDriver::Awslogs))
     }),
-    container(
-        "containerDefinitions[].logConfiguration.options",
-        "awslogs-datetime-format, awslogs-multiline-pattern, awslogs-endpoint and tag",
-        |it| it.log_configuration.as_ref().is_some_and(|log| has_log_option_to_come(log.options.keys())),
-    ),
+    container("containerDefinitions[].logConfiguration.options", "awslogs-endpoint and tag", |it| {
+        it.log_configuration.as_ref().is_some_and(|log| has_log_option_to_come(log.options.keys()))
+    }),
     container("containerDefinitions[].logConfiguration.secretOptions", ANY, |it| {
         it.log_configuration.as_ref().is_some_and(|log| !log.secret_options.is_empty())
     }),
@@ -163,9 +159,11 @@ pub const FIELDS: &[Field] = &[
     done("executionRoleArn"),
     done("networkMode"),
     done("volumes[].host"),
-    task("volumes[].dockerVolumeConfiguration", ANY, |it| {
-        it.volumes.iter().any(|volume| volume.docker_volume_configuration.is_some())
-    }),
+    task(
+        "volumes[].dockerVolumeConfiguration",
+        "drivers other than local, and driverOpts other than a tmpfs of scope task",
+        |it| it.volumes.iter().filter_map(|volume| volume.docker_volume_configuration.as_ref()).any(is_foreign_volume),
+    ),
     task("volumes[].efsVolumeConfiguration", ANY, |it| {
         it.volumes.iter().any(|volume| volume.efs_volume_configuration.is_some())
     }),
@@ -227,8 +225,17 @@ fn is_no_new_privileges(option: &str) -> bool {
 }
 
 fn has_log_option_to_come<'a>(mut options: impl Iterator<Item = &'a String>) -> bool {
-    let to_come = ["awslogs-datetime-format", "awslogs-multiline-pattern", "awslogs-endpoint", "tag"];
+    let to_come = ["awslogs-endpoint", "tag"];
     options.any(|option| to_come.contains(&option.as_str()))
+}
+
+/// A local volume is a directory; with options it may be a tmpfs, which lives as long as the task.
+fn is_foreign_volume(volume: &DockerVolumeConfiguration) -> bool {
+    let options = &volume.driver_opts;
+    let is_tmpfs = options.get("type").is_some_and(|kind| kind == "tmpfs")
+        && options.keys().all(|key| matches!(key.as_str(), "type" | "device" | "o"))
+        && volume.scope != Some(Scope::Shared);
+    volume.driver.as_deref().is_some_and(|driver| driver != "local") || !options.is_empty() && !is_tmpfs
 }
 
 fn host_architecture() -> Option<CPUArchitecture> {
@@ -284,7 +291,7 @@ mod tests {
             "family": "app",
             "proxyConfiguration": {"containerName": "web"},
             "containerDefinitions": [
-                {"name": "web", "image": "x", "secrets": [{"name": "A", "valueFrom": "b"}], "pseudoTerminal": true},
+                {"name": "web", "image": "x", "secrets": [{"name": "A", "valueFrom": "b"}], "credentialSpecs": ["c"]},
                 {"name": "db", "image": "y", "secrets": [{"name": "A", "valueFrom": "b"}]},
             ],
         }))
@@ -299,7 +306,7 @@ mod tests {
         for name in [
             "containerDefinitions[web].secrets",
             "containerDefinitions[db].secrets",
-            "containerDefinitions[web].pseudoTerminal",
+            "containerDefinitions[web].credentialSpecs",
             "proxyConfiguration",
             "volumeConfigurations",
         ] {

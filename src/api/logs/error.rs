@@ -42,7 +42,7 @@ impl From<LogError> for LogsError {
     fn from(error: LogError) -> Self {
         match error {
             LogError::BadPosition { .. } => Self::BadToken,
-            LogError::File { .. } => Self::Files(error),
+            LogError::File { .. } | LogError::Pattern { .. } => Self::Files(error),
         }
     }
 }

@@ -48,7 +48,7 @@ fn append(path: PathBuf, now: Timestamp, events: &[EventIn]) -> Result<(), LogsE
         LogError::File { what: "lock", .. } => {
             LogsError::parameter("The log stream belongs to a running container, which is its only writer.")
         }
-        LogError::File { .. } | LogError::BadPosition { .. } => error.into(),
+        LogError::File { .. } | LogError::BadPosition { .. } | LogError::Pattern { .. } => error.into(),
     })?;
     writer.put(now, &events)?;
     Ok(writer.sync()?)

@@ -35,7 +35,7 @@ pub(super) fn document(store: &Store, task: &Task, container: &Container, versio
     put("Image", container.image.as_str().into());
     put("ImageID", seen.image_digest.clone().into());
     if !container.ports.is_empty() {
-        put("Ports", container.ports.iter().map(port).collect());
+        put("Ports", container.ports.iter().flat_map(ports).collect());
     }
     put("Labels", labels(task, container, given));
     put("DesiredStatus", if task.desired.is_stopped() { "STOPPED" } else { "RUNNING" }.into());
@@ -72,12 +72,14 @@ fn container_definition<'a>(definition: &'a TaskDefinition, name: &str) -> Optio
     definition.document.container_definitions.iter().find(|given| given.name.as_deref() == Some(name))
 }
 
-fn port(binding: &cove_model::task::NetworkBinding) -> Value {
+/// Each port of a range by itself.
+fn ports(binding: &cove_model::task::NetworkBinding) -> impl Iterator<Item = Value> + use<> {
     let protocol = match binding.protocol {
         TransportProtocol::Tcp => "tcp",
         TransportProtocol::Udp => "udp",
     };
-    json!({"ContainerPort": binding.container_port, "Protocol": protocol, "HostPort": binding.host_port})
+    let pairs = binding.host_ports().zip(binding.container_port..);
+    pairs.map(move |(host, own)| json!({"ContainerPort": own, "Protocol": protocol, "HostPort": host}))
 }
 
 /// The definition's labels, and ECS's own, which nobody can replace.

@@ -116,13 +116,19 @@ fn bindings(container: &Container) -> Vec<Value> {
     if !container.has_run() {
         return Vec::new();
     }
-    let binding = |port: &crate::task::NetworkBinding| {
-        json!({
+    let binding = |port: &crate::task::NetworkBinding| match port.ranges() {
+        None => json!({
             "bindIP": "0.0.0.0",
             "containerPort": port.container_port,
             "hostPort": port.host_port,
             "protocol": port.protocol,
-        })
+        }),
+        Some((own, host)) => json!({
+            "bindIP": "0.0.0.0",
+            "containerPortRange": own,
+            "hostPortRange": host,
+            "protocol": port.protocol,
+        }),
     };
     container.ports.iter().map(binding).collect()
 }

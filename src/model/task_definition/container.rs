@@ -52,6 +52,16 @@ pub struct PortMapping {
     pub container_port_range: Option<String>,
 }
 
+impl PortMapping {
+    /// First and last port of a range; `None` when it is none.
+    #[must_use]
+    pub fn port_range(&self) -> Option<(u16, u16)> {
+        let (first, last) = self.container_port_range.as_deref()?.split_once('-')?;
+        let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+        (0 < first && first < last).then_some((first, last))
+    }
+}
+
 /// ECS shape `ContainerRestartPolicy`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -29,7 +29,7 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 pub(super) fn document(plan: &Plan<'_>, user: &User, args: &[String], env: &[String]) -> Result<Value, StartError> {
     let spec = plan.spec;
     let process = json!({
-        "terminal": false,
+        "terminal": spec.terminal,
         "user": { "uid": user.uid, "gid": user.gid, "additionalGids": user.groups },
         "args": args,
         "env": env,

@@ -13,6 +13,7 @@
 //! container's cgroup, so [`remove`] finds it after any crash.
 //! For a single-threaded process only: libcontainer forks and changes the working directory.
 
+mod console;
 mod cwd;
 mod device;
 mod document;

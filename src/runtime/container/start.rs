@@ -13,6 +13,7 @@ use libcontainer::notify_socket::{NOTIFY_FILE, NotifySocket};
 use libcontainer::syscall::syscall::SyscallType;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use super::console::Console;
 use super::document::{self, INIT_PATH};
 use super::executor::RestrictedExecutor;
 use crate::capability::{self, Capabilities};
@@ -50,17 +51,20 @@ pub struct Plan<'a> {
     pub init_binary: Option<PathBuf>,
 }
 
-/// The container's ends of its standard streams.
-pub struct Streams {
-    pub stdin: OwnedFd,
-    pub stdout: OwnedFd,
-    pub stderr: OwnedFd,
+/// What the container's standard streams are.
+pub enum Streams {
+    /// Its ends of three pipes.
+    Pipes { stdin: OwnedFd, stdout: OwnedFd, stderr: OwnedFd },
+    /// A terminal made for it; the other end is [`Running::keyboard`].
+    Terminal,
 }
 
 /// A container whose program has begun.
 pub struct Running {
     pub pid: i32,
     pub handle: PidFd,
+    /// Of its terminal, if it has one: what is written is typed, what it says is read.
+    pub keyboard: Option<OwnedFd>,
     /// For later execs.
     pub restriction: Rc<Restriction>,
     pub user: User,
@@ -92,6 +96,12 @@ pub enum StartError {
     ZeroByte,
     #[error("runtime create failed: {0}")]
     Create(String),
+    #[error("cannot make the container's terminal")]
+    Terminal { source: io::Error },
+    #[error("the container has no terminal")]
+    NoTerminal,
+    #[error("cannot make a network with nothing but loopback")]
+    Offline { source: crate::network::NetworkError },
     #[error("the container's process is gone")]
     Process(#[source] io::Error),
     #[error("the container's program did not begin within {} s", EXEC_DEADLINE.as_secs())]
@@ -145,7 +155,8 @@ fn try_start(plan: &Plan<'_>, streams: Streams) -> Result<Running, StartError> {
         is_root: user.uid == 0,
         errors: errors_write.as_raw_fd(),
     };
-    let pid = create(plan, executor, streams).map_err(|create| told(&errors).unwrap_or(create))?;
+    let (pid, keyboard) =
+        create(plan, executor, streams, user.uid).map_err(|create| told(&errors).unwrap_or(create))?;
     crash::at(Point::ShimCreated);
     let handle = PidFd::open(pid).map_err(StartError::Process)?;
     let begun = begin(plan, &errors, errors_write);
@@ -154,30 +165,41 @@ fn try_start(plan: &Plan<'_>, streams: Streams) -> Result<Running, StartError> {
         return Err(error);
     }
     crash::at(Point::ShimStarted);
-    Ok(Running { pid, handle, restriction, user, env })
+    Ok(Running { pid, handle, keyboard, restriction, user, env })
 }
 
 /// libcontainer's part: namespaces, cgroup, mounts, ids, up to the executor's check of the program.
-fn create(plan: &Plan<'_>, executor: RestrictedExecutor, streams: Streams) -> Result<i32, StartError> {
+fn create(
+    plan: &Plan<'_>,
+    executor: RestrictedExecutor,
+    streams: Streams,
+    uid: u32,
+) -> Result<(i32, Option<OwnedFd>), StartError> {
+    let terminal = |source| StartError::Terminal { source };
     let failed = |error: libcontainer::error::LibcontainerError| StartError::Create(first_line(&error));
     let score = fs::read_to_string("/proc/self/oom_score_adj");
-    let built = ContainerBuilder::new("c".to_owned(), SyscallType::default())
+    let builder = ContainerBuilder::new("c".to_owned(), SyscallType::default())
         .with_executor(executor)
         .with_root_path(plan.bundle.join("state"))
-        .map_err(failed)?
-        .with_stdin(streams.stdin)
-        .with_stdout(streams.stdout)
-        .with_stderr(streams.stderr)
-        .as_init(&plan.bundle)
-        .with_systemd(false)
-        .with_detach(true)
-        .build();
+        .map_err(failed)?;
+    let (builder, console) = match streams {
+        Streams::Pipes { stdin, stdout, stderr } => {
+            (builder.with_stdin(stdin).with_stdout(stdout).with_stderr(stderr), None)
+        }
+        Streams::Terminal => {
+            let console = Console::listen(&plan.bundle).map_err(terminal)?;
+            (builder.with_console_socket(Some(console.path())), Some(console))
+        }
+    };
+    let built = builder.as_init(&plan.bundle).with_systemd(false).with_detach(true).build();
     // libcontainer sets the score on us so that the child inherits it.
     if let Ok(score) = score {
         let _ = fs::write("/proc/self/oom_score_adj", score.trim());
     }
     let container = built.map_err(failed)?;
-    container.pid().map(nix::unistd::Pid::as_raw).ok_or(StartError::Create("no process".to_owned()))
+    let pid = container.pid().map(nix::unistd::Pid::as_raw).ok_or(StartError::Create("no process".to_owned()))?;
+    let keyboard = console.map(|console| console.take(uid)).transpose().map_err(terminal)?;
+    Ok((pid, keyboard))
 }
 
 fn begin(plan: &Plan<'_>, errors: &OwnedFd, errors_write: OwnedFd) -> Result<(), StartError> {
@@ -282,6 +304,7 @@ pub fn remove(bundle: &Path, group: &Group) {
     }
     let _ = fs::remove_dir_all(bundle.join("state"));
     let _ = fs::remove_file(bundle.join("config.json"));
+    super::console::remove(bundle);
     let rootfs = bundle.join("rootfs");
     while nix::mount::umount2(&rootfs, nix::mount::MntFlags::MNT_DETACH | nix::mount::MntFlags::UMOUNT_NOFOLLOW).is_ok()
     {

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub use doctor::doctor;
 pub use error::NetworkError;
-pub use networks::Networks;
+pub use networks::{Networks, loopback_only};
 
 /// What a node's networks are made from.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -68,6 +68,22 @@ impl Namespace {
             }
             inside()
         })
+    }
+
+    /// One that nothing pins: it lives as long as its descriptor, or a process in it.
+    pub(super) fn unpinned<T: Send>(inside: impl FnOnce() -> io::Result<T> + Send) -> io::Result<(Self, T)> {
+        on_thread(|| {
+            // SAFETY: only this thread is concerned.
+            if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let made = inside()?;
+            Ok((Self(Arc::new(File::open(OWN)?)), made))
+        })
+    }
+
+    pub(super) fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.0.as_fd().try_clone_to_owned()
     }
 
     pub(super) fn fd(&self) -> RawFd {

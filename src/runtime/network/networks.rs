@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
@@ -419,6 +420,21 @@ fn make_task_namespace(pin: &Path) -> Result<(Namespace, Channel), NetworkError>
         made.map_err(|source| NetworkError::System { attempt: "make a task's network namespace", source })?;
     let inside = Channel::with_socket(&namespace, Protocol::Route, socket);
     Ok((namespace, inside))
+}
+
+/// A network namespace with nothing but its loopback, for as long as the descriptor or a process in it lives.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn loopback_only() -> Result<OwnedFd, NetworkError> {
+    let failed = |source| NetworkError::System { attempt: "make a network namespace of loopback alone", source };
+    let made = Namespace::unpinned(|| {
+        task_settings()?;
+        open(Protocol::Route)
+    });
+    let (namespace, socket) = made.map_err(failed)?;
+    configure_isolated(&mut Channel::with_socket(&namespace, Protocol::Route, socket))?;
+    namespace.descriptor().map_err(failed)
 }
 
 pub(super) fn remove_pin(pin: &Path) -> Result<(), NetworkError> {

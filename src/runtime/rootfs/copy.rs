@@ -93,6 +93,11 @@ fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
     io::copy(&mut source, &mut target).map(|_| ())
 }
 
+/// Makes a directory look as another.
+pub(super) fn describe_directory(from: &Path, to: &Path) -> io::Result<()> {
+    describe(from, to, &fs::symlink_metadata(from)?)
+}
+
 /// Owner, mode, xattrs and time.
 fn describe(from: &Path, to: &Path, about: &Metadata) -> io::Result<()> {
     lchown(to, Some(about.uid()), Some(about.gid()))?;

@@ -5,7 +5,8 @@
 //!
 //! Holds: the path is resolved as the container would, with its root as `/`, and no link is followed while copying, so
 //! nothing outside the root is ever read. A volume that holds something is left alone. A volume is filled beside its
-//! place and moved there whole; a crash leaves a name with a dot, which goes with the task.
+//! place and moved there whole; a crash leaves a name with a dot, which goes with the task. Of a volume that others may
+//! have mounted the directory stays the same: what is complete beside it is moved into it, or is by the next who comes.
 //! Why a mount: the kernel merges layers and whiteouts exactly as the container will see them. It is this thread's own,
 //! so nobody else sees it and nothing has to be undone.
 
@@ -30,7 +31,22 @@ pub struct Fill {
     /// A directory that exists.
     pub volume: PathBuf,
     pub path: String,
+    pub manner: Manner,
 }
+
+/// How the content comes to its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// The volume is the task's: it is replaced.
+    Replaced,
+    /// The volume is a mount that a crash of the host ends, and that is made anew after one of ours.
+    InPlace,
+    /// Others may have it mounted. Its directory is in one of its own, and one caller is at work there at a time.
+    Moved,
+}
+
+/// What is complete and on its way into a shared volume.
+const COMPLETE: &str = ".complete";
 
 /// Fills those that are empty and whose path is a directory of the root. Blocks as long as copying takes.
 ///
@@ -84,14 +100,21 @@ fn fill_one(root: BorrowedFd<'_>, one: &Fill) -> Result<()> {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)) => return Ok(()),
         Err(error) => return Err(RootfsError::file("open", &one.path, error)),
     };
+    // Through the descriptor: nothing can change what the path means any more.
+    let inside = PathBuf::from(format!("/proc/self/fd/{}/.", source.as_raw_fd()));
+    if one.manner == Manner::InPlace {
+        return copy_stack(&[inside], &one.volume);
+    }
     let name = one.volume.file_name().unwrap_or_default().to_string_lossy();
     let fresh = one.volume.with_file_name(format!(".{name}.{}", cove_base::ids::random_hex(4)));
     let created = fs::create_dir(&fresh).map_err(|error| RootfsError::file("create", &fresh, error));
-    // Through the descriptor: nothing can change what the path means any more.
-    let source = PathBuf::from(format!("/proc/self/fd/{}/.", source.as_raw_fd()));
-    let copied = created
-        .and_then(|()| copy_stack(&[source], &fresh))
-        .and_then(|()| fs::rename(&fresh, &one.volume).map_err(|error| RootfsError::file("fill", &one.volume, error)));
+    let failed = |error| RootfsError::file("fill", &one.volume, error);
+    let copied = created.and_then(|()| copy_stack(&[inside], &fresh)).and_then(|()| match one.manner {
+        Manner::Replaced | Manner::InPlace => fs::rename(&fresh, &one.volume).map_err(failed),
+        Manner::Moved => {
+            fs::rename(&fresh, one.volume.with_file_name(COMPLETE)).map_err(failed).and_then(|()| settle(&one.volume))
+        }
+    });
     if copied.is_err() {
         match fs::remove_dir_all(&fresh) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -101,4 +124,38 @@ fn fill_one(root: BorrowedFd<'_>, one: &Fill) -> Result<()> {
         }
     }
     copied
+}
+
+/// Ends what a crash left beside a shared volume: complete content is moved into it, the rest removed.
+///
+/// # Errors
+/// When something can neither be moved nor removed.
+pub fn settle(volume: &Path) -> Result<()> {
+    let failed = |error| RootfsError::file("fill", volume, error);
+    let complete = volume.with_file_name(COMPLETE);
+    match fs::read_dir(&complete) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
+        Ok(entries) => {
+            for entry in entries {
+                let entry = entry.map_err(failed)?;
+                let to = volume.join(entry.file_name());
+                // What a container has put there meanwhile stays.
+                if fs::symlink_metadata(&to).is_err() {
+                    fs::rename(entry.path(), to).map_err(failed)?;
+                }
+            }
+            super::copy::describe_directory(&complete, volume).map_err(failed)?;
+            fs::remove_dir_all(&complete).map_err(failed)?;
+        }
+    }
+    let around = volume.parent().unwrap_or(volume);
+    for entry in fs::read_dir(around).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let is_dotted = entry.file_name().to_string_lossy().starts_with('.');
+        if is_dotted && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            fs::remove_dir_all(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(())
 }

@@ -33,7 +33,7 @@ mod user;
 
 pub use ahead::{Ahead, Arriving, Opening};
 pub use error::RootfsError;
-pub use fill::{Fill, fill};
+pub use fill::{Fill, Manner, fill, settle};
 pub use mount::mount;
 pub use names::{read_in_root, write_in_root};
 pub use snapshots::{Doctor, Layer, Snapshots, Stack};

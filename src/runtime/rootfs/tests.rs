@@ -9,7 +9,7 @@ use nix::sched::{CloneFlags, unshare};
 use sha2::{Digest, Sha256};
 
 use super::copy::copy_stack;
-use super::{Fill, Layer, Limits, RootfsError, Snapshots, Stack, fill, mount};
+use super::{Fill, Layer, Limits, Manner, RootfsError, Snapshots, Stack, fill, mount};
 
 /// An archive, built header by header so that it can be as bad as one likes.
 #[derive(Default)]
@@ -537,7 +537,7 @@ fn an_empty_volume_begins_with_what_the_image_shows_at_its_path() {
         fs::create_dir_all(&path).unwrap();
         path
     };
-    let one = |name: &str, path: &str| Fill { volume: volume(name), path: path.to_owned() };
+    let one = |name: &str, path: &str| Fill { volume: volume(name), path: path.to_owned(), manner: Manner::Replaced };
     let used = one("used", "/data");
     fs::write(used.volume.join("mine"), "x").unwrap();
     let fills = [one("0", "/data"), one("1", "/escape"), one("2", "/plain"), one("3", "/none/at/all"), used];

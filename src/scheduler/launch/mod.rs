@@ -225,14 +225,22 @@ pub fn strategy(given: &PlacementStrategy) -> Result<Strategy, LaunchError> {
     Strategy::parse(kind, field).ok_or_else(unknown)
 }
 
-/// What the container publishes; registration has checked the numbers.
+/// What the container publishes, if it has a network; registration has checked the numbers.
 fn ports(document: &ContainerDefinition) -> Vec<PortRequest> {
+    if document.disable_networking == Some(true) {
+        return Vec::new();
+    }
     let port = |value: Option<i32>| value.and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0);
     let read = |mapping: &PortMapping| {
+        let (first, more) = match mapping.port_range() {
+            Some((first, last)) => (first, Some(last - first)),
+            None => (port(mapping.container_port)?, None),
+        };
         Some(PortRequest {
-            container_port: port(mapping.container_port)?,
+            container_port: first,
             host_port: port(mapping.host_port),
             protocol: mapping.protocol.unwrap_or(TransportProtocol::Tcp),
+            more,
         })
     };
     document.port_mappings.iter().filter_map(read).collect()

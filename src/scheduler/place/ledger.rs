@@ -140,7 +140,9 @@ impl<'a> Ledger<'a> {
     fn take_bindings(&mut self, mode: NetworkMode, bindings: &[NetworkBinding]) {
         match mode {
             NetworkMode::Bridge | NetworkMode::Host => {
-                self.host_ports.extend(bindings.iter().map(|binding| (binding.protocol, binding.host_port)));
+                for binding in bindings {
+                    self.host_ports.extend(binding.host_ports().map(|port| (binding.protocol, port)));
+                }
             }
             NetworkMode::Awsvpc | NetworkMode::None => {}
         }

@@ -139,6 +139,8 @@ pub struct PortRequest {
     /// `None`: any that is free (bridge mode). Host and awsvpc mode use the container's port.
     pub host_port: Option<u16>,
     pub protocol: TransportProtocol,
+    /// Of a range: how many ports follow, and stay next to each other on the host.
+    pub more: Option<u16>,
 }
 
 /// A placement constraint.

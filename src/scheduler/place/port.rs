@@ -21,6 +21,7 @@ pub(super) fn choose(
         container_port: port.container_port,
         host_port: port.container_port,
         protocol: port.protocol,
+        more: port.more,
     };
     match request.network_mode {
         NetworkMode::None => Ok(request.ports.iter().map(|_| Vec::new()).collect()),
@@ -30,9 +31,9 @@ pub(super) fn choose(
             let bind = |port: &PortRequest| {
                 let host_port = match wanted(request.network_mode, port) {
                     Some(fixed) => fixed,
-                    None => dynamic(port.protocol, host, ledger, &mut taken, seed)?,
+                    None => dynamic(port, host, ledger, &mut taken, seed)?,
                 };
-                Ok(NetworkBinding { container_port: port.container_port, host_port, protocol: port.protocol })
+                Ok(NetworkBinding { host_port, ..own(port) })
             };
             let mut bind = bind;
             request.ports.iter().map(|ports| ports.iter().map(&mut bind).collect()).collect()
@@ -68,20 +69,34 @@ pub(super) fn static_ports(
     Ok(taken)
 }
 
+/// The first run of free ports after a random one; what is before it is looked at last.
 fn dynamic(
-    protocol: TransportProtocol,
+    wanted: &PortRequest,
     host: &HostFacts,
     ledger: &Ledger<'_>,
     taken: &mut HashSet<(TransportProtocol, u16)>,
     seed: &mut Seed,
 ) -> Result<u16, String> {
+    let (protocol, more) = (wanted.protocol, wanted.more.unwrap_or(0));
     let (first, last) = (*host.ephemeral_ports.start(), *host.ephemeral_ports.end());
-    let size = u32::from(last.saturating_sub(first)) + 1;
-    let start = seed.below(size);
-    (0..size)
-        .filter_map(|step| u16::try_from(u32::from(first) + (start + step) % size).ok())
-        .find(|port| ledger.is_port_free(protocol, *port) && taken.insert((protocol, *port)))
-        .ok_or_else(|| format!("no {} port between {first} and {last} is free", name(protocol)))
+    let from = first.saturating_add(u16::try_from(seed.below(u32::from(last.saturating_sub(first)) + 1)).unwrap_or(0));
+    let (mut run, mut previous) = (0u32, None);
+    for port in (from..=last).chain(first..=from.saturating_add(more).min(last)) {
+        let follows = previous.is_some_and(|before: u16| before.checked_add(1) == Some(port));
+        previous = Some(port);
+        let is_free = ledger.is_port_free(protocol, port) && !taken.contains(&(protocol, port));
+        run = match (is_free, follows) {
+            (false, _) => 0,
+            (true, false) => 1,
+            (true, true) => run + 1,
+        };
+        if run > u32::from(more) {
+            taken.extend((port - more..=port).map(|one| (protocol, one)));
+            return Ok(port - more);
+        }
+    }
+    let what = if more == 0 { "port".to_owned() } else { format!("run of {} ports", u32::from(more) + 1) };
+    Err(format!("no {} {what} between {first} and {last} is free", name(protocol)))
 }
 
 const fn name(protocol: TransportProtocol) -> &'static str {

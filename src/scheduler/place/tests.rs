@@ -114,7 +114,7 @@ fn request(count: usize, network_mode: NetworkMode) -> Request {
 }
 
 fn tcp(container_port: u16, host_port: Option<u16>) -> PortRequest {
-    PortRequest { container_port, host_port, protocol: TransportProtocol::Tcp }
+    PortRequest { container_port, host_port, protocol: TransportProtocol::Tcp, more: None }
 }
 
 /// Some task that lives.
@@ -384,6 +384,30 @@ fn dynamic_ports_come_from_the_range_until_it_is_empty() {
 }
 
 #[test]
+fn a_range_of_ports_stays_together_and_beside_what_is_taken() {
+    let host = host();
+    let snapshot = snapshot(&host, vec![instance("one", "a", 4096)]);
+    let (first, last) = (*host.ephemeral_ports.start(), *host.ephemeral_ports.end());
+    let size = last - first + 1;
+    let range = |more| PortRequest { more: Some(more), ..tcp(7000, None) };
+    for seed in 0..20 {
+        let ports = vec![vec![tcp(80, Some(first)), range(2)], vec![range(1)]];
+        let asked = Request { ports, seed, ..request(1, NetworkMode::Bridge) };
+        let got = place(&snapshot, &asked).unwrap().remove(0).unwrap();
+        let bound: Vec<u16> = got.ports.iter().flatten().flat_map(NetworkBinding::host_ports).collect();
+        assert_eq!((bound.len(), bound.iter().collect::<HashSet<_>>().len()), (6, 6), "{bound:?}");
+        assert!(bound.iter().all(|port| (first..=last).contains(port)), "{bound:?}");
+        assert_eq!(got.ports[0][1].ranges().map(|(own, _)| own), Some("7000-7002".to_owned()));
+    }
+    let too_many = Request { ports: vec![vec![range(size)]], ..request(1, NetworkMode::Bridge) };
+    assert_eq!(outcome(&place(&snapshot, &too_many).unwrap()), ["RESOURCE:PORTS"]);
+    let own = Request { ports: vec![vec![range(9)]], ..request(1, NetworkMode::Awsvpc) };
+    let subnets = vec!["subnet-a".into()];
+    let got = place(&snapshot, &Request { subnets, ..own }).unwrap().remove(0).unwrap();
+    assert_eq!(got.ports[0][0].ranges(), Some(("7000-7009".to_owned(), "7000-7009".to_owned())));
+}
+
+#[test]
 fn constraints_are_kept_and_named_when_they_are_not_met() {
     let host = host();
     let snapshot = snapshot(&host, vec![instance("one", "a", 4096), instance("two", "b", 4096)]);
@@ -507,6 +531,7 @@ proptest! {
                 container_port: *port,
                 host_port: fixed.then_some(*port),
                 protocol: if *udp { TransportProtocol::Udp } else { TransportProtocol::Tcp },
+                more: None,
             };
             let asked = Request {
                 cpu,

@@ -271,7 +271,7 @@ fn full_container() -> ContainerSpec {
             oom_score_adj: 500,
         },
         init: true,
-        log: Some(LogTarget { directory: "/var/lib/cove/logs/a".into(), max_bytes: 1 << 30 }),
+        log: Some(LogTarget { directory: "/var/lib/cove/logs/a".into(), max_bytes: 1 << 30, event_start: None }),
         stdin_open: true,
         health: Some(HealthCheck {
             args: vec!["/bin/sh".into(), "-c".into(), "true".into()],
@@ -316,5 +316,7 @@ fn plain_container() -> ContainerSpec {
         stop_signal: 15,
         stop_timeout_secs: 30,
         health: None,
+        terminal: false,
+        offline: false,
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Container {
     pub(super) state: ContainerState,
     pub(super) running: Option<Running>,
     pub(super) pump: Option<Pump>,
-    /// The writing end of an open stdin.
+    /// The writing end of an open stdin, or of the terminal: without it the program would be hung up.
     stdin: Option<OwnedFd>,
     /// When SIGKILL follows the stop signal.
     pub(super) kill_at: Option<Instant>,
@@ -52,12 +52,12 @@ pub(super) struct Place<'a> {
 }
 
 impl Place<'_> {
-    fn plan<'b>(&'b self, spec: &'b ContainerSpec) -> Plan<'b> {
+    fn plan<'b>(&'b self, spec: &'b ContainerSpec, network: Namespace) -> Plan<'b> {
         Plan {
             spec,
             bundle: bundle(self.directory, &spec.name),
             task_group: self.group,
-            network: self.network.clone(),
+            network,
             pid: self.shared.pid.clone(),
             ipc: self.shared.ipc.clone(),
             shared_shm: self.shared.shm.clone(),
@@ -121,6 +121,18 @@ impl Container {
 
     fn try_start(&mut self, place: &Place<'_>) -> Result<Running, StartError> {
         let prepare = |source: io::Error| StartError::Prepare { path: PathBuf::from("standard streams"), source };
+        // Kept until the container's process is in it.
+        let offline = self.offline()?;
+        let network = offline.as_ref().map_or_else(|| place.network.clone(), super::place::by_descriptor);
+        let plan = place.plan(&self.spec, network);
+        if self.spec.terminal {
+            journal::begin(place.exits).map_err(prepare)?;
+            let mut running = container::start(&plan, Streams::Terminal)?;
+            let keyboard = running.keyboard.take().ok_or(StartError::NoTerminal)?;
+            self.stdin = Some(keyboard.try_clone().map_err(prepare)?);
+            self.pump = Some(Pump::new(keyboard, None, self.spec.log.as_ref()));
+            return Ok(running);
+        }
         let (stdout, stdout_write) = pipe().map_err(prepare)?;
         let (stderr, stderr_write) = pipe().map_err(prepare)?;
         let (stdin, keep) = if self.spec.stdin_open {
@@ -130,11 +142,17 @@ impl Container {
             (std::fs::File::open("/dev/null").map_err(prepare)?.into(), None)
         };
         journal::begin(place.exits).map_err(prepare)?;
-        self.pump = Some(Pump::new(stdout, stderr, self.spec.log.as_ref()));
-        let streams = Streams { stdin, stdout: stdout_write, stderr: stderr_write };
-        let running = container::start(&place.plan(&self.spec), streams)?;
+        self.pump = Some(Pump::new(stdout, Some(stderr), self.spec.log.as_ref()));
+        let streams = Streams::Pipes { stdin, stdout: stdout_write, stderr: stderr_write };
+        let running = container::start(&plan, streams)?;
         self.stdin = keep;
         Ok(running)
+    }
+
+    /// A network of its own with loopback alone, if it asked for that.
+    fn offline(&self) -> Result<Option<OwnedFd>, StartError> {
+        let make = || cove_runtime::network::loopback_only().map_err(|source| StartError::Offline { source });
+        self.spec.offline.then(make).transpose()
     }
 
     /// The stop signal now; the kill follows by [`Container::kill_at`].
@@ -192,6 +210,11 @@ impl Container {
         self.drain_until.is_some_and(|until| Instant::now() >= until || self.pump.as_ref().is_none_or(Pump::has_ended))
     }
 
+    /// Writes an event of several lines that nothing was added to for a while.
+    pub(super) fn write_overdue(&mut self, clock: &Clock) {
+        self.pump.iter_mut().for_each(|pump| pump.write_overdue(clock.now()));
+    }
+
     /// Begins to record the end; the group must still be there, because the count of OOM kills goes with it.
     pub(super) fn finish(&mut self, group: &Group, clock: &Clock) {
         if let Some(mut pump) = self.pump.take() {
@@ -226,7 +249,8 @@ impl Container {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let recording = self.recording.as_ref().map(Recording::due);
         let probes = self.probes.as_ref().and_then(Probes::deadline);
-        [self.kill_at, self.drain_until, recording, probes].into_iter().flatten().min()
+        let log = self.pump.as_ref().and_then(Pump::deadline);
+        [self.kill_at, self.drain_until, recording, probes, log].into_iter().flatten().min()
     }
 
     fn record(&self, clock: &Clock, exit_code: Option<i32>, oom_killed: bool, error: Option<StartError>) -> ExitRecord {

@@ -173,9 +173,14 @@ fn mount_shm(spec: &TaskSpec) -> Result<PathBuf, SuperviseError> {
 
 /// A namespace by descriptor: the path is good in every fork of this process.
 pub(super) fn shared_path(descriptor: std::os::fd::OwnedFd, shared: &Shared) -> Namespace {
-    let path = PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd()));
+    let namespace = by_descriptor(&descriptor);
     shared.keep(descriptor);
-    Namespace::Path(path)
+    namespace
+}
+
+/// The same for as long as the descriptor is open.
+pub(super) fn by_descriptor(descriptor: &std::os::fd::OwnedFd) -> Namespace {
+    Namespace::Path(PathBuf::from(format!("/proc/self/fd/{}", descriptor.as_raw_fd())))
 }
 
 /// The socket that the server made comes as standard input, which becomes empty.

@@ -1,11 +1,12 @@
-//! A container's output: from its pipes into its log stream.
+//! A container's output: from its pipes or its terminal into its log stream.
 //!
-//! Holds: the pipe is read only as fast as the log takes it, so a container that writes too fast waits; nothing is
+//! Holds: it is read only as fast as the log takes it, so a container that writes too fast waits; nothing is
 //! dropped here. A log that cannot be written is noted once and the output discarded: the container must not hang for it.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use cove_base::{Clock, Timestamp};
 use cove_logs::{Source, StreamWriter};
@@ -13,27 +14,46 @@ use cove_runtime::spec::LogTarget;
 
 /// The size of a pipe: one read empties it.
 const CHUNK_BYTES: usize = 64 << 10;
+/// An event of several lines is over when no line follows for this long.
+const QUIET: Duration = Duration::from_secs(1);
+/// It is over after this even if lines follow: nobody waits longer to see one.
+const OPEN_MAX: Duration = Duration::from_secs(5);
 
-/// Both pipes and the stream behind them.
+/// Both pipes, or a terminal in the place of the first, and the stream behind them.
 #[derive(Debug)]
 pub(super) struct Pump {
     pub(super) stdout: Option<File>,
     pub(super) stderr: Option<File>,
     writer: Option<StreamWriter>,
+    open: Option<Open>,
+}
+
+/// Since when an event of several lines waits for more of them.
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    event: u64,
+    began: Instant,
+    grew: Instant,
 }
 
 impl Pump {
     /// The reading ends; `None` as a target discards.
-    pub(super) fn new(stdout: OwnedFd, stderr: OwnedFd, log: Option<&LogTarget>) -> Self {
-        for pipe in [&stdout, &stderr] {
+    pub(super) fn new(stdout: OwnedFd, stderr: Option<OwnedFd>, log: Option<&LogTarget>) -> Self {
+        for pipe in [Some(&stdout), stderr.as_ref()].into_iter().flatten() {
             let nonblocking = nix::fcntl::FcntlArg::F_SETFL(nix::fcntl::OFlag::O_NONBLOCK);
             let _ = nix::fcntl::fcntl(pipe.as_raw_fd(), nonblocking);
         }
         let writer = log.and_then(|log| {
             let opened = StreamWriter::open(&log.directory, log.max_bytes);
-            opened.map_err(|error| super::note(&cove_base::error::chain(&error))).ok()
+            let mut writer = opened.map_err(|error| super::note(&cove_base::error::chain(&error))).ok()?;
+            if let Some(pattern) = &log.event_start {
+                // The agent has looked at it; without it every line is an event.
+                let set = writer.begin_events_at(pattern);
+                let _ = set.map_err(|error| super::note(&cove_base::error::chain(&error)));
+            }
+            Some(writer)
         });
-        Self { stdout: Some(stdout.into()), stderr: Some(stderr.into()), writer }
+        Self { stdout: Some(stdout.into()), stderr: stderr.map(File::from), writer, open: None }
     }
 
     pub(super) fn has_ended(&self) -> bool {
@@ -51,20 +71,42 @@ impl Pump {
             };
             let Some(file) = pipe else { return };
             match file.read(buffer) {
-                Ok(0) => {
-                    *pipe = None;
-                    self.finish(source, clock.now());
-                    return;
-                }
-                Ok(count) => {
+                Ok(count) if count > 0 => {
                     if let Some(writer) = &mut self.writer {
                         // The writer counts what it loses and says so in the stream.
                         let _ = writer.append(source, clock.now(), &buffer[..count]);
                     }
+                    self.look_at_open();
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => *pipe = None,
+                // A terminal that nobody has open any more ends with an error.
+                Ok(_) | Err(_) => {
+                    *pipe = None;
+                    return self.finish(source, clock.now());
+                }
+            }
+        }
+    }
+
+    fn look_at_open(&mut self) {
+        let now = Instant::now();
+        let open = self.writer.as_ref().and_then(StreamWriter::open_event);
+        let began = |event| self.open.filter(|known| known.event == event).map_or(now, |known| known.began);
+        self.open = open.map(|event| Open { event, began: began(event), grew: now });
+    }
+
+    /// When an event of several lines is to be written though nothing followed it.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.open.map(|open| (open.grew + QUIET).min(open.began + OPEN_MAX))
+    }
+
+    /// Writes it if it is time.
+    pub(super) fn write_overdue(&mut self, now: Timestamp) {
+        if self.deadline().is_some_and(|at| Instant::now() >= at) {
+            self.open = None;
+            if let Some(writer) = &mut self.writer {
+                let _ = writer.end_event(now);
             }
         }
     }
@@ -76,11 +118,16 @@ impl Pump {
                 self.finish(source, now);
             }
         }
+        self.open = None;
+        if let Some(writer) = &mut self.writer {
+            let _ = writer.end_event(now);
+        }
     }
 
     fn finish(&mut self, source: Source, now: Timestamp) {
         if let Some(writer) = &mut self.writer {
             let _ = writer.finish(source, now);
         }
+        self.look_at_open();
     }
 }

@@ -142,6 +142,7 @@ impl Task {
             }
             self.connections.retain(|connection| !connection.closed);
             self.kill_overdue();
+            self.containers.iter_mut().for_each(|one| one.write_overdue(&self.clock));
             self.probe();
             self.record_exits();
             self.reap_strangers();

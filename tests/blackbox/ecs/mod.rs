@@ -21,6 +21,7 @@ mod stop;
 mod tag;
 mod task;
 mod task_definition;
+mod terminal;
 mod volume;
 mod zone;
 

@@ -127,6 +127,63 @@ fn a_bridge_task_is_reached_by_its_static_and_dynamic_ports_over_tcp_and_udp() {
 }
 
 #[test]
+fn a_range_of_ports_is_published_as_a_range_of_the_host() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let serve = format!(
+        "for port in 7000 7004; do (cd /; mkdir -p /w$port; echo $port > /w$port/index.html; httpd -p $port -h /w$port); done; {WAITING}"
+    );
+    let mappings = json!([{"containerPortRange": "7000-7004"}, {"containerPort": 80},
+        {"containerPortRange": "7000-7001", "protocol": "udp"}]);
+    let container = json!({"image": image, "command": ["sh", "-c", serve], "portMappings": mappings});
+    let arn = server.run_task("ranges", container.clone());
+    server.wait_task(&arn, "RUNNING");
+    server.kill_and_restart();
+    let bindings = server.describe_task(&arn)["containers"][0]["networkBindings"].as_array().unwrap().clone();
+    let found = bindings.iter().find(|one| one["containerPortRange"] == "7000-7004").unwrap();
+    let range = found["hostPortRange"].as_str().unwrap();
+    let (first, last) = range.split_once('-').unwrap();
+    let (first, last): (u16, u16) = (first.parse().unwrap(), last.parse().unwrap());
+    assert_eq!((last - first, found.get("hostPort"), found.get("containerPort")), (4, None, None), "{bindings:?}");
+    assert_eq!(bindings.len(), 3, "{bindings:?}");
+    assert_eq!(until("the first answers", || get(&format!("127.0.0.1:{first}"))), "7000");
+    assert_eq!(until("the last answers", || get(&format!("127.0.0.1:{last}"))), "7004");
+    let taken: Vec<u16> =
+        (first..=last).filter(|port| std::net::TcpListener::bind(("0.0.0.0", *port)).is_ok()).collect();
+    assert!(taken.is_empty(), "nobody else can have {taken:?}");
+    // Its own ports are those of the interface.
+    let own = json!({"networkMode": "awsvpc"});
+    let run = json!({"networkConfiguration": server.network()});
+    let arn = server.run_task_with("own", container, &own, &run);
+    server.wait_task(&arn, "RUNNING");
+    let metadata = server.inside(&arn, "wget -qO- $ECS_CONTAINER_METADATA_URI_V4");
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
+    let ports = metadata["Ports"].as_array().unwrap();
+    assert_eq!(ports.len(), 8, "{ports:?}");
+    assert!(ports.iter().all(|port| port["ContainerPort"] == port["HostPort"]), "{ports:?}");
+}
+
+#[test]
+fn a_container_without_networking_has_loopback_alone_beside_one_that_has_all() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let waiting = json!({"image": image, "command": ["sh", "-c", WAITING], "memory": 32, "stopTimeout": 2});
+    let alone = json!({"name": "main", "disableNetworking": true, "portMappings": [{"containerPort": 80}]});
+    let definition = json!({"family": "alone", "containerDefinitions":
+        [with(&waiting, &alone), with(&waiting, &json!({"name": "side"}))]});
+    let arn = server.run_definition(&definition, &json!({}));
+    let task = server.wait_task(&arn, "RUNNING");
+    assert_eq!(task["containers"][0]["networkBindings"], json!([]), "{task}");
+    server.kill_and_restart();
+    let links = server.inside(&arn, "ls /sys/class/net; ip -o addr; ip route; cat /etc/hosts");
+    assert!(links.starts_with("lo\n") && !links.contains("eth0") && links.contains("127.0.0.1/8"), "{links}");
+    assert!(!links.contains("172.17."), "{links}");
+    server.inside(&arn, "ping -c 1 -W 2 127.0.0.1");
+    let side = server.cove(&["exec", &arn, "--container", "side", "--", "ip", "-o", "addr"]);
+    assert!(String::from_utf8_lossy(&side.stdout).contains("eth0"), "{side:?}");
+}
+
+#[test]
 fn a_host_task_is_in_the_hosts_network_and_a_none_task_in_nobodys() {
     let server = Server::start();
     let image = server.busybox();

@@ -12,7 +12,7 @@ fn everything_that_is_not_carried_out_is_named_at_once_when_it_is_to_run() {
     let definition = json!({"family": "rich", "executionRoleArn": "ecsTaskExecutionRole",
         "volumes": [{"name": "v", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}],
         "containerDefinitions": [
-            {"name": "a", "image": "x", "memory": 32, "pseudoTerminal": true,
+            {"name": "a", "image": "x", "memory": 32, "credentialSpecs": ["credentialspec:x"],
                 "secrets": [{"name": "A", "valueFrom": "arn:aws:ssm:us-east-1:000000000000:parameter/x"}]},
             {"name": "b", "image": "x", "memory": 32, "essential": false,
                 "logConfiguration": {"logDriver": "splunk"}}]});
@@ -22,7 +22,7 @@ fn everything_that_is_not_carried_out_is_named_at_once_when_it_is_to_run() {
     let (code, text) = run.unwrap_err();
     assert_eq!(code, "UnsupportedFeatureException");
     for field in [
-        "containerDefinitions[a].pseudoTerminal",
+        "containerDefinitions[a].credentialSpecs",
         "containerDefinitions[a].secrets",
         "containerDefinitions[b].logConfiguration.logDriver",
         "volumes[].efsVolumeConfiguration",

@@ -1,9 +1,9 @@
 //! Volumes: of the task, of images, and what they begin with.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::WAITING;
-use crate::server::{Server, until};
+use crate::server::{Server, assert_refused, until};
 
 /// An image with content at `/data` and at `/srv`, of which the first is declared as a volume, as is `/new`.
 fn image(server: &Server) -> String {
@@ -68,4 +68,82 @@ fn a_host_path_is_mounted_as_it_is() {
     let arn = server.run_task_with("host", container, &volumes, &json!({}));
     assert_eq!(server.wait_task(&arn, "STOPPED")["containers"][0]["exitCode"], 0);
     assert!(path.join("made").exists());
+}
+
+/// A definition whose container `main` has the volume `v` at `/data`.
+fn docker_volume(family: &str, image: &str, script: &str, docker: Value) -> Value {
+    let main = json!({"name": "main", "image": image, "memory": 32, "stopTimeout": 2, "command": ["sh", "-c", script],
+        "mountPoints": [{"sourceVolume": "v", "containerPath": "/data"}]});
+    json!({"family": family, "containerDefinitions": [main],
+        "volumes": [{"name": "v", "dockerVolumeConfiguration": docker}]})
+}
+
+#[test]
+fn a_docker_volume_of_a_task_begins_with_the_images_content_and_goes_with_the_task() {
+    let mut server = Server::start();
+    let image = image(&server);
+    let options = json!({"type": "tmpfs", "device": "tmpfs", "o": "size=128k,uid=5,nosuid"});
+    let plain = json!({"scope": "task", "driver": "local", "labels": {"a": "b"}});
+    for (family, docker, kind) in [("plain", plain, "disk"), ("memory", json!({"driverOpts": options}), "tmpfs")] {
+        let arn = server.run_definition(&docker_volume(family, &image, WAITING, docker), &json!({}));
+        server.wait_task(&arn, "RUNNING");
+        assert_eq!(server.inside(&arn, "cat /data/file; echo new > /data/made; stat -c %u /data/sub"), "image\n1000\n");
+        let mounts = server.inside(&arn, "grep ' /data ' /proc/mounts");
+        assert_eq!(mounts.contains("tmpfs"), kind == "tmpfs", "{mounts}");
+        assert_eq!(mounts.contains("size=128k"), kind == "tmpfs", "{mounts}");
+        server.kill_and_restart();
+        assert_eq!(server.inside(&arn, "cat /data/made"), "new\n");
+        server.ecs("StopTask", &json!({"task": arn})).unwrap();
+        server.wait_task(&arn, "STOPPED");
+        let volumes = server.home().join("data/volumes");
+        until("the volume is gone", || std::fs::read_dir(&volumes).unwrap().next().is_none().then_some(()));
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(volumes.to_str().unwrap()), "{mounts}");
+    }
+}
+
+#[test]
+fn a_shared_docker_volume_is_made_if_that_is_wanted_and_outlives_its_tasks() {
+    let mut server = Server::start();
+    let (image, busybox) = (image(&server), server.busybox());
+    let shared = |autoprovision: bool| json!({"scope": "shared", "autoprovision": autoprovision, "labels": {"a": "b"}});
+    let refused = docker_volume("early", &busybox, WAITING, shared(false));
+    let task = server.wait_task(&server.run_definition(&refused, &json!({})), "STOPPED");
+    let reason = task["stoppedReason"].as_str().unwrap();
+    assert!(reason.contains("volume 'v' does not exist and autoprovision is set to false"), "{reason}");
+    // The first has nothing at the path, so the second still fills what both have.
+    let empty = docker_volume("empty", &busybox, WAITING, shared(true));
+    let first = server.run_definition(&empty, &json!({}));
+    server.wait_task(&first, "RUNNING");
+    assert_eq!(server.inside(&first, "ls -A /data"), "");
+    let filling = docker_volume("filling", &image, WAITING, shared(true));
+    let second = server.run_definition(&filling, &json!({}));
+    server.wait_task(&second, "RUNNING");
+    assert_eq!(server.inside(&first, "cat /data/file; stat -c %u:%g:%a /data"), "image\n1000:77:2750\n");
+    server.inside(&first, "echo mine > /data/file");
+    assert_eq!(server.inside(&second, "cat /data/link"), "mine\n");
+    for arn in [&first, &second] {
+        server.ecs("StopTask", &json!({"task": arn})).unwrap();
+        server.wait_task(arn, "STOPPED");
+    }
+    server.kill_and_restart();
+    let later = docker_volume("later", &image, "grep -q mine /data/file", shared(false));
+    let arn = server.run_definition(&later, &json!({}));
+    assert_eq!(server.wait_task(&arn, "STOPPED")["containers"][0]["exitCode"], 0);
+}
+
+#[test]
+fn docker_volumes_of_other_drivers_are_refused_by_name() {
+    let server = Server::start();
+    let image = server.busybox();
+    for docker in [
+        json!({"driver": "rexray/ebs"}),
+        json!({"driver": "local", "driverOpts": {"type": "nfs", "device": ":/x", "o": "addr=1.2.3.4"}}),
+        json!({"scope": "shared", "driverOpts": {"type": "tmpfs", "device": "tmpfs"}}),
+    ] {
+        let definition = docker_volume("other", &image, WAITING, docker);
+        server.ecs("RegisterTaskDefinition", &definition).unwrap();
+        let refused = server.ecs("RunTask", &json!({"taskDefinition": "other"}));
+        assert_refused(refused, "UnsupportedFeatureException", "volumes[].dockerVolumeConfiguration");
+    }
 }

@@ -15,6 +15,17 @@ pub(crate) fn reply(model: &Model, operation: &Operation, value: &Value, request
     out.push_str("Response xmlns=\"");
     out.push_str(&model.xml_namespace);
     out.push_str("\">");
+    if is_ec2(&model.xml_namespace) {
+        element(&mut out, "requestId", |out| escape(request_id, out));
+        if let Some(shape) = operation.output {
+            let reference = Reference { shape, location_name: None, flattened: false };
+            content(model, &reference, value, &mut out);
+        }
+        out.push_str("</");
+        out.push_str(name);
+        out.push_str("Response>");
+        return out;
+    }
     if let Some(shape) = operation.output {
         let wrapper = operation.result_wrapper.clone().unwrap_or_else(|| format!("{name}Result"));
         element(&mut out, &wrapper, |out| {
@@ -29,9 +40,26 @@ pub(crate) fn reply(model: &Model, operation: &Operation, value: &Value, request
     out
 }
 
+/// EC2 has replies without wrappers, and a list of errors.
+fn is_ec2(namespace: &str) -> bool {
+    namespace.starts_with("http://ec2.amazonaws.com/")
+}
+
 /// An error.
 pub(crate) fn error(namespace: &str, fault: &Fault, request_id: &str) -> String {
     let mut out = String::with_capacity(256);
+    if is_ec2(namespace) {
+        element(&mut out, "Response", |out| {
+            element(out, "Errors", |out| {
+                element(out, "Error", |out| {
+                    element(out, "Code", |out| escape(fault.old_code(), out));
+                    element(out, "Message", |out| escape(&fault.message, out));
+                });
+            });
+            element(out, "RequestID", |out| escape(request_id, out));
+        });
+        return out;
+    }
     out.push_str("<ErrorResponse");
     if !namespace.is_empty() {
         out.push_str(" xmlns=\"");

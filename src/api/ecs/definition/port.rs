@@ -22,7 +22,7 @@ pub(super) fn normalise(definition: &mut ContainerDefinition, mode: NetworkMode)
     for mapping in &mut definition.port_mappings {
         let protocol = *mapping.protocol.get_or_insert(TransportProtocol::Tcp);
         let (first, last) = match mapping.container_port_range.as_deref() {
-            Some(range) => check_range(&name, mapping, range, mode)?,
+            Some(_) => check_range(&name, mapping, mode)?,
             None => normalise_single(&name, mapping, mode)?,
         };
         check_mapping_name(&name, mapping)?;
@@ -69,14 +69,12 @@ fn normalise_single(name: &str, mapping: &mut PortMapping, mode: NetworkMode) ->
     Ok((container_port, container_port))
 }
 
-fn check_range(name: &str, mapping: &PortMapping, range: &str, mode: NetworkMode) -> Result<(u16, u16), EcsError> {
+fn check_range(name: &str, mapping: &PortMapping, mode: NetworkMode) -> Result<(u16, u16), EcsError> {
     let bad = || invalid("containerPortRange", name);
     if mapping.container_port.is_some() || mapping.host_port.is_some() || mode == NetworkMode::Host {
         return Err(bad());
     }
-    let (first, last) = range.split_once('-').ok_or_else(bad)?;
-    let (first, last): (u16, u16) = (first.parse().map_err(|_| bad())?, last.parse().map_err(|_| bad())?);
-    if first == 0 || first >= last { Err(bad()) } else { Ok((first, last)) }
+    mapping.port_range().ok_or_else(bad)
 }
 
 fn check_mapping_name(container: &str, mapping: &PortMapping) -> Result<(), EcsError> {

@@ -128,11 +128,17 @@ fn bindings(task: &Task, container: &Container) -> Vec<wire::NetworkBinding> {
     if !publishes || !container.has_run() {
         return Vec::new();
     }
-    let binding = |port: &cove_model::task::NetworkBinding| wire::NetworkBinding {
-        bind_ip: "0.0.0.0",
-        container_port: port.container_port,
-        host_port: port.host_port,
-        protocol: port.protocol,
+    let binding = |port: &cove_model::task::NetworkBinding| {
+        let (container_port_range, host_port_range) = port.ranges().unzip();
+        let is_one = host_port_range.is_none();
+        wire::NetworkBinding {
+            bind_ip: "0.0.0.0",
+            container_port: is_one.then_some(port.container_port),
+            host_port: is_one.then_some(port.host_port),
+            protocol: port.protocol,
+            container_port_range,
+            host_port_range,
+        }
     };
     container.ports.iter().map(binding).collect()
 }

@@ -170,9 +170,15 @@ pub(crate) struct Container {
 pub(crate) struct NetworkBinding {
     #[serde(rename = "bindIP")]
     pub(crate) bind_ip: &'static str,
-    pub(crate) container_port: u16,
-    pub(crate) host_port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) container_port: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) host_port: Option<u16>,
     pub(crate) protocol: TransportProtocol,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) container_port_range: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) host_port_range: Option<String>,
 }
 
 /// ECS shape `NetworkInterface`.

@@ -110,11 +110,13 @@ impl World {
             rlimits: Vec::new(),
             resources: ContainerResources::default(),
             init: false,
-            log: Some(LogTarget { directory: self.log_dir(name), max_bytes: 64 << 20 }),
+            log: Some(LogTarget { directory: self.log_dir(name), max_bytes: 64 << 20, event_start: None }),
             stdin_open: false,
             stop_signal: 15,
             stop_timeout_secs: 30,
             health: None,
+            terminal: false,
+            offline: false,
         }
     }
 
