@@ -93,6 +93,24 @@ fn numbers_beyond_their_range_are_refused_or_harmless() {
     assert!(refusal(&f, field(empty(), 108, &[0xff; 8])).contains("out of range"));
 }
 
+/// A scanner that is written in Go must see what is unpacked here, and nothing else.
+#[test]
+fn entries_are_not_hidden_behind_sizes() {
+    let f = Fixture::new();
+    let hidden = Tar::default().file("hidden", "x").0;
+    // The old way to write a directory: a file whose name ends with a slash. It has its content all the same.
+    let tar = Tar::default().raw(b'0', b"d/", b"", 0o755, &hidden, (0, 0)).file("behind", "y");
+    let mut tar = tar.raw(b'5', b"e", b"", 0o755, b"", (0, 0));
+    let seen = Tar::default().file("seen", "z").0;
+    tar = field(tar, 124, format!("{:011o}", seen.len()).as_bytes());
+    tar.0.extend_from_slice(&seen);
+    let layer = f.one(tar).unwrap();
+    let mut names: Vec<_> = fs::read_dir(&layer).unwrap().map(|one| one.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["behind", "d", "e", "seen"]);
+    assert!(layer.join("d").is_dir() && layer.join("e").is_dir());
+}
+
 #[test]
 fn empty_overrides_leave_the_header_and_global_headers_say_nothing() {
     let f = Fixture::new();

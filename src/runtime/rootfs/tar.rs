@@ -139,7 +139,8 @@ impl Archive {
             b'6' => Kind::Fifo,
             _ => Kind::Unknown,
         };
-        let has_content = matches!(kind_of, Kind::File | Kind::Unknown);
+        // By the type alone, as every reader does it: who reads another size sees other entries behind it.
+        let has_content = !matches!(kind, b'1'..=b'6');
         let size = if has_content { extra.size.unwrap_or(size) } else { 0 };
         let sparse = if kind == b'S' {
             // The map's further blocks do not count as content.
