@@ -150,13 +150,12 @@ impl Drop for Seat {
 mod tests {
     use std::fs;
     use std::io;
-    use std::sync::mpsc;
 
     use super::super::tests::{Fixture, Tar};
     use super::*;
 
     /// Reads what comes through a channel; an error when the sender says so.
-    struct Slow(mpsc::Receiver<io::Result<Vec<u8>>>, io::Cursor<Vec<u8>>);
+    struct Slow(Receiver<io::Result<Vec<u8>>>, io::Cursor<Vec<u8>>);
 
     impl Read for Slow {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -173,8 +172,8 @@ mod tests {
         }
     }
 
-    fn arriving(layer: &Layer) -> (mpsc::Sender<io::Result<Vec<u8>>>, Arriving) {
-        let (sender, receiver) = mpsc::channel();
+    fn arriving(layer: &Layer) -> (Sender<io::Result<Vec<u8>>>, Arriving) {
+        let (sender, receiver) = channel();
         let size = fs::metadata(&layer.blob).unwrap().len();
         let open: Opening = Box::new(|| Some(Box::new(Slow(receiver, io::Cursor::default()))));
         (sender, Arriving { diff_id: layer.diff_id.clone(), media_type: String::new(), size, blob: Some(open) })

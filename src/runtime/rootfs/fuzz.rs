@@ -1,7 +1,7 @@
 //! Hostile layers and hostile passwd files. Beside every unpacking stand files that no archive may touch.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -190,14 +190,7 @@ fn fuzz_layer() {
     Fuzz::new("layer").seeds(arena.seeds()).tokens(&tokens).run(|input| {
         fs::write(blob.path(), input).unwrap();
         arena.within(|target, trash| {
-            outcome(unpack(
-                Box::new(std::fs::File::open(blob.path()).unwrap()),
-                &diff_id,
-                target,
-                trash,
-                LIMITS,
-                &|_| (),
-            ))
+            outcome(unpack(Box::new(File::open(blob.path()).unwrap()), &diff_id, target, trash, LIMITS, &|_| ()))
         })
     });
 }
