@@ -31,7 +31,7 @@ const ALARMS: &str = "Alarms triggered";
 
 /// Everything that a decision looks at.
 #[derive(Debug, Clone)]
-pub(super) struct State {
+pub(crate) struct State {
     pub daemon: Daemon,
     /// The newest one.
     pub deployment: DaemonDeployment,
@@ -48,7 +48,7 @@ pub(super) struct State {
 
 /// What is to be done, in one transaction.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Decision {
+pub(crate) struct Decision {
     pub daemon: Daemon,
     pub deployment: DaemonDeployment,
     /// Instances that get a task of the daemon's revision.
@@ -62,7 +62,7 @@ pub(super) struct Decision {
 
 /// Decides.
 #[must_use]
-pub(super) fn decide(state: &State) -> Decision {
+pub(crate) fn decide(state: &State) -> Decision {
     let mut decider = Decider {
         state,
         tasks: Tasks::of(&state.tasks),

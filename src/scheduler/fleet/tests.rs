@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cove_base::paths::DataDir;
 use cove_base::{Clock, Timestamp};
 use cove_model::arn::Tenant;
-use cove_model::capacity_provider::{CapacityProvider, CapacityProviderStatus, ManagedScaling, Switch, UpdateStatus};
+use cove_model::capacity_provider::{CapacityProvider, Switch};
 use cove_model::cluster::Cluster;
 use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus, Origin};
 use cove_model::task::{Desired, StopCode, StopOrder, Task, TaskStatus};
@@ -213,19 +213,8 @@ fn what_is_taken_away_drains_first_where_managed_draining_says_so() {
     let terminate = |force| world.apply(&world.instances()[0], Verb::Terminate { force });
     assert_eq!(terminate(false), Err(Refused::RunningTasks), "it is of no provider's group");
     let provide = |managed_draining| {
-        let provider = CapacityProvider {
-            tenant: tenant(),
-            name: "web".into(),
-            status: CapacityProviderStatus::Active,
-            update_status: UpdateStatus::CreateComplete,
-            asg: "blue".into(),
-            managed_scaling: ManagedScaling::default(),
-            managed_termination_protection: Switch::Disabled,
-            managed_draining,
-            tags: vec![],
-            created_at: Timestamp(0),
-            managed: None,
-        };
+        let fresh = CapacityProvider::new(tenant(), "web", Timestamp(0));
+        let provider = CapacityProvider { asg: "blue".into(), managed_draining, ..fresh };
         world.write(move |tx| tx.put(provider));
     };
     provide(Switch::Enabled);

@@ -3,6 +3,7 @@
 
 use cove_model::service::{HookStatus, LifecycleStage, RolloutState};
 
+use crate::daemons::decide as daemons;
 use crate::deploy::{Condition, Decision, State};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,10 +28,15 @@ pub(super) enum Bug {
     MachineDiesUnnoticed,
     ForgottenByRestart,
     IdleStays,
+    DaemonComesTwice,
+    DrainPercentIgnored,
+    DaemonLeavesFirst,
+    BaseForgotten,
+    FargateOnInstance,
 }
 
 impl Bug {
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 25] = [
         Self::MinimumRoundedDown,
         Self::StoppingCountsAsHealthy,
         Self::StartsTwice,
@@ -51,6 +57,11 @@ impl Bug {
         Self::MachineDiesUnnoticed,
         Self::ForgottenByRestart,
         Self::IdleStays,
+        Self::DaemonComesTwice,
+        Self::DrainPercentIgnored,
+        Self::DaemonLeavesFirst,
+        Self::BaseForgotten,
+        Self::FargateOnInstance,
     ];
 
     /// Changes what the decision is shown.
@@ -100,7 +111,22 @@ impl Bug {
             | Self::EndHeardTwice
             | Self::MachineDiesUnnoticed
             | Self::ForgottenByRestart
-            | Self::IdleStays => {}
+            | Self::IdleStays
+            | Self::DaemonComesTwice
+            | Self::DrainPercentIgnored
+            | Self::DaemonLeavesFirst
+            | Self::BaseForgotten
+            | Self::FargateOnInstance => {}
+        }
+    }
+
+    /// Changes what a decision about a daemon is shown.
+    pub(super) fn bend_daemon(self, state: &mut daemons::State) {
+        match self {
+            Self::DaemonComesTwice => state.tasks.retain(|it| it.is_wanted),
+            Self::DrainPercentIgnored => state.daemon.configuration.drain_percent = Some(100.0),
+            Self::DaemonLeavesFirst => state.instances.iter_mut().for_each(|it| it.others = 0),
+            _ => {}
         }
     }
 
@@ -134,7 +160,12 @@ impl Bug {
             | Self::EndHeardTwice
             | Self::MachineDiesUnnoticed
             | Self::ForgottenByRestart
-            | Self::IdleStays => {}
+            | Self::IdleStays
+            | Self::DaemonComesTwice
+            | Self::DrainPercentIgnored
+            | Self::DaemonLeavesFirst
+            | Self::BaseForgotten
+            | Self::FargateOnInstance => {}
         }
     }
 }
