@@ -82,10 +82,13 @@ pub(crate) fn decide(state: &State) -> Decision {
         DaemonStatus::Active => {
             decider.count_failures();
             decider.give_up();
-            decider.leave_others();
-            decider.replace();
-            decider.conclude();
-            decider.wake_for_tasks();
+            // Which instances are eligible was read for the other revision: the next decision knows.
+            if decider.out.daemon.revision == state.daemon.revision {
+                decider.leave_others();
+                decider.replace();
+                decider.conclude();
+                decider.wake_for_tasks();
+            }
         }
     }
     decider.out

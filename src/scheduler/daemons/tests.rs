@@ -98,6 +98,7 @@ fn a_deployment_that_fails_goes_back_or_stops_when_there_is_nothing_to_go_back_t
     state.deployment.failed_tasks = 3;
     let got = decide(&state);
     assert_eq!((got.deployment.status, &*got.daemon.revision), (Status::RollbackInProgress, "old"));
+    assert!(got.start.is_empty(), "the instances are those of the other revision's providers");
     state.daemon.completed_revision = None;
     let got = decide(&state);
     assert_eq!((got.deployment.status, got.start), (Status::Stopped, vec![]));

@@ -5,16 +5,18 @@ use std::sync::Arc;
 use cove_base::paths::DataDir;
 use cove_base::{Clock, Timestamp};
 use cove_model::arn::Tenant;
-use cove_model::capacity_provider::{CapacityProvider, Switch};
+use cove_model::capacity_provider::{CapacityProvider, ManagedScaling, Switch};
 use cove_model::cluster::Cluster;
 use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus, Origin};
-use cove_model::task::{Desired, StopCode, StopOrder, Task, TaskStatus};
+use cove_model::service::{SchedulingStrategy, Service};
+use cove_model::task::{Desired, Keeper, StopCode, StopOrder, Task, TaskStatus};
 use cove_store::{Prefix, Read, Store, StoreError, StoreOptions, Tx};
 
 use super::reconcile::{Change, plan};
 use super::spot::{emptied, next_departure};
 use super::verb::{End, check, ordered};
 use super::*;
+use crate::deploy;
 use crate::host::HostFacts;
 use crate::place::tests::{any_task, host};
 use crate::tenant::ensure_tenant;
@@ -203,6 +205,35 @@ fn removal_waits_for_tasks_unless_it_is_forced() {
     let gone = world.apply(&one, Verb::Remove { force: true }).unwrap();
     assert_eq!((gone.status, gone.version), (ContainerInstanceStatus::Inactive, one.version + 1));
     assert!(matches!(world.task().desired, Desired::Stopped(_)));
+}
+
+#[test]
+fn a_group_shrinks_by_an_instance_that_has_only_daemons_left() {
+    let world = World::new();
+    let one = world.start(&with_fleet(&[MachineWish { asg: Some("blue".into()), ..wish("m5.large") }])).remove(0);
+    let added = ContainerInstance { id: "added".into(), origin: Origin::Added, ..(*one).clone() };
+    let managed_scaling = ManagedScaling { status: Switch::Enabled, ..ManagedScaling::default() };
+    let fresh = CapacityProvider::new(tenant(), "web", Timestamp(0));
+    let provider = CapacityProvider { asg: "blue".into(), managed_scaling, ..fresh };
+    let service = Service { name: "each".into(), scheduling: SchedulingStrategy::Daemon, ..deploy::tests::service() };
+    let task = |id: &str, keeper| {
+        let mut task = Task { id: id.into(), keeper: Some(keeper), ..any_task() };
+        task.placement.container_instance = Some("added".into());
+        task
+    };
+    let daemons = [task("1", Keeper::Daemon("eye".into())), task("2", Keeper::Service("each".into()))];
+    let kept = task("3", Keeper::Service("web".into()));
+    world.write(move |tx| {
+        tx.put(provider);
+        tx.put(service);
+        tx.put(added);
+        daemons.into_iter().for_each(|task| tx.put(task));
+    });
+    let going =
+        || world.store.read(|view| surplus(view, 0).into_iter().map(|(_, one)| one.id.clone()).collect::<Vec<_>>());
+    assert_eq!(going(), ["added"]);
+    world.write(move |tx| tx.put(kept));
+    assert!(going().is_empty(), "a task of another service is there");
 }
 
 #[test]

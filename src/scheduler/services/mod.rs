@@ -8,6 +8,8 @@ pub(crate) mod apply;
 mod begin;
 mod forget;
 pub(crate) mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -409,7 +409,7 @@ fn forget_zones_without_room(service: &mut Service) {
 }
 
 /// As the API begins a deployment.
-pub(super) fn begin(tx: &mut Tx<'_>, service: &mut Service, template: TaskTemplate) {
+pub(crate) fn begin(tx: &mut Tx<'_>, service: &mut Service, template: TaskTemplate) {
     let revision = revision(tx, service, template);
     services::begin(tx, service, revision);
 }
