@@ -159,6 +159,20 @@ fn a_task_that_does_not_fit_gets_one_reason_per_instance() {
 }
 
 #[test]
+fn what_is_put_on_a_managed_instance_is_promised_of_the_host() {
+    let host = host();
+    let on = |managed_by: Option<&str>| {
+        let one =
+            ContainerInstance { managed_by: managed_by.map(Into::into), ..(*instance("one", "a", 20_000)).clone() };
+        let named = Target::Instances(vec!["one".into(), "one".into()]);
+        let request = Request { target: named, memory_mib: 4000, ..request(2, NetworkMode::None) };
+        outcome(&place(&snapshot(&host, vec![Arc::new(one)]), &request).unwrap())
+    };
+    assert_eq!(on(None), ["one", "one"]);
+    assert_eq!(on(Some("mi")), ["one", "RESOURCE:MEMORY"], "6144 MiB are there for both");
+}
+
+#[test]
 fn awsvpc_tasks_take_interfaces_and_others_do_not() {
     let host = host();
     let small = ContainerInstance { task_interfaces_max: Some(2), ..(*instance("one", "a", 2000)).clone() };
