@@ -176,61 +176,21 @@ fn float_of(number: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use cove_model::container_instance::{Capacity, ContainerInstanceStatus, Origin, Resources};
-    use cove_model::task::{Container, Desired, LaunchType, Observed, Placement, TaskNetwork};
+    use cove_model::fixture;
+    use cove_model::task::{Observed, Placement, TaskNetwork};
 
     use super::*;
 
     fn task(id: &str, group: &str) -> Arc<Task> {
-        let container = Container {
-            name: "main".into(),
-            id: "c".into(),
-            image: "i".into(),
-            pinned_digest: None,
-            gpu_ids: Vec::new(),
-            essential: true,
-            log: None,
-            cpu: None,
-            memory: None,
-            memory_reservation: None,
-            ports: Vec::new(),
-            seen: Default::default(),
-        };
+        let fresh = fixture::task(id);
+        let container_instance = Some("i".into());
         Arc::new(Task {
-            tenant: Tenant::new("000000000000", "us-east-1"),
-            cluster: "default".into(),
-            id: id.into(),
-            family: "web".into(),
-            revision: 1,
-            placement: Placement {
-                launch_type: LaunchType::Ec2,
-                container_instance: Some("i".into()),
-                capacity_provider: None,
-                availability_zone: "us-east-1a".into(),
-                platform_version: None,
-                platform_family: None,
-                cpu: 512,
-                memory_mib: 100,
-            },
-            unplaced: None,
+            placement: Placement { container_instance, cpu: 512, memory_mib: 100, ..fresh.placement },
             group: group.into(),
-            started_by: None,
-            keeper: None,
-            overrides: Default::default(),
-            enable_execute_command: false,
-            tags: Vec::new(),
-            attributes: Vec::new(),
-            cpu: None,
-            memory: None,
-            ephemeral_storage_gib: None,
             network: TaskNetwork::Host,
-            task_role: None,
-            execution_role_arn: None,
-            created_at: Timestamp(0),
-            desired: Desired::Running,
-            protected_until: None,
             observed: Observed::new(TaskStatus::Running),
-            containers: vec![container],
-            version: 1,
+            containers: vec![fixture::container("main")],
+            ..fresh
         })
     }
 

@@ -48,6 +48,24 @@ pub struct CapacityProvider {
 }
 
 impl CapacityProvider {
+    /// A new one with what ECS fills in. It stands for nothing yet: give it a group, or instances that are managed.
+    #[must_use]
+    pub fn new(tenant: Tenant, name: &str, now: Timestamp) -> Self {
+        Self {
+            tenant,
+            name: name.to_owned(),
+            status: CapacityProviderStatus::Active,
+            update_status: UpdateStatus::CreateComplete,
+            asg: String::new(),
+            managed_scaling: ManagedScaling::default(),
+            managed_termination_protection: Switch::Disabled,
+            managed_draining: Switch::Enabled,
+            tags: Vec::new(),
+            created_at: now,
+            managed: None,
+        }
+    }
+
     /// The provider's ARN.
     #[must_use]
     pub fn arn(&self) -> String {

@@ -85,6 +85,27 @@ pub struct Daemon {
 }
 
 impl Daemon {
+    /// A new one that runs nothing yet.
+    #[must_use]
+    pub fn new(tenant: Tenant, cluster: &str, name: &str, configuration: DaemonConfiguration, now: Timestamp) -> Self {
+        Self {
+            tenant,
+            cluster: cluster.to_owned(),
+            name: name.to_owned(),
+            status: DaemonStatus::Active,
+            revision: String::new(),
+            deployment: String::new(),
+            completed_revision: None,
+            configuration,
+            tags: Vec::new(),
+            pacing: Pacing::default(),
+            trouble: None,
+            created_at: now,
+            updated_at: now,
+            client_token: None,
+        }
+    }
+
     #[must_use]
     pub fn arn(&self) -> String {
         daemon_arn(&self.tenant, &self.cluster, &self.name)
@@ -93,6 +114,12 @@ impl Daemon {
     #[must_use]
     pub fn cluster_arn(&self) -> String {
         cluster_arn(&self.tenant, &self.cluster)
+    }
+
+    /// The group of its tasks.
+    #[must_use]
+    pub fn group(&self) -> String {
+        format!("daemon:{}", self.name)
     }
 
     #[must_use]
@@ -221,6 +248,23 @@ pub struct DaemonRevision {
 }
 
 impl DaemonRevision {
+    /// A new one of the daemon, which adds no tags to its tasks.
+    #[must_use]
+    pub fn new(daemon: &Daemon, id: &str, template: TaskTemplate, providers: Vec<String>, now: Timestamp) -> Self {
+        Self {
+            tenant: daemon.tenant.clone(),
+            cluster: daemon.cluster.clone(),
+            daemon: daemon.name.clone(),
+            id: id.to_owned(),
+            template,
+            capacity_providers: providers,
+            propagates_tags: false,
+            managed_tags: false,
+            images: Vec::new(),
+            created_at: now,
+        }
+    }
+
     #[must_use]
     pub fn arn(&self) -> String {
         daemon_revision_arn(&self.tenant, &self.cluster, &self.daemon, &self.id)
@@ -267,6 +311,31 @@ pub struct DaemonDeployment {
 }
 
 impl DaemonDeployment {
+    /// A new one that brings the daemon to its revision, or to nothing when it is deleted.
+    #[must_use]
+    pub fn new(daemon: &Daemon, id: &str, source_revisions: Vec<String>, now: Timestamp) -> Self {
+        Self {
+            tenant: daemon.tenant.clone(),
+            cluster: daemon.cluster.clone(),
+            daemon: daemon.name.clone(),
+            id: id.to_owned(),
+            source_revisions,
+            target_revision: daemon.is_active().then(|| daemon.revision.clone()),
+            configuration: daemon.configuration.clone(),
+            status: DaemonDeploymentStatus::Pending,
+            status_reason: None,
+            failed_tasks: 0,
+            instances: 0,
+            triggered_alarms: Vec::new(),
+            rollback: None,
+            baking_since: None,
+            created_at: now,
+            started_at: None,
+            finished_at: None,
+            stopped_at: None,
+        }
+    }
+
     #[must_use]
     pub fn arn(&self) -> String {
         self.tenant.arn("ecs", format_args!("daemon-deployment/{}/{}/{}", self.cluster, self.daemon, self.id))

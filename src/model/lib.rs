@@ -11,6 +11,9 @@ pub mod cluster;
 pub mod container_instance;
 pub mod daemon;
 pub mod event;
+pub mod fargate;
+#[cfg(any(test, feature = "fixture"))]
+pub mod fixture;
 pub mod image;
 pub mod instance_type;
 pub mod logs;

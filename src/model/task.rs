@@ -559,63 +559,11 @@ pub struct ClientToken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture;
 
     fn container(essential: bool, health: Option<Health>) -> Container {
         let seen = ContainerSeen { health, ..ContainerSeen::default() };
-        Container {
-            name: "c".into(),
-            id: "i".into(),
-            image: "busybox".into(),
-            pinned_digest: None,
-            essential,
-            log: None,
-            cpu: None,
-            memory: None,
-            memory_reservation: None,
-            ports: Vec::new(),
-            gpu_ids: Vec::new(),
-            seen,
-        }
-    }
-
-    fn task(containers: Vec<Container>) -> Task {
-        Task {
-            tenant: Tenant::new("000000000000", "us-east-1"),
-            cluster: "default".into(),
-            id: "0af1".into(),
-            family: "web".into(),
-            revision: 1,
-            placement: Placement {
-                launch_type: LaunchType::Ec2,
-                container_instance: None,
-                capacity_provider: None,
-                availability_zone: "us-east-1a".into(),
-                platform_version: None,
-                platform_family: None,
-                cpu: 0,
-                memory_mib: 0,
-            },
-            unplaced: None,
-            group: "family:web".into(),
-            started_by: None,
-            keeper: None,
-            overrides: TaskOverride::default(),
-            enable_execute_command: false,
-            tags: Vec::new(),
-            attributes: Vec::new(),
-            cpu: None,
-            memory: None,
-            ephemeral_storage_gib: None,
-            network: TaskNetwork::None,
-            task_role: None,
-            execution_role_arn: None,
-            created_at: Timestamp(0),
-            desired: Desired::Running,
-            protected_until: None,
-            observed: Observed::new(TaskStatus::Pending),
-            containers,
-            version: 1,
-        }
+        Container { essential, seen, ..fixture::container("c") }
     }
 
     #[test]
@@ -624,7 +572,7 @@ mod tests {
         let of = |essential: &[Health], side: Option<Health>| {
             let mut containers = vec![container(true, None), container(false, side)];
             containers.extend(essential.iter().map(|health| container(true, Some(*health))));
-            task(containers).health()
+            Task { containers, ..fixture::task("0af1") }.health()
         };
         for side in [None, Some(H), Some(N), Some(U)] {
             assert_eq!(of(&[], side), N, "nothing to go by");

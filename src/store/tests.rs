@@ -6,9 +6,10 @@ use std::sync::Arc;
 use cove_base::paths::DataDir;
 use cove_base::{Clock, Timestamp};
 use cove_model::arn::Tenant;
+use cove_model::fixture;
 use cove_model::registry::{BlobLink, ImageTag, Upload};
 use cove_model::role::Role;
-use cove_model::task::{Desired, LaunchType, Observed, Placement, Task, TaskNetwork, TaskStatus};
+use cove_model::task::{Observed, Task, TaskStatus};
 
 use crate::event::EVENTS_KEPT;
 use crate::{Prefix, Read, Record, Store, StoreError, StoreHealth, StoreOptions, keys};
@@ -36,43 +37,7 @@ pub(crate) fn role(name: &str, policy: &str) -> Role {
 }
 
 pub(crate) fn task(id: &str, status: TaskStatus) -> Task {
-    Task {
-        tenant: tenant(),
-        cluster: "default".into(),
-        id: id.into(),
-        family: "web".into(),
-        revision: 1,
-        placement: Placement {
-            launch_type: LaunchType::Ec2,
-            container_instance: None,
-            capacity_provider: None,
-            availability_zone: "us-east-1a".into(),
-            platform_version: None,
-            platform_family: None,
-            cpu: 0,
-            memory_mib: 0,
-        },
-        unplaced: None,
-        group: "family:web".into(),
-        started_by: None,
-        keeper: None,
-        overrides: Default::default(),
-        enable_execute_command: false,
-        tags: Vec::new(),
-        attributes: Vec::new(),
-        cpu: None,
-        memory: None,
-        ephemeral_storage_gib: None,
-        network: TaskNetwork::None,
-        task_role: None,
-        execution_role_arn: None,
-        created_at: Timestamp(0),
-        desired: Desired::Running,
-        protected_until: None,
-        observed: Observed::new(status),
-        containers: Vec::new(),
-        version: 1,
-    }
+    Task { observed: Observed::new(status), ..fixture::task(id) }
 }
 
 fn live(source: &impl Read) -> Vec<String> {

@@ -1,6 +1,6 @@
-use cove_base::Timestamp;
 use cove_model::arn::Tenant;
-use cove_model::task::{ContainerSeen, Desired, Observed, Placement, TaskRole, TaskStatus};
+use cove_model::fixture;
+use cove_model::task::{Placement, TaskRole};
 use cove_model::task_definition::{
     HostEntry, HostVolumeProperties, KeyValue, LinuxParameters, MountPoint, Tmpfs, Volume, VolumeFrom,
 };
@@ -9,61 +9,19 @@ use super::*;
 
 /// A bridge task of one container `app`.
 pub(crate) fn task() -> Task {
+    let fresh = fixture::task("0af1");
     Task {
         tenant: Tenant::new("000000000000", "eu-west-1"),
-        cluster: "default".into(),
-        id: "0af1".into(),
-        family: "web".into(),
-        revision: 1,
-        placement: Placement {
-            launch_type: LaunchType::Ec2,
-            container_instance: None,
-            capacity_provider: None,
-            availability_zone: "eu-west-1a".into(),
-            platform_version: None,
-            platform_family: None,
-            cpu: 0,
-            memory_mib: 0,
-        },
-        unplaced: None,
-        group: "family:web".into(),
-        started_by: None,
-        keeper: None,
-        overrides: Default::default(),
-        enable_execute_command: false,
-        tags: Vec::new(),
-        attributes: Vec::new(),
-        cpu: None,
-        memory: None,
-        ephemeral_storage_gib: None,
+        placement: Placement { availability_zone: "eu-west-1a".into(), ..fresh.placement },
         network: TaskNetwork::Bridge { address: [172, 17, 0, 5].into() },
-        task_role: None,
-        execution_role_arn: None,
-        created_at: Timestamp(0),
-        desired: Desired::Running,
-        protected_until: None,
-        observed: Observed::new(TaskStatus::Pending),
         containers: vec![app("app", true)],
-        version: 1,
+        ..fresh
     }
 }
 
 /// A container of a task.
 pub(crate) fn app(name: &str, essential: bool) -> Container {
-    Container {
-        name: name.into(),
-        id: "3f0c2d4e-1111-4222-8333-444455556666".into(),
-        image: "busybox".into(),
-        pinned_digest: None,
-        essential,
-        log: None,
-        cpu: None,
-        memory: None,
-        memory_reservation: None,
-        ports: Vec::new(),
-        gpu_ids: Vec::new(),
-        seen: ContainerSeen::default(),
-    }
+    Container { essential, ..fixture::container(name) }
 }
 
 fn resolve(task: &Task, definition: &ContainerDefinition, volumes: Vec<Volume>) -> Result<Resolved, ResolveError> {

@@ -1,9 +1,7 @@
 use cove_base::Clock;
 use cove_base::paths::DataDir;
-use cove_model::arn::Tenant;
-use cove_model::task::{
-    ContainerSeen, Desired, ElasticNetworkInterface, Health, LaunchType, Observed, Placement, TaskRole, TaskStatus,
-};
+use cove_model::fixture;
+use cove_model::task::{ElasticNetworkInterface, Health, LaunchType, Observed, Placement, TaskRole, TaskStatus};
 use cove_store::{StoreError, StoreOptions};
 
 use super::*;
@@ -11,59 +9,21 @@ use super::*;
 const CONTAINER: &str = "3f0c2d4e-1111-4222-8333-444455556666";
 
 fn task(id: &str, network: TaskNetwork, credentials: &str) -> Task {
+    let fresh = fixture::task(id);
     Task {
-        tenant: Tenant::new("000000000000", "us-east-1"),
-        cluster: "default".into(),
-        id: id.into(),
-        family: "web".into(),
         revision: 3,
-        placement: Placement {
-            launch_type: LaunchType::Fargate,
-            container_instance: None,
-            capacity_provider: None,
-            availability_zone: "us-east-1a".into(),
-            platform_version: None,
-            platform_family: None,
-            cpu: 256,
-            memory_mib: 512,
-        },
-        unplaced: None,
-        group: "family:web".into(),
-        started_by: None,
-        keeper: None,
-        overrides: Default::default(),
-        enable_execute_command: false,
-        tags: Vec::new(),
-        attributes: Vec::new(),
+        placement: Placement { launch_type: LaunchType::Fargate, cpu: 256, memory_mib: 512, ..fresh.placement },
         cpu: Some("256".into()),
         memory: Some("512".into()),
-        ephemeral_storage_gib: None,
         network,
         task_role: Some(TaskRole {
             role_arn: "arn:aws:iam::000000000000:role/app".into(),
             credentials_id: credentials.into(),
             access_key_id: format!("ASIA{id}"),
         }),
-        execution_role_arn: None,
-        created_at: Timestamp(0),
-        desired: Desired::Running,
-        protected_until: None,
         observed: Observed::new(TaskStatus::Running),
-        containers: vec![Container {
-            name: "app".into(),
-            id: CONTAINER.into(),
-            image: "busybox".into(),
-            pinned_digest: None,
-            essential: true,
-            log: None,
-            cpu: Some("0".into()),
-            memory: None,
-            memory_reservation: None,
-            gpu_ids: Vec::new(),
-            ports: Vec::new(),
-            seen: ContainerSeen::default(),
-        }],
-        version: 1,
+        containers: vec![Container { id: CONTAINER.into(), cpu: Some("0".into()), ..fixture::container("app") }],
+        ..fresh
     }
 }
 

@@ -3,7 +3,7 @@
 use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::ExpressRevision;
+use super::{ExpressRevision, Service};
 use crate::arn::Tenant;
 use crate::cluster::CapacityProviderStrategyItem;
 use crate::task::LaunchType;
@@ -33,6 +33,25 @@ pub struct ServiceRevision {
 }
 
 impl ServiceRevision {
+    /// A new one of the service; what the client gave beside the template is the caller's to add.
+    #[must_use]
+    pub fn new(service: &Service, id: &str, template: TaskTemplate, now: Timestamp) -> Self {
+        Self {
+            tenant: service.tenant.clone(),
+            cluster: service.cluster.clone(),
+            service: service.name.clone(),
+            id: id.to_owned(),
+            template,
+            launch_type: None,
+            capacity_provider_strategy: Vec::new(),
+            platform_version: None,
+            network_configuration: None,
+            images: Vec::new(),
+            created_at: now,
+            express: None,
+        }
+    }
+
     /// The revision's ARN.
     #[must_use]
     pub fn arn(&self) -> String {

@@ -27,7 +27,7 @@ pub(crate) fn reconcile(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key:
     Ok(())
 }
 
-fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decision) {
+pub(crate) fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decision) {
     let Decision { mut daemon, deployment, start, stop, drain, is_gone, wake_at: _ } = decision;
     for ended in &state.departed {
         tx.delete::<Departed>(&keys::departed(&ended.tenant, &ended.cluster, &ended.service, &ended.task_id));

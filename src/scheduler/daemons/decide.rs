@@ -36,7 +36,7 @@ const ALARMS: &str = "Alarms triggered";
 
 /// Everything that a decision looks at.
 #[derive(Debug, Clone)]
-pub(super) struct State {
+pub(crate) struct State {
     pub daemon: Daemon,
     /// The newest one.
     pub deployment: DaemonDeployment,
@@ -53,7 +53,7 @@ pub(super) struct State {
 
 /// What is to be done, in one transaction.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Decision {
+pub(crate) struct Decision {
     pub daemon: Daemon,
     pub deployment: DaemonDeployment,
     /// Instances that get a task of the daemon's revision.
@@ -69,7 +69,7 @@ pub(super) struct Decision {
 
 /// Decides.
 #[must_use]
-pub(super) fn decide(state: &State) -> Decision {
+pub(crate) fn decide(state: &State) -> Decision {
     let mut decider = Decider {
         state,
         tasks: Tasks::of(&state.tasks),
@@ -90,10 +90,13 @@ pub(super) fn decide(state: &State) -> Decision {
         DaemonStatus::Active => {
             decider.count_failures();
             decider.give_up();
-            decider.leave_others();
-            decider.replace();
-            decider.conclude();
-            decider.wake_for_tasks();
+            // Which instances are eligible was read for the other revision: the next decision knows.
+            if decider.out.daemon.revision == state.daemon.revision {
+                decider.leave_others();
+                decider.replace();
+                decider.conclude();
+                decider.wake_for_tasks();
+            }
         }
     }
     decider.out

@@ -6,8 +6,9 @@
 //! where it was. Only another revision takes a managed instance along.
 
 pub(crate) mod apply;
-mod decide;
-mod read;
+mod begin;
+pub(crate) mod decide;
+pub(crate) mod read;
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::host::HostFacts;
 use crate::services::Turn;
 use decide::{Decision, State, decide};
 
+pub use begin::{begin, retire};
 pub use read::{covered_by, covering};
 
 /// After the store refused a write.

@@ -40,7 +40,7 @@ pub fn covered_by<'a>(instance: &ContainerInstance, by: &'a [Covering]) -> Optio
 }
 
 /// The state of one daemon; `None` when its records are not whole.
-pub(super) fn state(source: &impl Read, daemon: &Daemon, timing: &Timing, now: Timestamp) -> Option<State> {
+pub(crate) fn state(source: &impl Read, daemon: &Daemon, timing: &Timing, now: Timestamp) -> Option<State> {
     let (tenant, cluster, name) = (&daemon.tenant, &daemon.cluster, &daemon.name);
     let part = |id: &str| keys::daemon_part(tenant, cluster, name, id);
     let deployment = source.get::<DaemonDeployment>(&part(&daemon.deployment))?;

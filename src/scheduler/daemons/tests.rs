@@ -33,45 +33,22 @@ fn task(id: &str, instance: &str, revision: &str, condition: Condition) -> TaskV
 
 /// A daemon that shall run revision `new` after `old`, on those instances.
 fn state(instances: &[&str], tasks: Vec<TaskView>) -> State {
-    let tenant = Tenant::new("000000000000", "us-east-1");
     let configuration = DaemonConfiguration::default().filled();
+    let daemon = Daemon {
+        revision: "new".into(),
+        deployment: "1".into(),
+        completed_revision: Some("old".into()),
+        ..Daemon::new(Tenant::new("000000000000", "us-east-1"), "default", "watch", configuration, NOW)
+    };
+    let deployment = DaemonDeployment {
+        status: Status::InProgress,
+        instances: u32::try_from(instances.len()).unwrap(),
+        started_at: Some(NOW),
+        ..DaemonDeployment::new(&daemon, "1", vec!["old".into()], NOW)
+    };
     State {
-        daemon: Daemon {
-            tenant: tenant.clone(),
-            cluster: "default".into(),
-            name: "watch".into(),
-            status: DaemonStatus::Active,
-            revision: "new".into(),
-            deployment: "1".into(),
-            completed_revision: Some("old".into()),
-            configuration: configuration.clone(),
-            tags: Vec::new(),
-            pacing: Default::default(),
-            trouble: None,
-            created_at: NOW,
-            updated_at: NOW,
-            client_token: None,
-        },
-        deployment: DaemonDeployment {
-            tenant,
-            cluster: "default".into(),
-            daemon: "watch".into(),
-            id: "1".into(),
-            source_revisions: vec!["old".into()],
-            target_revision: Some("new".into()),
-            configuration,
-            status: Status::InProgress,
-            status_reason: None,
-            failed_tasks: 0,
-            instances: u32::try_from(instances.len()).unwrap(),
-            triggered_alarms: Vec::new(),
-            rollback: None,
-            baking_since: None,
-            created_at: NOW,
-            started_at: Some(NOW),
-            finished_at: None,
-            stopped_at: None,
-        },
+        daemon,
+        deployment,
         instances: instances.iter().map(|id| instance(id)).collect(),
         tasks,
         departed: Vec::new(),
@@ -124,6 +101,7 @@ fn a_deployment_that_fails_goes_back_or_stops_when_there_is_nothing_to_go_back_t
     state.deployment.failed_tasks = 3;
     let got = decide(&state);
     assert_eq!((got.deployment.status, &*got.daemon.revision), (Status::RollbackInProgress, "old"));
+    assert!(got.start.is_empty(), "the instances are those of the other revision's providers");
     state.daemon.completed_revision = None;
     let got = decide(&state);
     assert_eq!((got.deployment.status, got.start), (Status::Stopped, vec![]));

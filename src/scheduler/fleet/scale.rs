@@ -7,18 +7,20 @@
 //! wanted = instances that have or need tasks × 100 ÷ targetCapacity      CapacityProviderReservation, turned round
 //! ```
 //!
-//! Holds: never above the group's `asg_max`, never below what is declared; only empty instances go, so that a protected
-//! instance is never taken from under its tasks. Why it grows inside the launch: a machine of the fleet is there at
-//! once, so that tasks wait as PROVISIONING only for what the group may not have.
+//! Holds: never above the group's `asg_max`, never below what is declared; only instances go that have no tasks but those
+//! of daemons, so that a protected instance is never taken from under its tasks. Why it grows inside the launch: a machine
+//! of the fleet is there at once, so that tasks wait as PROVISIONING only for what the group may not have.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use cove_base::ids::random_hex;
 use cove_base::{Clock, Timestamp};
+use cove_model::arn::Tenant;
 use cove_model::capacity_provider::{CapacityProvider, ManagedScaling, Switch};
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, Origin};
 use cove_model::network::Subnet;
+use cove_model::service::{SchedulingStrategy, Service};
 use cove_model::taken::OnInstance;
 use cove_model::task::Task;
 use cove_model::task_definition::NetworkMode;
@@ -262,7 +264,7 @@ fn surplus_of(
     }
     let mut emptied: HashMap<&str, Timestamp> = HashMap::new();
     let tasks = source.scan::<Task>(&inside);
-    for task in &tasks {
+    for task in tasks.iter().filter(|task| !is_of_daemon(source, task)) {
         if let (Some(id), Some(at)) = (&task.placement.container_instance, task.observed.stopped_at) {
             emptied.entry(id).and_modify(|known| *known = at.max(*known)).or_insert(at);
         }
@@ -278,8 +280,25 @@ fn surplus_of(
     going
 }
 
+/// Whether a task is there that the instance is kept for. Daemons are on all of them, so that AWS does not look at theirs.
 pub(crate) fn is_used(source: &impl Read, instance: &ContainerInstance) -> bool {
-    source.sum::<Task>().number(|taken| taken.on(instance).map_or(0, OnInstance::tasks)) > 0
+    let (tenant, cluster) = (&instance.tenant, &instance.cluster);
+    let of_daemons = |here: &OnInstance| {
+        let services = here.services.iter().filter(|(name, _)| is_daemon(source, tenant, cluster, name));
+        services.map(|(_, number)| number).chain(here.daemons.values()).sum::<i64>()
+    };
+    let others = |here: &OnInstance| here.tasks() - of_daemons(here);
+    source.sum::<Task>().number(|taken| taken.on(instance).map_or(0, others)) > 0
+}
+
+fn is_of_daemon(source: &impl Read, task: &Task) -> bool {
+    let is_daemon = |name| is_daemon(source, &task.tenant, &task.cluster, name);
+    task.daemon().is_some() || task.service().is_some_and(is_daemon)
+}
+
+fn is_daemon(source: &impl Read, tenant: &Tenant, cluster: &str, service: &str) -> bool {
+    let service = source.get::<Service>(&keys::service(tenant, cluster, service));
+    service.is_some_and(|it| it.scheduling == SchedulingStrategy::Daemon)
 }
 
 #[cfg(test)]

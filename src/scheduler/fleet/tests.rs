@@ -5,16 +5,18 @@ use std::sync::Arc;
 use cove_base::paths::DataDir;
 use cove_base::{Clock, Timestamp};
 use cove_model::arn::Tenant;
-use cove_model::capacity_provider::{CapacityProvider, CapacityProviderStatus, ManagedScaling, Switch, UpdateStatus};
+use cove_model::capacity_provider::{CapacityProvider, ManagedScaling, Switch};
 use cove_model::cluster::Cluster;
 use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus, Origin};
-use cove_model::task::{Desired, StopCode, StopOrder, Task, TaskStatus};
+use cove_model::service::{SchedulingStrategy, Service};
+use cove_model::task::{Desired, Keeper, StopCode, StopOrder, Task, TaskStatus};
 use cove_store::{Prefix, Read, Store, StoreError, StoreOptions, Tx};
 
 use super::reconcile::{Change, plan};
 use super::spot::{emptied, next_departure};
 use super::verb::{End, check, ordered};
 use super::*;
+use crate::deploy;
 use crate::host::HostFacts;
 use crate::place::tests::{any_task, host};
 use crate::tenant::ensure_tenant;
@@ -209,6 +211,35 @@ fn removal_waits_for_tasks_unless_it_is_forced() {
 }
 
 #[test]
+fn a_group_shrinks_by_an_instance_that_has_only_daemons_left() {
+    let world = World::new();
+    let one = world.start(&with_fleet(&[MachineWish { asg: Some("blue".into()), ..wish("m5.large") }])).remove(0);
+    let added = ContainerInstance { id: "added".into(), origin: Origin::Added, ..(*one).clone() };
+    let managed_scaling = ManagedScaling { status: Switch::Enabled, ..ManagedScaling::default() };
+    let fresh = CapacityProvider::new(tenant(), "web", Timestamp(0));
+    let provider = CapacityProvider { asg: "blue".into(), managed_scaling, ..fresh };
+    let service = Service { name: "each".into(), scheduling: SchedulingStrategy::Daemon, ..deploy::tests::service() };
+    let task = |id: &str, keeper| {
+        let mut task = Task { id: id.into(), keeper: Some(keeper), ..any_task() };
+        task.placement.container_instance = Some("added".into());
+        task
+    };
+    let daemons = [task("1", Keeper::Daemon("eye".into())), task("2", Keeper::Service("each".into()))];
+    let kept = task("3", Keeper::Service("web".into()));
+    world.write(move |tx| {
+        tx.put(provider);
+        tx.put(service);
+        tx.put(added);
+        daemons.into_iter().for_each(|task| tx.put(task));
+    });
+    let going =
+        || world.store.read(|view| surplus(view, 0).into_iter().map(|(_, one)| one.id.clone()).collect::<Vec<_>>());
+    assert_eq!(going(), ["added"]);
+    world.write(move |tx| tx.put(kept));
+    assert!(going().is_empty(), "a task of another service is there");
+}
+
+#[test]
 fn what_is_taken_away_drains_first_where_managed_draining_says_so() {
     let world = World::new();
     let one = world.start(&with_fleet(&[MachineWish { asg: Some("blue".into()), ..wish("m5.large") }])).remove(0);
@@ -216,19 +247,8 @@ fn what_is_taken_away_drains_first_where_managed_draining_says_so() {
     let terminate = |force| world.apply(&world.instances()[0], Verb::Terminate { force });
     assert_eq!(terminate(false), Err(Refused::RunningTasks), "it is of no provider's group");
     let provide = |managed_draining| {
-        let provider = CapacityProvider {
-            tenant: tenant(),
-            name: "web".into(),
-            status: CapacityProviderStatus::Active,
-            update_status: UpdateStatus::CreateComplete,
-            asg: "blue".into(),
-            managed_scaling: ManagedScaling::default(),
-            managed_termination_protection: Switch::Disabled,
-            managed_draining,
-            tags: vec![],
-            created_at: Timestamp(0),
-            managed: None,
-        };
+        let fresh = CapacityProvider::new(tenant(), "web", Timestamp(0));
+        let provider = CapacityProvider { asg: "blue".into(), managed_draining, ..fresh };
         world.write(move |tx| tx.put(provider));
     };
     provide(Switch::Enabled);

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use cove_model::container_instance::{ContainerInstance, Resources};
 use cove_model::taken::{OnInstance, Taken};
-use cove_model::task::{LaunchType, NetworkBinding};
+use cove_model::task::NetworkBinding;
 use cove_model::task_definition::{NetworkMode, TransportProtocol};
 use cove_store::Summed;
 
@@ -154,7 +154,7 @@ impl<'a> Ledger<'a> {
         account.cpu -= request.cpu;
         account.memory_mib -= request.memory_mib;
         account.interfaces += i64::from(request.network_mode == NetworkMode::Awsvpc);
-        if request.launch_type == LaunchType::ManagedInstances {
+        if instance.managed_by.is_some() {
             self.host_memory_mib += request.memory_mib;
         }
         account.occupancy.add_to(&request.group);

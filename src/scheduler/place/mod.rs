@@ -319,6 +319,9 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
         Target::Instances(ids) => {
             let mut place_on = |id: &String| {
                 let instance = named(snapshot, request, id)?;
+                if instance.managed_by.is_some() {
+                    host_room(snapshot, request, &ledger)?;
+                }
                 choose::fits(instance, request, &network, &ledger)?;
                 assign(instance, snapshot, request, &network, &mut ledger, &mut seed)
             };

@@ -7,12 +7,10 @@ use std::sync::Arc;
 use cove_base::Timestamp;
 use cove_model::arn::Tenant;
 use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus, Origin, Resources};
+use cove_model::fixture;
 use cove_model::network::{Cidr, SecurityGroup, Subnet};
-use cove_model::task::{
-    Container, ContainerSeen, Desired, LaunchType, NetworkBinding, Observed, Task, TaskNetwork, TaskStatus,
-};
+use cove_model::task::{Container, LaunchType, NetworkBinding, Task, TaskNetwork, TaskStatus};
 use cove_model::task_definition::{Attribute, NetworkMode, TransportProtocol};
-use cove_model::task_override::TaskOverride;
 use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
 use super::*;
@@ -127,46 +125,16 @@ pub(crate) fn any_task() -> Task {
 /// The task that comes of a placement.
 fn task(tenant: Tenant, placed: &Placed) -> Arc<Task> {
     let container = |(ports, gpu_ids): (&Vec<NetworkBinding>, &Vec<String>)| Container {
-        name: "c".into(),
-        id: "1".into(),
-        image: "busybox".into(),
-        pinned_digest: None,
-        essential: true,
-        log: None,
-        cpu: None,
-        memory: None,
-        memory_reservation: None,
         ports: ports.clone(),
         gpu_ids: gpu_ids.clone(),
-        seen: ContainerSeen::default(),
+        ..fixture::container("c")
     };
     Arc::new(Task {
         tenant,
-        cluster: "default".into(),
-        id: "1".into(),
-        family: "web".into(),
-        revision: 1,
         placement: placed.placement.clone(),
-        unplaced: None,
-        group: "family:web".into(),
-        started_by: None,
-        keeper: None,
-        overrides: TaskOverride::default(),
-        enable_execute_command: false,
-        tags: vec![],
-        attributes: vec![],
-        cpu: None,
-        memory: None,
-        ephemeral_storage_gib: None,
         network: placed.network.clone(),
-        task_role: None,
-        execution_role_arn: None,
-        created_at: Timestamp(0),
-        desired: Desired::Running,
-        protected_until: None,
-        observed: Observed::new(TaskStatus::Pending),
         containers: placed.ports.iter().zip(&placed.gpus).map(container).collect(),
-        version: 1,
+        ..fixture::task("1")
     })
 }
 
@@ -188,6 +156,20 @@ fn a_task_that_does_not_fit_gets_one_reason_per_instance() {
     assert_eq!(outcome(&cpu), ["RESOURCE:CPU,RESOURCE:CPU"]);
     let arn = cpu[0].as_ref().unwrap_err()[0].arn.clone();
     assert_eq!(arn.unwrap(), "arn:aws:ecs:us-east-1:000000000000:container-instance/default/one");
+}
+
+#[test]
+fn what_is_put_on_a_managed_instance_is_promised_of_the_host() {
+    let host = host();
+    let on = |managed_by: Option<&str>| {
+        let one =
+            ContainerInstance { managed_by: managed_by.map(Into::into), ..(*instance("one", "a", 20_000)).clone() };
+        let named = Target::Instances(vec!["one".into(), "one".into()]);
+        let request = Request { target: named, memory_mib: 4000, ..request(2, NetworkMode::None) };
+        outcome(&place(&snapshot(&host, vec![Arc::new(one)]), &request).unwrap())
+    };
+    assert_eq!(on(None), ["one", "one"]);
+    assert_eq!(on(Some("mi")), ["one", "RESOURCE:MEMORY"], "6144 MiB are there for both");
 }
 
 #[test]

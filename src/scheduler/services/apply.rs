@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use cove_base::Timestamp;
 use cove_base::ids::{random_u64, uuid};
 use cove_model::arn::Tenant;
+use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::network::Subnet;
 use cove_model::service::{
     Departed, EVENTS_MAX, PinnedImage, PropagateTags, Service, ServiceEvent, ServiceRevision, ServiceStatus, TaskSet,
     Trouble,
 };
 use cove_model::tag::Tag;
-use cove_model::task::{Desired, Keeper, LaunchType, StopCode, StopOrder, Task};
+use cove_model::task::{Desired, Health, Keeper, LaunchType, StopCode, StopOrder, Task};
 use cove_model::task_definition::TaskDefinition;
 use cove_model::task_template::{
     PlacementConstraint, PlacementConstraintType, PlacementStrategy, PlacementStrategyType, TaskTemplate,
@@ -70,7 +71,7 @@ pub(crate) fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decisi
     pin_images(tx, &service, state);
     service.trouble = if start.is_empty() { None } else { service.trouble };
     for one in start {
-        told.extend(begin(tx, host, state, &mut service, one));
+        told.extend(begin(tx, host, &mut service, one));
     }
     for say in told {
         tell(tx, &mut service, say);
@@ -137,7 +138,7 @@ pub(crate) fn order_stop(
 }
 
 /// Starts tasks, and says how that went.
-fn begin(tx: &mut Tx<'_>, host: &HostFacts, state: &State, service: &mut Service, start: Start) -> Vec<Say> {
+fn begin(tx: &mut Tx<'_>, host: &HostFacts, service: &mut Service, start: Start) -> Vec<Say> {
     let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &start.revision);
     let Some(revision) = tx.get::<ServiceRevision>(&key) else {
         return complain(service, tx.now(), message::misconfigured(&service.name, "the service revision is missing"));
@@ -151,7 +152,7 @@ fn begin(tx: &mut Tx<'_>, host: &HostFacts, state: &State, service: &mut Service
     if let Some(zone) = &zone {
         only_in(tx, &mut template, zone);
     }
-    let shares = shares(state);
+    let shares = shares(tx, &template);
     match launch(tx, host, &template, target, &shares, random_u64()) {
         Ok(Launched { tasks, refusals }) => {
             let mut told = Vec::new();
@@ -243,10 +244,27 @@ fn default_strategies() -> Vec<PlacementStrategy> {
     vec![over(ZONE_FIELD), over("instanceId")]
 }
 
-/// What each capacity provider has of the service's tasks.
-fn shares(state: &State) -> Shares {
-    let wanted = state.tasks.iter().filter(|task| task.is_wanted);
-    Shares::of(wanted.filter_map(|task| task.task.placement.capacity_provider.as_deref()))
+/// What each capacity provider has of the deployment's tasks: each deployment keeps to its own strategy, whatever the one
+/// before it has. Tasks that are on their way out do not count: others come in their place.
+fn shares(tx: &Tx<'_>, template: &TaskTemplate) -> Shares {
+    let Some(Keeper::Service(name)) = template.keeper.as_ref().filter(|_| !template.placing.strategy.is_empty()) else {
+        return Shares::default();
+    };
+    let tasks = tx.listed::<Task>(&keys::tasks_of(&template.tenant, &template.cluster, name));
+    let stays = |task: &Task| {
+        task.started_by == template.started_by
+            && !task.is_stopping()
+            && task.health() != Health::Unhealthy
+            && !is_on_draining(tx, task)
+    };
+    let staying = tasks.iter().filter(|task| stays(task));
+    Shares::of(staying.filter_map(|task| task.placement.capacity_provider.as_deref()))
+}
+
+fn is_on_draining(tx: &Tx<'_>, task: &Task) -> bool {
+    let Some(id) = &task.placement.container_instance else { return false };
+    let instance = tx.get::<ContainerInstance>(&keys::container_instance(&task.tenant, &task.cluster, id));
+    instance.is_some_and(|one| one.status == ContainerInstanceStatus::Draining)
 }
 
 fn complain(service: &mut Service, now: Timestamp, text: String) -> Vec<Say> {

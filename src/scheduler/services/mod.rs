@@ -5,8 +5,11 @@
 //! Why the state is read outside first: most of the time nothing is to be done, and then nothing is queued.
 
 pub(crate) mod apply;
+mod begin;
 mod forget;
 pub(crate) mod read;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use cove_store::{Key, Prefix, Read, Record, Store, StoreError};
 use crate::deploy::{Decision, State, Timing, decide};
 use crate::host::HostFacts;
 
+pub use begin::{begin, end_open};
 pub use read::Scene;
 
 /// After the store refused a write.

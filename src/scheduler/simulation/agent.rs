@@ -83,6 +83,8 @@ impl World {
                 end(run, order.code, &order.reason);
                 run.phase = Phase::Ending;
             }
+            // The gate of a managed instance.
+            (Phase::Coming, Desired::Running) if self.waits_for_daemons(task) => {}
             (Phase::Coming, Desired::Running) => {
                 let odds = if task.family == "sick" { 2 } else { 12 };
                 if has_failed(&mut self.dice, odds, self.is_quiet) {

@@ -3,6 +3,7 @@
 
 use cove_model::service::{HookStatus, LifecycleStage, RolloutState};
 
+use crate::daemons::decide as daemons;
 use crate::deploy::{Condition, Decision, State};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +29,15 @@ pub(super) enum Bug {
     ForgottenByRestart,
     IdleStays,
     WaitingForgotten,
+    DaemonComesTwice,
+    DrainPercentIgnored,
+    DaemonLeavesFirst,
+    BaseForgotten,
+    FargateOnInstance,
 }
 
 impl Bug {
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 26] = [
         Self::MinimumRoundedDown,
         Self::StoppingCountsAsHealthy,
         Self::StartsTwice,
@@ -53,6 +59,11 @@ impl Bug {
         Self::ForgottenByRestart,
         Self::IdleStays,
         Self::WaitingForgotten,
+        Self::DaemonComesTwice,
+        Self::DrainPercentIgnored,
+        Self::DaemonLeavesFirst,
+        Self::BaseForgotten,
+        Self::FargateOnInstance,
     ];
 
     /// Changes what the decision is shown.
@@ -103,7 +114,22 @@ impl Bug {
             | Self::MachineDiesUnnoticed
             | Self::ForgottenByRestart
             | Self::IdleStays
-            | Self::WaitingForgotten => {}
+            | Self::WaitingForgotten
+            | Self::DaemonComesTwice
+            | Self::DrainPercentIgnored
+            | Self::DaemonLeavesFirst
+            | Self::BaseForgotten
+            | Self::FargateOnInstance => {}
+        }
+    }
+
+    /// Changes what a decision about a daemon is shown.
+    pub(super) fn bend_daemon(self, state: &mut daemons::State) {
+        match self {
+            Self::DaemonComesTwice => state.tasks.retain(|it| it.is_wanted),
+            Self::DrainPercentIgnored => state.daemon.configuration.drain_percent = Some(100.0),
+            Self::DaemonLeavesFirst => state.instances.iter_mut().for_each(|it| it.others = 0),
+            _ => {}
         }
     }
 
@@ -138,7 +164,12 @@ impl Bug {
             | Self::MachineDiesUnnoticed
             | Self::ForgottenByRestart
             | Self::IdleStays
-            | Self::WaitingForgotten => {}
+            | Self::WaitingForgotten
+            | Self::DaemonComesTwice
+            | Self::DrainPercentIgnored
+            | Self::DaemonLeavesFirst
+            | Self::BaseForgotten
+            | Self::FargateOnInstance => {}
         }
     }
 }

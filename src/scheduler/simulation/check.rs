@@ -5,7 +5,8 @@
 //! | no instance has more promised than it has: CPU, memory, interfaces | everything |
 //! | no host port and no address is given twice | everything |
 //! | a task that waits for capacity takes nothing, and waits for a group that grows | everything |
-//! | every other task has an instance that is known, and one that is to run a keeper that is not gone | everything |
+//! | every other task on EC2 has an instance that is known, and one that is to run a keeper that is not gone | everything |
+//! | what [`super::fargate`] says of tasks without one, and [`super::daemons`] of theirs | |
 //! | a status only moves forward, and every end is counted once | everything |
 //! | never above maximumPercent, never below minimumHealthyPercent, by our own doing | one decision |
 //! | what is protected stays; what has failed starts nothing | one decision |
@@ -13,16 +14,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
+use cove_model::daemon::Daemon;
 use cove_model::service::{
     Departed, DeploymentController, HookStatus, LifecycleStage, RolloutState, SchedulingStrategy, Service,
-    ServiceDeployment, ServiceDeploymentStatus, ServiceStatus, TaskSet,
+    ServiceDeployment, ServiceDeploymentStatus, ServiceRevision, ServiceStatus, TaskSet,
 };
-use cove_model::task::{Health, Task, TaskNetwork, TaskStatus};
+use cove_model::task::{Health, LaunchType, Task, TaskNetwork, TaskStatus};
 use cove_store::{Key, Prefix, Read, keys};
 
+use super::fargate::{check_host, check_place, check_strategy};
 use super::world::World;
 use super::{Checked, setting};
 
@@ -39,14 +43,16 @@ impl World {
                 self.has_nothing(task)?;
                 continue;
             }
-            let id = task.placement.container_instance.as_deref().ok_or("a task without an instance")?;
-            if !instances.iter().any(|one| one.id == id) {
-                return Err(format!("{} is on {id}, which nobody knows", task.id));
+            check_place(task)?;
+            if let Some(id) = task.placement.container_instance.as_deref() {
+                if !instances.iter().any(|one| one.id == id) {
+                    return Err(format!("{} is on {id}, which nobody knows", task.id));
+                }
+                let sums = used.entry(id).or_default();
+                sums.0 += task.placement.cpu;
+                sums.1 += task.placement.memory_mib;
+                sums.2 += u32::from(matches!(task.network, TaskNetwork::Awsvpc(_)));
             }
-            let sums = used.entry(id).or_default();
-            sums.0 += task.placement.cpu;
-            sums.1 += task.placement.memory_mib;
-            sums.2 += u32::from(matches!(task.network, TaskNetwork::Awsvpc(_)));
             if matches!(task.network, TaskNetwork::Bridge { .. }) {
                 for binding in task.containers.iter().flat_map(|it| &it.ports) {
                     if !ports.insert(binding.host_port) {
@@ -69,6 +75,8 @@ impl World {
                 return Err(format!("{} has {cpu} {memory} {interfaces} promised of {has:?}", one.id));
             }
         }
+        check_host(&tasks, &self.host)?;
+        Self::check_alone(&tasks)?;
         let heard = tasks.iter().map(|task| (task.id.clone(), task.observed.status)).collect();
         self.moved_forward(heard)
     }
@@ -87,6 +95,10 @@ impl World {
 
     /// Whether somebody will look after the task, or sees to it that it ends.
     fn is_kept(&self, task: &Task) -> Checked {
+        if let Some(name) = task.daemon() {
+            let daemon = self.memory.view().get::<Daemon>(&keys::daemon(&task.tenant, &task.cluster, name));
+            return daemon.map_or_else(|| Err(format!("{} lives on after {name}", task.id)), |_| Ok(()));
+        }
         let name = task.service().ok_or("a task of nobody")?;
         let service = self.memory.view().get::<Service>(&keys::service(&task.tenant, &task.cluster, name));
         match service {
@@ -112,11 +124,32 @@ impl World {
     }
 }
 
+/// Nobody has asked it to stop, and it is not ending by itself.
+pub(super) fn is_wanted(task: &Task) -> bool {
+    task.observed.status <= TaskStatus::Running && !task.desired.is_stopped()
+}
+
+/// What its health check says; without one it must have run for a while.
+pub(super) fn is_healthy(task: &Task, settle_millis: i64, now: Timestamp) -> bool {
+    let has_settled = || task.observed.started_at.is_some_and(|at| at.plus_millis(settle_millis) <= now);
+    let is_well = match task.containers[0].seen.health {
+        Some(health) => health == Health::Healthy,
+        None => has_settled(),
+    };
+    is_wanted(task) && task.observed.status == TaskStatus::Running && is_well
+}
+
+fn is_failing(task: &Task) -> bool {
+    task.observed.status == TaskStatus::Running && task.containers[0].seen.health == Some(Health::Unhealthy)
+}
+
 /// A service at one moment, as far as the checks look at it.
 pub(super) struct Seen {
     service: Service,
     sets: Vec<TaskSet>,
     rollout: Option<ServiceDeployment>,
+    /// What deployments and task sets run, by their ids.
+    revisions: Vec<(String, Arc<ServiceRevision>)>,
     tasks: Vec<Task>,
     departed: BTreeSet<String>,
     active: BTreeSet<String>,
@@ -137,8 +170,15 @@ impl Seen {
             let all = view.scan::<ContainerInstance>(&Prefix::parent(tenant, cluster));
             all.iter().filter(|one| one.status == status).map(|one| one.id.clone()).collect()
         };
+        let sets: Vec<TaskSet> = view.scan::<TaskSet>(&inside).iter().map(|it| (**it).clone()).collect();
+        let known = |(id, revision): (&String, &String)| {
+            let key = keys::service_revision(tenant, cluster, &service.name, revision);
+            Some((id.clone(), view.get::<ServiceRevision>(&key)?))
+        };
+        let deployments = service.deployments.iter().map(|it| (&it.id, &it.revision));
         Some(Self {
-            sets: view.scan::<TaskSet>(&inside).iter().map(|it| (**it).clone()).collect(),
+            revisions: deployments.chain(sets.iter().map(|it| (&it.id, &it.revision))).filter_map(known).collect(),
+            sets,
             rollout: view
                 .get::<ServiceDeployment>(&keys::service_deployment(tenant, cluster, &service.name, &primary))
                 .map(|it| (*it).clone()),
@@ -152,21 +192,8 @@ impl Seen {
         })
     }
 
-    fn is_wanted(task: &Task) -> bool {
-        task.observed.status <= TaskStatus::Running && !task.desired.is_stopped()
-    }
-
-    fn is_healthy(&self, task: &Task) -> bool {
-        let has_settled = || task.observed.started_at.is_some_and(|at| at.plus_millis(self.settle_millis) <= self.now);
-        let is_well = match task.containers.first().and_then(|it| it.seen.health) {
-            Some(health) => health == Health::Healthy,
-            None => has_settled(),
-        };
-        Self::is_wanted(task) && task.observed.status == TaskStatus::Running && is_well
-    }
-
     fn healthy(&self) -> impl Iterator<Item = &Task> {
-        self.tasks.iter().filter(|task| self.is_healthy(task))
+        self.tasks.iter().filter(|task| is_healthy(task, self.settle_millis, self.now))
     }
 
     /// What maximumPercent counts; of daemons, those on instances that are to have one.
@@ -202,9 +229,7 @@ impl Seen {
         for task in self.tasks.iter().filter(|task| before.find(&task.id).is_none()) {
             let _ = write!(text, "+{} ", short(task));
         }
-        for task in
-            before.tasks.iter().filter(|it| Self::is_wanted(it) && !self.find(&it.id).is_some_and(Self::is_wanted))
-        {
+        for task in before.tasks.iter().filter(|it| is_wanted(it) && !self.find(&it.id).is_some_and(is_wanted)) {
             let _ = write!(text, "-{} ", short(task));
         }
         let deployments: Vec<_> =
@@ -222,30 +247,32 @@ impl Seen {
     }
 
     pub(super) fn tells(&self) -> String {
-        let tasks: Vec<_> =
-            self.tasks.iter().map(|it| (&it.id[..6], it.observed.status, Self::is_wanted(it))).collect();
+        let tasks: Vec<_> = self.tasks.iter().map(|it| (&it.id[..6], it.observed.status, is_wanted(it))).collect();
         format!("{} {:?} {} {tasks:?}", self.service.name, self.service.configuration, self.differs_from(self))
     }
 
     /// What holds between the moments before and after a decision was carried out.
     pub(super) fn check_since(&self, before: &Self) -> Checked {
         let started: Vec<&Task> = self.tasks.iter().filter(|task| before.find(&task.id).is_none()).collect();
-        let went = |task: &&Task| Self::is_wanted(task) && !self.find(&task.id).is_some_and(Self::is_wanted);
+        let went = |task: &&Task| is_wanted(task) && !self.find(&task.id).is_some_and(is_wanted);
         let stopped: Vec<&Task> = before.tasks.iter().filter(went).collect();
         let failures = self.service.pacing.failures.saturating_sub(before.service.pacing.failures);
         if failures as usize > before.departed.len() {
             return Err(format!("{:?} were counted as {failures}", before.departed));
         }
-        if let Some(odd) = started.iter().find(|task| task.unplaced.is_none() && !self.is_on(task, &self.active)) {
+        let is_in_place =
+            |task: &Task| task.placement.launch_type == LaunchType::Fargate || self.is_on(task, &self.active);
+        if let Some(odd) = started.iter().find(|task| task.unplaced.is_none() && !is_in_place(task)) {
             return Err(format!("{} starts on {:?}", odd.id, odd.placement.container_instance));
         }
         if before.service.status == ServiceStatus::Draining {
-            let left = self.tasks.iter().find(|task| Self::is_wanted(task));
+            let left = self.tasks.iter().find(|task| is_wanted(task));
             return left.map_or(Ok(()), |left| Err(format!("{} outlives its service", left.id)));
         }
         if let Some(odd) = stopped.iter().find(|task| task.protected_until.is_some_and(|until| until > self.now)) {
             return Err(format!("{} is protected and stopped", odd.id));
         }
+        self.check_strategies(&started)?;
         if self.service.controller == DeploymentController::External {
             return self.check_sets(&started);
         }
@@ -258,15 +285,27 @@ impl Seen {
         task.placement.container_instance.as_ref().is_some_and(|id| instances.contains(id))
     }
 
+    /// Where some found no place the others go on as if they had one.
+    fn check_strategies(&self, started: &[&Task]) -> Checked {
+        if self.service.trouble.is_some() {
+            return Ok(());
+        }
+        for (deployment, revision) in &self.revisions {
+            let own = |task: &&Task| task.started_by.as_ref() == Some(deployment);
+            let new: Vec<&Task> = started.iter().copied().filter(|task| own(task)).collect();
+            let stays =
+                |task: &&Task| own(task) && is_wanted(task) && !is_failing(task) && !self.is_on(task, &self.draining);
+            let staying: Vec<&Task> = self.tasks.iter().filter(stays).collect();
+            check_strategy(&revision.template.placing.strategy, &staying, &new)?;
+        }
+        Ok(())
+    }
+
     /// A set has no more tasks that are well or on their way than it wants.
     fn check_sets(&self, started: &[&Task]) -> Checked {
         for set in &self.sets {
             let own = |task: &&Task| task.started_by.as_deref() == Some(&*set.id);
-            let is_current = |task: &&Task| {
-                let is_ill = task.observed.status == TaskStatus::Running
-                    && task.containers.iter().any(|it| it.seen.health == Some(Health::Unhealthy));
-                Self::is_wanted(task) && !is_ill && !self.is_on(task, &self.draining)
-            };
+            let is_current = |task: &&Task| is_wanted(task) && !is_failing(task) && !self.is_on(task, &self.draining);
             let count = self.tasks.iter().filter(own).filter(is_current).count();
             let wanted = set.computed_desired_count(self.service.desired_count) as usize;
             if started.iter().copied().any(|task| own(&task)) && count > wanted {

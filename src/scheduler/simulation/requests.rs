@@ -1,16 +1,16 @@
 //! What clients ask: services made, updated, scaled, stopped half-way, deleted; hooks answered, task sets moved, tasks
 //! protected, alarms set off. Each request is one transaction, as the API makes it.
 
-use cove_base::ids::{random_hex, random_u64};
+use cove_base::ids::random_u64;
 use cove_model::alarm::{Alarm, StateValue};
 use cove_model::cluster::CapacityProviderStrategyItem;
 use cove_model::service::{
-    Alarms, Canary, CircuitBreaker, Deployment, DeploymentConfiguration, DeploymentController, DeploymentStrategy,
-    HookAction, HookStage, HookStatus, HookTarget, HookTimeout, LifecycleHook, LifecycleStage, Linear, RolloutState,
-    SchedulingStrategy, Service, ServiceDeployment, ServiceDeploymentStatus as Status, ServiceRevision, ServiceStatus,
-    TaskSet, TaskSetStatus,
+    Alarms, Canary, CircuitBreaker, DeploymentConfiguration, DeploymentController, DeploymentStrategy, HookAction,
+    HookStage, HookStatus, HookTarget, HookTimeout, LifecycleHook, Linear, SchedulingStrategy, Service,
+    ServiceDeployment, ServiceDeploymentStatus as Status, ServiceRevision, ServiceStatus, TaskSet, TaskSetStatus,
 };
 use cove_model::task::{LaunchType, Task};
+use cove_model::task_definition::NetworkMode;
 use cove_model::task_template::{
     PlacementConstraint, PlacementConstraintType, PlacementStrategy, PlacementStrategyType, TaskTemplate,
 };
@@ -19,7 +19,7 @@ use cove_store::{Prefix, Read, StoreError, Tx, keys};
 use super::Checked;
 use super::setting::{self, CLUSTER, FAMILIES, tenant};
 use super::world::World;
-use crate::deploy;
+use crate::{deploy, services};
 
 /// The most that a service wants.
 const COUNT_MAX: usize = 5;
@@ -40,6 +40,10 @@ impl World {
         let services = self.services();
         if services.is_empty() || self.dice.one_in(15) {
             self.create_service();
+            return self.check_all();
+        }
+        if self.dice.one_in(6) {
+            self.somebody_asks_of_daemons();
             return self.check_all();
         }
         let service = (*services[self.dice.roll(services.len())]).clone();
@@ -81,7 +85,7 @@ impl World {
         }
         service.configuration = self.configuration(scheduling, &template);
         service.constraints = self.constraints(scheduling, &template);
-        service.strategies = self.strategies(scheduling);
+        service.strategies = self.strategies(scheduling, &template);
         let is_spread = service.strategies.first().is_none_or(|it| it.kind == Some(PlacementStrategyType::Spread));
         let names_zone = service.constraints.iter().any(|it| it.expression.is_some());
         service.rebalances_zones = scheduling == SchedulingStrategy::Replica
@@ -112,7 +116,10 @@ impl World {
             SchedulingStrategy::Daemon => &[3, 4],
         };
         let mut template = setting::template(&FAMILIES[self.dice.pick(families)]);
-        if scheduling == SchedulingStrategy::Replica && self.dice.one_in(6) {
+        // Fargate has interfaces of tasks alone.
+        if template.network_mode == NetworkMode::Awsvpc && self.dice.one_in(2) {
+            self.move_to_fargate(&mut template);
+        } else if scheduling == SchedulingStrategy::Replica && self.dice.one_in(6) {
             let of_group =
                 CapacityProviderStrategyItem { capacity_provider: setting::PROVIDER.into(), weight: 1, base: 0 };
             template.placing.strategy.push(of_group);
@@ -200,16 +207,18 @@ impl World {
         };
         let distinct = PlacementConstraint { kind: Some(PlacementConstraintType::DistinctInstance), expression: None };
         match (scheduling, self.dice.roll(6)) {
+            _ if template.placing.launch_type == LaunchType::Fargate => Vec::new(),
             (_, 0) if template.placing.strategy.is_empty() => vec![in_two_zones],
             (SchedulingStrategy::Replica, 1) => vec![distinct],
             _ => Vec::new(),
         }
     }
 
-    fn strategies(&mut self, scheduling: SchedulingStrategy) -> Vec<PlacementStrategy> {
+    fn strategies(&mut self, scheduling: SchedulingStrategy, template: &TaskTemplate) -> Vec<PlacementStrategy> {
         use PlacementStrategyType::{Binpack, Random, Spread};
         let one = |kind, field: Option<&str>| PlacementStrategy { kind: Some(kind), field: field.map(Into::into) };
         match (scheduling, self.dice.roll(4)) {
+            _ if template.placing.launch_type == LaunchType::Fargate => Vec::new(),
             (SchedulingStrategy::Daemon, _) | (_, 0) => Vec::new(),
             (_, 1) => vec![one(Binpack, Some("memory"))],
             (_, 2) => vec![one(Random, None)],
@@ -230,6 +239,11 @@ impl World {
             && (revision.template.family == "fixed" || template.family == "fixed" || self.dice.one_in(3))
         {
             template = revision.template.clone();
+        }
+        // The API refuses a service's own rules there.
+        let has_rules = !service.constraints.is_empty() || !service.strategies.is_empty();
+        if template.placing.launch_type == LaunchType::Fargate && has_rules {
+            return;
         }
         self.tell(|| format!("update {} to {}", service.name, template.family));
         self.write(|tx| {
@@ -299,7 +313,7 @@ impl World {
         self.tell(|| format!("delete {}", service.name));
         (service.status, service.desired_count) = (ServiceStatus::Draining, 0);
         self.write(|tx| {
-            end_open(tx, &service);
+            services::end_open(tx, &service, "deleted");
             tx.put(service);
         });
     }
@@ -339,7 +353,9 @@ impl World {
         if open.len() < 2 && sets.len() < 5 && (open.is_empty() || self.dice.one_in(2)) {
             let template = self.template(SchedulingStrategy::Replica, &service.name);
             let percent = self.dice.pick(&[50.0, 100.0]);
-            if template.family != "fixed" {
+            let has_rules = !service.constraints.is_empty() || !service.strategies.is_empty();
+            let is_refused = template.placing.launch_type == LaunchType::Fargate && has_rules;
+            if template.family != "fixed" && !is_refused {
                 self.write(|tx| create_task_set(tx, &service, template, percent));
             }
             return;
@@ -384,20 +400,7 @@ fn create_task_set(tx: &mut Tx<'_>, service: &Service, template: TaskTemplate, s
 }
 
 pub(crate) fn revision(tx: &Tx<'_>, service: &Service, template: TaskTemplate) -> ServiceRevision {
-    ServiceRevision {
-        tenant: tenant(),
-        cluster: CLUSTER.into(),
-        service: service.name.clone(),
-        id: deploy::digits(random_u64()),
-        template,
-        launch_type: None,
-        capacity_provider_strategy: Vec::new(),
-        platform_version: None,
-        network_configuration: None,
-        images: Vec::new(),
-        express: None,
-        created_at: tx.now(),
-    }
+    ServiceRevision::new(service, &deploy::digits(random_u64()), template, tx.now())
 }
 
 /// The API refuses to rebalance where there is no room for one task more.
@@ -406,58 +409,7 @@ fn forget_zones_without_room(service: &mut Service) {
 }
 
 /// As the API begins a deployment.
-pub(super) fn begin(tx: &mut Tx<'_>, service: &mut Service, template: TaskTemplate) {
-    end_open(tx, service);
-    let now = tx.now();
+pub(crate) fn begin(tx: &mut Tx<'_>, service: &mut Service, template: TaskTemplate) {
     let revision = revision(tx, service, template);
-    let stage = match (service.configuration.strategy(), service.deployments.len()) {
-        (DeploymentStrategy::Rolling, _) => None,
-        (_, 0 | 1) => Some(LifecycleStage::PreScaleUp),
-        _ => Some(LifecycleStage::ReconcileService),
-    };
-    let rollout = ServiceDeployment {
-        tenant: tenant(),
-        cluster: CLUSTER.into(),
-        service: service.name.clone(),
-        id: random_hex(8),
-        source_revisions: service.deployments.iter().map(|it| it.revision.clone()).collect(),
-        target_revision: revision.id.clone(),
-        configuration: service.configuration.clone(),
-        status: Status::Pending,
-        status_reason: None,
-        stage,
-        stage_since: Some(now),
-        production_percent: 0.0,
-        hooks: Vec::new(),
-        rollback: None,
-        triggered_alarms: Vec::new(),
-        created_at: now,
-        started_at: None,
-        finished_at: None,
-        stopped_at: None,
-        updated_at: now,
-    };
-    let deployment = Deployment {
-        id: format!("ecs-svc/{}", deploy::digits(random_u64())),
-        revision: revision.id.clone(),
-        service_deployment: rollout.id.clone(),
-        failed_tasks: 0,
-        rollout: RolloutState::InProgress,
-        rollout_reason: String::new(),
-        created_at: now,
-        updated_at: now,
-    };
-    service.deployments.insert(0, deployment);
-    service.pacing = Default::default();
-    service.trouble = None;
-    service.is_steady = false;
-    tx.put(revision);
-    tx.put(rollout);
-}
-
-fn end_open(tx: &mut Tx<'_>, service: &Service) {
-    for open in tx.live::<ServiceDeployment>(&inside(service)) {
-        let ended = Some(tx.now());
-        tx.put(ServiceDeployment { status: Status::Stopped, stopped_at: ended, finished_at: ended, ..(*open).clone() });
-    }
+    services::begin(tx, service, revision);
 }

@@ -1,7 +1,10 @@
 //! The faults are over: messages arrive, machines are back, tasks start and stay well, somebody makes room and answers hooks.
 //! Then everything must come to rest within bounded virtual time, and what is there must be what is wanted.
 
-use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, Origin};
 use cove_model::service::{
     Departed, DeploymentController, LifecycleStage, RolloutState, SchedulingStrategy, Service, ServiceDeployment,
     ServiceStatus, TaskSet, TaskSetStatus,
@@ -18,6 +21,8 @@ use crate::fleet::Verb;
 /// The longest that everything together may take: two deployments with every wait that the services ask for.
 const PATIENCE_MILLIS: i64 = 4 * 60 * 60 * 1000;
 const MINUTE_MILLIS: i64 = 60_000;
+/// For so long a group keeps an instance that it has just got.
+const WARMUP_MILLIS: i64 = 300_000;
 /// Steps that one moment may need until nothing is left to do.
 const ROUNDS: u32 = 200;
 /// Rounds in a row without anything to do.
@@ -40,6 +45,7 @@ impl World {
             calm = if is_busy || self.wake_at.is_some() { 0 } else { calm + 1 };
         }
         self.services().iter().try_for_each(|service| self.check_rest(service))?;
+        self.check_daemons_rest()?;
         self.idle_goes()?;
         self.check_leavings()
     }
@@ -60,11 +66,13 @@ impl World {
             self.leave()?;
             self.check_all()?;
             self.turn()?;
+            self.daemons_turn()?;
             if self.memory.view().revision() == revision {
                 break;
             }
             is_busy = true;
         }
+        is_busy |= self.help_daemons();
         for service in self.services() {
             self.answer_hook(&service);
             // Whoever sees that a deployment has failed makes another one.
@@ -111,7 +119,7 @@ impl World {
             .filter_map(|it| Seen::of(self, &cove_store::Record::key(&**it)))
             .map(|it| it.tells())
             .collect::<Vec<_>>();
-        seen.join("; ")
+        format!("{}; {}", seen.join("; "), self.story_of_daemons())
     }
 
     fn check_rest(&self, service: &Service) -> Checked {
@@ -136,10 +144,10 @@ impl World {
         let wanted = match service.scheduling {
             SchedulingStrategy::Replica => service.desired_count as usize,
             SchedulingStrategy::Daemon => {
-                let in_reach = |one: &&std::sync::Arc<ContainerInstance>| {
+                let in_reach = |one: &&Arc<ContainerInstance>| {
                     service.constraints.is_empty() || ZONES[..2].contains(&&*one.availability_zone)
                 };
-                let is_open = |one: &&std::sync::Arc<ContainerInstance>| {
+                let is_open = |one: &&Arc<ContainerInstance>| {
                     one.status == ContainerInstanceStatus::Active && one.managed_by.is_none()
                 };
                 instances.iter().filter(is_open).filter(in_reach).count()
@@ -156,7 +164,7 @@ impl World {
         }
     }
 
-    fn check_sets_at_rest(&self, service: &Service, tasks: &[std::sync::Arc<Task>]) -> Checked {
+    fn check_sets_at_rest(&self, service: &Service, tasks: &[Arc<Task>]) -> Checked {
         let inside = Prefix::parent(&service.tenant, &keys::service_parent(&service.cluster, &service.name));
         for set in self.memory.view().scan::<TaskSet>(&inside) {
             let own = tasks.iter().filter(|task| task.started_by.as_deref() == Some(&*set.id)).count();
@@ -168,15 +176,27 @@ impl World {
         Ok(())
     }
 
-    /// No managed instance is left that has nothing to do.
+    /// No instance is left that was made for tasks and has none but those of daemons.
     fn idle_goes(&mut self) -> Checked {
-        self.pass(IDLE_MILLIS);
-        self.leave()?;
+        self.pass(IDLE_MILLIS.max(WARMUP_MILLIS));
+        self.quiet_round()?;
         let view = self.memory.view();
+        let daemons: BTreeSet<String> = self
+            .services()
+            .iter()
+            .filter(|it| it.scheduling == SchedulingStrategy::Daemon)
+            .map(|it| it.name.clone())
+            .collect();
         let tasks = view.live::<Task>(&Prefix::all());
+        let is_of_daemon =
+            |task: &Task| task.daemon().is_some() || task.service().is_some_and(|it| daemons.contains(it));
         let instances = view.scan::<ContainerInstance>(&Prefix::all());
-        let is_idle = |one: &&std::sync::Arc<ContainerInstance>| {
-            one.is_registered() && one.managed_by.is_some() && !tasks.iter().any(|task| task.is_on(one))
+        let is_to_go = |one: &ContainerInstance| match one.managed_by {
+            Some(_) => one.is_registered(),
+            None => one.origin == Origin::Added && one.status == ContainerInstanceStatus::Active,
+        };
+        let is_idle = |one: &&Arc<ContainerInstance>| {
+            is_to_go(one) && !tasks.iter().any(|task| task.is_on(one) && !is_of_daemon(task))
         };
         match instances.iter().find(is_idle) {
             None => Ok(()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cove_base::Timestamp;
 use cove_model::alarm::{Alarm, AlarmState, Comparison, Metric, StateValue, Watch};
 use cove_model::arn::Tenant;
-use cove_model::capacity_provider::{CapacityProvider, CapacityProviderStatus, ManagedScaling, Switch, UpdateStatus};
+use cove_model::capacity_provider::{CapacityProvider, ManagedScaling, Switch};
 use cove_model::container_instance::ContainerInstance;
 use cove_model::managed_instances::{
     InstanceLaunchTemplate, ManagedInstances, ManagedInstancesNetwork, ManagedInstancesProvider,
@@ -74,6 +74,9 @@ impl World {
         done.unwrap();
         for _ in 0..1 + self.dice.roll(3) {
             self.create_service();
+        }
+        if self.dice.one_in(2) {
+            self.create_daemon();
         }
     }
 
@@ -215,17 +218,10 @@ pub(super) fn alarm(value: StateValue, at: Timestamp) -> Alarm {
 
 pub(crate) fn provider_of_the_group() -> CapacityProvider {
     CapacityProvider {
-        tenant: tenant(),
-        name: PROVIDER.into(),
-        status: CapacityProviderStatus::Active,
-        update_status: UpdateStatus::CreateComplete,
         asg: GROUP.into(),
         managed_scaling: ManagedScaling { status: Switch::Enabled, ..ManagedScaling::default() },
-        managed_termination_protection: Switch::Disabled,
         managed_draining: Switch::Disabled,
-        tags: Vec::new(),
-        created_at: Timestamp(0),
-        managed: None,
+        ..CapacityProvider::new(tenant(), PROVIDER, Timestamp(0))
     }
 }
 
@@ -242,5 +238,5 @@ fn managed() -> CapacityProvider {
         ..ManagedInstancesProvider::default()
     };
     let managed = Some(ManagedInstances { cluster: CLUSTER.into(), provider });
-    CapacityProvider { name: MANAGED.into(), asg: String::new(), managed, ..provider_of_the_group() }
+    CapacityProvider { managed, ..CapacityProvider::new(tenant(), MANAGED, Timestamp(0)) }
 }

@@ -1,7 +1,9 @@
 //! Turns of the scheduler's loop, and what may come between its steps.
 
+use cove_model::capacity_provider::{FARGATE, FARGATE_SPOT};
+use cove_model::container_instance::ContainerInstance;
 use cove_model::service::Service;
-use cove_model::task::{Task, TaskNetwork};
+use cove_model::task::{LaunchType, Task, TaskNetwork};
 use cove_store::{Key, Prefix, Read, StoreError, Tx, keys};
 
 use super::Checked;
@@ -133,6 +135,13 @@ fn reconcile_badly(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key: &Key
                 let taken = known.iter().flat_map(|one| &one.containers).flat_map(|it| &it.ports).next();
                 let (Some(taken), Some(own)) = (taken, task.containers[0].ports.first_mut()) else { continue };
                 own.host_port = taken.host_port;
+            }
+            Bug::BaseForgotten if task.placement.capacity_provider.as_deref() == Some(FARGATE) => {
+                task.placement.capacity_provider = Some(FARGATE_SPOT.into());
+            }
+            Bug::FargateOnInstance if task.placement.launch_type == LaunchType::Fargate => {
+                let Some(first) = tx.scan::<ContainerInstance>(&inside).into_iter().next() else { continue };
+                task.placement.container_instance = Some(first.id.clone());
             }
             _ => continue,
         }

@@ -74,7 +74,8 @@ impl World {
 
     fn happen(&mut self) -> Checked {
         match self.dice.roll(40) {
-            0..=7 => self.turn().map(drop),
+            0 | 1 => self.daemons_turn(),
+            2..=7 => self.turn().map(drop),
             8..=17 => self.agent_acts(),
             18..=25 => self.hear_one(),
             26..=28 => {
@@ -89,6 +90,7 @@ impl World {
             }
             30 => self.restart(),
             31..=36 => self.somebody_asks(),
+            _ if self.dice.one_in(5) => self.interrupt_spot(),
             _ => self.a_machine_changes(),
         }
     }

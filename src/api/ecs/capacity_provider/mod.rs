@@ -9,8 +9,7 @@ mod managed;
 
 use cove_model::arn::Tenant;
 use cove_model::capacity_provider::{
-    CapacityProvider, CapacityProviderStatus, FARGATE, FARGATE_SPOT, ManagedScaling, Switch, UpdateStatus,
-    capacity_provider_arn, is_fargate,
+    CapacityProvider, CapacityProviderStatus, FARGATE, FARGATE_SPOT, UpdateStatus, capacity_provider_arn, is_fargate,
 };
 use cove_model::cluster::{Cluster, ClusterStatus};
 use cove_model::container_instance::ContainerInstance;
@@ -68,19 +67,8 @@ pub(super) async fn create(cx: &Context, input: CreateCapacityProviderIn) -> Res
                     "The specified capacity provider already exists. To change the configuration of an existing capacity provider, update the capacity provider.",
                 ));
             }
-            let fresh = CapacityProvider {
-                tenant: tenant.clone(),
-                name: input.name,
-                status: CapacityProviderStatus::Active,
-                update_status: UpdateStatus::CreateComplete,
-                asg: String::new(),
-                managed_scaling: ManagedScaling::default(),
-                managed_termination_protection: Switch::Disabled,
-                managed_draining: Switch::Enabled,
-                tags: input.tags,
-                created_at: tx.now(),
-                managed: None,
-            };
+            let fresh = CapacityProvider::new(tenant.clone(), &input.name, tx.now());
+            let fresh = CapacityProvider { tags: input.tags, ..fresh };
             let provider = match given {
                 Given::Group(given) => {
                     let asg = group::name(&tenant, given.auto_scaling_group_arn.as_deref().unwrap_or_default())?;

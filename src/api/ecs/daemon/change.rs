@@ -5,16 +5,15 @@ use std::sync::Arc;
 use cove_base::ids::random_u64;
 use cove_model::arn::Tenant;
 use cove_model::capacity_provider::is_fargate;
-use cove_model::daemon::{
-    Daemon, DaemonConfiguration, DaemonDeployment, DaemonDeploymentStatus as Status, DaemonRevision, DaemonStatus,
-};
+use cove_model::daemon::{Daemon, DaemonConfiguration, DaemonDeployment, DaemonRevision, DaemonStatus};
 use cove_model::service::ServiceToken;
 use cove_model::task::LaunchType;
 use cove_model::task_override::TaskOverride;
 use cove_model::task_template::TaskTemplate;
 use cove_scheduler::HostFacts;
+use cove_scheduler::daemons::{begin, retire};
 use cove_scheduler::deploy::digits;
-use cove_store::{Prefix, Read, Tx, keys};
+use cove_store::{Read, Tx, keys};
 use sha2::{Digest, Sha256};
 
 use super::active;
@@ -29,11 +28,6 @@ use crate::ecs::{capacity_provider, cluster, reference, tag};
 
 /// ECS's limit of a client token.
 const TOKEN_MAX: usize = 36;
-/// Deployments and revisions that are kept for each daemon, as for a service.
-const HISTORY_MAX: usize = 100;
-/// Why a deployment that was open is not any more.
-const SUPERSEDED: &str = "Replaced by a newer deployment.";
-const DELETED: &str = "The daemon is being deleted.";
 
 /// What resolving a workload needs beside the request.
 struct Around<'a> {
@@ -41,7 +35,6 @@ struct Around<'a> {
     host: &'a HostFacts,
     reach: Reach,
     cluster: &'a str,
-    daemon: &'a str,
 }
 
 /// CreateDaemon. The same request again shows the daemon that it made.
@@ -55,8 +48,7 @@ pub(in crate::ecs) async fn create(cx: &Context, input: CreateDaemonIn) -> Resul
             if let Some(known) = created_before(tx, &tenant, &cluster, &input)? {
                 return Ok(shown(tx, &known, false));
             }
-            let name = input.daemon_name.clone();
-            let around = Around { tenant: &tenant, host: &host, reach, cluster: &cluster, daemon: &name };
+            let around = Around { tenant: &tenant, host: &host, reach, cluster: &cluster };
             let daemon = make(tx, &around, input)?;
             Ok::<_, EcsError>(shown(tx, &daemon, false))
         })
@@ -108,26 +100,10 @@ fn created_before(
 fn make(tx: &mut Tx<'_>, around: &Around<'_>, input: CreateDaemonIn) -> Result<Daemon, EcsError> {
     let client_token = Some(token(&input));
     let configuration = input.workload.deployment_configuration.clone().unwrap_or_default().filled();
-    let revision = revision(tx, around, input.workload, None)?;
-    let mut daemon = Daemon {
-        tenant: around.tenant.clone(),
-        cluster: around.cluster.to_owned(),
-        name: input.daemon_name,
-        status: DaemonStatus::Active,
-        revision: revision.id.clone(),
-        deployment: String::new(),
-        completed_revision: None,
-        configuration,
-        tags: input.tags,
-        pacing: Default::default(),
-        trouble: None,
-        created_at: tx.now(),
-        updated_at: tx.now(),
-        client_token,
-    };
-    tx.put(revision);
-    begin(tx, &mut daemon, Vec::new());
-    tx.put(daemon.clone());
+    let fresh = Daemon::new(around.tenant.clone(), around.cluster, &input.daemon_name, configuration, tx.now());
+    let mut daemon = Daemon { tags: input.tags, client_token, ..fresh };
+    let revision = revision(tx, around, &daemon, input.workload, None)?;
+    begin(tx, &mut daemon, revision);
     Ok(daemon)
 }
 
@@ -140,17 +116,13 @@ pub(in crate::ecs) async fn update(cx: &Context, input: UpdateDaemonIn) -> Resul
         .write(move |tx| {
             cluster::active(tx, &tenant, &cluster)?;
             let mut daemon = (*active(tx, &tenant, &cluster, &name)?).clone();
-            let around = Around { tenant: &tenant, host: &host, reach, cluster: &cluster, daemon: &name };
+            let around = Around { tenant: &tenant, host: &host, reach, cluster: &cluster };
             let before = tx.get::<DaemonRevision>(&keys::daemon_part(&tenant, &cluster, &name, &daemon.revision));
             if let Some(given) = input.workload.deployment_configuration.clone() {
                 daemon.configuration = given.filled();
             }
-            let revision = revision(tx, &around, input.workload, before.as_deref())?;
-            let source = std::mem::replace(&mut daemon.revision, revision.id.clone());
-            tx.put(revision);
-            supersede(tx, &daemon, SUPERSEDED);
-            begin(tx, &mut daemon, vec![source]);
-            tx.put(daemon.clone());
+            let revision = revision(tx, &around, &daemon, input.workload, before.as_deref())?;
+            begin(tx, &mut daemon, revision);
             Ok::<_, EcsError>(shown(tx, &daemon, true))
         })
         .await
@@ -164,100 +136,40 @@ pub(in crate::ecs) async fn delete(cx: &Context, input: DaemonIn) -> Result<Daem
         .write(move |tx| {
             cluster::active(tx, &tenant, &cluster)?;
             let mut daemon = (*active(tx, &tenant, &cluster, &name)?).clone();
-            supersede(tx, &daemon, DELETED);
-            daemon.status = DaemonStatus::DeleteInProgress;
-            let source = daemon.revision.clone();
-            begin(tx, &mut daemon, vec![source]);
-            tx.put(daemon.clone());
+            retire(tx, &mut daemon);
             Ok::<_, EcsError>(shown(tx, &daemon, true))
         })
         .await
-}
-
-/// The deployment that was open ends where it is.
-fn supersede(tx: &mut Tx<'_>, daemon: &Daemon, reason: &str) {
-    let key = keys::daemon_part(&daemon.tenant, &daemon.cluster, &daemon.name, &daemon.deployment);
-    let Some(open) = tx.get::<DaemonDeployment>(&key).filter(|it| it.status.is_open()) else { return };
-    let status_reason = Some(reason.to_owned());
-    let stopped_at = Some(tx.now());
-    tx.put(DaemonDeployment { status: Status::Stopped, status_reason, stopped_at, ..(*open).clone() });
-}
-
-/// A deployment of the daemon's revision; of a deleted one, to nothing.
-fn begin(tx: &mut Tx<'_>, daemon: &mut Daemon, source_revisions: Vec<String>) {
-    let now = tx.now();
-    let deployment = DaemonDeployment {
-        tenant: daemon.tenant.clone(),
-        cluster: daemon.cluster.clone(),
-        daemon: daemon.name.clone(),
-        id: digits(random_u64()),
-        source_revisions,
-        target_revision: daemon.is_active().then(|| daemon.revision.clone()),
-        configuration: daemon.configuration.clone(),
-        status: Status::Pending,
-        status_reason: None,
-        failed_tasks: 0,
-        instances: 0,
-        triggered_alarms: Vec::new(),
-        rollback: None,
-        baking_since: None,
-        created_at: now,
-        started_at: None,
-        finished_at: None,
-        stopped_at: None,
-    };
-    daemon.deployment.clone_from(&deployment.id);
-    daemon.updated_at = now;
-    daemon.pacing = Default::default();
-    tx.put(deployment);
-    forget_history(tx, daemon);
-}
-
-/// Drops the oldest; the deployment that has just begun, and what runs or may be gone back to, stays.
-fn forget_history(tx: &mut Tx<'_>, daemon: &Daemon) {
-    let (tenant, cluster, name) = (&daemon.tenant, &daemon.cluster, &daemon.name);
-    let inside = Prefix::parent(tenant, &keys::daemon_parent(cluster, name));
-    let mut deployments = tx.scan::<DaemonDeployment>(&inside);
-    deployments.sort_by_key(|one| (one.id != daemon.deployment, std::cmp::Reverse(one.created_at)));
-    for old in deployments.iter().skip(HISTORY_MAX).filter(|one| !one.status.is_open()) {
-        tx.delete::<DaemonDeployment>(&keys::daemon_part(tenant, cluster, name, &old.id));
-    }
-    let runs = |id: &String| daemon.revision == *id || daemon.completed_revision.as_ref() == Some(id);
-    let mut revisions = tx.scan::<DaemonRevision>(&inside);
-    revisions.sort_by_key(|one| (!runs(&one.id), std::cmp::Reverse(one.created_at)));
-    for old in revisions.iter().skip(HISTORY_MAX).filter(|one| !runs(&one.id)) {
-        tx.delete::<DaemonRevision>(&keys::daemon_part(tenant, cluster, name, &old.id));
-    }
 }
 
 /// The revision that a request asks for, on top of what there was.
 fn revision(
     tx: &Tx<'_>,
     around: &Around<'_>,
+    daemon: &Daemon,
     workload: DaemonWorkloadIn,
     before: Option<&DaemonRevision>,
 ) -> Result<DaemonRevision, EcsError> {
-    let Around { tenant, cluster, daemon, .. } = *around;
-    let providers = providers(tx, tenant, cluster, &workload.capacity_provider_arns)?;
+    let providers = providers(tx, around.tenant, around.cluster, &workload.capacity_provider_arns)?;
     let enables = workload.enable_execute_command;
     let enables = enables.unwrap_or_else(|| before.is_some_and(|it| it.template.enable_execute_command));
     let propagates = workload.propagate_tags.map(|given| given == DaemonPropagateTags::Daemon);
     let managed = workload.enable_ecs_managed_tags;
+    let template = template(tx, around, daemon, &workload.daemon_task_definition_arn, enables)?;
     Ok(DaemonRevision {
-        tenant: tenant.clone(),
-        cluster: cluster.to_owned(),
-        daemon: daemon.to_owned(),
-        id: digits(random_u64()),
-        template: template(tx, around, &workload.daemon_task_definition_arn, enables)?,
-        capacity_providers: providers,
         propagates_tags: propagates.unwrap_or_else(|| before.is_some_and(|it| it.propagates_tags)),
         managed_tags: managed.unwrap_or_else(|| before.is_some_and(|it| it.managed_tags)),
-        images: Vec::new(),
-        created_at: tx.now(),
+        ..DaemonRevision::new(daemon, &digits(random_u64()), template, providers, tx.now())
     })
 }
 
-fn template(tx: &Tx<'_>, around: &Around<'_>, definition: &str, enables: bool) -> Result<TaskTemplate, EcsError> {
+fn template(
+    tx: &Tx<'_>,
+    around: &Around<'_>,
+    daemon: &Daemon,
+    definition: &str,
+    enables: bool,
+) -> Result<TaskTemplate, EcsError> {
     let ask = Ask {
         cluster: around.cluster.to_owned(),
         definition: reference::daemon_definition(around.tenant, definition)?,
@@ -267,7 +179,7 @@ fn template(tx: &Tx<'_>, around: &Around<'_>, definition: &str, enables: bool) -
         strategies: Vec::new(),
         network: None,
         overrides: TaskOverride::default(),
-        group: Some(format!("daemon:{}", around.daemon)),
+        group: Some(daemon.group()),
         started_by: None,
         tags: Vec::new(),
         propagates_definition_tags: false,

@@ -1,5 +1,6 @@
 //! What Fargate rules out in a task definition that asks for it.
 
+use cove_model::fargate::is_fargate_size;
 use cove_model::task_definition::{
     Compatibility, ContainerDefinition, LogDriver, NetworkMode, PidMode, TaskDefinitionDocument,
 };
@@ -26,7 +27,7 @@ pub(super) fn check(document: &TaskDefinitionDocument, size: &TaskSize) -> Resul
 /// Whether Fargate could run it, had it been asked to: decides `compatibilities`.
 pub(super) fn could_run(document: &TaskDefinitionDocument, size: &TaskSize) -> bool {
     document.network_mode == Some(NetworkMode::Awsvpc)
-        && matches!((size.cpu, size.memory_mib), (Some(cpu), Some(memory)) if size::is_fargate_size(cpu, memory))
+        && matches!((size.cpu, size.memory_mib), (Some(cpu), Some(memory)) if is_fargate_size(cpu, memory))
         && (document.requires_compatibilities.contains(&Compatibility::Fargate)
             || check_execution_role(document).is_ok())
         && first_obstacle(document).is_none()

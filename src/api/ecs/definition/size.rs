@@ -1,6 +1,8 @@
-//! Task-level cpu and memory: texts in, numbers out; and the sizes that Fargate has.
+//! Task-level cpu and memory: texts in, numbers out; and whether Fargate has such a size.
 //!
 //! Holds: what is returned is what ECS shows afterwards: cpu in 1/1024 of a core, memory in MiB, as a plain number.
+
+use cove_model::fargate::is_fargate_size;
 
 use crate::ecs::error::EcsError;
 
@@ -43,22 +45,6 @@ fn parse_scaled(text: &str, units: &[(&str, i64)]) -> Option<i64> {
     (scaled % places == 0).then_some(scaled / places)
 }
 
-/// Whether Fargate has a size of that cpu (1/1024 of a core) and memory (MiB).
-pub(crate) fn is_fargate_size(cpu: i64, memory_mib: i64) -> bool {
-    const GIB: i64 = 1024;
-    let (least, most, step) = match cpu {
-        256 => return matches!(memory_mib, 512 | 1024 | 2048),
-        512 => (1, 4, 1),
-        1024 => (2, 8, 1),
-        2048 => (4, 16, 1),
-        4096 => (8, 30, 1),
-        8192 => (16, 60, 4),
-        16384 => (32, 120, 8),
-        _ => return false,
-    };
-    (least * GIB..=most * GIB).contains(&memory_mib) && memory_mib % (step * GIB) == 0
-}
-
 /// Refuses what Fargate has no size for.
 pub(crate) fn check_fargate_size(cpu: Option<i64>, memory_mib: Option<i64>) -> Result<(), EcsError> {
     let cpu = cpu.ok_or_else(|| EcsError::client("Fargate requires that 'cpu' be defined at the task level."))?;
@@ -96,18 +82,6 @@ mod tests {
         }
         for text in ["", "0", "1TB", "1.0001GB", "nan", "1e3"] {
             assert!(parse_memory(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn fargate_has_exactly_the_documented_sizes() {
-        for (cpu, memory) in
-            [(256, 512), (512, 4096), (1024, 2048), (2048, 16384), (4096, 30720), (8192, 20480), (16384, 122_880)]
-        {
-            assert!(is_fargate_size(cpu, memory), "{cpu} {memory}");
-        }
-        for (cpu, memory) in [(256, 3072), (512, 512), (512, 1536), (8192, 17408), (16384, 36864), (300, 1024)] {
-            assert!(!is_fargate_size(cpu, memory), "{cpu} {memory}");
         }
     }
 }

@@ -1,8 +1,13 @@
 //! What the tasks of a service shall be: from the members of a request, or from the revision that there is.
 
-use cove_model::service::{DeploymentConfiguration, ExpressRevision, HookTarget, LifecycleHook, ServiceRevision};
+use cove_base::Timestamp;
+use cove_base::ids::random_u64;
+use cove_model::service::{
+    DeploymentConfiguration, ExpressRevision, HookTarget, LifecycleHook, Service, ServiceRevision,
+};
 use cove_model::task_override::{NetworkConfiguration, TaskOverride};
-use cove_model::task_template::{PlacementConstraint, PlacementStrategy};
+use cove_model::task_template::{PlacementConstraint, PlacementStrategy, TaskTemplate};
+use cove_scheduler::deploy::digits;
 
 use crate::ecs::error::EcsError;
 use crate::ecs::reference::DefinitionRef;
@@ -21,6 +26,18 @@ pub(super) struct Workload {
 }
 
 impl Workload {
+    /// The revision that is this, of a template that it was resolved to.
+    pub(super) fn revision(self, service: &Service, template: TaskTemplate, now: Timestamp) -> ServiceRevision {
+        ServiceRevision {
+            launch_type: self.launch_type,
+            capacity_provider_strategy: self.capacity_provider_strategy,
+            platform_version: self.platform_version,
+            network_configuration: self.network_configuration,
+            express: self.express,
+            ..ServiceRevision::new(service, &digits(random_u64()), template, now)
+        }
+    }
+
     pub(super) fn of(revision: &ServiceRevision) -> Self {
         Self {
             launch_type: revision.launch_type,

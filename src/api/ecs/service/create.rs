@@ -10,11 +10,11 @@ use cove_model::service::{
 use cove_model::task::LaunchType;
 use cove_model::task_template::TaskTemplate;
 use cove_scheduler::HostFacts;
+use cove_scheduler::services::begin;
 use cove_store::{Read, Tx, keys};
 use sha2::{Digest, Sha256};
 
 use super::ask::{Rules, Workload, ask, check_members};
-use super::begin::begin;
 use super::rebalancing;
 use super::show::show;
 use crate::Context;
@@ -282,7 +282,8 @@ pub(super) fn make(
     };
     service.rebalances_zones = rebalancing::wanted(input.availability_zone_rebalancing, &service)?;
     if let Some(template) = template {
-        begin(tx, &mut service, template, workload);
+        let revision = workload.revision(&service, template, tx.now());
+        begin(tx, &mut service, revision);
     }
     tx.put(service.clone());
     Ok(service)

@@ -1,13 +1,17 @@
 //! DeleteService. The scheduler stops its tasks; with the last one the service is INACTIVE.
 
-use cove_model::service::{SchedulingStrategy, Service, ServiceDeployment, ServiceDeploymentStatus, ServiceStatus};
-use cove_store::{Prefix, Read, Tx, keys};
+use cove_model::service::{SchedulingStrategy, Service, ServiceStatus};
+use cove_scheduler::services::end_open;
+use cove_store::Tx;
 
 use super::show::show;
 use crate::Context;
 use crate::ecs::error::EcsError;
 use crate::ecs::wire::{DeleteServiceIn, ServiceOut};
 use crate::ecs::{cluster, reference};
+
+/// Why a deployment that was open is not any more.
+const DELETED: &str = "The service was deleted.";
 
 /// DeleteService.
 pub(in crate::ecs) async fn delete(cx: &Context, input: DeleteServiceIn) -> Result<ServiceOut, EcsError> {
@@ -40,20 +44,7 @@ pub(in crate::ecs) async fn delete(cx: &Context, input: DeleteServiceIn) -> Resu
 pub(super) fn drain(tx: &mut Tx<'_>, mut service: Service) -> Service {
     service.status = ServiceStatus::Draining;
     service.desired_count = 0;
-    end_deployments(tx, &service);
+    end_open(tx, &service, DELETED);
     tx.put(service.clone());
     service
-}
-
-fn end_deployments(tx: &mut Tx<'_>, service: &Service) {
-    let inside = Prefix::parent(&service.tenant, &keys::service_parent(&service.cluster, &service.name));
-    for open in tx.live::<ServiceDeployment>(&inside) {
-        let mut open = (*open).clone();
-        open.status = ServiceDeploymentStatus::Stopped;
-        open.status_reason = Some("The service was deleted.".to_owned());
-        open.stopped_at = Some(tx.now());
-        open.finished_at = Some(tx.now());
-        open.updated_at = tx.now();
-        tx.put(open);
-    }
 }

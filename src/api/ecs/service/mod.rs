@@ -1,7 +1,6 @@
 //! Services and their deployments. The operations record what is wanted; the scheduler does it.
 
 mod ask;
-mod begin;
 mod create;
 mod delete;
 mod describe;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cove_base::ids::random_u64;
 use cove_model::arn::Tenant;
-use cove_model::service::{DeploymentController, Service, ServiceRevision, TaskSet, TaskSetStatus, service_arn};
+use cove_model::service::{DeploymentController, Service, TaskSet, TaskSetStatus, service_arn};
 use cove_scheduler::deploy;
 use cove_store::{Prefix, Read, Tx, keys};
 
@@ -60,20 +60,7 @@ pub(in crate::ecs) async fn create(cx: &Context, input: CreateTaskSetIn) -> Resu
             let ask = ask(&workload, reference::definition(&tenant, &input.task_definition)?, &rules)?;
             let template = own_rules_aside(resolve(tx, &tenant, &host, &ask, reach)?, service.constraints.len());
             let now = tx.now();
-            let revision = ServiceRevision {
-                tenant: tenant.clone(),
-                cluster: service.cluster.clone(),
-                service: service.name.clone(),
-                id: deploy::digits(random_u64()),
-                template,
-                launch_type: workload.launch_type,
-                capacity_provider_strategy: workload.capacity_provider_strategy,
-                platform_version: workload.platform_version,
-                network_configuration: workload.network_configuration,
-                images: Vec::new(),
-                created_at: now,
-                express: None,
-            };
+            let revision = workload.revision(&service, template, now);
             let set = TaskSet {
                 tenant: tenant.clone(),
                 cluster: service.cluster.clone(),

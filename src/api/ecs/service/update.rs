@@ -2,10 +2,10 @@
 
 use cove_model::service::{DeploymentController, ExpressRevision, SchedulingStrategy, Service, ServiceRevision};
 use cove_model::task::LaunchType;
+use cove_scheduler::services::begin;
 use cove_store::{Read, Tx, keys};
 
 use super::ask::{Rules, Workload, ask, check_members};
-use super::begin::begin;
 use super::create::{By, check_count, check_grace, own_rules_aside};
 use super::rebalancing;
 use super::show::show;
@@ -101,7 +101,8 @@ pub(super) fn change(
     if !keeps || input.force_new_deployment {
         let template = own_rules_aside(resolve(tx, tenant, &by.host, &ask, by.reach)?, service.constraints.len());
         if template != before.template || input.force_new_deployment || !keeps_express {
-            begin(tx, &mut service, template, workload);
+            let revision = workload.revision(&service, template, tx.now());
+            begin(tx, &mut service, revision);
         }
     }
     tx.put(service.clone());

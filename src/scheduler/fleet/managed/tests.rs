@@ -1,7 +1,6 @@
 //! Managed instances in a store: what a launch makes, what goes when it is idle.
 
 use cove_base::Timestamp;
-use cove_model::capacity_provider::{CapacityProviderStatus, ManagedScaling, Switch, UpdateStatus};
 use cove_model::cluster::CapacityProviderStrategyItem;
 use cove_model::managed_instances::{
     InfrastructureOptimization, InstanceLaunchTemplate, InstanceRequirements, Limits, ManagedInstancesNetwork,
@@ -39,17 +38,9 @@ fn provider() -> CapacityProvider {
         ..ManagedInstancesProvider::default()
     };
     CapacityProvider {
-        tenant: setting::tenant(),
-        name: "mi".into(),
-        status: CapacityProviderStatus::Active,
-        update_status: UpdateStatus::CreateComplete,
-        asg: String::new(),
-        managed_scaling: ManagedScaling::default(),
-        managed_termination_protection: Switch::Disabled,
-        managed_draining: Switch::Enabled,
         tags: vec![Tag { key: "team".into(), value: "a".into() }],
-        created_at: NOW,
         managed: Some(ManagedInstances { cluster: setting::CLUSTER.into(), provider }),
+        ..CapacityProvider::new(setting::tenant(), "mi", NOW)
     }
 }
 

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use cove_base::Timestamp;
 use cove_base::ids::random_hex;
 use cove_model::container_instance::ContainerInstance;
-use cove_model::daemon::{
-    Daemon, DaemonConfiguration, DaemonDeployment, DaemonDeploymentStatus, DaemonRevision, DaemonStatus,
-};
+use cove_model::daemon::{Daemon, DaemonConfiguration, DaemonDeployment, DaemonDeploymentStatus, DaemonRevision};
 use cove_model::network::{Cidr, SecurityGroup, Subnet};
 use cove_model::service::{
     Departed, DeploymentConfiguration, RolloutState, SchedulingStrategy, Service, ServiceDeployment,
@@ -181,55 +179,19 @@ impl Site {
 
     /// A daemon on all instances that runs a revision, or is to.
     pub(super) fn watch(&mut self, runs: bool) {
-        let configuration = DaemonConfiguration::default().filled();
-        let now = self.now;
+        let (configuration, now) = (DaemonConfiguration::default().filled(), self.now);
         let daemon = Daemon {
-            tenant: tenant(),
-            cluster: CLUSTER.into(),
-            name: DAEMON.into(),
-            status: DaemonStatus::Active,
             revision: "1".into(),
             deployment: "1".into(),
-            completed_revision: None,
-            configuration: configuration.clone(),
-            tags: Vec::new(),
-            pacing: Default::default(),
-            trouble: None,
-            created_at: now,
-            updated_at: now,
-            client_token: None,
+            ..Daemon::new(tenant(), CLUSTER, DAEMON, configuration, now)
         };
-        let revisions = ["1", "2"].map(|id| DaemonRevision {
-            tenant: tenant(),
-            cluster: CLUSTER.into(),
-            daemon: DAEMON.into(),
-            id: id.into(),
-            template: setting::template(&FAMILIES[WATCH]),
-            capacity_providers: vec![PROVIDER.into()],
-            propagates_tags: false,
-            managed_tags: false,
-            images: Vec::new(),
-            created_at: now,
-        });
+        let template = setting::template(&FAMILIES[WATCH]);
+        let revisions =
+            ["1", "2"].map(|id| DaemonRevision::new(&daemon, id, template.clone(), vec![PROVIDER.into()], now));
         let deployment = DaemonDeployment {
-            tenant: tenant(),
-            cluster: CLUSTER.into(),
-            daemon: DAEMON.into(),
-            id: "1".into(),
-            source_revisions: Vec::new(),
-            target_revision: Some("1".into()),
-            configuration,
             status: DaemonDeploymentStatus::InProgress,
-            status_reason: None,
-            failed_tasks: 0,
-            instances: 0,
-            triggered_alarms: Vec::new(),
-            rollback: None,
-            baking_since: None,
-            created_at: now,
             started_at: Some(now),
-            finished_at: None,
-            stopped_at: None,
+            ..DaemonDeployment::new(&daemon, "1", Vec::new(), now)
         };
         let mut template = revisions[0].template.clone();
         template.started_by = Some(revisions[0].started_by());

@@ -1,43 +1,27 @@
 //! Begins a deployment: a revision, a service deployment and the PRIMARY deployment of the service, together.
 
-use cove_base::ids::random_u64;
+use cove_base::ids::{random_hex, random_u64};
 use cove_model::service::{
     Deployment, DeploymentStrategy, LifecycleStage, RolloutState, Service, ServiceDeployment, ServiceDeploymentStatus,
     ServiceRevision,
 };
-use cove_model::task_template::TaskTemplate;
-use cove_scheduler::deploy;
 use cove_store::{Prefix, Read, Tx, keys};
 
-use super::ask::Workload;
+use crate::deploy;
 
 /// Deployments and revisions that are kept for each service; AWS keeps them for 90 days.
 const HISTORY_MAX: usize = 100;
 const SUPERSEDED: &str = "Superseded by a newer service deployment.";
 
 /// Puts the records in; the service itself is the caller's to put.
-pub(super) fn begin(tx: &mut Tx<'_>, service: &mut Service, template: TaskTemplate, workload: Workload) {
+pub fn begin(tx: &mut Tx<'_>, service: &mut Service, revision: ServiceRevision) {
     let now = tx.now();
-    supersede(tx, service);
-    let revision = ServiceRevision {
-        tenant: service.tenant.clone(),
-        cluster: service.cluster.clone(),
-        service: service.name.clone(),
-        id: deploy::digits(random_u64()),
-        template,
-        launch_type: workload.launch_type,
-        capacity_provider_strategy: workload.capacity_provider_strategy,
-        platform_version: workload.platform_version,
-        network_configuration: workload.network_configuration,
-        images: Vec::new(),
-        created_at: now,
-        express: workload.express,
-    };
+    end_open(tx, service, SUPERSEDED);
     let rollout = ServiceDeployment {
         tenant: service.tenant.clone(),
         cluster: service.cluster.clone(),
         service: service.name.clone(),
-        id: cove_base::ids::random_hex(8),
+        id: random_hex(8),
         source_revisions: service.deployments.iter().map(|it| it.revision.clone()).collect(),
         target_revision: revision.id.clone(),
         configuration: service.configuration.clone(),
@@ -75,16 +59,15 @@ pub(super) fn begin(tx: &mut Tx<'_>, service: &mut Service, template: TaskTempla
     forget_history(tx, service);
 }
 
-/// What was still going on ends here.
-fn supersede(tx: &mut Tx<'_>, service: &Service) {
+/// What was still going on ends where it is.
+pub fn end_open(tx: &mut Tx<'_>, service: &Service, reason: &str) {
     let inside = Prefix::parent(&service.tenant, &keys::service_parent(&service.cluster, &service.name));
+    let now = tx.now();
     for open in tx.live::<ServiceDeployment>(&inside) {
         let mut open = (*open).clone();
         open.status = ServiceDeploymentStatus::Stopped;
-        open.status_reason = Some(SUPERSEDED.to_owned());
-        open.stopped_at = Some(tx.now());
-        open.finished_at = Some(tx.now());
-        open.updated_at = tx.now();
+        open.status_reason = Some(reason.to_owned());
+        (open.stopped_at, open.finished_at, open.updated_at) = (Some(now), Some(now), now);
         tx.put(open);
     }
 }

@@ -1,0 +1,107 @@
+//! What is carried out of decisions, on records in memory.
+
+use cove_model::capacity_provider::{FARGATE, FARGATE_SPOT};
+use cove_model::cluster::CapacityProviderStrategyItem;
+use cove_model::task::{Health, LaunchType};
+use cove_store::{Memory, Tx, keys};
+
+use super::*;
+use crate::place;
+use crate::simulation::{requests, setting};
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+/// A service of two that wants one task on FARGATE and all others on Spot.
+struct World {
+    memory: Memory,
+    service: Service,
+}
+
+impl World {
+    fn new() -> Self {
+        let service = Service { deployments: Vec::new(), completed_revision: None, ..crate::deploy::tests::service() };
+        let mut world = Self { memory: Memory::default(), service };
+        world.write(|tx| {
+            tx.put(setting::definition(&setting::FAMILIES[1]));
+            setting::network(tx);
+        });
+        world
+    }
+
+    fn write(&mut self, work: impl FnOnce(&mut Tx<'_>)) {
+        let done: Result<(), StoreError> = self.memory.write(NOW, |tx| {
+            work(tx);
+            Ok(())
+        });
+        done.unwrap();
+    }
+
+    /// UpdateService that forces a new deployment.
+    fn deploy(&mut self) {
+        let item =
+            |name: &str, weight, base| CapacityProviderStrategyItem { capacity_provider: name.into(), weight, base };
+        let mut template = setting::template(&setting::FAMILIES[1]);
+        template.placing.launch_type = LaunchType::Fargate;
+        template.placing.strategy = vec![item(FARGATE, 0, 1), item(FARGATE_SPOT, 1, 0)];
+        let key = self.service.key();
+        let mut service =
+            self.memory.view().get::<Service>(&key).map_or_else(|| self.service.clone(), |it| (*it).clone());
+        self.write(|tx| {
+            requests::begin(tx, &mut service, template);
+            tx.put(service);
+        });
+    }
+
+    fn reconcile(&mut self) {
+        let key = keys::service(&self.service.tenant, &self.service.cluster, &self.service.name);
+        let host = place::tests::host();
+        self.write(|tx| apply::reconcile(tx, &host, &Timing::default(), &key).unwrap());
+    }
+
+    /// The providers of the newest deployment's tasks that are well or on their way.
+    fn providers(&self) -> Vec<String> {
+        let service = self.memory.view().get::<Service>(&self.service.key()).unwrap();
+        let newest = &service.deployments[0].id;
+        let tasks = self.memory.view().live::<Task>(&Prefix::all());
+        let own = tasks.iter().filter(|it| it.started_by.as_ref() == Some(newest) && it.health() != Health::Unhealthy);
+        let mut providers: Vec<String> = own.map(|it| it.placement.capacity_provider.clone().unwrap()).collect();
+        providers.sort();
+        providers
+    }
+
+    fn change_tasks(&mut self, change: impl Fn(&mut Task)) {
+        let tasks = self.memory.view().live::<Task>(&Prefix::all());
+        self.write(|tx| {
+            for known in tasks {
+                let mut task = (*known).clone();
+                change(&mut task);
+                tx.put(task);
+            }
+        });
+    }
+}
+
+#[test]
+fn each_deployment_fills_its_own_base_whatever_the_one_before_has() {
+    let mut world = World::new();
+    for _ in 0..2 {
+        world.deploy();
+        world.reconcile();
+        assert_eq!(world.providers(), [FARGATE, FARGATE_SPOT]);
+    }
+}
+
+#[test]
+fn what_comes_for_a_task_that_is_ill_comes_to_its_provider() {
+    let mut world = World::new();
+    world.deploy();
+    world.reconcile();
+    world.change_tasks(|task| {
+        task.observed.status = cove_model::task::TaskStatus::Running;
+        task.observed.started_at = Some(NOW);
+        let is_base = task.placement.capacity_provider.as_deref() == Some(FARGATE);
+        task.containers[0].seen.health = Some(if is_base { Health::Unhealthy } else { Health::Healthy });
+    });
+    world.reconcile();
+    assert_eq!(world.providers(), [FARGATE, FARGATE_SPOT]);
+}
