@@ -83,7 +83,9 @@ impl<'a> Archive<'a> {
                     }
                 }
                 kind => {
-                    self.enter(extra.size.unwrap_or(size));
+                    // As the unpacker has it: links, devices, directories and pipes have no content, whatever they say.
+                    let has_content = !matches!(kind, b'1'..=b'6');
+                    self.enter(if has_content { extra.size.unwrap_or(size) } else { 0 });
                     return Ok(Some(self.entry(&header, kind, extra)?));
                 }
             }

@@ -132,7 +132,7 @@ pub(super) fn is_wanted(task: &Task) -> bool {
 /// What its health check says; without one it must have run for a while.
 pub(super) fn is_healthy(task: &Task, settle_millis: i64, now: Timestamp) -> bool {
     let has_settled = || task.observed.started_at.is_some_and(|at| at.plus_millis(settle_millis) <= now);
-    let is_well = match task.containers[0].seen.health {
+    let is_well = match task.containers.first().and_then(|it| it.seen.health) {
         Some(health) => health == Health::Healthy,
         None => has_settled(),
     };
@@ -140,7 +140,8 @@ pub(super) fn is_healthy(task: &Task, settle_millis: i64, now: Timestamp) -> boo
 }
 
 fn is_failing(task: &Task) -> bool {
-    task.observed.status == TaskStatus::Running && task.containers[0].seen.health == Some(Health::Unhealthy)
+    task.observed.status == TaskStatus::Running
+        && task.containers.first().is_some_and(|it| it.seen.health == Some(Health::Unhealthy))
 }
 
 /// A service at one moment, as far as the checks look at it.
