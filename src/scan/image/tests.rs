@@ -53,6 +53,17 @@ fn packages_are_those_that_a_container_sees() {
 }
 
 #[test]
+fn a_directory_that_says_it_has_content_hides_nothing() {
+    let mut header = ::tar::Header::new_gnu();
+    header.set_entry_type(::tar::EntryType::Directory);
+    header.set_path("d/").unwrap();
+    header.set_size(4096);
+    header.set_cksum();
+    let whole = [header.as_bytes().to_vec(), layer(&[(SIX, &metadata("six", "1.0"))])].concat();
+    assert_eq!(names(&inventory(&[whole])), ["six 1.0 layer0"]);
+}
+
+#[test]
 fn layers_may_be_compressed() {
     let plain = layer(&[(SIX, &metadata("six", "1.0"))]);
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
