@@ -217,6 +217,7 @@ fn check_event_start(document: &ContainerDefinition) -> Result<(), String> {
 }
 
 /// A failure of the task as a whole.
+/// A failure of the task as a whole.
 fn whole(reason: String) -> Failure {
     Failure { container: None, reason }
 }

@@ -50,7 +50,7 @@ impl<'a> Decider<'a> {
                 self.start(On::Anywhere(number));
             }
         }
-        let bounds = Bounds { desired, minimum, short, room };
+        let bounds = Bounds { desired, minimum, short, room, waiting: self.waiting() };
         let made_room = self.let_ill_go(&bounds, hold.is_some());
         if hold.is_none() {
             self.let_well_go(&bounds, made_room);
@@ -108,8 +108,11 @@ impl<'a> Decider<'a> {
         let mut made_room = 0;
         for task in self.outgoing().into_iter().filter(|task| !task.is_healthy()) {
             let is_failing = task.condition == Condition::Unhealthy;
-            let goes =
-                if is_failing { is_replaced || made_room < bounds.in_the_way(self.is_stuck()) } else { !has_failed };
+            let goes = if is_failing {
+                is_replaced || made_room < bounds.in_the_way(self.found_no_room())
+            } else {
+                !has_failed
+            };
             if goes && (self.is_primary(task) || !primary_only) {
                 made_room += 1;
                 let reason = if is_failing { message::UNHEALTHY.to_owned() } else { self.scaling_reason() };
@@ -128,7 +131,7 @@ impl<'a> Decider<'a> {
         let healthy = count(self.staying().filter(|task| task.is_healthy()));
         let spare = healthy.saturating_sub(bounds.minimum);
         let replaced = healthy.saturating_sub(bounds.desired);
-        let in_the_way = bounds.in_the_way(self.is_stuck()).saturating_sub(made_room);
+        let in_the_way = bounds.in_the_way(self.found_no_room()).saturating_sub(made_room);
         let number = spare.min(replaced.max(in_the_way));
         if in_the_way > 0 && number == 0 && bounds.room == 0 && !well.is_empty() && self.is_at_rest() {
             let text = message::blocked(&self.out.service);
@@ -142,8 +145,18 @@ impl<'a> Decider<'a> {
     }
 
     /// Whether the last attempt to place a task found no room.
-    fn is_stuck(&self) -> bool {
+    fn found_no_room(&self) -> bool {
         self.state.service.trouble.is_some()
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.found_no_room() || self.waiting() > 0
+    }
+
+    /// How many of the current tasks wait for an instance that nobody is about to make room on.
+    fn waiting(&self) -> u32 {
+        let leaving = count(self.state.tasks.iter().filter(|task| !task.is_wanted));
+        count(self.current().filter(|task| task.task.is_waiting())).saturating_sub(leaving)
     }
 
     /// Whether nothing is on its way that could change what there is.
@@ -162,13 +175,16 @@ struct Bounds {
     minimum: u32,
     /// Tasks of the primary that are missing,
     short: u32,
-    /// and how many may be started as things are.
+    /// how many may be started as things are,
     room: u32,
+    /// and how many are started and have no place.
+    waiting: u32,
 }
 
 impl Bounds {
-    /// How many tasks must leave before all that are missing can be started.
-    fn in_the_way(&self, is_stuck: bool) -> u32 {
-        if is_stuck { self.short } else { self.short.saturating_sub(self.room) }
+    /// How many tasks must leave before all that are missing can be started, and have a place.
+    fn in_the_way(&self, found_no_room: bool) -> u32 {
+        let missing = if found_no_room { self.short } else { self.short.saturating_sub(self.room) };
+        missing + self.waiting
     }
 }

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::place::tests::any_task;
+use crate::simulation::setting;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 const OLD: &str = "ecs-svc/1";
@@ -247,6 +248,23 @@ fn uneven(zones: &str) -> State {
     let in_zone = |(number, zone): (usize, char)| at(&zone.to_string(), "i", healthy(&format!("t{number}"), OLD));
     state.tasks = zones.chars().enumerate().map(in_zone).collect();
     state
+}
+
+#[test]
+fn tasks_that_wait_for_an_instance_get_the_room_of_old_ones_as_far_as_the_minimum_allows() {
+    let unplaced = |view: TaskView| {
+        let mut task = Task::clone(&view.task);
+        task.unplaced = Some(Box::new(setting::template(&setting::FAMILIES[0])));
+        TaskView { task: Arc::new(task), ..view }
+    };
+    for (minimum, leaving, wanted) in [(0, false, 2), (50, false, 1), (100, false, 0), (0, true, 1)] {
+        let mut state = updating(2, minimum, 200);
+        state.tasks = vec![healthy("a", OLD), healthy("b", OLD)];
+        state.tasks.extend([starting("c", NEW), starting("d", NEW)].map(unplaced));
+        state.tasks[0].is_wanted = !leaving;
+        let got = decide(&state);
+        assert_eq!((stops(&got).len(), starts(&got)), (wanted, 0), "{minimum} % {leaving}");
+    }
 }
 
 fn said(decision: &Decision) -> Vec<String> {
