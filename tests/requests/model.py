@@ -16,6 +16,8 @@ COMMON = {
     "MissingAction",
 }
 """Errors that any operation of any service may answer."""
+EC2 = {"InvalidGroup.NotFound", "InvalidSubnetID.NotFound", "InvalidVpcID.NotFound", "InvalidNextToken", "DryRunOperation"}
+"""EC2's model names no errors; these are in its documentation."""
 WHOLE, NUMBER = {"integer", "long"}, {"float", "double", "timestamp"}
 
 
@@ -43,6 +45,8 @@ def errors(name, op):
     if name != "ecs":
         # Their models name few errors with each operation; another one of the same service is as good.
         shapes = [shape for other in service(name).operation_names for shape in operation(name, other).error_shapes]
+    if name == "ec2":
+        return COMMON | EC2
     return COMMON | {shape.name for shape in shapes} | {shape.metadata.get("error", {}).get("code", shape.name) for shape in shapes}
 
 

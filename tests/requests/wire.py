@@ -65,20 +65,28 @@ def written(service, op, value):
     fields = {"Action": op, "Version": model.service(service).api_version}
     if isinstance(value, dict):
         shape = model.operation(service, op).input_shape
-        flatten(fields, "", value, shape)
+        flatten(fields, "", value, shape, is_ec2(service))
     return urllib.parse.urlencode(fields, errors="surrogatepass").encode()
 
 
-def flatten(fields, path, value, shape):
-    """As `Tags.member.1.Key`."""
+def is_ec2(service):
+    """EC2 has a form of its own: names of its own in both directions, lists without `member`, replies without a wrapper."""
+    return model.service(service).metadata["protocol"] == "ec2"
+
+
+def flatten(fields, path, value, shape, ec2):
+    """As `Tags.member.1.Key`; on EC2 as `Filter.1.Name`."""
     kind = getattr(shape, "type_name", None)
     if isinstance(value, dict):
         for name, item in value.items():
             member = shape.members.get(name) if kind == "structure" else None
-            flatten(fields, f"{path}.{name}" if path else name, item, member)
+            if ec2 and member is not None:
+                said = member.serialization.get("queryName") or member.serialization.get("name", name)
+                name = said[0].upper() + said[1:]
+            flatten(fields, f"{path}.{name}" if path else name, item, member, ec2)
     elif isinstance(value, list):
         for index, item in enumerate(value, 1):
-            flatten(fields, f"{path}.member.{index}", item, shape.member if kind == "list" else None)
+            flatten(fields, f"{path}.{index}" if ec2 else f"{path}.member.{index}", item, shape.member if kind == "list" else None, ec2)
     elif value is not None:
         fields[path] = str(value).lower() if isinstance(value, bool) else value
 
@@ -104,6 +112,8 @@ def from_xml(service, op, status, text):
     shape = model.operation(service, op).output_shape
     if shape is None:
         return None, None, {}
+    if is_ec2(service):
+        return None, None, value_of(shape, [node for node in root if tag(node) != "requestId"])
     wrapper = shape.serialization.get("resultWrapper")
     inner = next((node for node in root if tag(node) == wrapper), None)
     if inner is None:
@@ -119,7 +129,8 @@ def value_of(shape, node):
     """What an element says; what the model does not know stays, so that it is found."""
     kind = shape.type_name
     if kind == "structure":
-        return {tag(child): value_of(shape.members[tag(child)], child) if tag(child) in shape.members else child.text for child in node}
+        known = {member.serialization.get("name", name): (name, member) for name, member in shape.members.items()}
+        return dict((known[tag(child)][0], value_of(known[tag(child)][1], child)) if tag(child) in known else (tag(child), child.text) for child in node)
     if kind == "list":
         return [value_of(shape.member, child) for child in node]
     if kind == "map":
