@@ -61,8 +61,13 @@ class Registry:
             self.local.http = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
             self.local.http.connect()
             self.local.http.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.local.http.request(method, path.removeprefix(self.url), body, headers or {})
-        answer = self.local.http.getresponse()
+        try:
+            self.local.http.request(method, path.removeprefix(self.url), body, headers or {})
+            answer = self.local.http.getresponse()
+        except (http.client.RemoteDisconnected, BrokenPipeError):
+            # It lay idle while others were measured.
+            self.local.http = None
+            return self.call(method, path, body, headers)
         text = answer.read()
         assert answer.status < 300, (self.name, method, path, answer.status, text[:300])
         return answer, text

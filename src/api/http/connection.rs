@@ -17,11 +17,9 @@ use super::opening::Opening;
 use super::route;
 use super::server::{ListenerKind, Shared};
 
-/// How long a client may take for TLS and until it has said which HTTP it speaks: a slow one must not hold a connection for nothing.
-const OPENING_TIME: Duration = Duration::from_secs(15);
-/// How long a connection may lie idle between two requests, the head of the next one included: clients keep theirs for a minute (AWS's load
-/// balancers close after 60 s) and are not all ready for one that ends while they write.
-const IDLE_TIME: Duration = Duration::from_secs(75);
+/// How long a client may take for TLS and for a request's head, the pause before it included: a slow one must not hold a
+/// connection for nothing.
+const HEAD_TIME: Duration = Duration::from_secs(15);
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Streams that one HTTP/2 connection may have open.
@@ -45,7 +43,7 @@ pub(super) async fn serve(
     };
     match tls {
         None => speak(shared, stream, peer, kind, stopping).await,
-        Some(acceptor) => match tokio::time::timeout(OPENING_TIME, acceptor.accept(stream)).await {
+        Some(acceptor) => match tokio::time::timeout(HEAD_TIME, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => speak(shared, stream, peer, kind, stopping).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS failed"),
             Err(_) => tracing::debug!(%peer, "TLS took too long"),
@@ -67,14 +65,14 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE_TIME).max_buf_size(HEAD_BYTES_MAX);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .max_header_list_size(u32::try_from(HEAD_BYTES_MAX).expect("64 KiB fit"))
-        .keep_alive_interval(OPENING_TIME);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(Opening::new(stream, OPENING_TIME)), service);
+        .keep_alive_interval(HEAD_TIME);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(Opening::new(stream, HEAD_TIME)), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
