@@ -141,15 +141,16 @@ impl BlobFiles {
         Ok(())
     }
 
-    /// Writes a small blob, such as a manifest. The caller holds a pin.
+    /// Writes a small blob, such as a manifest, if there is room for it. The caller holds a pin.
     ///
     /// # Errors
     /// Whatever the file system says; nothing remains then.
     pub fn write(&self, digest: &Digest, bytes: &[u8]) -> io::Result<PathBuf> {
         let temporary = self.temporary(&format!("{}.blob", cove_base::ids::random_hex(8)));
+        self.room.take(bytes.len() as u64)?;
         let written = disk::write_new(&temporary, bytes).and_then(|file| self.adopt(&file, &temporary, digest));
         if written.is_err() {
-            let _ = fs::remove_file(&temporary);
+            let _ = self.room.remove(&temporary);
         }
         written
     }
@@ -163,9 +164,8 @@ impl BlobFiles {
             if alive || pins.contains_key(digest) {
                 continue;
             }
-            let size = self.size(digest).unwrap_or(0);
-            match fs::remove_file(self.path(digest)) {
-                Ok(()) => {
+            match self.room.remove(&self.path(digest)) {
+                Ok(size) => {
                     files += 1;
                     bytes += size;
                 }
@@ -199,7 +199,7 @@ impl BlobFiles {
         for file in entries(&self.root.join(ASIDE)) {
             let digest = file.file_name().to_string_lossy().replacen('-', ":", 1);
             if !alive(&digest)
-                && let Err(error) = fs::remove_file(file.path())
+                && let Err(error) = self.room.remove(&file.path())
             {
                 tracing::warn!(%digest, %error, "could not remove a damaged blob");
             }

@@ -133,7 +133,7 @@ impl Registry {
                 continue;
             }
             self.sessions.remove(&name);
-            if let Err(error) = std::fs::remove_file(file.path()) {
+            if let Err(error) = self.blobs.room.remove(&file.path()) {
                 tracing::warn!(%error, file = %file.path().display(), "could not remove a stale upload");
             }
         }

@@ -1,12 +1,13 @@
 //! The cap of everything that the registry keeps as files: blobs and uploads, pushed or pulled.
 //!
-//! Holds: no writer goes beyond the cap by more than the batches that were being written. What was removed counts as
-//! free at the next measurement, which a refusal brings about.
+//! Holds: no writer goes beyond the cap by more than the batches that were being written. What the registry removes is
+//! free at once; what goes in other ways is free at the next measurement, which a refusal brings about.
 //! Why measured and not only counted: files come and go by renames, crashes and hands; the directory is the truth.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::blobs::entries;
@@ -38,20 +39,22 @@ struct State {
     used: u64,
     /// When, and how long that took. At first nothing is known: opening the registry reads no directory.
     measured: Option<(Instant, Duration)>,
+    /// How often it was measured.
+    walks: u64,
 }
 
 impl Room {
     pub(crate) fn new(directories: Vec<PathBuf>) -> Self {
-        Self { directories, state: Mutex::new(State { max: u64::MAX, used: 0, measured: None }) }
+        Self { directories, state: Mutex::new(State { max: u64::MAX, used: 0, measured: None, walks: 0 }) }
     }
 
     pub(crate) fn set_max(&self, bytes: u64) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).max = bytes;
+        self.lock().max = bytes;
     }
 
     /// Takes room for bytes that are about to be written. May read directories.
     pub(crate) fn take(&self, bytes: u64) -> io::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         self.measure(&mut state, bytes);
         let used = state.used.saturating_add(bytes);
         if used > state.max {
@@ -63,9 +66,26 @@ impl Room {
 
     /// Whether nothing at all fits any more. May read directories.
     pub(crate) fn is_full(&self) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
         self.measure(&mut state, 1);
         state.used >= state.max
+    }
+
+    /// Removes a file that counts; answers its length. Its room is given back unless it was measured meanwhile: nobody
+    /// knows whether the walk saw the file.
+    pub(crate) fn remove(&self, path: &Path) -> io::Result<u64> {
+        let walks = self.lock().walks;
+        let bytes = fs::metadata(path)?.len();
+        fs::remove_file(path)?;
+        let mut state = self.lock();
+        if state.walks == walks {
+            state.used = state.used.saturating_sub(bytes);
+        }
+        Ok(bytes)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn measure(&self, state: &mut State, wanted: u64) {
@@ -75,6 +95,7 @@ impl Room {
             let began = Instant::now();
             state.used = self.directories.iter().map(|directory| bytes_in(directory, DEPTH)).sum();
             state.measured = Some((Instant::now(), began.elapsed()));
+            state.walks += 1;
         }
     }
 }
@@ -95,8 +116,8 @@ mod tests {
     #[test]
     fn what_is_there_counts_and_what_does_not_fit_is_refused_by_name() {
         let home = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(home.path().join("sha256/ab")).unwrap();
-        std::fs::write(home.path().join("sha256/ab/abcd"), vec![0; 3 << 20]).unwrap();
+        fs::create_dir_all(home.path().join("sha256/ab")).unwrap();
+        fs::write(home.path().join("sha256/ab/abcd"), vec![0; 3 << 20]).unwrap();
         let room = Room::new(vec![home.path().to_owned()]);
         room.set_max(4 << 20);
         assert!(room.take(1 << 20).is_ok());
@@ -104,5 +125,20 @@ mod tests {
         assert_eq!(refused.kind(), io::ErrorKind::QuotaExceeded);
         assert!(refused.to_string().contains("may take 4 MiB (image_store_max_mib)"), "{refused}");
         assert!(room.is_full());
+    }
+
+    #[test]
+    fn what_is_removed_is_free_at_once_however_long_a_walk_takes() {
+        let home = tempfile::tempdir().unwrap();
+        let (path, room) = (home.path().join("upload"), Room::new(vec![home.path().to_owned()]));
+        room.set_max(4 << 20);
+        fs::write(&path, vec![0; 3 << 20]).unwrap();
+        assert!(room.take(2 << 20).is_err());
+        room.lock().measured = Some((Instant::now(), Duration::from_secs(3600)));
+        assert!(room.take(2 << 20).is_err());
+        assert_eq!(room.remove(&path).unwrap(), 3 << 20);
+        assert!(room.take(4 << 20).is_ok());
+        assert!(room.take(1).is_err());
+        assert_eq!(room.remove(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

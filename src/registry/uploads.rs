@@ -326,8 +326,8 @@ impl Registry {
     /// Removes the file and the session of an upload.
     pub(crate) async fn forget(&self, id: &str) {
         self.sessions.remove(id);
-        let path = self.blobs.temporary(id);
-        if let Err(error) = blocking(move || fs::remove_file(path)).await
+        let (room, path) = (Arc::clone(&self.blobs.room), self.blobs.temporary(id));
+        if let Err(error) = blocking(move || room.remove(&path)).await
             && error.kind() != io::ErrorKind::NotFound
         {
             tracing::warn!(%error, "could not remove an upload; the collection will");

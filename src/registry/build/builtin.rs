@@ -90,7 +90,7 @@ impl Registry {
             let kept =
                 write_layer(&files, &mut writer, &digest).and_then(|()| blobs.adopt(&writer.file, &path, &digest));
             if kept.is_err() {
-                let _ = std::fs::remove_file(&path);
+                let _ = blobs.room.remove(&path);
             }
             kept
         })

@@ -227,7 +227,7 @@ impl Puller {
             Err(error) => Err(error),
         };
         if kept.is_err() {
-            let _ = std::fs::remove_file(&path);
+            let _ = files.room.remove(&path);
         }
         kept
     }
