@@ -26,7 +26,7 @@ pub(super) async fn get(call: &Call<'_>, name: &str, digest: &str, request: &Req
     };
     let (start, length) = wanted.map_or((0, blob.size), |(start, end)| (start, end - start + 1));
     let unreadable = RegistryError::BlobUnknown(digest.to_owned());
-    let body = FileBody::open(&blob.path, start, length).await.map_err(|error| {
+    let body = FileBody::open(&blob.path, start, length, call.to_kernel).await.map_err(|error| {
         tracing::error!(%digest, %error, "a blob that is recorded cannot be opened");
         unreadable
     })?;

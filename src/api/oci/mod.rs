@@ -28,11 +28,12 @@ use cove_model::access_policy::Principal;
 use cove_model::arn::Tenant;
 use cove_registry::Registry;
 use hyper::header::{HeaderName, HeaderValue};
-use hyper::{Method, StatusCode};
+use hyper::{Method, StatusCode, Version};
 
 use self::error::OciError;
 use self::query::Query;
 use self::route::Route;
+use crate::ListenerKind;
 use crate::http::{Body, RawContext, Request, Response};
 
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -44,6 +45,8 @@ struct Call<'a> {
     tenant: &'a Tenant,
     who: &'a Principal,
     query: Query,
+    /// Whether nobody looks at the bytes of an answer: no TLS, no frames of HTTP/2.
+    to_kernel: bool,
 }
 
 impl Call<'_> {
@@ -67,7 +70,9 @@ async fn answer(cx: &RawContext, request: Request) -> Result<Response, OciError>
     let query = Query::parse(request.uri().query());
     let route = Route::parse(request.uri().path())?;
     let access = auth::access(cx, &request, &route, &query)?;
-    let call = Call { registry: cx.registry(), tenant: &access.tenant, who: &access.who, query };
+    let is_plain = matches!(cx.listener, ListenerKind::Public { tls: None });
+    let to_kernel = is_plain && request.version() < Version::HTTP_2;
+    let call = Call { registry: cx.registry(), tenant: &access.tenant, who: &access.who, query, to_kernel };
     if !access.is_granted {
         admit(&call, &route, request.method())?;
     }
