@@ -117,12 +117,21 @@ impl BlobFiles {
         } else {
             // The content is the same, and a damaged one is healed. Others may rely on the name already.
             disk::sync(file, temporary)?;
-            disk::replace(temporary, &target)?;
+            self.room.freed_by(|| {
+                let before = fs::metadata(&target).map_or(0, |about| about.len());
+                disk::replace(temporary, &target)?;
+                Ok(before)
+            })?;
         }
         disk::sync_names(directory)?;
         self.sync_names_above(directory)?;
         crash::at(Point::BlobPlaced);
-        if was_damaged && disk::remove(&self.aside(digest)).is_ok() {
+        let healed = || {
+            let before = fs::metadata(self.aside(digest))?.len();
+            disk::remove(&self.aside(digest))?;
+            Ok(before)
+        };
+        if was_damaged && self.room.freed_by(healed).is_ok() {
             tracing::info!(%digest, "a damaged blob is healed");
         }
         Ok(target)

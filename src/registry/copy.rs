@@ -15,6 +15,8 @@ use crate::resolve::{ARCH, Place, Progress, hub_source, parse};
 
 /// Manifests of one image: platforms, and what attests them.
 const MANIFESTS_MAX: usize = 256;
+/// Of all of them: they are in memory until their blobs are here.
+const MANIFESTS_BYTES_MAX: usize = 32 << 20;
 
 /// What is wanted of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,17 +108,24 @@ impl Registry {
         let place = Place::Remote { caller: tenant, source };
         self.check_may_run(&place, &named, top.0.digest.as_str()).await?;
         let (mut waiting, mut found) = (vec![top], Vec::new());
+        let refused = |cause: String| PullError::Invalid { reference: reference.to_owned(), cause };
+        let mut bytes = 0;
         while let Some(next) = waiting.pop() {
             if let Kind::Index { manifests } = &next.1.kind {
+                // Before any of them is asked for: the far side says how many there are.
+                if found.len() + waiting.len() + manifests.len() >= MANIFESTS_MAX {
+                    return Err(refused(format!("it has more than {MANIFESTS_MAX} manifests")));
+                }
                 for inner in manifests {
-                    waiting.push(self.fetched(source, &inner.digest).await?);
+                    let inner = self.fetched(source, &inner.digest).await?;
+                    bytes += inner.0.bytes.len();
+                    if bytes > MANIFESTS_BYTES_MAX {
+                        return Err(refused(format!("its manifests are more than {} MiB", MANIFESTS_BYTES_MAX >> 20)));
+                    }
+                    waiting.push(inner);
                 }
             }
             found.push(next);
-            if found.len() + waiting.len() > MANIFESTS_MAX {
-                let cause = format!("it has more than {MANIFESTS_MAX} manifests");
-                return Err(PullError::Invalid { reference: reference.to_owned(), cause });
-            }
         }
         // What was found first names what was found later.
         found.reverse();

@@ -1,5 +1,6 @@
 //! Repositories: made, changed, listed, removed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
@@ -104,14 +105,17 @@ impl Registry {
                     }
                     Full::Refuse | Full::Empty => {}
                 }
-                let tags = tx.scan::<ImageTag>(&inside);
+                let mut tags: HashMap<String, Vec<String>> = HashMap::new();
+                for tag in tx.scan::<ImageTag>(&inside) {
+                    tags.entry(tag.digest.clone()).or_default().push(tag.tag.clone());
+                }
                 for image in images {
                     if let Some(subject) = &image.subject {
                         tx.delete::<Referrer>(&keys::referrer(&tenant, &name, subject, &image.digest));
                     }
                     forget_replications(tx, &tenant, &name, &image.digest);
                     tx.delete::<Image>(&keys::image(&tenant, &name, &image.digest));
-                    tell_deleted(tx, &image, &tags);
+                    tell_deleted(tx, &image, tags.get(&image.digest).map_or(&[], Vec::as_slice));
                 }
                 delete_all::<ImageTag>(tx, &inside, |tag| keys::image_tag(&tenant, &name, &tag.tag));
                 delete_all::<UpstreamTag>(tx, &inside, |tag| keys::image_tag(&tenant, &name, &tag.tag));
@@ -128,14 +132,13 @@ impl Registry {
 }
 
 /// An image that goes with its repository is told of like one that goes by itself.
-fn tell_deleted(tx: &mut Tx<'_>, image: &Image, tags: &[Arc<ImageTag>]) {
+fn tell_deleted(tx: &mut Tx<'_>, image: &Image, tags: &[String]) {
     let now = tx.now();
-    let mut own = tags.iter().filter(|tag| tag.digest == image.digest).peekable();
-    if own.peek().is_none() {
+    if tags.is_empty() {
         tx.emit(ecr::deleted(image, None, now));
     }
-    for tag in own {
-        tx.emit(ecr::deleted(image, Some(&tag.tag), now));
+    for tag in tags {
+        tx.emit(ecr::deleted(image, Some(tag), now));
     }
 }
 

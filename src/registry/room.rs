@@ -74,9 +74,17 @@ impl Room {
     /// Removes a file that counts; answers its length. Its room is given back unless it was measured meanwhile: nobody
     /// knows whether the walk saw the file.
     pub(crate) fn remove(&self, path: &Path) -> io::Result<u64> {
+        self.freed_by(|| {
+            let bytes = fs::metadata(path)?.len();
+            fs::remove_file(path)?;
+            Ok(bytes)
+        })
+    }
+
+    /// Gives back the room of as many bytes as some work says that it freed, as [`Room::remove`] does.
+    pub(crate) fn freed_by(&self, work: impl FnOnce() -> io::Result<u64>) -> io::Result<u64> {
         let walks = self.lock().walks;
-        let bytes = fs::metadata(path)?.len();
-        fs::remove_file(path)?;
+        let bytes = work()?;
         let mut state = self.lock();
         if state.walks == walks {
             state.used = state.used.saturating_sub(bytes);

@@ -83,7 +83,11 @@ impl Writer {
 
     /// Goes back to an earlier state, as [`Writer::mark`] gave it.
     pub(crate) fn roll_back(&mut self, mark: (Hasher, u64)) -> io::Result<()> {
-        let gone = self.file.set_len(mark.1).and_then(|()| self.file.seek(SeekFrom::Start(mark.1)));
+        let gone = self.room.freed_by(|| {
+            self.file.set_len(mark.1)?;
+            Ok(self.length - mark.1)
+        });
+        let gone = gone.and_then(|_| self.file.seek(SeekFrom::Start(mark.1)));
         self.broken |= gone.is_err();
         (self.hasher, self.length) = mark;
         gone.map(|_| ())

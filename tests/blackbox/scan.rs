@@ -200,6 +200,11 @@ fn a_scan_shows_what_its_hook_found() {
 
 #[test]
 fn a_hook_that_misbehaves_ends_in_failed_with_a_reason() {
+    let mut server = Server::start();
+    let keys = server.home().join("data/keys");
+    let key = std::fs::read_dir(&keys).unwrap().next().unwrap().unwrap();
+    std::fs::read(key.path()).unwrap();
+    let keys = keys.display();
     let other = json!({"image": digest(b"another image"), "scanner": {"name": "", "vendor": "", "version": ""},
         "findings": [], "problems": []});
     let blind = json!({"scanner": {"name": "", "vendor": "", "version": ""}, "findings": [],
@@ -221,12 +226,11 @@ fn a_hook_that_misbehaves_ends_in_failed_with_a_reason() {
         ("eats", "head -c 3000000000 /dev/zero | tail -c 3000000000 >/dev/null".to_owned(), "more than 67108864 bytes of memory"),
         ("eats in parts", "for n in 1 2 3; do (head -c 30000000 /dev/zero | tail -c 30000000 | (sleep 1; cat >/dev/null)) & done; wait; exit 6".to_owned(), "of memory"),
         ("is root", "[ $(id -u) = 0 ] || exit 8".to_owned(), "code 8"),
-        ("reads keys", "cat \"$(dirname \"$1\")\"/../../keys/* /var/lib/cove/keys/* || exit 9".to_owned(), "code 9"),
+        ("reads keys", format!("cat {keys}/* >&2 && exit 3; exit 9"), "code 9"),
         ("writes elsewhere", "echo x >/var/tmp/cove-scan-mark || exit 5".to_owned(), "code 5"),
         ("calls home", "cat /proc/net/route | grep -q eth && exit 0; exit 3".to_owned(), "code 3"),
         ("writes", "echo x > \"$1/index.json\" || exit 4".to_owned(), "code 4"),
     ];
-    let mut server = Server::start();
     for (what, script, words) in cases {
         server.restart_configured(&hook(&script, ""));
         let name = what.replace(' ', "-");

@@ -121,21 +121,27 @@ async fn serve(cx: &RawContext, upgrade: OnUpgrade, sources: Vec<Source>) -> io:
     Ok(())
 }
 
+/// What a client that says nothing does not hold for ever: the one place of an import, and what it has sent.
+async fn soon<T>(read: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(IDLE_LIMIT, read).await?
+}
+
 async fn take(stream: &mut TokioIo<Upgraded>, spool: &Path, sources: &[Source]) -> io::Result<()> {
     let bad = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
     let mut left = BYTES_MAX;
     let mut chunk = vec![0; CHUNK_BYTES];
+    tokio::fs::create_dir_all(spool).await?;
     for (at, source) in sources.iter().enumerate().filter(|(_, source)| source.is_directory) {
         tokio::fs::create_dir_all(spool.join(at.to_string()).join(&source.name)).await?;
     }
     for _ in 0..FILES_MAX {
-        let at = stream.read_u32().await?;
+        let at = soon(stream.read_u32()).await?;
         if at == END {
             return Ok(());
         }
-        let mut name = vec![0; usize::from(stream.read_u16().await?)];
-        stream.read_exact(&mut name).await?;
-        let size = stream.read_u64().await?;
+        let mut name = vec![0; usize::from(soon(stream.read_u16()).await?)];
+        soon(stream.read_exact(&mut name)).await?;
+        let size = soon(stream.read_u64()).await?;
         let source = usize::try_from(at).ok().and_then(|at| sources.get(at)).ok_or_else(|| bad("no such source"))?;
         left = left.checked_sub(size).ok_or_else(|| bad("they are more than 8 GiB"))?;
         let mut path = spool.join(at.to_string()).join(&source.name);
@@ -150,8 +156,7 @@ async fn take(stream: &mut TokioIo<Upgraded>, spool: &Path, sources: &[Source]) 
         let mut missing = size;
         while missing > 0 {
             let wanted = CHUNK_BYTES.min(usize::try_from(missing).unwrap_or(CHUNK_BYTES));
-            let got = tokio::time::timeout(IDLE_LIMIT, stream.read(&mut chunk[..wanted])).await?;
-            let got = got?;
+            let got = soon(stream.read(&mut chunk[..wanted])).await?;
             if got == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

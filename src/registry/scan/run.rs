@@ -68,10 +68,17 @@ pub(super) async fn scan_image(registry: &Registry, scan: &ImageScan) -> Made {
         ScanType::Enhanced => {
             let tags = registry.tags_of(&scan.tenant, &scan.repository, &scan.digest);
             let before = match &scan.result {
-                Some(result) => registry.findings(&result.findings).await.ok(),
-                None => None,
+                Some(result) => registry.findings(&result.findings).await.map(Some),
+                None => Ok(None),
             };
-            inspector::events(&opened.image, &tags, before.as_ref(), &found, completed_at)
+            match before {
+                Ok(before) => inspector::events(&opened.image, &tags, before.as_ref(), &found, completed_at),
+                Err(error) => {
+                    // All would be told as new, and none as closed.
+                    tracing::error!(digest = %scan.digest, %error, "findings cannot be read: what has changed is not told");
+                    Vec::new()
+                }
+            }
         }
     };
     let (counts, scanner) = (report::counts(&found), found.scanner.name.clone());

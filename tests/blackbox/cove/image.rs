@@ -178,6 +178,11 @@ fn an_image_of_another_registry_is_copied_by_the_server() {
     said(&server, &["pull", "whole:1", layout.to_str().unwrap()]);
     assert_eq!(blobs_of(&layout).len(), 7, "index, and twice manifest, config, layer");
     assert_eq!(said(&server, &["copy", "whole:1", "part:1", "--platform", "arm64"]).trim(), arm);
+    let many: Vec<Value> = (0..300).map(|_| part(&arm, arm_size.parse().unwrap(), "arm64")).collect();
+    let many = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": many});
+    put(&other, "source", "many", &many);
+    let many = format!("127.0.0.1:{}/source:many", other.port);
+    assert!(failed(&server, &["copy", "--remote", &many, "far:many", "--all"]).contains("more than 256 manifests"));
     assert!(failed(&server, &["copy", "--remote", "near:1", "near:3"]).contains("is of this registry"));
     assert_eq!(server.cove(&["image", "copy", "near:1", "near:4", "--all"]).status.code(), Some(64));
 }
