@@ -8,13 +8,15 @@ use cove_model::image::{ImagePlace, ImageReference};
 use crate::blobs::Pin;
 use crate::digest::Digest;
 use crate::images::ManifestPut;
-use crate::manifest::{Kind, Manifest};
+use crate::manifest::{Kind, MANIFEST_MAX_BYTES, Manifest};
 use crate::pull::{PullError, RemoteManifest, Source};
 use crate::registry::Registry;
 use crate::resolve::{ARCH, Place, Progress, hub_source, parse};
 
 /// Manifests of one image: platforms, and what attests them.
 const MANIFESTS_MAX: usize = 256;
+/// And what they may take in memory together.
+const MANIFESTS_BYTES_MAX: usize = 4 * MANIFEST_MAX_BYTES;
 
 /// What is wanted of an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,18 +107,21 @@ impl Registry {
         }
         let place = Place::Remote { caller: tenant, source };
         self.check_may_run(&place, &named, top.0.digest.as_str()).await?;
-        let (mut waiting, mut found) = (vec![top], Vec::new());
+        let (mut waiting, mut found, mut bytes) = (vec![top], Vec::new(), 0);
         while let Some(next) = waiting.pop() {
             if let Kind::Index { manifests } = &next.1.kind {
                 for inner in manifests {
-                    waiting.push(self.fetched(source, &inner.digest).await?);
+                    // Asked before the next one is: all of them are in memory.
+                    if found.len() + waiting.len() + 2 > MANIFESTS_MAX || bytes > MANIFESTS_BYTES_MAX {
+                        let cause = format!("it has more than {MANIFESTS_MAX} manifests, or too large ones");
+                        return Err(PullError::Invalid { reference: reference.to_owned(), cause });
+                    }
+                    let inner = self.fetched(source, &inner.digest).await?;
+                    bytes += inner.0.bytes.len();
+                    waiting.push(inner);
                 }
             }
             found.push(next);
-            if found.len() + waiting.len() > MANIFESTS_MAX {
-                let cause = format!("it has more than {MANIFESTS_MAX} manifests");
-                return Err(PullError::Invalid { reference: reference.to_owned(), cause });
-            }
         }
         // What was found first names what was found later.
         found.reverse();
