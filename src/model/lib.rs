@@ -7,6 +7,7 @@ pub mod account;
 pub mod alarm;
 pub mod arn;
 pub mod capacity_provider;
+pub mod cbor;
 pub mod cluster;
 pub mod container_instance;
 pub mod daemon;

@@ -12,7 +12,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,9 +21,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::disk;
 use crate::room::Room;
 use cove_base::crash::{self, Point};
-
-/// Where damaged blobs are put, below the blob directory.
-const ASIDE: &str = "damaged";
+use cove_store::{BLOBS_ASIDE, blob_aside};
 
 /// The blob directory.
 #[derive(Debug, Clone)]
@@ -62,7 +60,7 @@ impl BlobFiles {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             fs::create_dir_all(root.join(algorithm.name()))?;
         }
-        fs::create_dir_all(root.join(ASIDE))?;
+        fs::create_dir_all(root.join(BLOBS_ASIDE))?;
         fs::create_dir_all(&temporary)?;
         let room = Arc::new(Room::new(vec![root.clone(), temporary.clone()]));
         Ok(Self { root, temporary, pins: Arc::default(), durable: Arc::default(), room })
@@ -117,22 +115,23 @@ impl BlobFiles {
         } else {
             // The content is the same, and a damaged one is healed. Others may rely on the name already.
             disk::sync(file, temporary)?;
-            self.room.freed_by(|| {
-                let before = fs::metadata(&target).map_or(0, |about| about.len());
-                disk::replace(temporary, &target)?;
-                Ok(before)
+            self.room.free(|| {
+                let replaced = fs::metadata(&target).map_or(0, |about| about.len());
+                disk::replace(temporary, &target).map(|()| replaced)
             })?;
         }
         disk::sync_names(directory)?;
         self.sync_names_above(directory)?;
         crash::at(Point::BlobPlaced);
-        let healed = || {
-            let before = fs::metadata(self.aside(digest))?.len();
-            disk::remove(&self.aside(digest))?;
-            Ok(before)
-        };
-        if was_damaged && self.room.freed_by(healed).is_ok() {
-            tracing::info!(%digest, "a damaged blob is healed");
+        if was_damaged {
+            let aside = self.aside(digest);
+            let healed = self.room.free(|| {
+                let bytes = fs::metadata(&aside)?.len();
+                disk::remove(&aside).map(|()| bytes)
+            });
+            if healed.is_ok() {
+                tracing::info!(%digest, "a damaged blob is healed");
+            }
         }
         Ok(target)
     }
@@ -157,11 +156,15 @@ impl BlobFiles {
     pub fn write(&self, digest: &Digest, bytes: &[u8]) -> io::Result<PathBuf> {
         let temporary = self.temporary(&format!("{}.blob", cove_base::ids::random_hex(8)));
         self.room.take(bytes.len() as u64)?;
-        let written = disk::write_new(&temporary, bytes).and_then(|file| self.adopt(&file, &temporary, digest));
-        if written.is_err() {
+        let file = disk::write_new(&temporary, bytes).inspect_err(|_| {
+            let _ = fs::remove_file(&temporary);
+            let _ = self.room.free(|| Ok(bytes.len() as u64));
+        })?;
+        let adopted = self.adopt(&file, &temporary, digest);
+        if adopted.is_err() {
             let _ = self.room.remove(&temporary);
         }
-        written
+        adopted
     }
 
     /// Removes the candidates that are neither pinned nor alive. `alive` is asked once, under the lock that pins take,
@@ -186,7 +189,7 @@ impl BlobFiles {
     }
 
     fn aside(&self, digest: &Digest) -> PathBuf {
-        self.root.join(ASIDE).join(digest.as_str().replacen(':', "-", 1))
+        blob_aside(&self.root, digest.as_str())
     }
 
     /// Takes a damaged file away from its name, unless it is another file by now or a push is about to replace it.
@@ -205,7 +208,7 @@ impl BlobFiles {
 
     /// Removes what was set aside and nobody names any more.
     pub(crate) fn sweep_aside(&self, alive: impl Fn(&str) -> bool) {
-        for file in entries(&self.root.join(ASIDE)) {
+        for file in entries(&self.root.join(BLOBS_ASIDE)) {
             let digest = file.file_name().to_string_lossy().replacen('-', ":", 1);
             if !alive(&digest)
                 && let Err(error) = self.room.remove(&file.path())
@@ -236,6 +239,17 @@ impl BlobFiles {
     fn lock(&self) -> MutexGuard<'_, HashMap<Digest, usize>> {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reads a file that should be small, whatever size somebody's descriptor gives it.
+pub(crate) fn read_small(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if file.metadata()?.len() > bytes_max {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(bytes_max).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 pub(crate) fn entries(directory: &Path) -> impl Iterator<Item = fs::DirEntry> {

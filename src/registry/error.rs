@@ -96,6 +96,8 @@ pub enum ManifestFault {
     MediaTypeDiffers { inside: String, outside: String },
     #[error("it has neither layers nor manifests")]
     Shape,
+    #[error("it has more than {max} layers or manifests")]
+    TooMany { max: usize },
     #[error("descriptor digest `{0}` is invalid")]
     Digest(String),
 }

@@ -15,6 +15,7 @@ use cove_model::registry::{BlobLink, Image, ImageTag, Referrer, Repository};
 use cove_model::registry_rules::{MadeFor, Replication};
 use cove_store::{Prefix, Read, Tx, keys};
 
+use crate::blobs::read_small;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::expectation::Expectation;
@@ -181,7 +182,7 @@ impl Registry {
     pub async fn manifest_bytes(&self, digest: &str) -> Result<Bytes, RegistryError> {
         let named = Digest::parse(digest).ok_or_else(|| RegistryError::DigestInvalid(digest.to_owned()))?;
         let path = self.blobs.path(&named);
-        let read = blocking(move || std::fs::read(path)).await;
+        let read = blocking(move || read_small(&path, MANIFEST_MAX_BYTES as u64)).await;
         Ok(Bytes::from(read.map_err(RegistryError::io(format!("read manifest `{digest}`")))?))
     }
 

@@ -41,7 +41,8 @@ async fn a_repository_takes_what_its_quota_holds_and_not_a_byte_more() {
     is_full(registry.finish(tenant, "app", &id, None, &mut of_zeros(MIB), &more).await.expect_err("at the end"));
     // Another repository has its own quota, and a mount into this one counts like a push.
     registry.upload_whole(tenant, "free", &mut of_zeros(MIB), &more).await.expect("another quota");
-    is_full(registry.mount(tenant, "app", &more, Some("free")).await.expect_err("mounted"));
+    fixture.allow_mounts().await;
+    is_full(fixture.mount("app", &more, Some("free")).await.expect_err("mounted"));
     // What is there already costs nothing.
     registry.upload_whole(tenant, "app", &mut of_zeros(MIB / 2), &half).await.expect("the same again");
     // Two uploads that fit alone and not together: the later one goes, with its session.
@@ -92,6 +93,36 @@ async fn open_uploads_are_capped_and_those_past_their_time_do_not_count() {
 }
 
 #[tokio::test]
+async fn what_is_pushed_again_cut_back_or_healed_takes_no_room_twice() {
+    let config = RegistryConfig { store_max_bytes: 4 * MIB as u64, ..RegistryConfig::default() };
+    let fixture = fixture(config).await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    registry.blobs.room.measure_no_more();
+    let content = vec![0; MIB];
+    let digest = Digest::of(&content);
+    for _ in 0..5 {
+        registry.upload_whole(tenant, "app", &mut of_zeros(MIB), &digest).await.expect("the same again");
+    }
+    let id = registry.start_upload(tenant, "app", Algorithm::Sha256).await.expect("start");
+    for _ in 0..5 {
+        // It promises another length: nothing of it is kept.
+        let range = Some(ContentRange { start: 0, end: 2 * MIB as u64 });
+        let cut = registry.append(tenant, "app", &id, range, &mut of_zeros(2 * MIB)).await;
+        assert!(matches!(cut, Err(RegistryError::SizeInvalid { .. })), "{cut:?}");
+    }
+    for _ in 0..3 {
+        std::fs::write(registry.blobs().path(&digest), vec![1; MIB]).expect("damage it");
+        registry.scrub_pass().await;
+        registry.upload_whole(tenant, "app", &mut of_zeros(MIB), &digest).await.expect("heal it");
+    }
+    let rest = vec![2; 3 * MIB];
+    let mut body = Full::new(Bytes::from(rest.clone()));
+    registry.upload_whole(tenant, "app", &mut body, &Digest::of(&rest)).await.expect("what is left");
+    let more = registry.put_blob(tenant, "app", vec![3; 1 << 10]).await;
+    assert!(matches!(more, Err(RegistryError::StoreFull { max_mib: 4 })), "{more:?}");
+}
+
+#[tokio::test]
 async fn a_manifest_is_pushed_only_over_what_its_client_expects() {
     let fixture = Fixture::new().await;
     let (registry, tenant) = (&fixture.registry, &fixture.tenant);
@@ -139,7 +170,8 @@ async fn a_damaged_blob_is_set_aside_and_healed_by_a_push() {
     assert_eq!((pass.files, pass.damaged), (2, 1), "the manifest went in the pass before");
     // Nobody is told that it is there; a collection beside it does not throw away what may still be rescued.
     assert!(matches!(registry.blob_wanted(tenant, "app", &layer).await, Err(RegistryError::BlobUnknown(_))));
-    assert!(!registry.mount(tenant, "other", &layer, Some("app")).await.expect("no mount"));
+    fixture.allow_mounts().await;
+    assert!(!fixture.mount("other", &layer, Some("app")).await.expect("no mount"));
     registry.collect().await.expect("collect");
     let aside = || std::fs::read_dir(fixture.directory.path().join("blobs/damaged")).expect("a directory").count();
     assert_eq!(aside(), 2);

@@ -9,10 +9,14 @@ use std::collections::BTreeMap;
 use cove_model::registry::{Image, PulledImage};
 use cove_store::{Prefix, Read};
 
+use crate::blobs::read_small;
 use crate::image_config::ImageConfig;
-use crate::manifest::{Kind, Manifest};
+use crate::manifest::{Kind, MANIFEST_MAX_BYTES, Manifest};
 use crate::registry::{Registry, blocking};
 use crate::resolve::CONFIG_MAX_BYTES;
+
+/// The kernel's overlays take 500 layers; a config of the largest size could name a hundred thousand.
+const LAYERS_MAX: usize = 500;
 
 impl Registry {
     /// The layers of every image that somebody pushed and nobody deleted, or that was pulled not long ago. Reads two
@@ -31,15 +35,13 @@ impl Registry {
         .await
     }
 
-    /// `None` for an index, an artifact that is no image, or what cannot be read.
+    /// `None` for an index, an artifact that is no image, or what cannot be read or started from.
     fn layers(&self, digest: &str, media_type: Option<&str>) -> Option<Vec<String>> {
-        let manifest = Manifest::parse(&std::fs::read(self.path_of(digest)?).ok()?, media_type).ok()?;
+        let manifest = read_small(&self.path_of(digest)?, MANIFEST_MAX_BYTES as u64).ok()?;
+        let manifest = Manifest::parse(&manifest, media_type).ok()?;
         let Kind::Image { config, .. } = &manifest.kind else { return None };
-        if config.size > CONFIG_MAX_BYTES {
-            return None;
-        }
-        let config = std::fs::read(self.path_of(&config.digest)?).ok()?;
+        let config = read_small(&self.path_of(&config.digest)?, CONFIG_MAX_BYTES).ok()?;
         let config: ImageConfig = serde_json::from_slice(&config).ok()?;
-        Some(config.rootfs.diff_ids)
+        Some(config.rootfs.diff_ids).filter(|layers| layers.len() <= LAYERS_MAX)
     }
 }

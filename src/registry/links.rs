@@ -1,20 +1,24 @@
 //! Membership of blobs in repositories: nobody reads a blob through a repository that lacks it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use cove_model::access_policy::Principal;
 use cove_model::arn::Tenant;
 use cove_model::registry::{BlobLink, Image, Repository};
+use cove_model::registry_rules::UpstreamTag;
 use cove_model::registry_settings::RegistrySettings;
 use cove_store::{Prefix, Read, StoreError, Tx, keys};
 
+use crate::access;
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::quota::admit;
 use crate::registry::{Registry, blocking};
 use crate::repositories::known;
 
-/// The account setting that turns mounts off, and its value for that.
-const MOUNTS: (&str, &str) = ("BLOB_MOUNTING", "DISABLED");
+/// The account setting that turns mounts on, and its value for that. As on AWS they are off at first.
+const MOUNTS: (&str, &str) = ("BLOB_MOUNTING", "ENABLED");
 
 /// A blob that a repository has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,12 +80,13 @@ impl Registry {
     }
 
     /// Makes a blob of another repository of the same tenant a member of this one; `from` of `None` means any. Whether
-    /// there was such a blob.
+    /// there is such a blob that may be mounted; a guest must name where it is.
     ///
     /// # Errors
     /// When the target repository is unknown.
     pub async fn mount(
         &self,
+        who: &Principal,
         tenant: &Tenant,
         repository: &str,
         digest: &Digest,
@@ -90,24 +95,28 @@ impl Registry {
         let there = self.blobs.size(digest);
         let (tenant, repository, digest) = (tenant.clone(), repository.to_owned(), digest.to_string());
         let (from, quota) = (from.map(str::to_owned), self.config.quotas.of(&repository));
+        let who = who.clone();
         self.store
             .write(move |tx| {
-                known(tx, &tenant, &repository)?;
+                let target = known(tx, &tenant, &repository)?;
                 let settings = tx.get::<RegistrySettings>(&keys::registry_settings(&tenant));
-                if settings.is_some_and(|settings| settings.account.get(MOUNTS.0).is_some_and(|is| is == MOUNTS.1)) {
+                let setting = settings.as_ref().and_then(|settings| settings.account.get(MOUNTS.0));
+                if setting.is_none_or(|is| is != MOUNTS.1) {
                     return Ok(false);
                 }
-                let source = match &from {
-                    Some(from) => tx.get::<BlobLink>(&keys::blob_link(&tenant, from, &digest)),
+                let sources = match &from {
+                    Some(from) => tx.get::<Repository>(&keys::repository(&tenant, from)).into_iter().collect(),
                     // A look into each repository: there are far fewer of them than of blobs.
-                    None => tx
-                        .scan::<Repository>(&Prefix::tenant(&tenant))
-                        .iter()
-                        .find_map(|other| tx.get::<BlobLink>(&keys::blob_link(&tenant, &other.name, &digest))),
+                    None if who.account == tenant.account => tx.scan::<Repository>(&Prefix::tenant(&tenant)),
+                    None => Vec::new(),
                 };
-                let Some(source) = source.filter(|link| there == Some(link.size)) else { return Ok(false) };
-                admit(tx, quota, &tenant, &repository, &digest, source.size)?;
-                link(tx, &tenant, &repository, &digest, source.size);
+                let has = |source: &Arc<Repository>| {
+                    let link = tx.get::<BlobLink>(&keys::blob_link(&tenant, &source.name, &digest))?;
+                    (there == Some(link.size) && may_mount(tx, &who, source, &target)).then_some(link.size)
+                };
+                let Some(size) = sources.iter().find_map(has) else { return Ok(false) };
+                admit(tx, quota, &tenant, &repository, &digest, size)?;
+                link(tx, &tenant, &repository, &digest, size);
                 Ok(true)
             })
             .await
@@ -169,6 +178,15 @@ impl Registry {
             })
             .await
     }
+}
+
+/// As on AWS: who mounts must be let at the blob where it is, both repositories must be encrypted alike, and what a pull
+/// through cache brought stays where it is.
+fn may_mount(tx: &Tx<'_>, who: &Principal, source: &Repository, target: &Repository) -> bool {
+    let reads = access::admit(tx, who, &source.tenant, &source.name, "ecr:GetDownloadUrlForLayer");
+    let is_alike = source.encryption_type == target.encryption_type && source.kms_key == target.kms_key;
+    let upstream = Prefix::parent(&source.tenant, &source.name);
+    reads.is_ok() && is_alike && tx.page::<UpstreamTag>(&upstream, None, 1).is_empty()
 }
 
 /// Puts the record; the time starts anew, so that a blob which is pushed again is not collected as an old one.

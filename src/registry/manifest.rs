@@ -27,6 +27,9 @@ pub const MEDIA_TYPES: [&str; 4] = [OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKE
 /// The spec asks for 4 MiB at least. Twice that leaves room for indexes with many annotations and stays small in RAM.
 pub const MANIFEST_MAX_BYTES: usize = 8 * 1024 * 1024;
 
+/// What a manifest may be made of. Overlays take 500 layers; 8 MiB would hold a hundred thousand, and a record names each.
+const PARTS_MAX: usize = 10_000;
+
 /// What a manifest says about another blob or manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -122,6 +125,9 @@ impl Manifest {
             annotations: document.annotations.unwrap_or_default(),
             subject: document.subject,
         };
+        if manifest.descriptors().count() > PARTS_MAX {
+            return Err(ManifestFault::TooMany { max: PARTS_MAX });
+        }
         for descriptor in manifest.descriptors().chain(&manifest.subject) {
             if Digest::parse(&descriptor.digest).is_none() {
                 return Err(ManifestFault::Digest(descriptor.digest.clone()));
@@ -295,5 +301,8 @@ mod tests {
         assert!(matches!(Manifest::parse(b"no JSON", None), Err(ManifestFault::Json(_))));
         let one = serde_json::json!({ "schemaVersion": 1 });
         assert_eq!(parse(&one, None), Err(ManifestFault::SchemaVersion));
+        let many = |count| serde_json::json!({ "schemaVersion": 2, "manifests": vec![descriptor('a', None); count] });
+        assert!(parse(&many(PARTS_MAX), None).is_ok());
+        assert_eq!(parse(&many(PARTS_MAX + 1), None), Err(ManifestFault::TooMany { max: PARTS_MAX }));
     }
 }

@@ -94,7 +94,8 @@ impl Registry {
 
     async fn remove_repository(&self, tenant: &Tenant, name: &str, full: Full) -> Result<Repository, RegistryError> {
         let (tenant, name) = (tenant.clone(), name.to_owned());
-        self.store
+        let removed = self
+            .store
             .write(move |tx| {
                 let repository = known(tx, &tenant, &name)?;
                 let inside = Prefix::parent(&tenant, &name);
@@ -120,14 +121,20 @@ impl Registry {
                 delete_all::<ImageTag>(tx, &inside, |tag| keys::image_tag(&tenant, &name, &tag.tag));
                 delete_all::<UpstreamTag>(tx, &inside, |tag| keys::image_tag(&tenant, &name, &tag.tag));
                 delete_all::<BlobLink>(tx, &inside, |link| keys::blob_link(&tenant, &name, &link.digest));
+                let uploads = tx.scan::<Upload>(&inside);
                 delete_all::<Upload>(tx, &inside, |upload| keys::upload(&tenant, &name, &upload.id));
                 tx.delete::<LifecyclePolicy>(&keys::lifecycle_policy(&tenant, &name));
                 tx.delete::<LifecyclePreview>(&keys::lifecycle_policy(&tenant, &name));
                 tx.delete::<RepositoryPolicy>(&keys::repository_policy(&tenant, &name));
                 tx.delete::<Repository>(&keys::repository(&tenant, &name));
-                Ok((*repository).clone())
+                Ok::<_, RegistryError>(((*repository).clone(), uploads))
             })
-            .await
+            .await;
+        let (repository, uploads) = removed?;
+        for upload in uploads {
+            self.forget(&upload.id).await;
+        }
+        Ok(repository)
     }
 }
 

@@ -7,6 +7,7 @@
 //! it was not used for long, visible in no repository.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +18,7 @@ use cove_model::registry::{BlobLink, Image, PulledImage};
 use cove_store::{Prefix, Read, StoreError, keys};
 
 use crate::arrival::{Arrival, ArrivingLayer, Coming};
-use crate::blobs::Pin;
+use crate::blobs::{Pin, read_small};
 use crate::digest::Digest;
 use crate::image_config::ImageConfig;
 use crate::manifest::{Descriptor, Kind, Manifest};
@@ -107,8 +108,11 @@ pub(crate) struct Download {
     pub(crate) done: tokio::sync::watch::Receiver<Option<Result<(), PullError>>>,
     arrival: Arc<Arrival>,
 }
-/// Downloads under way, by tenant and digest.
-pub(crate) type Downloads = Arc<Mutex<HashMap<(Tenant, Digest), Download>>>;
+/// What is downloaded: for whom, which blob of which size, and from which repository of which host. Who asks another
+/// registry for the same blob does not wait for this one, and does not fail with it.
+type DownloadKey = (Tenant, Digest, u64, String, String);
+/// Downloads under way.
+pub(crate) type Downloads = Arc<Mutex<HashMap<DownloadKey, Download>>>;
 
 impl Registry {
     /// Makes sure that every blob of the image is local; pulls when it comes from elsewhere. `caller` is the tenant of
@@ -315,14 +319,8 @@ impl Registry {
         pins: &mut Vec<Pin>,
         told: &Progress,
     ) -> Result<(), PullError> {
-        let mut wanted: Vec<(Digest, u64)> = Vec::new();
-        for descriptor in manifest.descriptors() {
-            let Some(digest) = Digest::parse(&descriptor.digest) else { continue };
-            if !wanted.iter().any(|(known, _)| *known == digest) {
-                pins.push(self.blobs.pin(&digest));
-                wanted.push((digest, descriptor.size));
-            }
-        }
+        let mut wanted = parts(manifest.descriptors());
+        pins.extend(wanted.iter().map(|(digest, _)| self.blobs.pin(digest)));
         let had = self.blobs_of(caller);
         wanted.retain(|(digest, size)| !had.contains(digest.as_str()) || self.blobs.size(digest) != Some(*size));
         let bytes = wanted.iter().fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
@@ -367,7 +365,7 @@ impl Registry {
     /// Joins the download of a blob or starts it. It runs on its own: a task that is stopped while it pulls does not
     /// break the pull of another.
     fn download(&self, caller: &Tenant, source: &Source, digest: Digest, size: u64, told: &Progress) -> Download {
-        let key = (caller.clone(), digest.clone());
+        let key = (caller.clone(), digest.clone(), size, source.host.clone(), source.repository.clone());
         let mut downloads = self.downloads.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(running) = downloads.get(&key) {
             return running.clone();
@@ -431,7 +429,12 @@ impl Registry {
             return Err(invalid("its config is too large"));
         }
         let path = self.path_of(&config.digest).ok_or_else(|| invalid("its config has no digest"))?;
-        blocking(move || std::fs::read(path)).await.map_err(|error| PullError::keep(&error))
+        let read = blocking(move || read_small(&path, CONFIG_MAX_BYTES)).await;
+        read.map_err(|error| match error.kind() {
+            // Larger than its descriptor says.
+            io::ErrorKind::FileTooLarge => invalid("its config is too large"),
+            _ => PullError::keep(&error),
+        })
     }
 
     /// Reads the config and lines the layers up with their diff ids.
@@ -483,6 +486,13 @@ impl Registry {
     pub(crate) fn path_of(&self, digest: &str) -> Option<PathBuf> {
         Digest::parse(digest).map(|digest| self.blobs.path(&digest))
     }
+}
+
+/// Each digest once, with its size.
+pub(crate) fn parts<'a>(descriptors: impl Iterator<Item = &'a Descriptor>) -> Vec<(Digest, u64)> {
+    let mut seen = HashSet::new();
+    let first = descriptors.filter(|descriptor| seen.insert(descriptor.digest.as_str()));
+    first.filter_map(|descriptor| Some((Digest::parse(&descriptor.digest)?, descriptor.size))).collect()
 }
 
 /// Waits until all of them are here.

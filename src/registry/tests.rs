@@ -1,10 +1,12 @@
 //! The registry as its doors use it, on a real directory and a real store.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use cove_base::Clock;
 use cove_base::paths::DataDir;
+use cove_model::access_policy::Principal;
 use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
 use cove_model::registry::{Repository, TagMutability};
@@ -14,6 +16,9 @@ use hyper::body::Frame;
 
 use crate::build::{FileContent, ImageFile, LayerFacts, image_from_layer};
 use crate::image_config::RunConfig;
+use crate::manifest::{OCI_CONFIG, OCI_MANIFEST};
+use crate::pull::Source;
+use crate::resolve::Progress;
 use crate::{Algorithm, ContentRange, Digest, ManifestPut, Registry, RegistryConfig, RegistryError, UnlinkChecks};
 
 // Not in `tests/`: there Cargo would look for programs.
@@ -98,6 +103,20 @@ impl Fixture {
         }
     }
 
+    /// As PutAccountSetting does it.
+    async fn allow_mounts(&self) {
+        let allowed = self.registry.change_settings(&self.tenant, |settings, _| {
+            settings.account.insert("BLOB_MOUNTING".to_owned(), "ENABLED".to_owned());
+            Ok::<_, RegistryError>(())
+        });
+        allowed.await.expect("change settings");
+    }
+
+    async fn mount(&self, to: &str, digest: &Digest, from: Option<&str>) -> Result<bool, RegistryError> {
+        let who = Principal::root(&self.tenant.account);
+        self.registry.mount(&who, &self.tenant, to, digest, from).await
+    }
+
     async fn push(&self, repository: &str, tag: &str, layer: &[u8]) -> Result<String, RegistryError> {
         let facts = LayerFacts::read(&mut &layer[..]).expect("facts");
         let parts = image_from_layer(&facts, RunConfig::default());
@@ -169,10 +188,120 @@ async fn a_blob_is_seen_only_through_a_repository_that_has_it() {
     assert!(matches!(registry.blob(tenant, "other", &digest), Err(RegistryError::BlobUnknown(_))));
     let stranger = Tenant::new("111111111111", "us-east-1");
     assert!(matches!(registry.blob(&stranger, "app", &digest), Err(RegistryError::RepositoryUnknown { .. })));
-    assert!(registry.mount(tenant, "other", &digest, Some("app")).await.expect("mount"));
+    assert!(!fixture.mount("other", &digest, Some("app")).await.expect("mount"), "nobody has allowed it");
+    fixture.allow_mounts().await;
+    assert!(fixture.mount("other", &digest, Some("app")).await.expect("mount"));
     assert!(registry.blob(tenant, "other", &digest).is_ok());
-    let absent = Digest::of(b"absent");
-    assert!(!registry.mount(tenant, "other", &absent, None).await.expect("mount"));
+    assert!(!fixture.mount("other", &Digest::of(b"absent"), None).await.expect("mount"));
+}
+
+#[tokio::test]
+async fn a_blob_is_not_mounted_past_a_policy_or_between_repositories_that_differ() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    fixture.allow_mounts().await;
+    fixture.create("alike", TagMutability::Mutable).await;
+    let keyed = Repository { encryption_type: "KMS".to_owned(), ..Repository::new(tenant, "keyed") };
+    registry.create_repository(keyed).await.expect("create");
+    let digest = registry.put_blob(tenant, "app", b"x".to_vec()).await.expect("put");
+    assert!(!fixture.mount("keyed", &digest, Some("app")).await.expect("mount"), "encrypted otherwise");
+    let deny = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Principal": "*", "Action": "ecr:GetDownloadUrlForLayer"}]}"#;
+    registry.set_policy(tenant, "app", Some(deny.to_owned())).await.expect("set");
+    for from in [Some("app"), None] {
+        assert!(!fixture.mount("alike", &digest, from).await.expect("mount"), "{from:?}: denied where it is");
+    }
+    registry.set_policy(tenant, "app", None).await.expect("set");
+    assert!(fixture.mount("alike", &digest, None).await.expect("mount"));
+}
+
+/// A body whose next part comes when the test sends it.
+struct Sent(tokio::sync::mpsc::UnboundedReceiver<&'static [u8]>);
+
+impl hyper::body::Body for Sent {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(cx).map(|part| part.map(|part| Ok(Frame::data(Bytes::from_static(part)))))
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_cancelled_while_it_is_written_is_unknown_and_forgotten() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (fixture.registry.clone(), fixture.tenant.clone());
+    let id = registry.start_upload(&tenant, "app", Algorithm::Sha256).await.expect("start");
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let finishing = tokio::spawn({
+        let (registry, tenant, id) = (registry.clone(), tenant.clone(), id.clone());
+        let mut body = Sent(receiver);
+        async move { registry.finish(&tenant, "app", &id, None, &mut body, &Digest::of(b"hello")).await }
+    });
+    sender.send(b"hello").expect("somebody reads");
+    while !registry.sessions.holds(&id) {
+        tokio::task::yield_now().await;
+    }
+    registry.cancel_upload(&tenant, "app", &id).await.expect("cancel");
+    drop(sender);
+    let finished = finishing.await.expect("no panic");
+    assert!(matches!(finished, Err(RegistryError::UploadUnknown(_))), "{finished:?}");
+    let digest = Digest::of(b"whole");
+    registry.upload_whole(&tenant, "app", &mut body(b"whole"), &digest).await.expect("upload");
+    assert_eq!(registry.sessions.count(), 0);
+}
+
+#[tokio::test]
+async fn a_download_is_shared_by_those_who_want_the_same_of_the_same_registry() {
+    let fixture = Fixture::new().await;
+    let quiet: Progress = Arc::new(|_| {});
+    let begin = |host: &str, size| {
+        let source = Source { host: host.to_owned(), repository: "app".to_owned(), credentials: None };
+        let wanted = vec![(Digest::of(b"x"), size)];
+        fixture.registry.begin_all(&fixture.tenant, &source, wanted, &quiet).remove(0).1.done
+    };
+    let first = begin("127.0.0.1:1", 1);
+    assert!(first.same_channel(&begin("127.0.0.1:1", 1)));
+    assert!(!first.same_channel(&begin("127.0.0.1:2", 1)), "what one registry cannot give another may");
+    assert!(!first.same_channel(&begin("127.0.0.1:1", 2)), "somebody is wrong about its size");
+}
+
+#[tokio::test]
+async fn the_uploads_of_a_repository_go_with_it() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    for _ in 0..3 {
+        let id = registry.start_upload(tenant, "app", Algorithm::Sha256).await.expect("start");
+        registry.append(tenant, "app", &id, None, &mut body(b"some")).await.expect("append");
+    }
+    registry.delete_repository(tenant, "app").await.expect("delete");
+    let files = std::fs::read_dir(registry.blobs().temporary_directory()).expect("uploads").count();
+    assert_eq!((files, registry.sessions.count()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_config_is_no_larger_than_its_place_whatever_its_descriptor_says() {
+    let fixture = Fixture::new().await;
+    let (registry, tenant) = (&fixture.registry, &fixture.tenant);
+    let push = async |padding: usize, tag: &str| {
+        let config = format!("{{\"rootfs\": {{\"type\": \"layers\", \"diff_ids\": []}}}}{}", " ".repeat(padding));
+        let digest = registry.put_blob(tenant, "app", config.into_bytes()).await.expect("put");
+        let config = serde_json::json!({"mediaType": OCI_CONFIG, "digest": digest.as_str(), "size": 2});
+        let manifest =
+            serde_json::json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": []});
+        let bytes = manifest.to_string().into();
+        let put = ManifestPut { bytes, media_type: None, digest: None, tags: vec![tag.to_owned()] };
+        registry.put_manifest(tenant, "app", put).await.expect("push");
+        let reference = registry.reference(&format!("app:{tag}"), tenant).expect("a reference");
+        registry.resolve(tenant, &reference, None, None).await
+    };
+    assert!(push(0, "small").await.is_ok());
+    assert_eq!(registry.known_layers().await.len(), 1);
+    let large = push(9 << 20, "large").await;
+    assert!(large.is_err_and(|error| error.to_string().contains("its config is too large")));
+    assert_eq!(registry.known_layers().await.len(), 1, "it is not read for its layers either");
 }
 
 #[tokio::test]
@@ -319,9 +448,9 @@ async fn referrers_show_at_once_and_go_with_their_manifest() {
     let subject = Digest::of(b"a manifest that is not there yet");
     registry.put_blob(tenant, "app", b"{}".to_vec()).await.expect("put");
     let empty = serde_json::json!({ "mediaType": "application/x", "digest": Digest::of(b"{}").as_str(), "size": 2 });
-    let manifest = serde_json::json!({ "schemaVersion": 2, "mediaType": crate::manifest::OCI_MANIFEST,
+    let manifest = serde_json::json!({ "schemaVersion": 2, "mediaType": OCI_MANIFEST,
         "artifactType": "text/sbom", "config": empty, "layers": [empty], "annotations": { "a": "b" },
-        "subject": { "mediaType": crate::manifest::OCI_MANIFEST, "digest": subject.as_str(), "size": 1 } });
+        "subject": { "mediaType": OCI_MANIFEST, "digest": subject.as_str(), "size": 1 } });
     let put = ManifestPut {
         bytes: manifest.to_string().into_bytes().into(),
         media_type: None,

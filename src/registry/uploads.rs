@@ -94,7 +94,7 @@ impl Registry {
         self.make_room().await;
         blocking(move || {
             Writer::create(&path, algorithm, room)?;
-            sessions.keep(&made_id, Hasher::new(algorithm), 0);
+            sessions.keep(&made_id, Hasher::new(algorithm));
             Ok(())
         })
         .await
@@ -238,7 +238,6 @@ impl Registry {
             Ok(length) => self.keep(checkout, digest).await.map(|pin| (pin, length)),
             Err(error) => Err(error),
         };
-        self.sessions.remove(&id);
         match kept {
             Ok((pin, length)) => {
                 self.link_blob(tenant, repository, digest, length).await?;
@@ -276,7 +275,7 @@ impl Registry {
             return Err(RegistryError::DigestMismatch { promised: digest.to_string(), got: got.to_string() });
         }
         let pin = self.blobs.pin(digest);
-        let (files, digest) = (self.blobs.clone(), digest.clone());
+        let (files, digest, id) = (self.blobs.clone(), digest.clone(), checkout.id.clone());
         blocking(move || {
             let path = files.temporary(&checkout.id);
             let adopted = match &checkout.writer {
@@ -290,7 +289,11 @@ impl Registry {
             adopted
         })
         .await
-        .map_err(RegistryError::io("keep a blob"))?;
+        .map_err(|error| match error.kind() {
+            // Cancelled while its last bytes came.
+            io::ErrorKind::NotFound => RegistryError::UploadUnknown(id),
+            _ => RegistryError::io("keep a blob")(error),
+        })?;
         Ok(pin)
     }
 
@@ -396,10 +399,8 @@ impl AsMut<Writer> for Checkout {
 
 impl Drop for Checkout {
     fn drop(&mut self) {
-        match self.writer.take() {
-            Some(writer) if !writer.broken => self.sessions.keep(&self.id, writer.hasher, writer.length),
-            Some(_) | None => self.sessions.remove(&self.id),
-        }
+        let whole = self.writer.take().filter(|writer| !writer.broken);
+        self.sessions.give_back(&self.id, whole.map(|writer| (writer.hasher, writer.length)));
     }
 }
 
@@ -414,16 +415,30 @@ impl Sessions {
         }
     }
 
-    fn keep(&self, id: &str, hasher: Hasher, length: u64) {
+    /// Remembers a new one.
+    fn keep(&self, id: &str, hasher: Hasher) {
         let mut sessions = self.lock();
-        sessions.remove(id);
         if sessions.len() < IDLE_MAX {
+            sessions.insert(id.to_owned(), Session::Idle(hasher, 0));
+        }
+    }
+
+    /// Ends the hold of a request. One that was cancelled meanwhile, or that was none, is not remembered.
+    fn give_back(&self, id: &str, state: Option<(Hasher, u64)>) {
+        let mut sessions = self.lock();
+        let was_known = sessions.remove(id).is_some();
+        if let Some((hasher, length)) = state.filter(|_| was_known && sessions.len() < IDLE_MAX) {
             sessions.insert(id.to_owned(), Session::Idle(hasher, length));
         }
     }
 
     pub(crate) fn remove(&self, id: &str) {
         self.lock().remove(id);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.lock().len()
     }
 
     /// Whether a request or a client that may come back has this upload.

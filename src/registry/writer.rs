@@ -29,6 +29,8 @@ pub(crate) struct Writer {
     pub(crate) length: u64,
     /// A write failed: file and hash may differ.
     pub(crate) broken: bool,
+    /// Of the room: more than its length after a write that failed.
+    taken: u64,
     room: Arc<Room>,
 }
 
@@ -47,7 +49,7 @@ impl Writer {
     /// A new, empty file.
     pub(crate) fn create(path: &Path, algorithm: Algorithm, room: Arc<Room>) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        Ok(Self { file, hasher: Hasher::new(algorithm), length: 0, broken: false, room })
+        Ok(Self { file, hasher: Hasher::new(algorithm), length: 0, broken: false, taken: 0, room })
     }
 
     /// A file that has something already, with the hash state that belongs to it when it is known, else read again.
@@ -64,12 +66,14 @@ impl Writer {
             Some(_) | None => hash_of(&mut file, algorithm)?,
         };
         file.seek(SeekFrom::Start(length))?;
-        Ok(Self { file, hasher, length, broken: false, room })
+        Ok(Self { file, hasher, length, broken: false, taken: length, room })
     }
 
     /// Appends, if there is room for all of it.
     pub(crate) fn write(&mut self, batch: &[Bytes]) -> io::Result<()> {
-        self.room.take(batch.iter().map(|bytes| bytes.len() as u64).sum())?;
+        let wanted = batch.iter().map(|bytes| bytes.len() as u64).sum();
+        self.room.take(wanted)?;
+        self.taken += wanted;
         for bytes in batch {
             if let Err(error) = self.file.write_all(bytes) {
                 self.broken = true;
@@ -83,12 +87,13 @@ impl Writer {
 
     /// Goes back to an earlier state, as [`Writer::mark`] gave it.
     pub(crate) fn roll_back(&mut self, mark: (Hasher, u64)) -> io::Result<()> {
-        let gone = self.room.freed_by(|| {
+        let gone = self.room.free(|| {
             self.file.set_len(mark.1)?;
-            Ok(self.length - mark.1)
+            self.file.seek(SeekFrom::Start(mark.1))?;
+            Ok(self.taken.saturating_sub(mark.1))
         });
-        let gone = gone.and_then(|_| self.file.seek(SeekFrom::Start(mark.1)));
         self.broken |= gone.is_err();
+        self.taken = mark.1;
         (self.hasher, self.length) = mark;
         gone.map(|_| ())
     }

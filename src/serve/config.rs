@@ -39,6 +39,7 @@ const LOG_NODE_MAX_MIB_DEFAULT: u64 = 20 * 1024;
 const TASK_STORAGE_GIB_DEFAULT: u32 = 20;
 /// Blobs of the registry, pulled ones too, before unpacking: a few hundred images.
 const IMAGE_STORE_MAX_MIB_DEFAULT: u64 = 100 * 1024;
+const LAYER_STORE_MAX_MIB_DEFAULT: u64 = 200 * 1024;
 /// Each costs a process of under a megabyte and some records: below what a host of 4 GiB carries.
 const TASKS_MAX_DEFAULT: usize = 2000;
 /// AWS shows stopped tasks for about an hour.
@@ -87,6 +88,7 @@ pub(crate) struct Config {
     /// 0 is no limit.
     pub task_storage_gib: u32,
     pub image_store_max_bytes: u64,
+    pub layer_store_max_bytes: u64,
     pub tasks_max: usize,
     pub memory_overcommit: f64,
     pub inject_endpoint: bool,
@@ -235,6 +237,9 @@ struct Given {
     /// Cap of the registry's blobs together [default: 102400]
     #[arg(long, value_name = "MIB")]
     image_store_max_mib: Option<u64>,
+    /// Cap of the unpacked layers together [default: 204800]
+    #[arg(long, value_name = "MIB")]
+    layer_store_max_mib: Option<u64>,
     /// Tasks that may live at once on this node [default: 2000]
     #[arg(long, value_name = "COUNT")]
     tasks_max: Option<usize>,
@@ -379,6 +384,7 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
             "MEMORY_OVERCOMMIT" => given.memory_overcommit = Some(parsed("COVE_MEMORY_OVERCOMMIT", value)?),
             "TASK_STORAGE_GIB" => given.task_storage_gib = Some(parsed("COVE_TASK_STORAGE_GIB", value)?),
             "IMAGE_STORE_MAX_MIB" => given.image_store_max_mib = Some(parsed("COVE_IMAGE_STORE_MAX_MIB", value)?),
+            "LAYER_STORE_MAX_MIB" => given.layer_store_max_mib = Some(parsed("COVE_LAYER_STORE_MAX_MIB", value)?),
             "TASKS_MAX" => given.tasks_max = Some(parsed("COVE_TASKS_MAX", value)?),
             "INJECT_ENDPOINT" => given.inject_endpoint = Some(parsed("COVE_INJECT_ENDPOINT", value)?),
             "STOPPED_TASK_SECS" => given.stopped_task_secs = Some(parsed("COVE_STOPPED_TASK_SECS", value)?),
@@ -436,6 +442,7 @@ impl Given {
             memory_overcommit: self.memory_overcommit.or(other.memory_overcommit),
             task_storage_gib: self.task_storage_gib.or(other.task_storage_gib),
             image_store_max_mib: self.image_store_max_mib.or(other.image_store_max_mib),
+            layer_store_max_mib: self.layer_store_max_mib.or(other.layer_store_max_mib),
             tasks_max: self.tasks_max.or(other.tasks_max),
             inject_endpoint: self.inject_endpoint.or(other.inject_endpoint),
             stopped_task_secs: self.stopped_task_secs.or(other.stopped_task_secs),
@@ -516,6 +523,10 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         image_store_max_bytes: mib(
             "image_store_max_mib",
             given.image_store_max_mib.unwrap_or(IMAGE_STORE_MAX_MIB_DEFAULT),
+        )?,
+        layer_store_max_bytes: mib(
+            "layer_store_max_mib",
+            given.layer_store_max_mib.unwrap_or(LAYER_STORE_MAX_MIB_DEFAULT),
         )?,
         tasks_max: given.tasks_max.unwrap_or(TASKS_MAX_DEFAULT),
         memory_overcommit: overcommit,

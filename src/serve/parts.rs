@@ -67,7 +67,7 @@ impl Parts {
             });
             let disk = (|| -> Result<_, ServeError> {
                 let store = Store::open(&data, clock.clone(), StoreOptions::default())?;
-                let snapshots = Snapshots::open(&data.snapshots())?;
+                let snapshots = Snapshots::open(&data.snapshots())?.capped(config.layer_store_max_bytes);
                 let keys = Keys::open(&data)?;
                 Ok((store, snapshots, keys))
             })();

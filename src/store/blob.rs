@@ -18,6 +18,16 @@ pub(crate) fn path(blobs: &Path, digest: &str) -> Option<PathBuf> {
     Some(blobs.join(algorithm).join(&hex[..2]).join(hex))
 }
 
+/// Where damaged blobs are put, below the blob directory; one that is missing since a restore has an empty file there.
+pub const BLOBS_ASIDE: &str = "damaged";
+
+/// Where such a blob lies. While it does, whoever brings the blob again has its content on disk before its name: records
+/// name it already.
+#[must_use]
+pub fn blob_aside(blobs: &Path, digest: &str) -> PathBuf {
+    blobs.join(BLOBS_ASIDE).join(digest.replacen(':', "-", 1))
+}
+
 /// Computes a digest of either algorithm.
 pub(crate) enum Hasher {
     Sha256(Sha256),

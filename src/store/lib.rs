@@ -45,6 +45,7 @@ mod survival;
 mod tests;
 
 pub use backup::{Backup, BackupError, Images, Restored, Written, restore, verify};
+pub use blob::{BLOBS_ASIDE, blob_aside};
 pub use error::StoreError;
 pub use event::{Change, Event};
 pub use fsck::{Finding, Mode, Remedy, Report, fsck};

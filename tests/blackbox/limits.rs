@@ -56,6 +56,59 @@ fn an_image_store_that_is_full_takes_no_more_and_reads_go_on() {
     assert_eq!(push(&vec![3; 1 << 20]).0, 201);
 }
 
+/// An archive of one file.
+fn tar_of(content: &[u8]) -> Vec<u8> {
+    let mut header = [0; 512];
+    header[..4].copy_from_slice(b"file");
+    header[100..107].copy_from_slice(b"0000644");
+    header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+    header[148..156].fill(b' ');
+    header[156] = b'0';
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    let mut archive = [&header[..], content].concat();
+    archive.resize(archive.len().next_multiple_of(512) + 1024, 0);
+    archive
+}
+
+#[test]
+fn layers_that_no_task_uses_make_room_and_those_in_use_keep_others_out() {
+    let server = Server::start_set(&["--layer-store-max-mib", "8"]);
+    let own = server.busybox();
+    server.ecr("CreateRepository", &json!({"repositoryName": "large"})).unwrap();
+    let blob = |content: &[u8], kind: &str| {
+        let digest = format!("sha256:{}", hex::encode(Sha256::digest(content)));
+        let path = format!("/v2/large/blobs/uploads/?digest={digest}");
+        assert_eq!(server.exchange("POST", &path, &[], content).status, 201);
+        json!({"mediaType": format!("application/vnd.oci.image.{kind}"), "digest": digest, "size": content.len()})
+    };
+    let layer = blob(&tar_of(&vec![7; 7 << 20]), "layer.v1.tar");
+    let config = json!({"architecture": "amd64", "os": "linux", "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}})
+    .to_string();
+    let config = blob(config.as_bytes(), "config.v1+json");
+    let manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": config, "layers": [layer]});
+    let put = server.exchange("PUT", "/v2/large/manifests/1", &[], manifest.to_string().as_bytes());
+    assert_eq!(put.status, 201, "{}", put.text());
+    let large = format!("127.0.0.1:{}/large:1", server.port);
+    let holder = server.run_task("holder", json!({"image": own, "stopTimeout": 2, "command": ["sleep", "600"]}));
+    server.wait_task(&holder, "RUNNING");
+    let reason = || {
+        let task = server.run_task("large", json!({"image": large, "command": ["/file"]}));
+        server.wait_task(&task, "STOPPED")["stoppedReason"].as_str().unwrap().to_owned()
+    };
+    let refused = reason();
+    let said = "unpacked layers may take 8 MiB (layer_store_max_mib)";
+    assert!(refused.starts_with("CannotPullContainerError") && refused.contains(said), "{refused}");
+    assert_eq!(server.describe_task(&holder)["lastStatus"], "RUNNING");
+    server.ecs("StopTask", &json!({"task": holder})).unwrap();
+    server.wait_task(&holder, "STOPPED");
+    // It is no program: that it comes so far is what matters.
+    let started = until("the layers of the other one to go", || Some(reason()).filter(|why| !why.contains(said)));
+    assert!(started.starts_with("CannotStartContainerError"), "{started}");
+}
+
 #[test]
 fn a_node_runs_no_more_tasks_than_it_may() {
     let server = Server::start_set(&["COVE_TASKS_MAX=1"]);

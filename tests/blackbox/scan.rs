@@ -199,6 +199,23 @@ fn a_scan_shows_what_its_hook_found() {
 }
 
 #[test]
+fn findings_whose_file_is_gone_are_unavailable_and_no_fault_of_the_server() {
+    let server = Server::start_configured(&hook(&saying(&report(&[("CVE-1", "HIGH")])), ""));
+    create(&server, "app", true);
+    push(&server, "app", "1", "a layer");
+    assert_eq!(ended(&server, "app", "1")["imageScanStatus"]["status"], "COMPLETE");
+    let shown = until("the findings to be missed", || {
+        // They come again by themselves.
+        for file in std::fs::read_dir(server.home().join("data/findings")).unwrap() {
+            let _ = std::fs::remove_file(file.unwrap().path());
+        }
+        let shown = server.ecr("DescribeImageScanFindings", &image("app", "1")).unwrap();
+        (shown["imageScanStatus"]["status"] == "FINDINGS_UNAVAILABLE").then_some(shown)
+    });
+    assert_eq!(shown["imageScanFindings"], Value::Null, "{shown}");
+}
+
+#[test]
 fn a_hook_that_misbehaves_ends_in_failed_with_a_reason() {
     let mut server = Server::start();
     let keys = server.home().join("data/keys");
@@ -224,7 +241,7 @@ fn a_hook_that_misbehaves_ends_in_failed_with_a_reason() {
         ("is blind", saying(&blind), "var/lib/rpm: damaged"),
         ("floods", "yes".to_owned(), "wrote more than 1048576 bytes"),
         ("eats", "head -c 3000000000 /dev/zero | tail -c 3000000000 >/dev/null".to_owned(), "more than 67108864 bytes of memory"),
-        ("eats in parts", "for n in 1 2 3; do (head -c 30000000 /dev/zero | tail -c 30000000 | (sleep 1; cat >/dev/null)) & done; wait; exit 6".to_owned(), "of memory"),
+        ("eats in parts", "for n in 1 2 3; do (head -c 30000000 /dev/zero | tail -c 30000000 | (sleep 4; cat >/dev/null)) & done; wait; exit 6".to_owned(), "of memory"),
         ("is root", "[ $(id -u) = 0 ] || exit 8".to_owned(), "code 8"),
         ("reads keys", format!("cat {keys}/* >&2 && exit 3; exit 9"), "code 9"),
         ("writes elsewhere", "echo x >/var/tmp/cove-scan-mark || exit 5".to_owned(), "code 5"),

@@ -90,8 +90,11 @@ class Notation(Case):
         self.sign("notary/web", "ours")
         task = self.end("notary/web")
         self.assertEqual(task["containers"][0].get("exitCode"), 0, task)
-        self.sign("notary/cose", "ours", "--signature-format", "cose")
-        self.refused("notary/cose", "no signature is by a key that the rule for `notary/*` names: COSE envelopes")
+        self.sign("notary/cose", "other", "--signature-format", "cose")
+        self.refused("notary/cose", "no signature is by a key that the rule for `notary/*` names: a certificate leads to no authority")
+        self.sign("notary/cose", "ours", "--signature-format", "cose", "--expiry", "2h")
+        task = self.end("notary/cose")
+        self.assertEqual(task["containers"][0].get("exitCode"), 0, task)
 
 
 class Admission(Case):

@@ -214,7 +214,8 @@ async fn run(cx: &RawContext, call: &Call<'_>, identity: Identity, body: &[u8]) 
     let model = call.service.model();
     let mut input = match call.protocol {
         Protocol::Json | Protocol::Cbor if body.is_empty() => json!({}),
-        Protocol::Cbor => cbor::decode(body).map_err(|_| unreadable())?,
+        Protocol::Cbor => cove_model::cbor::decode(body, cove_model::cbor::Keys::Texts, values::VALUES_MAX)
+            .map_err(|_| unreadable())?,
         Protocol::Json if values::too_many(body) => {
             let text = format!("the request has more than {} values", values::VALUES_MAX);
             return Err(Fault::client("SerializationException", text));

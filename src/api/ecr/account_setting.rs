@@ -1,6 +1,4 @@
 //! GetAccountSetting, PutAccountSetting.
-//!
-//! Cove mounts blobs unless it is told not to, since `/v2/` clients expect that; AWS's default is off.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +8,7 @@ use crate::aws::context::Context;
 /// Names with the values that are taken; the first one holds while nothing was put.
 const SETTINGS: [(&str, &[&str]); 3] = [
     ("BASIC_SCAN_TYPE_VERSION", &["AWS_NATIVE"]),
-    ("BLOB_MOUNTING", &["ENABLED", "DISABLED"]),
+    ("BLOB_MOUNTING", &["DISABLED", "ENABLED"]),
     ("REGISTRY_POLICY_SCOPE", &["V2", "V1"]),
 ];
 

@@ -3,6 +3,7 @@
 use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
 use cove_model::registry::Image;
+use cove_registry::manifest::MANIFEST_MAX_BYTES;
 use cove_registry::{Digest, PullError, RegistryError, TaggedImage, UnlinkChecks};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +13,9 @@ use super::page::page;
 use super::request::ImagesIn;
 use super::wire::{ImageDetail, ImageFailure, ImageId, ImageWire};
 use crate::aws::context::Context;
+
+/// Of one response, which is in memory several times: two of the largest, or a hundred of the usual ones many times.
+const MANIFESTS_BYTES_MAX: usize = 2 * MANIFEST_MAX_BYTES;
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
@@ -114,7 +118,7 @@ pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError
     let name = &input.repository_name;
     let tenant = reach(cx, input.registry_id.as_deref(), name, "BatchGetImage")?;
     let who = caller(cx);
-    let mut out = GetOut { images: Vec::new(), failures: Vec::new() };
+    let (mut out, mut bytes) = (GetOut { images: Vec::new(), failures: Vec::new() }, 0);
     for id in input.image_ids {
         let selector = match selector(&id) {
             Ok(selector) => selector,
@@ -128,6 +132,12 @@ pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError
                 out.failures.push(tag_differs(id));
             }
             Ok(stored) => {
+                bytes += stored.bytes.len();
+                if bytes > MANIFESTS_BYTES_MAX {
+                    return Err(EcrError::LimitExceeded(format!(
+                        "The manifests of one response may have {MANIFESTS_BYTES_MAX} bytes together: ask for fewer images"
+                    )));
+                }
                 let accepted = &input.accepted_media_types;
                 if !accepted.is_empty() && !accepted.contains(&stored.image.media_type) {
                     out.failures.push(not_found(id));

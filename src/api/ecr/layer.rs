@@ -168,7 +168,8 @@ pub(super) async fn complete(cx: &Context, input: CompleteIn) -> Result<Complete
     if cx.registry.upload_offset(&tenant, name, &input.upload_id).await.map_err(&of)? == 0 {
         return Err(EcrError::EmptyUpload(input.upload_id));
     }
-    if cx.registry.blob(&tenant, name, &digest).is_ok() {
+    // One that was damaged is not there: it is what this upload heals.
+    if cx.registry.blob_wanted(&tenant, name, &digest).await.is_ok() {
         cx.registry.cancel_upload(&tenant, name, &input.upload_id).await.map_err(&of)?;
         let (repository, account) = (name.clone(), tenant.account.clone());
         return Err(EcrError::LayerAlreadyExists { repository, account, digest: digest.to_string() });

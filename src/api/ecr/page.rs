@@ -21,10 +21,15 @@ pub(super) fn page<T>(
     let mut rest = items.into_iter().filter(|item| after.as_ref().is_none_or(|after| key(item) > *after));
     let page: Vec<T> = rest.by_ref().take(count).collect();
     let next = match (rest.next(), page.last()) {
-        (Some(_), Some(last)) => Some(URL_SAFE_NO_PAD.encode(key(last))),
+        (Some(_), Some(last)) => Some(encode(&key(last))),
         (Some(_) | None, _) => None,
     };
     Ok((page, next))
+}
+
+/// The token behind the item of a key.
+pub(super) fn encode(key: &str) -> String {
+    URL_SAFE_NO_PAD.encode(key)
 }
 
 /// The key in a token.

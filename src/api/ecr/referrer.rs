@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::access::reach;
 use super::error::{EcrError, of};
 use super::image::{Filter, status_of};
-use super::page::{decode, page};
+use super::page::{decode, encode, page};
 use crate::aws::context::Context;
 
 /// AWS's default for `maxResults`, and its limit.
 const PAGE: usize = 50;
+/// Of one page, in the manifests' own bytes.
+const ANNOTATIONS_BYTES_MAX: usize = 4 << 20;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -76,7 +78,7 @@ pub(super) async fn list(cx: &Context, input: ListIn) -> Result<ListOut, EcrErro
     let fits_status = Filter::of_status(input.filter.artifact_status);
     let wanted = input.max_results.unwrap_or(PAGE);
     let mut last = input.next_token.as_deref().map(decode).transpose()?;
-    let mut found: Vec<ReferrerWire> = Vec::new();
+    let (mut found, mut bytes): (Vec<ReferrerWire>, usize) = (Vec::new(), 0);
     loop {
         let part = cx.registry.referrers(&tenant, name, &digest, None, last.as_deref()).await.map_err(&of)?;
         let next = part.manifests.last().filter(|_| part.more).map(|one| one.digest.clone());
@@ -85,10 +87,18 @@ pub(super) async fn list(cx: &Context, input: ListIn) -> Result<ListOut, EcrErro
             // One that went just now is not listed.
             let Ok(image) = cx.registry.image(&tenant, name, &selector) else { continue };
             if fits_status.takes_status(&image) {
+                let annotations = one.annotations.iter().flatten();
+                bytes += annotations.map(|(name, value)| name.len() + value.len()).sum::<usize>();
                 found.push(shown(one, status_of(&image)));
             }
         }
         match next {
+            // A page may be shorter than was asked for.
+            Some(next) if bytes > ANNOTATIONS_BYTES_MAX => {
+                let next_token = Some(encode(&next)).filter(|_| found.len() <= wanted);
+                let (referrers, more) = page(found, |one| one.digest.clone(), None, Some(wanted))?;
+                return Ok(ListOut { referrers, next_token: next_token.or(more) });
+            }
             Some(next) if found.len() <= wanted => last = Some(next),
             Some(_) | None => break,
         }

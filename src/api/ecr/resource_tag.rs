@@ -45,15 +45,17 @@ pub(super) struct ListOut {
 pub(super) async fn add(cx: &Context, input: AddIn) -> Result<Nothing, EcrError> {
     let name = repository_of(cx, &input.resource_arn, "TagResource")?;
     check(&input.tags)?;
-    let current = cx.registry.repository(&cx.tenant, name).map_err(of(&cx.tenant, name))?;
-    if merged(current.tags.clone(), input.tags.clone()).len() > TAGS_MAX {
-        return Err(EcrError::TooManyTags);
-    }
+    let keys: Vec<String> = input.tags.iter().map(|tag| tag.key.clone()).collect();
     let change = cx.registry.update_repository(&cx.tenant, name, move |found| {
-        found.tags = merged(std::mem::take(&mut found.tags), input.tags);
+        let all = merged(found.tags.clone(), input.tags);
+        if all.len() <= TAGS_MAX {
+            found.tags = all;
+        }
     });
-    change.await.map_err(of(&cx.tenant, name))?;
-    Ok(Nothing {})
+    let changed = change.await.map_err(of(&cx.tenant, name))?;
+    // Who adds no key adds none too many.
+    let is_done = keys.iter().all(|key| changed.tags.iter().any(|tag| tag.key == *key));
+    if is_done { Ok(Nothing {}) } else { Err(EcrError::TooManyTags) }
 }
 
 pub(super) async fn remove(cx: &Context, input: RemoveIn) -> Result<Nothing, EcrError> {

@@ -12,6 +12,7 @@ use super::tag::merged;
 use super::value::{add, given, living};
 use super::wire::{CreateIn, DeleteIn, Description, Filter, IdIn, ListIn, ListOut, SecretOut, TagWire, UpdateIn};
 use crate::Context;
+use crate::aws::listing;
 
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// AWS's default and its range.
@@ -183,16 +184,9 @@ pub(super) fn list(cx: &Context, input: ListIn) -> Result<ListOut, SecretsError>
     if input.sort_order.as_deref() == Some("desc") {
         all.reverse();
     }
-    let begin = match &input.next_token {
-        None => 0,
-        Some(token) => {
-            let last = all.iter().position(|secret| secret.suffix == *token);
-            last.ok_or(SecretsError::InvalidNextToken)? + 1
-        }
-    };
-    let count = input.max_results.unwrap_or(PAGE);
-    let page = &all[begin..all.len().min(begin + count)];
-    let next_token = page.last().filter(|_| begin + count < all.len()).map(|secret| secret.suffix.clone());
+    let limit = input.max_results.unwrap_or(PAGE);
+    let (page, next_token) = listing::page(all, input.next_token.as_deref(), limit, |secret| secret.suffix.clone())
+        .map_err(|_| SecretsError::InvalidNextToken)?;
     let entry = |secret: &Secret| Description { secret_versions_to_stages: Some(stages(secret)), ..described(secret) };
     Ok(ListOut { secret_list: page.iter().map(|secret| entry(secret)).collect(), next_token })
 }

@@ -11,6 +11,8 @@
 //! name, so that a copy under another name is another image.
 //! Absent: cosign's certificates and transparency logs (keyless signatures); of Notation's see [`notation`].
 
+mod cose;
+mod jws;
 mod key;
 mod notation;
 mod scan;

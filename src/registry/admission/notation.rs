@@ -1,56 +1,57 @@
-//! Signatures as Notation makes them: a JSON web signature with the certificates of its signer.
+//! Signatures as Notation makes them: an envelope with the certificates of its signer.
 //!
-//! In: an envelope, the image that it should be about, who is trusted, the time. Out: nothing, or why it does not count.
-//! Pure.
+//! In: an envelope in one of its two forms, the image that it should be about, who is trusted, the time. Out: nothing, or
+//! why it does not count. Pure.
 //!
 //! Holds: nothing of an envelope is believed before its signature is checked; a header that must be understood and is not
 //! ends it; the key must be of the kind that the algorithm names.
-//! Source: the Notary Project's specifications of signatures and of JWS envelopes.
-//! Absent, and each refused: COSE envelopes, the signing authority's scheme, verification plug-ins, P-521. Countersigned
-//! times and revocation are not looked at: a signature ends with its certificates.
+//! Source: the Notary Project's specifications of signatures and of their envelopes.
+//! Absent, and each refused: the signing authority's scheme, verification plug-ins, P-521. Countersigned times and
+//! revocation are not looked at: a signature ends with its certificates.
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use cove_base::Timestamp;
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use webpki::ring as algorithms;
 use webpki::{ALL_VERIFICATION_ALGS, EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+
+use super::{cose, jws};
 
 /// id-kp-codeSigning.
 const CODE_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];
 const SCHEME: &str = "notary.x509";
 const PAYLOAD: &str = "application/vnd.cncf.notary.payload.v1+json";
 /// Headers that may have to be understood.
-const KNOWN: [&str; 2] = ["io.cncf.notary.signingScheme", "io.cncf.notary.expiry"];
+pub(super) const KNOWN: [&str; 2] = ["io.cncf.notary.signingScheme", "io.cncf.notary.expiry"];
 /// Leaf, intermediates, root.
-const CERTIFICATES_MAX: usize = 8;
+pub(super) const CERTIFICATES_MAX: usize = 8;
+/// Why an envelope is none.
+pub(super) const UNREADABLE: &str = "an envelope cannot be read";
 
-#[derive(Deserialize)]
-struct Envelope {
-    payload: String,
-    protected: String,
-    header: Header,
-    signature: String,
+/// How an envelope is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Jws,
+    Cose,
 }
 
-#[derive(Deserialize)]
-struct Header {
-    x5c: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct Protected {
-    alg: String,
-    cty: String,
-    crit: Vec<String>,
-    #[serde(rename = "io.cncf.notary.signingScheme")]
-    scheme: String,
-    #[serde(rename = "io.cncf.notary.expiry")]
-    expiry: Option<String>,
+/// What an envelope says, whatever its form.
+pub(super) struct Said {
+    /// As JWS names it.
+    pub(super) algorithm: String,
+    pub(super) content_type: String,
+    /// Headers that must be understood.
+    pub(super) critical: Vec<String>,
+    pub(super) scheme: String,
+    pub(super) ends: Option<Timestamp>,
+    /// The signer's first.
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    /// What was signed.
+    pub(super) message: Vec<u8>,
+    pub(super) signature: Vec<u8>,
+    pub(super) payload: Vec<u8>,
 }
 
 #[derive(Deserialize)]
@@ -66,27 +67,26 @@ struct Target {
 
 /// Whether somebody whom these authorities certify signed the image.
 pub(super) fn check(
+    form: Form,
     envelope: &[u8],
     digest: &str,
     roots: &[CertificateDer<'static>],
     now: Timestamp,
 ) -> Result<(), &'static str> {
-    let envelope: Envelope = serde_json::from_slice(envelope).map_err(|_| "an envelope cannot be read")?;
-    let protected: Protected = part(&envelope.protected)?;
-    if protected.crit.iter().any(|name| !KNOWN.contains(&name.as_str())) {
+    let said = match form {
+        Form::Jws => jws::read(envelope)?,
+        Form::Cose => cose::read(envelope)?,
+    };
+    if said.critical.iter().any(|name| !KNOWN.contains(&name.as_str())) {
         return Err("an envelope has a critical header that is not known here");
     }
-    if protected.scheme != SCHEME || protected.cty != PAYLOAD {
+    if said.scheme != SCHEME || said.content_type != PAYLOAD {
         return Err("an envelope has a signing scheme or a payload that is not known here");
     }
-    let chain = envelope.header.x5c.iter().take(CERTIFICATES_MAX).map(|text| STANDARD.decode(text));
-    let chain: Result<Vec<_>, _> = chain.map(|der| der.map(CertificateDer::from)).collect();
-    let chain = chain.map_err(|_| "a certificate cannot be read")?;
-    let (leaf, others) = chain.split_first().ok_or("an envelope has no certificate")?;
+    let (leaf, others) = said.chain.split_first().ok_or("an envelope has no certificate")?;
     let leaf = EndEntityCert::try_from(leaf).map_err(|_| "a certificate cannot be read")?;
-    let message = format!("{}.{}", envelope.protected, envelope.payload);
-    let (algorithm, signature) = algorithm(&protected.alg, &decoded(&envelope.signature)?)?;
-    leaf.verify_signature(algorithm, message.as_bytes(), &signature).map_err(|_| "a signature is wrong")?;
+    let (algorithm, signature) = algorithm(&said.algorithm, &said.signature)?;
+    leaf.verify_signature(algorithm, &said.message, &signature).map_err(|_| "a signature is wrong")?;
 
     let anchors: Vec<_> = roots.iter().filter_map(|root| anchor_from_trusted_cert(root).ok()).collect();
     let at = UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(now.millis()).unwrap_or(0)));
@@ -97,21 +97,11 @@ pub(super) fn check(
             _ => "a certificate leads to no authority that is trusted",
         },
     )?;
-    if let Some(text) = &protected.expiry
-        && Timestamp::parse_rfc3339(text).is_none_or(|ends| now >= ends)
-    {
+    if said.ends.is_some_and(|ends| now >= ends) {
         return Err("a signature has expired");
     }
-    let payload: Payload = part(&envelope.payload)?;
+    let payload: Payload = serde_json::from_slice(&said.payload).map_err(|_| UNREADABLE)?;
     (payload.target.digest == digest).then_some(()).ok_or("a signature is of another image")
-}
-
-fn decoded(text: &str) -> Result<Vec<u8>, &'static str> {
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| "an envelope cannot be read")
-}
-
-fn part<T: DeserializeOwned>(text: &str) -> Result<T, &'static str> {
-    serde_json::from_slice(&decoded(text)?).map_err(|_| "an envelope cannot be read")
 }
 
 /// The algorithm of that name, and the signature in the form that it takes.
@@ -131,7 +121,7 @@ fn algorithm(
     }
 }
 
-/// JWS has the two numbers of an ECDSA signature side by side, X.509 as a sequence of integers. Both together are shorter
+/// Envelopes have the two numbers of an ECDSA signature side by side, X.509 as a sequence of integers. Both together are shorter
 /// than 128 bytes, so that every length is one byte.
 fn sequence(numbers: &[u8]) -> Vec<u8> {
     let mut content = Vec::with_capacity(numbers.len() + 6);
@@ -151,6 +141,9 @@ fn sequence(numbers: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    use cove_model::cbor::head;
     use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
     use ring::rand::SystemRandom;
     use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
@@ -181,6 +174,77 @@ mod tests {
         Signed { root: made.der().clone(), leaf: leaf.der().clone(), key }
     }
 
+    impl Signed {
+        fn sign(&self, message: &[u8]) -> Vec<u8> {
+            let (random, der) = (SystemRandom::new(), self.key.serialize_der());
+            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &random).unwrap();
+            pair.sign(&random, message).unwrap().as_ref().to_vec()
+        }
+    }
+
+    /// An item with content: bytes (2) or a text (3).
+    fn item(major: u8, content: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        head(major, content.len() as u64, &mut out);
+        [out, content.to_vec()].concat()
+    }
+
+    /// The headers of a COSE envelope; of its entries some are replaced.
+    fn labels(critical: &str, scheme: &str, algorithm: u8, more: &[u8]) -> Vec<u8> {
+        let entries = if more.is_empty() { 4 } else { 5 };
+        let critical = [vec![0x02, 0x81], item(3, critical.as_bytes())].concat();
+        let kind = [vec![0x03], item(3, PAYLOAD.as_bytes())].concat();
+        let scheme = [item(3, KNOWN[0].as_bytes()), item(3, scheme.as_bytes())].concat();
+        [vec![0xa0 | entries, 0x01, algorithm], critical, kind, scheme, more.to_vec()].concat()
+    }
+
+    fn cose(by: &Signed, protected: &[u8], image: &str) -> Vec<u8> {
+        let payload = json!({"targetArtifact": {"digest": image, "size": 1}}).to_string().into_bytes();
+        let (protected, payload) = (item(2, protected), item(2, &payload));
+        let signed = [vec![0x84], item(3, b"Signature1"), protected.clone(), vec![0x40], payload.clone()].concat();
+        let chain = [vec![0xa1, 0x18, 33, 0x82], item(2, &by.leaf), item(2, &by.root)].concat();
+        [vec![0xd2, 0x84], protected, chain, payload, item(2, &by.sign(&signed))].concat()
+    }
+
+    fn cose_checked(envelope: &[u8], root: &Signed) -> Result<(), &'static str> {
+        check(Form::Cose, envelope, IMAGE, std::slice::from_ref(&root.root), NOW)
+    }
+
+    #[test]
+    fn an_envelope_in_cose_counts_like_one_in_json() {
+        let signs = || ExtendedKeyUsagePurpose::CodeSigning;
+        let (ours, other) = (certified(NOW.plus_millis(60_000), signs()), certified(NOW.plus_millis(60_000), signs()));
+        const ES256: u8 = 0x26;
+        let plain = labels(KNOWN[0], SCHEME, ES256, &[]);
+        let good = cose(&ours, &plain, IMAGE);
+        assert_eq!(cose_checked(&good, &ours), Ok(()));
+        assert_eq!(cose_checked(&good, &other), Err("a certificate leads to no authority that is trusted"));
+        assert_eq!(cose_checked(&cose(&ours, &plain, "sha256:2"), &ours), Err("a signature is of another image"));
+        let mut forged = good.clone();
+        let at = forged.windows(6).position(|part| part == b"sha256").unwrap();
+        forged[at + 7] = b'9';
+        assert_eq!(cose_checked(&forged, &ours), Err("a signature is wrong"));
+        let with = |critical: &str, scheme: &str, algorithm, more: &[u8]| {
+            cose_checked(&cose(&ours, &labels(critical, scheme, algorithm, more), IMAGE), &ours)
+        };
+        assert!(with("io.cncf.notary.verificationPlugin", SCHEME, ES256, &[]).unwrap_err().contains("critical"));
+        assert!(with(KNOWN[0], "notary.x509.signingAuthority", ES256, &[]).unwrap_err().contains("signing scheme"));
+        assert!(with(KNOWN[0], SCHEME, 0x07, &[]).unwrap_err().contains("algorithm"));
+        let until = |seconds: i64| {
+            let mut entry = [item(3, KNOWN[1].as_bytes()), vec![0xc1]].concat();
+            head(0, seconds as u64, &mut entry);
+            with(KNOWN[0], SCHEME, ES256, &entry)
+        };
+        assert_eq!(until(NOW.millis() / 1000 + 60), Ok(()));
+        assert_eq!(until(NOW.millis() / 1000 - 60), Err("a signature has expired"));
+        let never = [item(3, KNOWN[1].as_bytes()), item(3, b"soon")].concat();
+        assert_eq!(with(KNOWN[0], SCHEME, ES256, &never), Err(UNREADABLE));
+        for cut in [0, 1, good.len() / 2, good.len() - 1] {
+            assert_eq!(cose_checked(&good[..cut], &ours), Err(UNREADABLE), "{cut}");
+        }
+        assert_eq!(check(Form::Jws, &good, IMAGE, &[], NOW), Err(UNREADABLE));
+    }
+
     fn headers() -> Value {
         json!({"alg": "ES256", "cty": PAYLOAD, "crit": [KNOWN[0]], KNOWN[0]: SCHEME})
     }
@@ -188,16 +252,14 @@ mod tests {
     fn envelope(by: &Signed, protected: &Value, image: &str) -> Value {
         let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let (protected, payload) = (part(protected), part(&json!({"targetArtifact": {"digest": image, "size": 1}})));
-        let (random, der) = (SystemRandom::new(), by.key.serialize_der());
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der, &random).unwrap();
-        let signature = pair.sign(&random, format!("{protected}.{payload}").as_bytes()).unwrap();
+        let signature = by.sign(format!("{protected}.{payload}").as_bytes());
         let chain = [&by.leaf, &by.root].map(|one| STANDARD.encode(one));
         json!({"payload": payload, "protected": protected, "header": {"x5c": chain},
             "signature": URL_SAFE_NO_PAD.encode(signature)})
     }
 
     fn checked(envelope: &Value, root: &Signed) -> Result<(), &'static str> {
-        check(envelope.to_string().as_bytes(), IMAGE, std::slice::from_ref(&root.root), NOW)
+        check(Form::Jws, envelope.to_string().as_bytes(), IMAGE, std::slice::from_ref(&root.root), NOW)
     }
 
     #[test]

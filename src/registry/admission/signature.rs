@@ -4,6 +4,8 @@
 //!
 //! Source: cosign's SIGNATURE_SPEC, the simple signing format of containers/image, Notary's signature specification.
 
+use std::io;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cove_base::Timestamp;
@@ -11,7 +13,8 @@ use cove_model::image::ImageSelector;
 use serde::Deserialize;
 
 use super::key::{PublicKey, Signer};
-use super::notation;
+use super::notation::{self, Form};
+use crate::blobs::read_small;
 use crate::digest::Digest;
 use crate::manifest::{Descriptor, Manifest};
 use crate::pull::PullError;
@@ -22,8 +25,9 @@ const PAYLOAD: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 const ARTIFACT_TYPE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 const NOTATION_TYPE: &str = "application/vnd.cncf.notary.signature";
-const JWS: &str = "application/jose+json";
-const COSE: &str = "application/cose";
+/// Media types of what is signed or of an envelope of Notation.
+const KINDS: [(&str, Option<Form>); 3] =
+    [(PAYLOAD, None), ("application/jose+json", Some(Form::Jws)), ("application/cose", Some(Form::Cose))];
 /// A payload is some hundred bytes, an envelope with its certificates some thousand.
 const PAYLOAD_MAX_BYTES: u64 = 64 << 10;
 /// Signatures of one image that are looked at.
@@ -35,11 +39,10 @@ pub(super) enum Signature {
     Cosign(Signed),
     /// An envelope of Notation, and the image that it should be about.
     Notation {
+        form: Form,
         envelope: Vec<u8>,
         digest: String,
     },
-    /// Of a kind that nobody here reads, and why.
-    Unread(&'static str),
 }
 
 /// A payload that speaks of the image, and what was signed for it.
@@ -70,13 +73,10 @@ impl Signature {
     pub(super) fn by(&self, signer: &Signer, now: Timestamp) -> Result<(), Option<&'static str>> {
         match (self, signer) {
             (Self::Cosign(signed), Signer::Key(key)) => signed.is_by(key).then_some(()).ok_or(None),
-            (Self::Notation { envelope, digest }, Signer::Authority(roots)) => {
-                notation::check(envelope, digest, roots, now).map_err(Some)
+            (Self::Notation { form, envelope, digest }, Signer::Authority(roots)) => {
+                notation::check(*form, envelope, digest, roots, now).map_err(Some)
             }
-            (Self::Unread(why), Signer::Authority(_)) => Err(Some(why)),
-            (Self::Cosign(_), Signer::Authority(_)) | (Self::Notation { .. } | Self::Unread(_), Signer::Key(_)) => {
-                Err(None)
-            }
+            (Self::Cosign(_), Signer::Authority(_)) | (Self::Notation { .. }, Signer::Key(_)) => Err(None),
         }
     }
 }
@@ -105,19 +105,20 @@ impl Registry {
     ) -> Result<Vec<Signature>, PullError> {
         let mut found = Vec::new();
         for manifest in self.artifacts(place, digest, is_certified).await? {
-            if manifest.descriptors().any(|layer| layer.media_type == COSE) {
-                found.push(Signature::Unread("COSE envelopes of Notation are not read here, only JWS ones"));
-            }
-            let is_read = |layer: &&Descriptor| {
-                [PAYLOAD, JWS].contains(&layer.media_type.as_str()) && layer.size <= PAYLOAD_MAX_BYTES
-            };
+            let is_read = |layer: &&Descriptor| KINDS.iter().any(|(kind, _)| *kind == layer.media_type);
             for layer in manifest.descriptors().filter(is_read).take(SIGNATURES_MAX) {
                 let Some(path) = self.path_of(&layer.digest) else { continue };
-                let content = blocking(move || std::fs::read(path)).await.map_err(|error| PullError::keep(&error))?;
-                if layer.media_type == JWS {
-                    found.push(Signature::Notation { envelope: content, digest: digest.to_owned() });
-                } else {
-                    found.extend(Signed::read(layer, content, digest).map(Signature::Cosign));
+                let content = match blocking(move || read_small(&path, PAYLOAD_MAX_BYTES)).await {
+                    Ok(content) => content,
+                    Err(error) if error.kind() == io::ErrorKind::FileTooLarge => continue,
+                    Err(error) => return Err(PullError::keep(&error)),
+                };
+                let form = KINDS.iter().find(|(kind, _)| *kind == layer.media_type).and_then(|(_, form)| *form);
+                match form {
+                    Some(form) => {
+                        found.push(Signature::Notation { form, envelope: content, digest: digest.to_owned() });
+                    }
+                    None => found.extend(Signed::read(layer, content, digest).map(Signature::Cosign)),
                 }
             }
         }

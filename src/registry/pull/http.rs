@@ -70,7 +70,7 @@ impl Http {
     }
 
     /// Whether a host (with or without port) may be spoken to without a trusted certificate or without TLS.
-    fn is_insecure(&self, authority: &str) -> bool {
+    pub(super) fn is_insecure(&self, authority: &str) -> bool {
         let host = host_without_port(authority);
         let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
         loopback || self.insecure_hosts.iter().any(|known| known == authority || known == host)

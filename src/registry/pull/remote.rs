@@ -29,7 +29,7 @@ use crate::registry::{RegistryConfig, blocking};
 use crate::room::Room;
 use crate::writer::{PourError, Writer, pour};
 
-/// Blobs fetched at once by the whole server; Docker takes three per pull.
+/// Blobs fetched at once from one host; Docker takes three per pull.
 const DOWNLOADS_MAX: usize = 8;
 /// Tries per blob; each goes on where the last one stopped.
 const BLOB_TRIES_MAX: u32 = 6;
@@ -69,7 +69,8 @@ pub(crate) struct Puller {
     http: Http,
     config: Arc<RegistryConfig>,
     tokens: Mutex<HashMap<TokenKey, String>>,
-    slots: Semaphore,
+    /// By host, while somebody fetches from it.
+    slots: Mutex<HashMap<String, Arc<Semaphore>>>,
     helpers: Helpers,
 }
 
@@ -94,13 +95,7 @@ enum Failed {
 impl Puller {
     pub(crate) fn new(config: Arc<RegistryConfig>) -> Self {
         let http = Http::new(config.extra_ca.clone(), config.insecure_hosts.clone());
-        Self {
-            http,
-            config,
-            tokens: Mutex::default(),
-            slots: Semaphore::new(DOWNLOADS_MAX),
-            helpers: Helpers::default(),
-        }
+        Self { http, config, tokens: Mutex::default(), slots: Mutex::default(), helpers: Helpers::default() }
     }
 
     /// Sends a request to a server that is no registry, over the same TLS and with the same rules for plain HTTP.
@@ -198,7 +193,7 @@ impl Puller {
         }
         let challenges = response.headers().get_all(WWW_AUTHENTICATE);
         let challenge = challenges.iter().find_map(|value| challenge::parse(value.to_str().ok()?));
-        let Some(authorization) = self.answer(challenge, source.credentials.as_ref(), source).await? else {
+        let Some(authorization) = self.answer(authority, challenge, source.credentials.as_ref(), source).await? else {
             return Err(PullError::Denied { repository: source.host.clone() });
         };
         let response = self.http.get(&url, &[], Some(&authorization)).await.map_err(failed)?;
@@ -215,7 +210,8 @@ impl Puller {
         arrival: &Arrival,
         told: impl Fn(u64) + Send + Sync,
     ) -> Result<(), PullError> {
-        let _slot = self.slots.acquire().await.map_err(|error| PullError::keep(&error))?;
+        let slots = self.slots_of(&source.host);
+        let _slot = slots.acquire().await.map_err(|error| PullError::keep(&error))?;
         let path = files.temporary(&format!("{}.pull", cove_base::ids::random_hex(8)));
         let fetched = self.fetch(source, digest, size, (&path, Arc::clone(&files.room)), arrival, told).await;
         let kept = match fetched {
@@ -230,6 +226,13 @@ impl Puller {
             let _ = files.room.remove(&path);
         }
         kept
+    }
+
+    /// A host that takes its time, or sends a byte a minute, holds up who fetches from it and nobody else.
+    fn slots_of(&self, host: &str) -> Arc<Semaphore> {
+        let mut all = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, slots| Arc::strong_count(slots) > 1);
+        Arc::clone(all.entry(host.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(DOWNLOADS_MAX))))
     }
 
     async fn fetch(
@@ -401,7 +404,7 @@ impl Puller {
         }
         let challenges = response.headers().get_all(WWW_AUTHENTICATE);
         let challenge = challenges.iter().find_map(|value| challenge::parse(value.to_str().ok()?));
-        let Some(authorization) = self.answer(challenge, credentials.as_ref(), source).await? else {
+        let Some(authorization) = self.answer(host, challenge, credentials.as_ref(), source).await? else {
             return Ok(response);
         };
         {
@@ -417,6 +420,7 @@ impl Puller {
     /// The Authorization header that answers a challenge, if we have what it takes.
     async fn answer(
         &self,
+        host: &str,
         challenge: Option<Challenge>,
         credentials: Option<&Credentials>,
         source: &Source,
@@ -433,6 +437,10 @@ impl Puller {
             Some(Challenge::Basic) => return Ok(basic),
             Some(Challenge::Bearer { realm, service, scope }) => (realm, service, scope),
         };
+        if !is_token_service(&realm, self.http.is_insecure(host)) {
+            let cause = format!("{host} names a token service without TLS");
+            return Err(PullError::Invalid { reference: source.repository.clone(), cause });
+        }
         let scope = scope.unwrap_or_else(|| format!("repository:{}:pull", source.repository));
         let mut query = format!("scope={}", query_escape(&scope));
         if let Some(service) = service {
@@ -527,6 +535,12 @@ fn success(response: Response<Incoming>, source: &Source, url: &str) -> Result<R
     }
 }
 
+/// Whether a host may send us there for a token. As with redirects nobody is led from TLS to plain HTTP, which is spoken
+/// on loopback: what listens there takes us for one of its own.
+fn is_token_service(realm: &str, is_insecure: bool) -> bool {
+    is_insecure || realm.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
+}
+
 /// Whether a later request may be answered otherwise.
 fn is_for_now(status: StatusCode) -> bool {
     status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS
@@ -592,6 +606,22 @@ impl hyper::body::Body for IdleLimited {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slow_host_holds_up_nobody_else() {
+        let puller = Puller::new(Arc::default());
+        let slow = puller.slots_of("slow");
+        let _all: Vec<_> = (0..DOWNLOADS_MAX).map(|_| slow.try_acquire().unwrap()).collect();
+        assert!(puller.slots_of("slow").try_acquire().is_err());
+        assert!(puller.slots_of("quick").try_acquire().is_ok());
+    }
+
+    #[test]
+    fn nobody_sends_us_to_what_listens_on_loopback() {
+        assert!(is_token_service("https://auth.docker.io/token", false));
+        assert!(!is_token_service("http://127.0.0.1:4566/?Action=x", false));
+        assert!(is_token_service("http://127.0.0.1:5001/auth", true));
+    }
 
     #[test]
     fn names_are_shown_as_people_write_them() {

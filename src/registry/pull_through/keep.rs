@@ -16,7 +16,7 @@ use crate::images::Push;
 use crate::manifest::{MEDIA_TYPES, Manifest};
 use crate::pull::{PullError, RemoteManifest, Source};
 use crate::registry::{Registry, blocking};
-use crate::resolve::{Progress, all_here};
+use crate::resolve::{Progress, all_here, parts};
 
 type Told<T> = watch::Sender<Option<Result<T, PullError>>>;
 
@@ -105,13 +105,8 @@ impl Registry {
         let parsed = Manifest::parse(&manifest.bytes, known)
             .map_err(|fault| PullError::Invalid { reference: reference.clone(), cause: fault.to_string() })?;
         let wanted = parsed.blobs();
-        let mut blobs: Vec<(Digest, u64)> = Vec::new();
-        for descriptor in parsed.descriptors().filter(|one| wanted.contains(&one.digest)) {
-            let Some(digest) = Digest::parse(&descriptor.digest) else { continue };
-            if !blobs.iter().any(|(seen, _)| *seen == digest) {
-                blobs.push((digest, descriptor.size));
-            }
-        }
+        // They are sorted.
+        let blobs = parts(parsed.descriptors().filter(|one| wanted.binary_search(&one.digest).is_ok()));
         let push = Push {
             tenant: tenant.clone(),
             repository: repository.clone(),

@@ -28,6 +28,11 @@ pub enum RootfsError {
     Blob(#[source] io::Error),
     #[error("layer exceeds {limit} of {value}")]
     Limit { limit: &'static str, value: u64 },
+    #[error(
+        "failed to register layer: the layer store is full: unpacked layers may take {max_mib} MiB (layer_store_max_mib), \
+         and tasks use those that are there"
+    )]
+    Full { max_mib: u64 },
     #[error("layer has digest `{got}` and not `{wanted}`")]
     Digest { wanted: String, got: String },
     #[error("layer media type `{0}` is not supported")]

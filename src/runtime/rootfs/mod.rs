@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! DIR/chains/HEX -> N     the index: a link is the commit of an unpacked layer
+//! DIR/s/N -> BYTES        what a layer takes; the link's time is its last use
 //! DIR/l/N                 one unpacked layer; without a link it is half done and removed at open
 //! DIR/w/TASK/NAME/{u,k}   writable layers; m is where one is mounted to fill volumes from it
 //! DIR/trash/              what is being removed
@@ -15,6 +16,7 @@
 //! Why short names: overlayfs takes its layers in one page of mount options, and a hundred of them must fit.
 
 mod ahead;
+mod cap;
 mod copy;
 mod error;
 mod fill;

@@ -68,6 +68,8 @@ pub struct Doctor {
 pub struct Snapshots {
     pub(super) dir: PathBuf,
     limits: Limits,
+    /// Bytes of all layers together.
+    pub(super) layers_max: u64,
     no_overlay: Option<String>,
     /// Threads that may unpack at once, over all images.
     permits: (Mutex<usize>, Condvar),
@@ -81,6 +83,8 @@ pub struct Snapshots {
 pub(super) struct State {
     /// The index: chain id → number.
     pub(super) layers: BTreeMap<String, u64>,
+    /// What layers take, by number, as far as that is known.
+    pub(super) sizes: BTreeMap<u64, u64>,
     /// Chain ids that somebody unpacks.
     claimed: BTreeSet<String>,
     /// Numbers of living stacks.
@@ -104,7 +108,7 @@ impl Snapshots {
     /// # Errors
     /// When the directory cannot be used.
     pub fn open_with(dir: &Path, limits: Limits) -> Result<Self> {
-        for name in ["chains", "l", "w", "trash"] {
+        for name in ["chains", "l", "s", "w", "trash"] {
             let path = dir.join(name);
             fs::create_dir_all(&path).map_err(|error| RootfsError::file("create", path, error))?;
         }
@@ -118,6 +122,7 @@ impl Snapshots {
         let mut this = Self {
             dir,
             limits,
+            layers_max: u64::MAX,
             no_overlay,
             permits: (Mutex::new(cores), Condvar::new()),
             seats: Arc::new(AtomicUsize::new(0)),
@@ -158,13 +163,17 @@ impl Snapshots {
         loop {
             let mut claim = match self.claim(&chain_ids) {
                 Claimed::All(numbers) => {
+                    self.touch(&numbers);
                     return Ok(Stack { chain_ids: chain_ids.to_vec(), skipped_devices, numbers });
                 }
                 Claimed::Some(claim) => claim,
             };
             let given = claim.adopt(layers, &mut ahead);
+            self.take_room(&[]).inspect_err(|_| self.discard_all(given.keys()))?;
             let done = self.unpack_claimed(layers, &claim, &given, progress)?;
             skipped_devices += done.iter().map(|(_, unpacked)| unpacked.skipped_devices).sum::<u64>();
+            let sizes: Vec<(u64, u64)> = done.iter().map(|(number, unpacked)| (*number, unpacked.disk_bytes)).collect();
+            self.take_room(&sizes).inspect_err(|_| self.discard_all(sizes.iter().map(|(number, _)| number)))?;
             self.publish(&chain_ids, &claim, done)?;
         }
     }
@@ -368,6 +377,7 @@ impl Snapshots {
             let Some(lower) = self.numbers_of(below, &ready) else {
                 // The other one failed: this layer is unpacked again with the whole.
                 self.discard("l", &number.to_string())?;
+                lock(&self.state).sizes.remove(number);
                 continue;
             };
             self.describe_implied(*number, &lower, &unpacked)?;
@@ -468,8 +478,18 @@ impl Snapshots {
         }
     }
 
+    /// Removes directories of layers that are in no index; what stays goes at open.
+    fn discard_all<'a>(&self, numbers: impl Iterator<Item = &'a u64>) {
+        for number in numbers {
+            if let Err(error) = self.discard("l", &number.to_string()) {
+                tracing::warn!(error = cove_base::error::chain(&error), "a layer stays until the next start");
+            }
+        }
+        self.empty_trash_later();
+    }
+
     /// Best effort, beside the real work: what stays is met again at the next removal and at the next start.
-    fn empty_trash_later(&self) {
+    pub(super) fn empty_trash_later(&self) {
         let trash = self.dir.join("trash");
         std::thread::spawn(move || {
             if let Err(error) = remove::empty(&trash) {

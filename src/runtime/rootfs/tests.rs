@@ -262,6 +262,45 @@ fn a_link_is_replaced_and_not_written_through() {
     assert_eq!(fs::metadata(layer.join("same")).unwrap().nlink(), 2);
 }
 
+/// User 70 may read it beside its owner.
+const ACL: &str =
+    "\x02\0\0\0\x01\0\x06\0\0\0\0\0\x02\0\x04\0\x46\0\0\0\x04\0\0\0\0\0\0\0\x10\0\x04\0\0\0\0\0\x20\0\0\0\0\0\0\0";
+
+#[test]
+fn acls_stay_as_the_archive_has_them_and_nothing_inherits_them_while_it_is_unpacked() {
+    let f = Fixture::new();
+    let probe = f.dir.path().join("probe");
+    fs::write(&probe, "").unwrap();
+    if xattr::set(&probe, "system.posix_acl_access", ACL.as_bytes()).is_err() {
+        eprintln!("SKIPPED: this file system has no ACLs");
+        return;
+    }
+    let tar = Tar::default()
+        .pax(&[("SCHILY.xattr.system.posix_acl_access", ACL)])
+        .raw(b'0', b"read", b"", 0o640, b"x", (0, 0))
+        .pax(&[("SCHILY.xattr.system.posix_acl_default", ACL)])
+        .dir("d", 0o755)
+        .raw(b'0', b"d/open", b"", 0o666, b"x", (0, 0))
+        .dir("d/plain", 0o777)
+        .pax(&[("SCHILY.acl.access", "user::rw-,user:70:r--,group::---,mask::r--,other::---")])
+        .file("in words", "x");
+    let layer = f.one(tar).unwrap();
+    let acl = |name: &str, kind: &str| xattr::get(layer.join(name), format!("system.posix_acl_{kind}")).unwrap();
+    let mode = |name: &str| fs::metadata(layer.join(name)).unwrap().mode() & 0o7777;
+    assert!(acl("read", "access").is_some_and(|acl| acl[12..20] == *b"\x02\0\x04\0\x46\0\0\0"));
+    assert_eq!(mode("read"), 0o640);
+    assert!(acl("d", "default").is_some());
+    for (name, wanted) in [("d/open", 0o666), ("d/plain", 0o777), ("in words", 0o644)] {
+        assert_eq!((mode(name), acl(name, "access"), acl(name, "default")), (wanted, None, None), "{name}");
+    }
+    // As with Docker.
+    for kind in ["access", "default"] {
+        let key = format!("SCHILY.xattr.system.posix_acl_{kind}");
+        let bad = Tar::default().pax(&[(&key, "\x02\0\0\0no ACL")]).dir("d", 0o755);
+        assert!(matches!(f.one(bad), Err(RootfsError::Entry { .. })), "{kind}");
+    }
+}
+
 #[test]
 fn modes_times_and_harmless_xattrs_stay_and_devices_do_not() {
     let f = Fixture::new();

@@ -22,6 +22,11 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 const AUFS: &[u8] = b".wh..wh.";
 /// Devices that give nobody anything: null, zero, full, random, urandom, tty, console, ptmx.
 const HARMLESS_DEVICES: [(u64, u64); 8] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0), (5, 1), (5, 2)];
+/// What file systems give files in.
+const BLOCK_BYTES: u64 = 4096;
+/// POSIX ACLs in the kernel's own form. That which other archivers write in words (`SCHILY.acl.access`) Docker drops too.
+const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
+const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 const SET_ID_BITS: u32 = 0o6000;
 
 /// A layer's directory while it is filled.
@@ -32,8 +37,10 @@ pub(super) struct Tree<'a> {
     done: Unpacked,
     /// The last parent, since entries come directory by directory.
     parent: Option<Parent>,
-    /// Directories and their times, set at the end because every new child changes them.
+    /// Directories and their times: set at the end because every new child changes them.
     directories: Vec<(Vec<u8>, (i64, u32))>,
+    /// What directories give to new children: set at the end, because the archive says itself what these have.
+    inherited: Vec<(Vec<u8>, Vec<u8>)>,
     directory_name_bytes: usize,
     saw_root: bool,
 }
@@ -54,6 +61,7 @@ impl<'a> Tree<'a> {
             done: Unpacked::default(),
             parent: None,
             directories: Vec::new(),
+            inherited: Vec::new(),
             directory_name_bytes: 0,
             saw_root: false,
         }
@@ -89,19 +97,26 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Sets the directories' times and tells what was done.
-    pub(super) fn finish(mut self) -> Unpacked {
+    /// Sets the directories' default ACLs and times and tells what was done.
+    pub(super) fn finish(mut self) -> Result<Unpacked> {
+        // Gone or replaced since: then nobody asks for what it had.
+        let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+        let open = |path: &[u8]| sys::open_beneath(self.root, path, flags, 0, Resolve::InRoot).ok();
+        for (path, acl) in &self.inherited {
+            if let Some(dir) = open(path) {
+                let set = set_xattr(dir.as_fd(), DEFAULT_ACL, acl);
+                set.map_err(|source| RootfsError::Entry { entry: shown(path), source })?;
+            }
+        }
         for (path, time) in self.directories.iter().rev() {
-            // Gone or replaced since: then nobody asks for its time.
-            let flags = libc::O_RDONLY | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-            if let Ok(dir) = sys::open_beneath(self.root, path, flags, 0, Resolve::InRoot) {
+            if let Some(dir) = open(path) {
                 let _ = sys::set_time(dir.as_fd(), b"", *time);
             }
         }
         if !self.saw_root {
             self.done.implied.push(Vec::new());
         }
-        self.done
+        Ok(self.done)
     }
 
     fn charge(&mut self, entry: &Entry) -> Result<()> {
@@ -114,6 +129,12 @@ impl<'a> Tree<'a> {
         if self.done.bytes > self.limits.bytes {
             return Err(RootfsError::Limit { limit: "unpacked bytes", value: self.limits.bytes });
         }
+        let blocks = match entry.kind {
+            Kind::File => entry.size.div_ceil(BLOCK_BYTES),
+            Kind::Directory => 1,
+            Kind::Symlink | Kind::Hardlink | Kind::Character | Kind::Block | Kind::Fifo | Kind::Unknown => 0,
+        };
+        self.done.disk_bytes = self.done.disk_bytes.saturating_add(blocks.saturating_mul(BLOCK_BYTES));
         Ok(())
     }
 
@@ -212,6 +233,10 @@ impl<'a> Tree<'a> {
         sys::change_mode(dir, entry.mode)?;
         set_xattrs(entry, dir)?;
         self.remember(path)?;
+        if let Some((_, acl)) = entry.xattrs.iter().rev().find(|(key, _)| key == DEFAULT_ACL) {
+            self.remember(acl)?;
+            self.inherited.push((path.to_vec(), acl.clone()));
+        }
         self.directories.push((path.to_vec(), entry.mtime));
         Ok(())
     }
@@ -360,16 +385,19 @@ fn owner(entry: &Entry) -> std::result::Result<(u32, u32), Failure> {
 fn set_xattrs(entry: &Entry, file: BorrowedFd<'_>) -> Done {
     for (key, value) in &entry.xattrs {
         let user = key.starts_with(b"user.") && !key.starts_with(b"user.overlay.");
-        if !user && key != b"security.capability" {
-            continue;
-        }
-        match sys::set_xattr(file, key, value) {
-            // The file system has none of them: Docker goes on without, too.
-            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => (),
-            other => other?,
+        if user || key == b"security.capability" || key == ACCESS_ACL {
+            set_xattr(file, key, value)?;
         }
     }
     Ok(())
+}
+
+fn set_xattr(file: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    match sys::set_xattr(file, key, value) {
+        // The file system has none of them: Docker goes on without, too.
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+        other => other,
+    }
 }
 
 /// A name without `.`, `..`, empty parts and leading slashes; empty is the root.

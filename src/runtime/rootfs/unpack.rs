@@ -5,7 +5,7 @@
 //!
 //! Holds: nothing outside the directory is touched: parents are resolved with the directory as root, last parts are never
 //! followed. Docker's rules else: a later entry replaces an earlier one, directories merge, names above the root are refused.
-//! Devices beyond the harmless ones are skipped and counted; of xattrs, `user.*` and file capabilities stay.
+//! Devices beyond the harmless ones are skipped and counted; of xattrs, `user.*`, file capabilities and ACLs stay.
 //! Why two threads: inflating and hashing run beside the file system, which is the slower part.
 
 use std::io::{self, Read};
@@ -55,6 +55,8 @@ impl Default for Limits {
 pub(super) struct Unpacked {
     pub(super) entries: u64,
     pub(super) bytes: u64,
+    /// About what it takes on a disk, without holes.
+    pub(super) disk_bytes: u64,
     /// Device nodes that were left out.
     pub(super) skipped_devices: u64,
     /// Directories that the archive names only as parents: their mode and owner come from the layers below.
@@ -94,7 +96,7 @@ fn write(chunks: Receiver<io::Result<Vec<u8>>>, target: &OwnedFd, trash: &OwnedF
         tree.add(&entry, &mut archive)?;
     }
     archive.drain()?;
-    Ok(tree.finish())
+    tree.finish()
 }
 
 /// Sends the inflated bytes on; their digest, or `None` when somebody gave up.

@@ -36,28 +36,38 @@ impl Snapshots {
             keep.iter().filter_map(|image| chain_ids(image.iter().map(String::as_str)).ok()).flatten().collect();
         let mut state = lock(&self.state);
         let unused: Vec<String> = self.unused_in(&mut state)?.difference(&kept).cloned().collect();
-        let (mut numbers, mut failure) = (Vec::new(), None);
-        for chain in &unused {
+        let numbers = self.unlink(&mut state, &unused)?;
+        drop(state);
+        for number in &numbers {
+            self.discard("l", &number.to_string())?;
+        }
+        remove::empty(&self.dir.join("trash"))?;
+        Ok(numbers.len())
+    }
+
+    /// Takes layers out of the index, durably; their numbers, whose directories are to be discarded. What lost its link
+    /// before one could not be removed goes at open.
+    pub(super) fn unlink(&self, state: &mut State, chains: &[String]) -> Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        for chain in chains {
             let link = self.link(chain);
             match fs::remove_file(&link) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    failure = Some(RootfsError::file("remove", link, error));
-                    break;
+                    return Err(RootfsError::file("remove", link, error));
                 }
                 Ok(()) | Err(_) => numbers.extend(state.layers.remove(chain)),
             }
         }
         let chains = self.dir.join("chains");
         cove_base::files::sync_directory(&chains).map_err(|error| RootfsError::file("sync", &chains, error))?;
-        drop(state);
         for number in &numbers {
-            self.discard("l", &number.to_string())?;
+            state.sizes.remove(number);
+            let _ = fs::remove_file(self.size_link(*number));
         }
-        remove::empty(&self.dir.join("trash"))?;
-        failure.map_or(Ok(numbers.len()), Err)
+        Ok(numbers)
     }
 
-    fn unused_in(&self, state: &mut State) -> Result<BTreeSet<String>> {
+    pub(super) fn unused_in(&self, state: &mut State) -> Result<BTreeSet<String>> {
         state.in_use.retain(|one| one.strong_count() > 0);
         state.wanted.retain(|one| one.strong_count() > 0);
         let mut used: BTreeSet<u64> =

@@ -52,7 +52,7 @@ impl Snapshots {
     }
 }
 
-fn used(directory: &Path) -> Result<Used> {
+pub(super) fn used(directory: &Path) -> Result<Used> {
     let root = match open_directory(directory) {
         Ok(root) => root,
         Err(_) if !directory.exists() => return Ok(Used::Bytes(0)),

@@ -16,14 +16,15 @@ use cove_base::files::{sync_directory, write_durably};
 use cove_base::paths::DataDir;
 
 use super::read::{Entry, verify, walk};
-use super::{BackupError, Line};
-use crate::blob;
+use super::{BackupError, Line, named_blobs};
+use crate::blob::{self, BLOBS_ASIDE, blob_aside};
 use crate::database::{Database, Durability, sled_config};
 use crate::directory::{LOCK_FILE, RESTORE_UNFINISHED, claim, make_inside, settle, sync_names};
 use crate::document::{Documents, RECORD_MAX_BYTES, digest_of};
 use crate::error::StoreError;
 use crate::migration::{SCHEMA_KEY, open_sled};
 use crate::record::{envelope, envelope_of_document};
+use crate::table::View;
 
 /// What an empty data directory may hold: locks, and what `mkfs` makes.
 const NOTHING: [&str; 4] = [LOCK_FILE, "server.lock", "lost+found", RESTORE_UNFINISHED];
@@ -51,7 +52,9 @@ pub fn restore(archive: &Path, data: &DataDir) -> Result<Restored, BackupError> 
     marked.map_err(BackupError::file("write", &mark))?;
     let restored = fill(archive, data)?;
     // What a server does when it starts, migrations included: a backup that does not open is no backup.
-    drop(Database::open(data, Durability::Synced)?);
+    let (database, view) = Database::open(data, Durability::Synced)?;
+    note_missing(&data.blobs(), &view)?;
+    drop(database);
     settle(&data.database())?;
     sync_names(data)?;
     fs::remove_file(&mark).map_err(BackupError::file("remove", &mark))?;
@@ -142,6 +145,20 @@ fn write_key(directory: &Path, name: &str, content: &[u8]) -> Result<(), BackupE
     made.map_err(BackupError::file("create", directory))?;
     let path = directory.join(name);
     write_durably(&path, content, 0o600).map_err(BackupError::file("write", path))
+}
+
+/// Notes which blobs records name that are not there.
+fn note_missing(blobs: &Path, view: &View) -> Result<(), BackupError> {
+    let is_missing = |digest: &String| blob::path(blobs, digest).is_none_or(|path| !path.exists());
+    let missing: Vec<String> = named_blobs(view).into_iter().filter(is_missing).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let directory = blobs.join(BLOBS_ASIDE);
+    let made = fs::create_dir_all(&directory)
+        .and_then(|()| missing.iter().try_for_each(|digest| File::create(blob_aside(blobs, digest)).map(drop)))
+        .and_then(|()| [&directory, blobs].into_iter().try_for_each(sync_directory));
+    made.map_err(BackupError::file("write", &directory))
 }
 
 /// Whether the blob is what its name says; if not it is left out.

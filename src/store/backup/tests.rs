@@ -12,6 +12,7 @@ use cove_model::registry::{BlobLink, ImageTag};
 use cove_model::role::Role;
 
 use super::*;
+use crate::blob_aside;
 use crate::tests::{names, open, put, role, tag, tenant};
 use crate::{Prefix, Read as _, Store, keys};
 
@@ -84,6 +85,9 @@ async fn a_backup_of_a_running_store_is_restored_as_it_was() {
     );
     assert_eq!(fs::read(blob_file(&data, &digest(b"whole"))).unwrap(), b"whole");
     assert!(!blob_file(&data, &digest(b"damaged")).exists());
+    let aside = |data: &DataDir, content: &[u8]| blob_aside(&data.blobs(), &digest(content)).exists();
+    let noted = [b"whole", &b"damaged"[..], b"missing"].map(|content| aside(&data, content));
+    assert_eq!(noted, [false, true, true], "what records name and nobody has");
 
     let store = open(&data).unwrap();
     store.read(|view| {
@@ -113,6 +117,9 @@ async fn only_an_empty_directory_is_restored_into() {
     let busy = restore(&archive, &own).unwrap_err();
     assert!(cove_base::error::chain(&busy).contains("in use"), "{busy}");
     store.close().await;
+    let data = DataDir::new(home.path().join("other"));
+    restore(&archive, &data).unwrap();
+    assert_eq!(entries(&data.blobs().join("damaged")).len(), 3, "without images all of them are missing");
 }
 
 #[tokio::test]

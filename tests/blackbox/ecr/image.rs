@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{create, push_image};
+use super::{create, digest, push_image, put_by_oci};
 use crate::server::{Server, assert_refused};
 
 #[test]
@@ -42,4 +42,37 @@ fn an_image_is_listed_described_fetched_and_deleted() {
     let listed = server.ecr("ListImages", &json!({"repositoryName": "repo"})).unwrap();
     assert_eq!(listed["imageIds"], json!([{"imageDigest": two, "imageTag": "two"}]));
     assert_eq!(delete(&server, json!([{"imageTag": "one"}]))["failures"][0]["failureCode"], "ImageNotFound");
+}
+
+#[test]
+fn what_is_too_much_for_one_response_is_refused_and_comes_in_parts() {
+    let server = Server::start();
+    create(&server, "repo");
+    let (manifest, image) = push_image(&server, "repo", "1", "a");
+    let mut large: Value = serde_json::from_str(&manifest).unwrap();
+    large["subject"] = json!({"mediaType": large["mediaType"], "digest": image, "size": manifest.len()});
+    let mut made = Vec::new();
+    for letter in ["a", "b", "c"] {
+        large["annotations"] = json!({"note": letter.repeat(6 << 20)});
+        made.push(digest(large.to_string().as_bytes()));
+        assert_eq!(put_by_oci(&server, "repo", letter, &large.to_string()).status, 201);
+    }
+    let get = |tags: &[&str]| {
+        let ids: Vec<Value> = tags.iter().map(|tag| json!({"imageTag": tag})).collect();
+        server.ecr("BatchGetImage", &json!({"repositoryName": "repo", "imageIds": ids}))
+    };
+    assert_eq!(get(&["a", "b"]).unwrap()["images"].as_array().unwrap().len(), 2);
+    assert_refused(get(&["a", "b", "c"]), "LimitExceededException", "ask for fewer images");
+    let mut listed = Vec::new();
+    let mut wanted = json!({"repositoryName": "repo", "subjectId": {"imageDigest": image}});
+    loop {
+        let page = server.ecr("ListImageReferrers", &wanted).unwrap();
+        let referrers = page["referrers"].as_array().unwrap();
+        assert!(!referrers.is_empty() && referrers.len() < 3);
+        listed.extend(referrers.iter().map(|one| one["digest"].as_str().unwrap().to_owned()));
+        let Some(token) = page.get("nextToken") else { break };
+        wanted["nextToken"] = token.clone();
+    }
+    made.sort_unstable();
+    assert_eq!(listed, made);
 }

@@ -29,8 +29,13 @@ fn create(server: &Server, name: &str) {
     server.ecr("CreateRepository", &json!({"repositoryName": name})).unwrap();
 }
 
+/// Lets blobs be mounted, which is off at first.
+pub(crate) fn allow_mounts(server: &Server) {
+    server.ecr("PutAccountSetting", &json!({"name": "BLOB_MOUNTING", "value": "ENABLED"})).unwrap();
+}
+
 /// Sends a layer in two parts; its digest.
-fn push_layer(server: &Server, repository: &str, bytes: &[u8]) -> String {
+pub(crate) fn push_layer(server: &Server, repository: &str, bytes: &[u8]) -> String {
     let started = server.ecr("InitiateLayerUpload", &json!({"repositoryName": repository})).unwrap();
     let id = started["uploadId"].as_str().unwrap();
     let middle = bytes.len() / 2;

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{create, push_image};
+use super::{allow_mounts, create, push_image, push_layer};
 use crate::server::{Answer, Server, assert_refused, until};
 
 const GUEST: &str = "222222222222";
@@ -97,7 +97,14 @@ fn another_account_gets_in_by_policy() {
     set(&server, &allow(&["ecr:*"])).unwrap();
     guest(&server, "PutImage", &push).unwrap();
     assert_eq!(guest_oci(&server, "PUT", "/v2/repo/manifests/3", manifest.as_bytes()).status, 201);
-    // A blob of a repository that the guest may not read cannot be had by a mount.
+    // A blob of a repository that the guest may not read cannot be had by a mount; one that it may read can.
+    allow_mounts(&server);
+    create(&server, "open");
+    let open = server.ecr("SetRepositoryPolicy", &json!({"repositoryName": "open", "policyText": allow(&["ecr:*"])}));
+    open.unwrap();
+    let shared = push_layer(&server, "open", b"shared");
+    let mount = guest_oci(&server, "POST", &format!("/v2/repo/blobs/uploads/?mount={shared}&from=open"), b"");
+    assert_eq!(mount.status, 201, "{}", mount.text());
     create(&server, "closed");
     let (closed, _) = push_image(&server, "closed", "1", "secret");
     let closed: Value = serde_json::from_str(&closed).unwrap();

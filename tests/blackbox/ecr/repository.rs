@@ -64,3 +64,32 @@ fn a_repository_is_tagged_and_untagged() {
         "ARN",
     );
 }
+
+#[test]
+fn clients_that_tag_at_the_same_time_stay_within_the_limit_together() {
+    let server = Server::start();
+    server.ecr("CreateRepository", &json!({"repositoryName": "repo"})).unwrap();
+    let arn = format!("{ARN}repo");
+    let taken: usize = std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..16)
+            .map(|client| {
+                let (server, arn) = (&server, &arn);
+                scope.spawn(move || {
+                    let tags: Vec<_> =
+                        (0..10).map(|tag| json!({"Key": format!("{client}-{tag}"), "Value": ""})).collect();
+                    match server.ecr("TagResource", &json!({"resourceArn": arn, "tags": tags})) {
+                        Ok(_) => 1,
+                        refused => {
+                            assert_refused(refused, "TooManyTagsException", "50");
+                            0
+                        }
+                    }
+                })
+            })
+            .collect();
+        clients.into_iter().map(|client| client.join().unwrap()).sum()
+    });
+    assert_eq!(taken, 5);
+    let tags = server.ecr("ListTagsForResource", &json!({"resourceArn": arn})).unwrap()["tags"].clone();
+    assert_eq!(tags.as_array().unwrap().len(), 50);
+}

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use super::{create, push_image, push_layer};
+use super::{allow_mounts, create, push_image, push_layer};
 use crate::server::{Server, assert_refused, until};
 
 #[test]
@@ -17,13 +17,14 @@ fn account_settings_take_effect() {
         server.exchange("POST", &format!("/v2/two/blobs/uploads/?mount={layer}&from=one"), &[], b"").status
     };
     let get = |server: &Server, name: &str| server.ecr("GetAccountSetting", &json!({"name": name}));
-    assert_eq!(get(&server, "BLOB_MOUNTING").unwrap(), json!({"name": "BLOB_MOUNTING", "value": "ENABLED"}));
-    server.ecr("PutAccountSetting", &json!({"name": "BLOB_MOUNTING", "value": "DISABLED"})).unwrap();
-    server.kill_and_restart();
-    assert_eq!(get(&server, "BLOB_MOUNTING").unwrap()["value"], "DISABLED");
+    assert_eq!(get(&server, "BLOB_MOUNTING").unwrap(), json!({"name": "BLOB_MOUNTING", "value": "DISABLED"}));
     assert_eq!(mount(&server), 202);
-    server.ecr("PutAccountSetting", &json!({"name": "BLOB_MOUNTING", "value": "ENABLED"})).unwrap();
+    allow_mounts(&server);
+    server.kill_and_restart();
+    assert_eq!(get(&server, "BLOB_MOUNTING").unwrap()["value"], "ENABLED");
     assert_eq!(mount(&server), 201);
+    server.ecr("PutAccountSetting", &json!({"name": "BLOB_MOUNTING", "value": "DISABLED"})).unwrap();
+    assert_eq!(mount(&server), 202);
     assert_eq!(get(&server, "BASIC_SCAN_TYPE_VERSION").unwrap()["value"], "AWS_NATIVE");
     assert_refused(get(&server, "COLOUR"), "InvalidParameterException", "COLOUR");
     let bad = server.ecr("PutAccountSetting", &json!({"name": "REGISTRY_POLICY_SCOPE", "value": "V3"}));

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha512};
 
 use super::{code, create, digest, push_blob};
+use crate::ecr::allow_mounts;
 use crate::server::Server;
 
 fn open(server: &Server, path: &str) -> String {
@@ -91,6 +92,7 @@ fn a_cancelled_upload_is_gone_and_another_repository_never_sees_it() {
 fn blobs_are_mounted_from_the_callers_repositories_and_from_no_others() {
     let mut server = Server::start();
     create(&server, &["from", "to", "third"]);
+    allow_mounts(&server);
     push_blob(&server, "from", "x/y", b"a blob");
     let blob = digest(b"a blob");
     let mount = |name: &str, query: &str, headers: &[(&str, &str)]| {

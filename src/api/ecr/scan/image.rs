@@ -1,5 +1,6 @@
 //! StartImageScan, DescribeImageScanFindings, and what DescribeImages shows of a scan.
 
+use std::io;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -8,8 +9,8 @@ use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
 use cove_model::registry::Image;
 use cove_model::scan::{Applied, Eligibility, ImageScan, ScanType, applied, is_scannable};
-use cove_registry::Digest;
 use cove_registry::scan::{Form, ScanRefused, Seen};
+use cove_registry::{Digest, RegistryError};
 use cove_store::{Read, keys};
 use serde::Serialize;
 use serde_json::Value;
@@ -19,7 +20,7 @@ use super::super::request::ImageIn;
 use super::super::wire::ImageId;
 use super::finding::{BasicFinding, basic};
 use super::setting::settings;
-use super::wire::{Counted, ScanSummary, StatusWire, counted, status, summary};
+use super::wire::{Counted, ScanSummary, StatusWire, counted, status, summary, unavailable};
 use crate::aws::context::Context;
 
 /// ECR's default for `maxResults`.
@@ -105,7 +106,13 @@ pub(crate) async fn findings(cx: &Context, input: ImageIn) -> Result<FindingsOut
         next_token: None,
     };
     let (Some(counted), Some(result)) = (counted(&scan, &applied, eligibility), &scan.result) else { return Ok(out) };
-    let report = cx.registry.findings(&result.findings).await.map_err(of(&tenant, name))?;
+    let report = match cx.registry.findings(&result.findings).await {
+        Err(RegistryError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            out.image_scan_status = unavailable();
+            return Ok(out);
+        }
+        read => read.map_err(of(&tenant, name))?,
+    };
     let from = input.next_token.as_deref().map_or(Ok(0), |token| place(token, &result.findings))?;
     let rest = report.findings.get(from..).unwrap_or_default();
     let page = &rest[..rest.len().min(input.max_results.unwrap_or(PAGE).max(1))];

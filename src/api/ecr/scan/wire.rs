@@ -72,6 +72,12 @@ pub(super) fn status(scan: &ImageScan, applied: &Applied, eligibility: Eligibili
     }
 }
 
+/// Of a scan whose findings went, as they do with a restore.
+pub(super) fn unavailable() -> StatusWire {
+    let description = "The findings are not available; the image is scanned again.".to_owned();
+    StatusWire { status: "FINDINGS_UNAVAILABLE", description }
+}
+
 const CONTINUOUS: &str = "Continuous scan is selected for image.";
 
 /// When the scan completed and how many findings there are; nothing unless they are the answer to the last question.
