@@ -115,16 +115,15 @@ async fn admit(cx: &RawContext, parts: &Parts) -> Result<Peer, Refusal> {
     let text = given(["clusterArn", "cluster"]);
     let name = reference::cluster(&tenant, text.as_deref());
     let name = name.map_err(|error| Refusal("InvalidClusterException", error.to_string()))?;
+    let is_there = cx.store().read(|view| cluster::active(view, &tenant, &name).map(drop));
+    is_there.map_err(|error| Refusal("InvalidClusterException", error.to_string()))?;
     let invalid = |why: &str| Refusal("InvalidInstanceException", why.to_owned());
     let text = given(["containerInstanceArn", "containerInstance"]).unwrap_or_default();
     let id = reference::container_instance(&tenant, &name, &text);
     let id = id.map_err(|error| invalid(&error.to_string()))?;
-    let found = cx.store().read(|view| {
-        let is_there = cluster::active(view, &tenant, &name);
-        is_there.map_err(|error| Refusal("InvalidClusterException", error.to_string()))?;
-        let found = view.get::<ContainerInstance>(&keys::container_instance(&tenant, &name, &id));
-        found.ok_or_else(|| invalid("The referenced container instance was not found."))
-    })?;
+    let key = keys::container_instance(&tenant, &name, &id);
+    let found = cx.store().read(|view| view.get::<ContainerInstance>(&key));
+    let found = found.ok_or_else(|| invalid("The referenced container instance was not found."))?;
     if !found.is_elsewhere() {
         return Err(invalid("The container instance belongs to this node: no other agent has work to do for it."));
     }
