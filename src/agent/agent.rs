@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use crate::deps::{Deps, blocking, instance_in};
 use crate::driver::Driver;
 use crate::usage::Readings;
-use crate::{keep_house, machines, observe, routers, storage};
+use crate::{elsewhere, keep_house, machines, observe, routers, storage};
 
 /// A driver that ended while its task lives panicked; its successor waits this long.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
@@ -163,7 +163,8 @@ impl AgentHandle {
         self.deps
             .store
             .write(move |tx| {
-                let running: Vec<Arc<Task>> = tx.live(&Prefix::all());
+                let mut running: Vec<Arc<Task>> = tx.live(&Prefix::all());
+                running.retain(|task| !task.placement.elsewhere);
                 for task in running.iter().filter(|task| !task.desired.is_stopped()) {
                     let code = StopCode::TerminationNotice;
                     let order = StopOrder { code, reason: reason(tx, task), at: tx.now() };
@@ -189,8 +190,11 @@ fn remove_all(deps: &Deps) -> Vec<String> {
     failures
 }
 
+/// Those of this node. What other hosts run is their own agents'.
 pub(crate) fn live(deps: &Deps) -> Vec<Arc<Task>> {
-    deps.store.read(|view| view.live(&Prefix::all()))
+    let mut all: Vec<Arc<Task>> = deps.store.read(|view| view.live(&Prefix::all()));
+    all.retain(|task| !task.placement.elsewhere);
+    all
 }
 
 /// A driver and the version of the record that it was last woken for.
@@ -214,6 +218,7 @@ async fn run(deps: Arc<Deps>, mut stopped: watch::Receiver<bool>) {
     let _ = blocking(move || routers::open_all(&at_start)).await;
     loop {
         reconcile(&deps, &mut drivers, &ended_in);
+        elsewhere::bury(&deps);
         tokio::select! {
             // Marks the change as seen before the next reading.
             result = changed.changed() => if result.is_err() { break },

@@ -167,7 +167,7 @@ fn check(deps: &Arc<Deps>, tenant: &Tenant, command: &ExecCommand) -> Result<(),
         return Err(ExecError::NoCommand);
     }
     let tasks = deps.store.read(|view| view.live::<Task>(&Prefix::tenant(tenant)));
-    let task = tasks.iter().find(|task| task.id == command.task_id);
+    let task = tasks.iter().find(|task| task.id == command.task_id && !task.placement.elsewhere);
     let task = task.ok_or_else(|| ExecError::NoTask(command.task_id.clone()))?;
     let runs = |state: ContainerState| state == ContainerState::Running;
     let found = task.containers.iter().any(|one| one.name == command.container && runs(one.seen.state));

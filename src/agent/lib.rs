@@ -14,6 +14,7 @@
 mod agent;
 mod deps;
 mod driver;
+mod elsewhere;
 mod exec;
 mod forget;
 mod keep_house;

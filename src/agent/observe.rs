@@ -7,16 +7,14 @@
 use std::collections::HashMap;
 
 use cove_base::Timestamp;
-use cove_model::task::{Container, ContainerSeen, ContainerState, Desired, StopCode, Task, TaskStatus};
+use cove_model::task::{Container, ContainerSeen, ContainerState, StopCode, Task, TaskStatus};
+pub(crate) use cove_model::task_end::{advance, stopped};
+use cove_model::task_end::{decide_reason, stopping};
 use cove_shim::protocol::{self, ExitRecord, Phase};
 
 use crate::order::{self, Graph, Refusal, Stage};
 use crate::step::Progress;
 
-/// ECS's words when an essential container ends.
-pub(crate) const ESSENTIAL_EXITED: &str = "Essential container in task exited";
-/// ECS's words when an essential container could not be started for what it depends on.
-pub(crate) const FAILED_TO_START: &str = "Task failed to start";
 /// ECS's words for a container that the kernel killed for want of memory.
 pub(crate) const OUT_OF_MEMORY: &str = "OutOfMemoryError: Container killed due to memory usage";
 /// Our own words when a shim is gone and left no exit record: the containers' fate is not known.
@@ -174,16 +172,6 @@ fn status(task: &mut Task, progress: Progress, now: Timestamp) {
     }
 }
 
-/// The task is on its way down.
-fn stopping(task: &mut Task, now: Timestamp) {
-    if task.observed.started_at.is_none() && task.containers.iter().all(|c| c.seen.started_at.is_some()) {
-        task.observed.started_at = task.containers.iter().filter_map(|container| container.seen.started_at).max();
-    }
-    task.observed.stopping_at = task.observed.stopping_at.or(Some(now));
-    decide_reason(task, None);
-    advance(task, TaskStatus::Stopping);
-}
-
 /// The task could not be made, or was stopped before it was.
 pub(crate) fn failed(task: &mut Task, failure: Option<&Failure>, now: Timestamp) {
     if let Some(failure) = failure {
@@ -193,7 +181,7 @@ pub(crate) fn failed(task: &mut Task, failure: Option<&Failure>, now: Timestamp)
             }
         }
     }
-    decide_reason(task, failure);
+    decide_reason(task, failure.map(|failure| failure.reason.as_str()));
     task.observed.stopping_at = task.observed.stopping_at.or(Some(now));
 }
 
@@ -234,54 +222,10 @@ pub(crate) fn host_lost(task: &mut Task, instance: Option<&str>, now: Timestamp)
     }
 }
 
-/// The last word: STOPPED.
-pub(crate) fn stopped(task: &mut Task, now: Timestamp) {
-    decide_reason(task, None);
-    for container in &mut task.containers {
-        container.seen.state = ContainerState::Stopped;
-    }
-    let observed = &mut task.observed;
-    observed.stopping_at = observed.stopping_at.or(Some(now));
-    observed.execution_stopped_at = observed.execution_stopped_at.or(Some(now));
-    observed.stopped_at = Some(now).max(observed.execution_stopped_at).max(observed.started_at);
-    // AWS shows desiredStatus STOPPED for every stopped task.
-    if !task.desired.is_stopped() {
-        let code = task.observed.stop_code.unwrap_or(StopCode::EssentialContainerExited);
-        let reason = task.observed.stopped_reason.clone().unwrap_or_default();
-        task.desired = Desired::Stopped(cove_model::task::StopOrder { code, reason, at: now });
-    }
-    advance(task, TaskStatus::Stopped);
-}
-
-/// Who ended the task: an order, a failure to start, or an essential container, in this order.
-fn decide_reason(task: &mut Task, failure: Option<&Failure>) {
-    if task.observed.stop_code.is_some() {
-        return;
-    }
-    // A side container that could not be started stops no task.
-    let never_started = task.containers.iter().filter(|container| container.essential).find_map(|container| {
-        let seen = &container.seen;
-        let reason = if seen.exit_code.is_some() { FAILED_TO_START.to_owned() } else { seen.reason.clone()? };
-        (seen.started_at.is_none()).then_some(reason)
-    });
-    let (code, reason) = match (&task.desired, failure, never_started) {
-        (Desired::Stopped(order) | Desired::Lost(order), _, _) => (order.code, order.reason.clone()),
-        (Desired::Running, Some(failure), _) => (StopCode::TaskFailedToStart, failure.reason.clone()),
-        (Desired::Running, None, Some(reason)) => (StopCode::TaskFailedToStart, reason),
-        (Desired::Running, None, None) => (StopCode::EssentialContainerExited, ESSENTIAL_EXITED.to_owned()),
-    };
-    task.observed.stop_code = Some(code);
-    task.observed.stopped_reason = Some(reason);
-}
-
-/// Forward only.
-pub(crate) fn advance(task: &mut Task, status: TaskStatus) {
-    task.observed.status = task.observed.status.max(status);
-}
-
 #[cfg(test)]
 mod tests {
-    use cove_model::task::StopOrder;
+    use cove_model::task::{Desired, StopOrder};
+    use cove_model::task_end::ESSENTIAL_EXITED;
 
     use super::*;
     use crate::resolve::tests::{app, task};

@@ -82,7 +82,7 @@ impl Quiet {
 
 async fn round(deps: &Arc<Deps>) {
     let tasks = deps.store.read(|view| view.live::<Task>(&Prefix::all()));
-    for task in tasks.into_iter().filter(|task| !task.desired.is_stopped()) {
+    for task in tasks.into_iter().filter(|task| !task.desired.is_stopped() && !task.placement.elsewhere) {
         let (of, id) = (Arc::clone(deps), task.id.clone());
         let measured = blocking(move || of.snapshots.usage(&id, &[volumes(&of).join(&id)])).await;
         let used = match measured {

@@ -10,6 +10,7 @@
 //! Why a crate: the agent's measurements, the API and the evaluation meet here, and none of them knows another.
 
 pub mod alarm;
+mod elsewhere;
 mod measure;
 mod points;
 mod series;

@@ -1,6 +1,6 @@
 //! What tasks use and reserve, as the metrics of `AWS/ECS`.
 //!
-//! In: live tasks and instances, and what their control groups say at each full minute. Out: one value a minute of
+//! In: live tasks and instances, and what their control groups or the agents of other hosts say at each full minute. Out: one value a minute of
 //! CPUUtilization and MemoryUtilization for each running task of a service and for each cluster with container instances,
 //! and of CPUReservation and MemoryReservation for the latter; of CapacityProviderReservation (`AWS/ECS/ManagedScaling`) for
 //! each capacity provider with managed scaling.
@@ -61,7 +61,12 @@ pub async fn measure_for_ever(store: Store, metrics: Metrics, clock: Clock, usag
             store.read(|view| (view.live::<Task>(&Prefix::all()), view.scan::<ContainerInstance>(&Prefix::all())));
         let (tasks, read) = (running(&tasks), Arc::clone(&usage));
         let (of_tasks, at) = (tasks.clone(), clock.now());
-        let work = move || of_tasks.iter().filter_map(|task| Some((task.id.clone(), read(&task.id)?))).collect();
+        let heard = metrics.clone();
+        let work = move || {
+            let used = |id: &str, elsewhere: bool| if elsewhere { heard.heard(id) } else { read(id) };
+            let of = |task: &Arc<Task>| Some((task.id.clone(), used(&task.id, task.placement.elsewhere)?));
+            of_tasks.iter().filter_map(of).collect()
+        };
         let Ok(of) = tokio::task::spawn_blocking(work).await else { continue };
         let now = Readings { at, of };
         let begins = Timestamp(at.millis() - MINUTE_MILLIS);

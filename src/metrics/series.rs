@@ -12,6 +12,8 @@ use cove_base::Timestamp;
 use cove_model::alarm::Metric;
 use cove_model::arn::Tenant;
 
+use crate::elsewhere::Heard;
+use crate::measure::Usage;
 use crate::points::Points;
 
 /// As far as the longest evaluation of an alarm reaches back, which is one day, and a bit for graphs.
@@ -31,6 +33,7 @@ pub struct Metrics(Arc<Mutex<Book>>);
 struct Book {
     series: BTreeMap<(Tenant, Metric, String), Series>,
     size: usize,
+    elsewhere: Heard,
 }
 
 /// The points of a metric in one unit, by the second at which their period begins.
@@ -87,9 +90,20 @@ impl Metrics {
         Ok(())
     }
 
+    /// Takes what the agent of another host measured of a task: the average since it last did, and memory.
+    pub fn hear(&self, task_id: &str, vcpus: f64, memory_bytes: u64, now: Timestamp) {
+        self.book().elsewhere.hear(task_id, vcpus, memory_bytes, now);
+    }
+
+    /// What such a task has used so far.
+    pub(crate) fn heard(&self, task_id: &str) -> Option<Usage> {
+        self.book().elsewhere.of(task_id)
+    }
+
     /// Forgets what is too old, and the oldest when there is too much.
     pub fn trim(&self, now: Timestamp) {
         let mut book = self.book();
+        book.elsewhere.trim(now);
         let mut oldest = now.millis() / 1000 - KEPT_SECS;
         book.forget_before(oldest);
         // Each round halves what is kept; after a day's worth of rounds nothing is left.

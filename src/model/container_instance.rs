@@ -18,6 +18,8 @@ use crate::task_definition::{Attribute, NetworkMode, TransportProtocol};
 
 /// The version of the ECS agent whose behaviour the node shows.
 const AGENT_VERSION: &str = "1.105.1";
+/// The attribute by which an agent says that its host is on premises.
+pub const EXTERNAL: &str = "ecs.capability.external";
 
 /// A container instance registered in a cluster. What is free on it is computed from the tasks placed there, never kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,10 +80,33 @@ impl ContainerInstance {
         self.status != ContainerInstanceStatus::Inactive
     }
 
-    /// Whether its agent can be told what to run: nobody can tell those of other hosts yet.
+    /// Whether its agent can be told what to run.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.is_registered() && self.agent.is_none()
+        self.is_registered() && self.agent.as_ref().is_none_or(|agent| agent.connected)
+    }
+
+    /// Whether it is another host, whose own agent runs its tasks: nothing of them is on this node.
+    #[must_use]
+    pub const fn is_elsewhere(&self) -> bool {
+        self.agent.is_some()
+    }
+
+    /// Whether it is on premises, as ECS Anywhere has it: only tasks of the launch type EXTERNAL go there.
+    #[must_use]
+    pub fn is_external(&self) -> bool {
+        self.is_elsewhere() && self.attribute(EXTERNAL).is_some()
+    }
+
+    /// What is known of its host's container runtime; the node's own is this server.
+    #[must_use]
+    pub fn health(&self) -> InstanceHealth {
+        let unknown = InstanceHealth::InsufficientData;
+        match &self.agent {
+            None if self.is_registered() => InstanceHealth::Ok,
+            Some(agent) if self.is_connected() => agent.health.unwrap_or(unknown),
+            None | Some(_) => unknown,
+        }
     }
 
     /// Its agent's version, if that is known.
@@ -107,6 +132,36 @@ pub struct Agent {
     pub version: Option<String>,
     pub hash: Option<String>,
     pub docker_version: Option<String>,
+    /// Whether it listens for its work right now. Of an earlier run of the server it says nothing: each start begins
+    /// with nobody connected.
+    #[serde(default)]
+    pub connected: bool,
+    /// What it says of its host's container runtime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<InstanceHealth>,
+}
+
+/// ECS's `InstanceHealthCheckState`, the better first: of several the last one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum InstanceHealth {
+    Ok,
+    Initializing,
+    InsufficientData,
+    Impaired,
+}
+
+impl InstanceHealth {
+    /// The name that clients see.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "OK",
+            Self::Initializing => "INITIALIZING",
+            Self::InsufficientData => "INSUFFICIENT_DATA",
+            Self::Impaired => "IMPAIRED",
+        }
+    }
 }
 
 /// Who wants the instance.

@@ -23,6 +23,7 @@ pub fn task(id: &str) -> Task {
             platform_family: None,
             cpu: 0,
             memory_mib: 0,
+            elsewhere: false,
         },
         unplaced: None,
         group: "family:web".into(),

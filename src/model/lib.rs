@@ -32,6 +32,7 @@ pub mod tag;
 pub mod taken;
 pub mod task;
 pub mod task_definition;
+pub mod task_end;
 pub mod task_override;
 pub mod task_template;
 pub mod wildcard;

@@ -45,6 +45,8 @@ pub struct OnInstance {
     pub daemons: BTreeMap<String, i64>,
     /// Ids of GPUs that tasks have.
     pub gpus: BTreeMap<String, i64>,
+    /// Host ports that tasks have of another host; those of this one are the node's.
+    pub ports: BTreeMap<(TransportProtocol, u16), i64>,
 }
 
 impl Taken {
@@ -68,17 +70,11 @@ impl Taken {
         if task.placement.launch_type.is_elastic() {
             self.elastic_memory_mib += times * task.placement.memory_mib;
         }
-        match task.network.mode() {
-            NetworkMode::Bridge | NetworkMode::Host => {
-                for port in task.containers.iter().flat_map(|container| &container.ports) {
-                    for number in port.host_ports() {
-                        bump(&mut self.host_ports, (port.protocol, number), times);
-                    }
-                }
-            }
-            NetworkMode::Awsvpc | NetworkMode::None => {}
+        if !task.placement.elsewhere {
+            bump_ports(&mut self.host_ports, task, times);
         }
         match &task.network {
+            TaskNetwork::Bridge { .. } if task.placement.elsewhere => {}
             TaskNetwork::Bridge { address } => bump(&mut self.bridge, *address, times),
             TaskNetwork::Awsvpc(eni) => {
                 within(&mut self.vpcs, &eni.vpc_id, BTreeMap::is_empty, |vpc| bump(vpc, eni.address, times));
@@ -141,6 +137,9 @@ impl OnInstance {
         for id in task.containers.iter().flat_map(|container| &container.gpu_ids) {
             bump_text(&mut self.gpus, id, times);
         }
+        if task.placement.elsewhere {
+            bump_ports(&mut self.ports, task, times);
+        }
     }
 
     /// Tasks, of whatever kind.
@@ -173,6 +172,19 @@ fn within<T: Default>(
         }
     } else {
         change(map.entry(key.to_owned()).or_default());
+    }
+}
+
+/// The ports of its host that the task takes.
+fn bump_ports(map: &mut BTreeMap<(TransportProtocol, u16), i64>, task: &Task, by: i64) {
+    match task.network.mode() {
+        NetworkMode::Bridge | NetworkMode::Host => {}
+        NetworkMode::Awsvpc | NetworkMode::None => return,
+    }
+    for port in task.containers.iter().flat_map(|container| &container.ports) {
+        for number in port.host_ports() {
+            bump(map, (port.protocol, number), by);
+        }
     }
 }
 

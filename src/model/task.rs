@@ -184,6 +184,9 @@ pub struct Placement {
     /// What it takes from its instance, in 1/1024 of a core and in MiB.
     pub cpu: i64,
     pub memory_mib: i64,
+    /// Whether its instance is another host, whose own agent runs it: nothing of it is on this node.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
 }
 
 /// ECS's launch type.
@@ -212,7 +215,7 @@ impl LaunchType {
 pub enum TaskNetwork {
     None,
     Host,
-    /// Address in the node's bridge-mode network.
+    /// Address in the node's bridge-mode network; 0.0.0.0 on another host.
     Bridge {
         address: Ipv4Addr,
     },
@@ -236,6 +239,7 @@ impl TaskNetwork {
     pub const fn address(&self) -> Option<Ipv4Addr> {
         match self {
             Self::None | Self::Host => None,
+            Self::Bridge { address } if address.is_unspecified() => None,
             Self::Bridge { address } => Some(*address),
             Self::Awsvpc(eni) => Some(eni.address),
         }
@@ -345,6 +349,9 @@ pub struct Observed {
     pub status: TaskStatus,
     /// The host's boot id under which the task's containers were made; another one means that they are gone.
     pub boot_id: Option<String>,
+    /// When the agent of another host acknowledged that it has the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted_at: Option<Timestamp>,
     pub pull_started_at: Option<Timestamp>,
     pub pull_stopped_at: Option<Timestamp>,
     pub connectivity_at: Option<Timestamp>,
@@ -363,6 +370,7 @@ impl Observed {
         Self {
             status: first,
             boot_id: None,
+            accepted_at: None,
             pull_started_at: None,
             pull_stopped_at: None,
             connectivity_at: None,

@@ -133,6 +133,9 @@ pub fn task(source: &impl Read, host: &HostFacts, task: &Task) -> Vec<String> {
     if let Some(template) = task.unplaced.as_deref().filter(|_| task.is_waiting()) {
         lines.extend(waits(source, host, task, template));
     }
+    if task.placement.elsewhere && task.is_live() {
+        lines.push(elsewhere(source, task));
+    }
     if let Some(order) = task.desired.order() {
         lines.push(format!("it was asked to stop at {}: {}", order.at.rfc3339(), order.reason));
     }
@@ -164,6 +167,16 @@ pub fn task(source: &impl Read, host: &HostFacts, task: &Task) -> Vec<String> {
         lines.push(format!("container {} {what}{health}{reason}", container.name));
     }
     lines
+}
+
+/// What is known of a task that another host's agent runs.
+fn elsewhere(source: &impl Read, task: &Task) -> String {
+    let id = task.placement.container_instance.as_deref().unwrap_or_default();
+    let instance = source.get::<ContainerInstance>(&keys::container_instance(&task.tenant, &task.cluster, id));
+    let is_connected = instance.is_some_and(|instance| instance.is_connected());
+    let heard = if is_connected { "is connected" } else { "is not connected: this is what was last known" };
+    let has = if task.observed.accepted_at.is_some() { "has the task" } else { "has not acknowledged the task yet" };
+    format!("the agent of its host {has}; it {heard}")
 }
 
 const fn status(status: ServiceStatus) -> &'static str {

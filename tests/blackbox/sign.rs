@@ -31,18 +31,32 @@ impl Server {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
+        let own = self.signature_headers(key, service, method, path, body);
+        let own = own.each_ref().map(|(name, value)| (*name, value.as_str()));
+        self.exchange(method, path, &[&own, headers].concat(), body)
+    }
+
+    /// The headers of such a request. The path may have a query, whose names are in order.
+    pub(crate) fn signature_headers(
+        &self,
+        key: &Key,
+        service: &str,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> [(&'static str, String); 2] {
         let date = utc(0);
         let scope = format!("{}/us-east-1/{service}/aws4_request", &date[..8]);
         let host = format!("127.0.0.1:{}", self.port);
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let canonical =
-            format!("{method}\n{path}\n\nhost:{host}\nx-amz-date:{date}\n\nhost;x-amz-date\n{}", hash(body));
+            format!("{method}\n{path}\n{query}\nhost:{host}\nx-amz-date:{date}\n\nhost;x-amz-date\n{}", hash(body));
         let signature = signature(key, service, &date, &scope, &canonical);
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders=host;x-amz-date, Signature={signature}",
             key.id
         );
-        let own = [("authorization", authorization.as_str()), ("x-amz-date", date.as_str())];
-        self.exchange(method, path, &[&own, headers].concat(), body)
+        [("authorization", authorization), ("x-amz-date", date)]
     }
 
     /// Path and query of a GET that was presigned for a minute, so many seconds ago.

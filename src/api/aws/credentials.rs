@@ -11,12 +11,16 @@ use base64::engine::general_purpose::STANDARD;
 use cove_base::files::{remove_unfinished, write_durably};
 use cove_base::ids::random_bytes;
 use cove_base::paths::DataDir;
+use cove_model::task::{Task, TaskRole};
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 /// The account of the root key, and of every caller whose key id is not an account.
 pub const DEFAULT_ACCOUNT: &str = "000000000000";
+
+/// Of base 32, as the ids of AWS's keys have them.
+const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// The node's secrets.
 #[derive(Clone)]
@@ -95,8 +99,7 @@ impl Keys {
 impl RootKey {
     fn random() -> Self {
         // AKIA and 16 letters or digits of base 32, as AWS's ids look.
-        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-        let id: String = random_bytes(16).iter().map(|byte| char::from(letters[usize::from(byte % 32)])).collect();
+        let id: String = random_bytes(16).iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
         Self { access_key_id: format!("AKIA{id}"), secret_access_key: STANDARD.encode(random_bytes(30)) }
     }
 }
@@ -130,6 +133,16 @@ pub fn secret_of(node_secret: &[u8], access_key_id: &str) -> String {
 #[must_use]
 pub fn session_token_of(node_secret: &[u8], access_key_id: &str, role_arn: &str) -> String {
     hex::encode(keyed(node_secret, &["session", access_key_id, role_arn]))
+}
+
+/// The execution role of a task on another host, whose agent is handed credentials for it. The node's own agent needs none.
+pub(crate) fn execution_role(node_secret: &[u8], task: &Task) -> Option<TaskRole> {
+    let role_arn = task.execution_role_arn.clone().filter(|_| task.placement.elsewhere)?;
+    let bytes = keyed(node_secret, &["execution", &task.id]);
+    let id: String = bytes[..16].iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
+    let hex = hex::encode(&bytes[16..]);
+    let credentials_id = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
+    Some(TaskRole { role_arn, credentials_id, access_key_id: format!("ASIA{id}") })
 }
 
 /// HMAC over parts that cannot run into one another. The first part names the use, so that one use's result is no

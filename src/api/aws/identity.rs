@@ -7,14 +7,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
-use cove_model::task::Task;
+use cove_model::task::{Task, TaskRole};
 use cove_store::{Prefix, Read};
 use hyper::http::request::Parts;
 
 pub(crate) use super::sigv4::Refused;
 
 use super::context::{Caller, CallerKind, Origin};
-use super::credentials::{DEFAULT_ACCOUNT, secret_of, session_token_of};
+use super::credentials::{DEFAULT_ACCOUNT, execution_role, secret_of, session_token_of};
 use super::sigv4::{self, Claim};
 use crate::RawContext;
 use crate::http::server::{ListenerKind, Shared};
@@ -109,13 +109,18 @@ fn checked(shared: &Shared, parts: &Parts, body: &[u8], claim: &Claim<'_>) -> Re
 /// The task whose role has this key id. Its credentials end with the task.
 fn of_role(shared: &Shared, claim: &Claim<'_>) -> Result<Identity, Refused> {
     let id = &*claim.access_key_id;
-    let has_key = |task: &Arc<Task>| task.task_role.as_ref().is_some_and(|role| role.access_key_id == id);
+    let secret = &shared.settings.keys.node_secret;
+    let role_of = |task: &Task| {
+        let of_id = |role: &TaskRole| role.access_key_id == id;
+        task.task_role.clone().filter(of_id).or_else(|| execution_role(secret, task).filter(of_id))
+    };
+    let has_key = |task: &Arc<Task>| role_of(task).is_some();
     // Live ones first: only expired credentials are worth a walk over the stopped.
     let live = shared.store.read(|view| view.live::<Task>(&Prefix::all()).into_iter().find(has_key));
     let task = live.or_else(|| shared.store.read(|view| view.scan::<Task>(&Prefix::all()).into_iter().find(has_key)));
     let task = task.ok_or(Refused::UnknownKey)?;
-    let role = task.task_role.as_ref().ok_or(Refused::UnknownKey)?;
-    let token = session_token_of(&shared.settings.keys.node_secret, id, &role.role_arn);
+    let role = role_of(&task).ok_or(Refused::UnknownKey)?;
+    let token = session_token_of(secret, id, &role.role_arn);
     let given: &str = claim.session_token.as_deref().unwrap_or_default();
     if !same(&token, given) {
         return Err(Refused::UnknownKey);

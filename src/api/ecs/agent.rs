@@ -1,15 +1,13 @@
-//! What the ECS agent of another host calls.
+//! What the ECS agent of another host calls, but for its reports ([`super::report`]).
 //!
-//! An agent may register its host: the instance is described, tagged, drained and deregistered like any other, and its
-//! agent counts as disconnected, because there is no endpoint yet that agents poll for work (ACS). So no task is put on
-//! it (reason AGENT), and no agent but the node's own, which does not come this way, has a task to report about.
+//! An agent registers its host: the instance is described, tagged, drained and deregistered like any other. It learns here
+//! where it gets its work ([`super::acs`]); until it is connected there, nothing is placed on it (reason AGENT).
 
 use std::sync::Arc;
 
 use cove_base::ids::random_hex;
 use cove_model::arn::Tenant;
 use cove_model::container_instance::{Agent, Capacity, ContainerInstance, ContainerInstanceStatus, Origin, Resources};
-use cove_model::task::Task;
 use cove_model::task_definition::Attribute;
 use cove_store::{Read, keys};
 use serde::Deserialize;
@@ -17,10 +15,10 @@ use serde::Deserialize;
 use super::error::EcsError;
 use super::instance::show;
 use super::wire::{
-    ContainerInstanceOut, DiscoverPollEndpointIn, Nothing, RegisterContainerInstanceIn, ResourceIn,
-    SubmitAttachmentStateChangesIn, SubmitStateChangeIn, UpdateContainerAgentIn,
+    ContainerInstanceOut, DiscoverPollEndpointIn, DiscoverPollEndpointOut, Nothing, RegisterContainerInstanceIn,
+    ResourceIn, SubmitAttachmentStateChangesIn, UpdateContainerAgentIn,
 };
-use super::{attribute, cluster, reference, tag};
+use super::{acs, attribute, cluster, reference, tag};
 use crate::Context;
 
 /// An agent has about 100 capabilities; a record stays small.
@@ -31,7 +29,6 @@ const PORTS_MAX: usize = 100;
 const DEVICES_MAX: usize = 64;
 /// A commit, a version and their like.
 const VERSION_MAX: usize = 128;
-const NO_ENDPOINT: &str = "This version of Cove has no endpoint (ACS) that agents of other hosts poll.";
 
 /// What AWS's instance identity document says that matters here. Its signature is AWS's, which nobody else can make, so
 /// it is not looked at: the request itself is signed.
@@ -121,7 +118,8 @@ fn agent(given: super::wire::VersionInfoIn) -> Result<Agent, EcsError> {
     if texts.into_iter().flatten().any(|text| text.len() > VERSION_MAX) {
         return Err(EcsError::parameter("Invalid versionInfo."));
     }
-    Ok(Agent { version: given.agent_version, hash: given.agent_hash, docker_version: given.docker_version })
+    let (version, hash, docker_version) = (given.agent_version, given.agent_hash, given.docker_version);
+    Ok(Agent { version, hash, docker_version, connected: false, health: None })
 }
 
 fn attributes(given: Vec<Attribute>) -> Result<Vec<Attribute>, EcsError> {
@@ -161,9 +159,10 @@ fn resources(given: &[ResourceIn]) -> Result<Resources, EcsError> {
 
 /// The instance that registers once more: its id, status, tags and custom attributes stay.
 fn again(fresh: ContainerInstance, known: &ContainerInstance) -> Result<ContainerInstance, EcsError> {
-    if known.agent.is_none() {
+    let Some(before) = &known.agent else {
         return Err(EcsError::client("The container instance belongs to this node: no other agent can register it."));
-    }
+    };
+    let agent = fresh.agent.map(|agent| Agent { connected: before.connected, ..agent });
     let mut attributes = fresh.attributes;
     let added = known.attributes.iter().filter(|own| !attributes.iter().any(|one| one.name == own.name)).cloned();
     let added: Vec<Attribute> = added.filter(attribute::is_custom).collect();
@@ -174,6 +173,7 @@ fn again(fresh: ContainerInstance, known: &ContainerInstance) -> Result<Containe
         tags: known.tags.clone(),
         version: known.version + 1,
         attributes,
+        agent,
         ..fresh
     })
 }
@@ -185,17 +185,19 @@ fn registered(store: &impl Read, tenant: &Tenant, cluster: &str, id: &str) -> Re
         .ok_or_else(|| EcsError::client("The referenced container instance was not found."))
 }
 
-/// DiscoverPollEndpoint: where agents get their work from.
-pub(super) fn discover(cx: &Context, input: DiscoverPollEndpointIn) -> Result<Nothing, EcsError> {
+/// DiscoverPollEndpoint: where agents get their work from. Both are this server's own address, as the registry's is.
+pub(super) fn discover(cx: &Context, input: DiscoverPollEndpointIn) -> Result<DiscoverPollEndpointOut, EcsError> {
     let name = reference::cluster(&cx.tenant, input.cluster.as_deref())?;
     if let Some(text) = &input.container_instance {
         let id = reference::container_instance(&cx.tenant, &name, text)?;
         cx.store.read(|view| registered(view, &cx.tenant, &name, &id))?;
     }
-    Err(EcsError::client(NO_ENDPOINT))
+    let base = cx.settings.registry_url();
+    let to = |path: &str| format!("{base}{}", path.trim_end_matches("ws"));
+    Ok(DiscoverPollEndpointOut { endpoint: to(acs::WORK), telemetry_endpoint: to(acs::TELEMETRY) })
 }
 
-/// UpdateContainerAgent: the node's own agent is as new as it gets; others cannot be told.
+/// UpdateContainerAgent: the node's own agent is as new as it gets, and there are no packages of others.
 pub(super) fn update(cx: &Context, input: UpdateContainerAgentIn) -> Result<Nothing, EcsError> {
     let name = reference::cluster(&cx.tenant, input.cluster.as_deref())?;
     let id = reference::container_instance(&cx.tenant, &name, &input.container_instance)?;
@@ -204,25 +206,12 @@ pub(super) fn update(cx: &Context, input: UpdateContainerAgentIn) -> Result<Noth
         registered(view, &cx.tenant, &name, &id)
     })?;
     match &instance.agent {
-        None => Err(EcsError::NoUpdateAvailable),
         Some(Agent { version: None, .. }) => Err(EcsError::MissingVersion),
-        Some(Agent { version: Some(_), .. }) => {
+        Some(Agent { connected: false, .. }) => {
             Err(EcsError::parameter("The ECS Agent on the container instance is disconnected."))
         }
+        None | Some(Agent { .. }) => Err(EcsError::NoUpdateAvailable),
     }
-}
-
-/// SubmitTaskStateChange and SubmitContainerStateChange.
-pub(super) fn submit(cx: &Context, input: SubmitStateChangeIn) -> Result<Nothing, EcsError> {
-    let name = reference::cluster(&cx.tenant, input.cluster.as_deref())?;
-    let text = input.task.ok_or_else(|| EcsError::parameter("Task cannot be empty."))?;
-    let id = reference::task(&cx.tenant, &name, &text)?;
-    cx.store.read(|view| {
-        cluster::active(view, &cx.tenant, &name)?;
-        let found = view.get::<Task>(&keys::task(&cx.tenant, &name, &id));
-        found.map(drop).ok_or_else(|| EcsError::client("The referenced task was not found."))
-    })?;
-    Err(EcsError::client("The task belongs to this node: its own agent alone reports what becomes of it."))
 }
 
 /// SubmitAttachmentStateChanges.

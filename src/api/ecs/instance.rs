@@ -160,8 +160,7 @@ pub(super) fn show(store: &impl Read, it: &ContainerInstance, include: &[Instanc
         attachments: Vec::new(),
         tags: if include.contains(&InstanceField::Tags) { it.tags.clone() } else { Vec::new() },
         capacity_provider_name: provider_of(store, it),
-        health_status: health
-            .then(|| InstanceHealth { overall_status: if it.is_connected() { "OK" } else { "INSUFFICIENT_DATA" } }),
+        health_status: health.then(|| InstanceHealth { overall_status: it.health().as_str() }),
     }
 }
 

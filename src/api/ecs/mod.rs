@@ -11,6 +11,7 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "handlers own their input: the adapters hand it over")]
 
+pub(crate) mod acs;
 mod agent;
 mod attribute;
 mod capacity_provider;
@@ -21,6 +22,7 @@ mod error;
 mod instance;
 mod page;
 mod reference;
+mod report;
 mod service;
 mod session_log;
 mod setting;
@@ -47,9 +49,12 @@ const SETS: &str = "load balancers, service discovery";
 /// What clusters lack.
 const CLUSTERS: &str = "service connect";
 /// What agents of other hosts lack.
-const AGENTS: &str = "work for agents of other hosts: the endpoint that they poll (ACS)";
-/// The test of what agents call.
-const AGENT_TEST: &str = "an_agent_of_another_host_registers_and_gets_no_work";
+const AGENTS: &str = "in tasks of other hosts: network interfaces (awsvpc is not placed there) and ExecuteCommand";
+const ATTACHMENTS: &str = "network interfaces of other hosts: there is no attachment to report";
+const UPDATES: &str = "packages to update agents to: there is never an update";
+/// The tests of what agents call.
+const AGENT_TEST: &str = "an_agent_of_another_host_runs_tasks_across_restarts";
+const REGISTER_TEST: &str = "an_agent_of_another_host_registers_and_waits_for_its_connection";
 /// What capacity providers lack.
 const PROVIDERS: &str = "of managed instances: storage, reservations, FIPS, metadata, prices, bandwidths and repair that is off (refused by name), smaller instances in place of one that is underused";
 /// The tests of capacity providers.
@@ -220,14 +225,14 @@ const OPS: &[Op] = &[
     Op::done("DeleteCapacityProvider", PROVIDERS_TEST, |cx, input| json(cx, input, capacity_provider::delete)),
     Op::done("DescribeCapacityProviders", PROVIDERS_TEST, |cx, input| read(cx, input, capacity_provider::describe)),
     Op::done("PutClusterCapacityProviders", PROVIDERS_TEST, |cx, input| json(cx, input, cluster::put_providers)),
-    Op::partial("RegisterContainerInstance", AGENT_TEST, AGENTS, |cx, input| json(cx, input, agent::register)),
-    Op::partial("DiscoverPollEndpoint", AGENT_TEST, AGENTS, |cx, input| read(cx, input, agent::discover)),
-    Op::partial("SubmitTaskStateChange", AGENT_TEST, AGENTS, |cx, input| read(cx, input, agent::submit)),
-    Op::partial("SubmitContainerStateChange", AGENT_TEST, AGENTS, |cx, input| read(cx, input, agent::submit)),
-    Op::partial("SubmitAttachmentStateChanges", AGENT_TEST, AGENTS, |cx, input| {
+    Op::done("RegisterContainerInstance", REGISTER_TEST, |cx, input| json(cx, input, agent::register)),
+    Op::done("DiscoverPollEndpoint", AGENT_TEST, |cx, input| read(cx, input, agent::discover)),
+    Op::partial("SubmitTaskStateChange", AGENT_TEST, AGENTS, |cx, input| json(cx, input, report::task)),
+    Op::partial("SubmitContainerStateChange", AGENT_TEST, AGENTS, |cx, input| json(cx, input, report::container)),
+    Op::partial("SubmitAttachmentStateChanges", REGISTER_TEST, ATTACHMENTS, |cx, input| {
         read(cx, input, agent::submit_attachments)
     }),
-    Op::partial("UpdateContainerAgent", AGENT_TEST, AGENTS, |cx, input| read(cx, input, agent::update)),
+    Op::partial("UpdateContainerAgent", REGISTER_TEST, UPDATES, |cx, input| read(cx, input, agent::update)),
     Op::done("RegisterDaemonTaskDefinition", DAEMON_DEFINITIONS_TEST, |cx, input| {
         json(cx, input, daemon::definition::register)
     }),

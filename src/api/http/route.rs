@@ -23,6 +23,7 @@ use super::raw::problem;
 use super::server::{ListenerKind, Shared};
 use super::{Body, RawContext, Request, Response, health};
 use crate::aws;
+use crate::ecs::acs;
 use crate::metadata::{Metadata, host_mode};
 use crate::terminal;
 
@@ -92,6 +93,7 @@ async fn routed(cx: RawContext, request: Request) -> (Response, Label) {
     }
     match path {
         "/" => aws::handle(cx, request).await,
+        acs::WORK | acs::TELEMETRY => (Box::pin(acs::answer(cx, request)).await, ("ecs", "agent")),
         path if path.starts_with(terminal::PREFIX) => (terminal::answer(cx, request), ("ssm", "data channel")),
         "/_cove/health" => (health::cove(&cx.shared), ("cove", "health")),
         "/_localstack/health" => (health::localstack(), ("cove", "health")),

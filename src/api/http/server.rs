@@ -23,6 +23,7 @@ use super::peers::Peers;
 use super::settings::Settings;
 use crate::aws::{SigningKeys, Tenants};
 use crate::cove::ExecPort;
+use crate::ecs::acs::Connections;
 use crate::metadata::{Metadata, Router};
 use crate::terminal::Sessions;
 
@@ -84,6 +85,8 @@ pub(crate) struct Shared {
     pub(crate) buffered: Buffered,
     /// Sessions that ExecuteCommand made.
     pub(crate) terminals: Arc<Sessions>,
+    /// Agents of other hosts that listen for their work.
+    pub(crate) agents: Arc<Connections>,
     connections: Arc<Semaphore>,
 }
 
@@ -120,6 +123,7 @@ impl Server {
             metadata,
             buffered: Buffered::default(),
             terminals: Arc::default(),
+            agents: Arc::default(),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         };
         Self { shared: Arc::new(shared), stopping: Arc::new(watch::Sender::new(false)) }

@@ -78,6 +78,6 @@ impl Metadata {
 
     fn host_mode_task(&self, id: &str) -> Option<Arc<Task>> {
         let tasks = self.store.read(|view| view.live::<Task>(&Prefix::all()));
-        tasks.into_iter().find(|task| task.id == id && task.network == TaskNetwork::Host)
+        tasks.into_iter().find(|task| task.id == id && task.network == TaskNetwork::Host && !task.placement.elsewhere)
     }
 }

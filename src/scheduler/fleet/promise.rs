@@ -12,7 +12,7 @@ use crate::host::HostFacts;
 #[must_use]
 pub fn beyond(host: &HostFacts, instances: &[Arc<ContainerInstance>]) -> Option<String> {
     let mut sums: HashMap<&Tenant, (i64, i64)> = HashMap::new();
-    for one in instances.iter().filter(|one| one.is_connected() && one.origin != Origin::Host) {
+    for one in instances.iter().filter(|one| one.is_registered() && !one.is_elsewhere() && one.origin != Origin::Host) {
         let sum = sums.entry(&one.tenant).or_default();
         sum.0 += one.registered.cpu;
         sum.1 += one.registered.memory_mib;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use cove_model::account::TenantRecord;
 use cove_model::arn::Tenant;
 use cove_model::cluster::{Cluster, ClusterStatus};
-use cove_model::container_instance::{ContainerInstance, Origin};
+use cove_model::container_instance::{Agent, ContainerInstance, Origin};
 use cove_model::task_definition::Attribute;
 use cove_store::{Prefix, Read, Tx, keys};
 
@@ -34,8 +34,18 @@ pub(super) enum Change {
 
 /// The fleets of all tenants; called once when the server starts. Writes nothing when nothing changed.
 pub fn reconcile(tx: &mut Tx<'_>, host: &HostFacts) {
+    hear_from_nobody(tx);
     for record in tx.scan::<TenantRecord>(&Prefix::all()) {
         reconcile_tenant(tx, &record.tenant, host);
+    }
+}
+
+/// Agents of other hosts that were connected must come again.
+fn hear_from_nobody(tx: &mut Tx<'_>) {
+    for instance in tx.scan::<ContainerInstance>(&Prefix::all()) {
+        let Some(agent) = instance.agent.as_ref().filter(|agent| agent.connected) else { continue };
+        let agent = Some(Agent { connected: false, ..agent.clone() });
+        tx.put(ContainerInstance { agent, version: instance.version + 1, ..(*instance).clone() });
     }
 }
 

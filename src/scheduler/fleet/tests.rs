@@ -7,7 +7,7 @@ use cove_base::{Clock, Timestamp};
 use cove_model::arn::Tenant;
 use cove_model::capacity_provider::{CapacityProvider, ManagedScaling, Switch};
 use cove_model::cluster::Cluster;
-use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus, Origin};
+use cove_model::container_instance::{Agent, Capacity, ContainerInstance, ContainerInstanceStatus, Origin};
 use cove_model::service::{SchedulingStrategy, Service};
 use cove_model::task::{Desired, Keeper, StopCode, StopOrder, Task, TaskStatus};
 use cove_store::{Prefix, Read, Store, StoreError, StoreOptions, Tx};
@@ -195,6 +195,22 @@ fn added_instances_are_not_the_declarations_business() {
     let added = world.write(move |tx| add(tx, &tenant(), &host(), &machine));
     assert_eq!(added.task_interfaces_max, Some(2));
     assert!(world.start(&host()).contains(&Arc::new(added)));
+}
+
+#[test]
+fn agents_of_other_hosts_must_come_again_after_a_start_and_are_told_nothing_of_what_is_gone() {
+    let world = World::new();
+    let own = world.start(&host()).remove(0);
+    let agent = Some(Agent { connected: true, ..Agent::default() });
+    let far = ContainerInstance { id: "far".into(), origin: Origin::Added, agent, ..(*own).clone() };
+    let there = far.clone();
+    world.write(move |tx| tx.put(there));
+    let find = |all: Vec<Arc<ContainerInstance>>| all.into_iter().find(|one| one.id == "far").unwrap();
+    let then = find(world.start(&host()));
+    assert_eq!((then.is_connected(), then.version), (false, far.version + 1));
+    assert_eq!(find(world.start(&host())), then, "nothing is news twice");
+    let gone = world.apply(&far, Verb::Remove { force: false }).unwrap();
+    assert!(!gone.agent.unwrap().connected);
 }
 
 #[test]

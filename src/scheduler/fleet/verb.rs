@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_model::capacity_provider::{CapacityProvider, Switch};
-use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus};
+use cove_model::container_instance::{Agent, Capacity, ContainerInstance, ContainerInstanceStatus};
 use cove_model::task::{Desired, StopCode, StopOrder, Task};
 use cove_store::{Prefix, Read, Tx, keys};
 
@@ -166,7 +166,9 @@ pub(super) fn end(tx: &mut Tx<'_>, instance: &ContainerInstance, how: End) -> Co
     }
     let (status, gone_at) = (ContainerInstanceStatus::Inactive, Some(now));
     let version = instance.version + 1;
-    ContainerInstance { status, gone_at, leaves_at: None, leaves_when_empty: false, version, ..instance.clone() }
+    // Nobody is told anything of it any more.
+    let agent = instance.agent.clone().map(|agent| Agent { connected: false, ..agent });
+    ContainerInstance { status, agent, gone_at, leaves_at: None, leaves_when_empty: false, version, ..instance.clone() }
 }
 
 /// The task with its order, if that is news: desired state only moves forward.

@@ -71,6 +71,7 @@ fn without_place(template: &TaskTemplate, provider: Option<String>, now: Timesta
             platform_family: None,
             cpu: template.size.cpu,
             memory_mib: template.size.memory_mib,
+            elsewhere: false,
         },
         unplaced: None,
         group: template.group.clone(),
@@ -104,7 +105,7 @@ fn give_place(tx: &mut Tx<'_>, task: &mut Task, template: &TaskTemplate, definit
             .log_configuration
             .as_ref()
             .filter(|log| log.log_driver == Some(LogDriver::Awslogs))
-            .map(|log| log_stream(tx, &template.tenant, log, &container, &task.id));
+            .map(|log| log_stream(tx, &template.tenant, log, &container, (&task.id, placed.placement.elsewhere)));
         task.containers.push(container);
     }
     let provider = task.placement.capacity_provider.take();
@@ -170,7 +171,7 @@ fn log_stream(
     tenant: &Tenant,
     log: &LogConfiguration,
     container: &Container,
-    task_id: &str,
+    (task_id, elsewhere): (&str, bool),
 ) -> ContainerLog {
     let option = |name: &str| log.options.get(name).map(String::as_str);
     let group = option("awslogs-group").unwrap_or_default().to_owned();
@@ -182,6 +183,10 @@ fn log_stream(
         None => container.id.clone(),
     };
     let directory = random_hex(16);
+    // Another host's log driver makes its stream itself.
+    if elsewhere {
+        return ContainerLog { group, stream, directory };
+    }
     let now = tx.now();
     let may_create = option("awslogs-create-group").is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let exists = tx.get::<LogGroup>(&keys::log_group(&tenant, &group)).is_some();

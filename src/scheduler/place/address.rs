@@ -120,6 +120,16 @@ impl<'a> Choice<'a> {
     }
 }
 
+/// On another host the network is its own agent's to make.
+pub(super) const fn elsewhere(request: &Request) -> TaskNetwork {
+    match request.network_mode {
+        NetworkMode::Bridge => TaskNetwork::Bridge { address: Ipv4Addr::UNSPECIFIED },
+        NetworkMode::Host => TaskNetwork::Host,
+        // awsvpc was refused before.
+        NetworkMode::None | NetworkMode::Awsvpc => TaskNetwork::None,
+    }
+}
+
 /// How many tasks of the request's group each zone has, and how many of them came by this request: without instances
 /// they are spread over the zones, as AWS does. Those that are there may be on their way out, so between equals the new
 /// ones count.

@@ -3,7 +3,8 @@
 use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
 
-use cove_model::container_instance::ContainerInstance;
+use cove_model::container_instance::{ContainerInstance, EXTERNAL};
+use cove_model::task::LaunchType;
 use cove_model::task_definition::{Attribute, NetworkMode};
 
 use super::address::Choice;
@@ -11,6 +12,9 @@ use super::ledger::{Account, Ledger};
 use super::port::static_ports;
 use super::seed::Seed;
 use super::{Constraint, Occupancy, Reason, Refusal, Request, Strategy};
+
+/// Why a task in awsvpc mode goes to no other host.
+const NO_INTERFACES: &str = "hosts with an agent of their own have no interface in a VPC of this node";
 
 /// An instance and its account.
 pub(super) type Open<'a, 'b> = (&'a ContainerInstance, &'b Account);
@@ -23,10 +27,11 @@ pub(super) fn fitting<'a, 'b>(
 ) -> (Vec<Open<'a, 'b>>, Vec<Refusal>) {
     let mut fitting = Vec::with_capacity(instances.len());
     let mut refusals = Vec::new();
-    let ports = static_ports(request, ledger);
+    let of_node = static_ports(request, ledger, None).err();
     for instance in instances {
         let account = ledger.account(instance);
-        match has_room(instance, account, request, ports.as_ref().err()) {
+        let its_own = ports_elsewhere(instance, request, ledger);
+        match has_room(instance, account, request, its_own.as_ref().unwrap_or(&of_node).as_ref()) {
             Ok(()) => fitting.push((*instance, account)),
             Err(refusal) => refusals.push(refusal),
         }
@@ -42,7 +47,13 @@ pub(super) fn fits(
     ledger: &Ledger<'_>,
 ) -> Result<(), Refusal> {
     is_right(instance, request, network)?;
-    has_room(instance, ledger.account(instance), request, static_ports(request, ledger).as_ref().err())
+    let ports = ports_elsewhere(instance, request, ledger).unwrap_or_else(|| static_ports(request, ledger, None).err());
+    has_room(instance, ledger.account(instance), request, ports.as_ref())
+}
+
+/// Why ports cannot be had of another host; `None` where they are the node's.
+fn ports_elsewhere(instance: &ContainerInstance, request: &Request, ledger: &Ledger<'_>) -> Option<Option<String>> {
+    instance.is_elsewhere().then(|| static_ports(request, ledger, Some(instance)).err())
 }
 
 /// Whether the instance is what the request asks for, as far as its tasks do not matter.
@@ -50,6 +61,13 @@ pub(super) fn is_right(instance: &ContainerInstance, request: &Request, network:
     let refuse = |reason, detail| Err(Refusal { arn: Some(instance.arn()), reason, detail });
     if !instance.is_connected() {
         return refuse(Reason::Agent, None);
+    }
+    let is_external = request.launch_type == LaunchType::External;
+    if instance.is_external() != is_external {
+        return refuse(Reason::Attribute, Some(EXTERNAL.to_owned()));
+    }
+    if instance.is_elsewhere() && request.network_mode == NetworkMode::Awsvpc {
+        return refuse(Reason::Eni, Some(NO_INTERFACES.to_owned()));
     }
     if let Some(missing) = request.required_attributes.iter().find(|attribute| !has(instance, attribute)) {
         return refuse(Reason::Attribute, missing.name.clone());
@@ -60,7 +78,7 @@ pub(super) fn is_right(instance: &ContainerInstance, request: &Request, network:
     Ok(())
 }
 
-/// Whether it has room as things are. `ports`: why the ports cannot be had; they are the node's.
+/// Whether it has room as things are. `ports`: why the ports cannot be had.
 fn has_room(
     instance: &ContainerInstance,
     account: &Account,

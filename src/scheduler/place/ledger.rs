@@ -36,6 +36,8 @@ pub(super) struct Account {
     pub(super) gpus: Vec<String>,
     /// awsvpc tasks, each with an interface of its own.
     interfaces: i64,
+    /// Of another host: reserved ones, and those of its tasks. Other instances share the node's.
+    pub(super) ports: HashSet<(TransportProtocol, u16)>,
     /// Of groups only the request's, unless a constraint asks for others.
     pub(super) occupancy: Occupancy,
 }
@@ -58,6 +60,7 @@ impl Account {
             memory_mib: memory_mib - sum(|it| it.memory_mib),
             gpus: gpus.iter().filter(|id| !has_gpu(id)).cloned().collect(),
             interfaces: sum(|it| it.interfaces),
+            ports: if instance.is_elsewhere() { ports(instance, parts) } else { HashSet::new() },
             occupancy,
         }
     }
@@ -71,6 +74,17 @@ impl Account {
     pub(super) fn has_interface(&self, instance: &ContainerInstance) -> bool {
         instance.task_interfaces_max.is_none_or(|most| self.interfaces < i64::from(most))
     }
+}
+
+/// Ports of another host that cannot be had.
+fn ports(instance: &ContainerInstance, parts: [Option<&OnInstance>; 2]) -> HashSet<(TransportProtocol, u16)> {
+    let number =
+        |port: &(TransportProtocol, u16)| parts.iter().flatten().filter_map(|part| part.ports.get(port)).sum::<i64>();
+    let mut ports: HashSet<_> = parts.iter().flatten().flat_map(|part| part.ports.keys()).copied().collect();
+    ports.retain(|port| number(port) > 0);
+    ports.extend(instance.registered.ports_tcp.iter().map(|port| (TransportProtocol::Tcp, *port)));
+    ports.extend(instance.registered.ports_udp.iter().map(|port| (TransportProtocol::Udp, *port)));
+    ports
 }
 
 impl<'a> Ledger<'a> {
@@ -131,20 +145,17 @@ impl<'a> Ledger<'a> {
         self.taken.number(|it| it.vpc_address(vpc_id, address)) <= 0 && self.addresses.insert(address)
     }
 
-    pub(super) fn take_ports(&mut self, mode: NetworkMode, ports: &[Vec<NetworkBinding>]) {
-        for bindings in ports {
-            self.take_bindings(mode, bindings);
-        }
-    }
-
-    fn take_bindings(&mut self, mode: NetworkMode, bindings: &[NetworkBinding]) {
+    pub(super) fn take_ports(&mut self, mode: NetworkMode, of: &ContainerInstance, ports: &[Vec<NetworkBinding>]) {
         match mode {
-            NetworkMode::Bridge | NetworkMode::Host => {
-                for binding in bindings {
-                    self.host_ports.extend(binding.host_ports().map(|port| (binding.protocol, port)));
-                }
-            }
-            NetworkMode::Awsvpc | NetworkMode::None => {}
+            NetworkMode::Bridge | NetworkMode::Host => {}
+            NetworkMode::Awsvpc | NetworkMode::None => return,
+        }
+        let taken = match self.instances.get_mut(&of.id) {
+            Some(account) if of.is_elsewhere() => &mut account.ports,
+            Some(_) | None => &mut self.host_ports,
+        };
+        for binding in ports.iter().flatten() {
+            taken.extend(binding.host_ports().map(|port| (binding.protocol, port)));
         }
     }
 

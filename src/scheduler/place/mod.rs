@@ -4,7 +4,7 @@
 //! was looked at, in AWS's words. No clock, no store, no await; the same seed gives the same answer.
 //!
 //! Holds: an instance is never promised more CPU, memory, ports or interfaces than it has; no host port and no address is given to
-//! two live tasks; later tasks of one request see what the earlier ones took.
+//! two live tasks of a host; on another host dynamic ports and addresses are its own agent's; later tasks of one request see what the earlier ones took.
 //! Why a full scan of the instances: tens of them at most, and the answer is easy to explain to a user. Of the tasks that
 //! are there the store keeps the sums.
 
@@ -274,11 +274,12 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
     }
     match &request.target {
         Target::Count(count) => {
+            let is_external = request.launch_type == LaunchType::External;
             let active: Vec<&ContainerInstance> = snapshot
                 .instances
                 .iter()
                 .map(|instance| &**instance)
-                .filter(|instance| instance.status == ContainerInstanceStatus::Active)
+                .filter(|one| one.status == ContainerInstanceStatus::Active && one.is_external() == is_external)
                 .collect();
             if active.is_empty() && request.launch_type != LaunchType::ManagedInstances {
                 return Err(BadRequest::NoContainerInstances);
@@ -377,11 +378,16 @@ fn assign(
     seed: &mut Seed,
 ) -> Result<Placed, Refusal> {
     let refuse = |reason, detail| Refusal { arn: Some(instance.arn()), reason, detail };
-    let ports =
-        port::choose(request, snapshot.host, ledger, seed).map_err(|detail| refuse(Reason::Ports, Some(detail)))?;
-    let zone = Some(instance.availability_zone.as_str());
-    let network = network.take(request, zone, ledger, seed).map_err(|detail| refuse(Reason::Eni, Some(detail)))?;
-    ledger.take_ports(request.network_mode, &ports);
+    let of_ports = |detail| refuse(Reason::Ports, Some(detail));
+    let (ports, network) = if instance.is_elsewhere() {
+        (port::fixed(request, ledger, instance).map_err(of_ports)?, address::elsewhere(request))
+    } else {
+        let ports = port::choose(request, snapshot.host, ledger, seed).map_err(of_ports)?;
+        let zone = Some(instance.availability_zone.as_str());
+        let network = network.take(request, zone, ledger, seed);
+        (ports, network.map_err(|detail| refuse(Reason::Eni, Some(detail)))?)
+    };
+    ledger.take_ports(request.network_mode, instance, &ports);
     let gpus = ledger.take_instance(instance, request);
     let placement = Placement {
         launch_type: request.launch_type,
@@ -392,6 +398,7 @@ fn assign(
         platform_family: None,
         cpu: request.cpu,
         memory_mib: request.memory_mib,
+        elsewhere: instance.is_elsewhere(),
     };
     Ok(Placed { placement, network, ports, gpus })
 }
@@ -430,6 +437,7 @@ fn fargate(
         platform_family: Some(PLATFORM_FAMILY.to_owned()),
         cpu: request.cpu,
         memory_mib: request.memory_mib,
+        elsewhere: false,
     };
     Ok(Placed { placement, network, ports, gpus: vec![Vec::new(); request.gpus.len()] })
 }

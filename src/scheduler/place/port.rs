@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use cove_model::container_instance::ContainerInstance;
 use cove_model::task::NetworkBinding;
 use cove_model::task_definition::{NetworkMode, TransportProtocol};
 
@@ -17,17 +18,11 @@ pub(super) fn choose(
     ledger: &Ledger<'_>,
     seed: &mut Seed,
 ) -> Result<Vec<Vec<NetworkBinding>>, String> {
-    let own = |port: &PortRequest| NetworkBinding {
-        container_port: port.container_port,
-        host_port: port.container_port,
-        protocol: port.protocol,
-        more: port.more,
-    };
     match request.network_mode {
         NetworkMode::None => Ok(request.ports.iter().map(|_| Vec::new()).collect()),
         NetworkMode::Awsvpc => Ok(request.ports.iter().map(|ports| ports.iter().map(own).collect()).collect()),
         NetworkMode::Host | NetworkMode::Bridge => {
-            let mut taken = static_ports(request, ledger)?;
+            let mut taken = static_ports(request, ledger, None)?;
             let bind = |port: &PortRequest| {
                 let host_port = match wanted(request.network_mode, port) {
                     Some(fixed) => fixed,
@@ -41,6 +36,25 @@ pub(super) fn choose(
     }
 }
 
+/// The bindings that the request itself fixes; the others are chosen on the other host, whose agent reports them.
+pub(super) fn fixed(
+    request: &Request,
+    ledger: &Ledger<'_>,
+    instance: &ContainerInstance,
+) -> Result<Vec<Vec<NetworkBinding>>, String> {
+    static_ports(request, ledger, Some(instance))?;
+    let bind = |port: &PortRequest| {
+        wanted(request.network_mode, port).map(|host_port| NetworkBinding { host_port, ..own(port) })
+    };
+    Ok(request.ports.iter().map(|ports| ports.iter().filter_map(bind).collect()).collect())
+}
+
+/// The same port on both sides.
+const fn own(port: &PortRequest) -> NetworkBinding {
+    let PortRequest { container_port, protocol, more, .. } = *port;
+    NetworkBinding { container_port, host_port: container_port, protocol, more }
+}
+
 /// The host port that the request itself fixes.
 fn wanted(mode: NetworkMode, port: &PortRequest) -> Option<u16> {
     match mode {
@@ -51,9 +65,11 @@ fn wanted(mode: NetworkMode, port: &PortRequest) -> Option<u16> {
 }
 
 /// Every fixed port of the request, if all are free; looked at first, so that no dynamic port takes one of them.
+/// `instance`: another host, with ports of its own.
 pub(super) fn static_ports(
     request: &Request,
     ledger: &Ledger<'_>,
+    instance: Option<&ContainerInstance>,
 ) -> Result<HashSet<(TransportProtocol, u16)>, String> {
     let mut taken = HashSet::new();
     match request.network_mode {
@@ -62,7 +78,11 @@ pub(super) fn static_ports(
     }
     for port in request.ports.iter().flatten() {
         let Some(fixed) = wanted(request.network_mode, port) else { continue };
-        if !ledger.is_port_free(port.protocol, fixed) || !taken.insert((port.protocol, fixed)) {
+        let is_free = match instance {
+            None => ledger.is_port_free(port.protocol, fixed),
+            Some(instance) => !ledger.account(instance).ports.contains(&(port.protocol, fixed)),
+        };
+        if !is_free || !taken.insert((port.protocol, fixed)) {
             return Err(format!("host port {fixed}/{} is in use or reserved", name(port.protocol)));
         }
     }

@@ -258,7 +258,7 @@ fn room_is_kept_for_the_daemons_of_managed_instances() {
 }
 
 #[test]
-fn an_instance_whose_agent_is_elsewhere_takes_no_task() {
+fn an_instance_whose_agent_is_not_connected_takes_no_task() {
     let host = host();
     let mut far = ContainerInstance::clone(&instance("far", "a", 4096));
     far.agent = Some(cove_model::container_instance::Agent::default());
@@ -266,6 +266,37 @@ fn an_instance_whose_agent_is_elsewhere_takes_no_task() {
     assert_eq!(outcome(&place(&snapshot, &request(1, NetworkMode::None)).unwrap()), ["AGENT"]);
     let named = Request { target: Target::Instances(vec!["far".into()]), ..request(0, NetworkMode::None) };
     assert_eq!(outcome(&place(&snapshot, &named).unwrap()), ["AGENT"]);
+}
+
+#[test]
+fn another_host_has_ports_of_its_own_and_chooses_those_that_are_not_fixed_itself() {
+    let host = host();
+    let mut far = ContainerInstance::clone(&instance("far", "a", 4096));
+    let agent = cove_model::container_instance::Agent { connected: true, ..Default::default() };
+    far.agent = Some(agent);
+    let mut snapshot = snapshot(&host, vec![Arc::new(far)]);
+    // The node's own port 80 is taken.
+    let mut own = any_task();
+    own.network = TaskNetwork::Host;
+    let binding = NetworkBinding { container_port: 80, host_port: 80, protocol: TransportProtocol::Tcp, more: None };
+    own.containers = vec![Container { ports: vec![binding], ..fixture::container("c") }];
+    snapshot.taken.changes.add(&own, 1);
+    let ports = vec![vec![tcp(80, Some(80)), tcp(81, None)]];
+    let wanted = Request { ports, ..request(2, NetworkMode::Bridge) };
+    let got = place(&snapshot, &wanted).unwrap();
+    assert_eq!(outcome(&got), ["far", "RESOURCE:PORTS"]);
+    let placed = got[0].as_ref().unwrap();
+    assert!(placed.placement.elsewhere && placed.network.address().is_none());
+    assert_eq!((placed.ports[0].len(), placed.ports[0][0].host_port), (1, 80));
+    let there = task(tenant(), placed);
+    snapshot.taken.changes.add(&there, 1);
+    assert_eq!(outcome(&place(&snapshot, &wanted).unwrap()), ["RESOURCE:PORTS", "RESOURCE:PORTS"]);
+    assert_eq!(snapshot.taken.number(|it| it.host_port(TransportProtocol::Tcp, 80)), 1, "the node's");
+    snapshot.taken.changes.add(&there, -1);
+    let reserved = Request { ports: vec![vec![tcp(22, Some(22))]], ..request(1, NetworkMode::Bridge) };
+    assert_eq!(outcome(&place(&snapshot, &reserved).unwrap()), ["RESOURCE:PORTS"]);
+    let vpc = Request { subnets: vec!["subnet-a".into()], ..request(1, NetworkMode::Awsvpc) };
+    assert_eq!(outcome(&place(&snapshot, &vpc).unwrap()), ["RESOURCE:ENI"]);
 }
 
 /// One pass over instances and tasks for each placed task would be 10,000 × 10,000 here.

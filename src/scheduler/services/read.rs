@@ -96,7 +96,11 @@ impl Cluster {
         let Some((revision, definition)) = workload(source, service) else { return Vec::new() };
         let suitability = suitability(service, &revision, &definition);
         let others = self.others(source);
-        let registered = self.instances.iter().filter(|one| one.is_connected());
+        let taken = source.sum::<Task>();
+        let own = |here: &OnInstance| here.services.get(&service.name).copied().unwrap_or(0);
+        // Where the agent does not answer, its daemon stays and none is started.
+        let stays = |one: &ContainerInstance| taken.number(|it| it.on(one).map_or(0, own)) > 0;
+        let registered = self.instances.iter().filter(|one| one.is_registered() && (one.is_connected() || stays(one)));
         registered
             .map(|one| InstanceView {
                 id: one.id.clone(),

@@ -138,7 +138,7 @@ fn a_deregistered_instance_takes_its_tasks_along_only_by_force() {
 }
 
 #[test]
-fn an_agent_of_another_host_registers_and_gets_no_work() {
+fn an_agent_of_another_host_registers_and_waits_for_its_connection() {
     let mut server = Server::start();
     let own = instance(&server);
     let integer = |name: &str, value: i64| json!({"name": name, "type": "INTEGER", "integerValue": value});
@@ -169,10 +169,13 @@ fn an_agent_of_another_host_registers_and_gets_no_work() {
     let start = server.ecs("StartTask", &json!({"taskDefinition": "a", "containerInstances": [arn]})).unwrap();
     assert_eq!(start["failures"][0]["reason"], "AGENT");
     let code = "ClientException";
-    let discover = server.ecs("DiscoverPollEndpoint", &json!({"containerInstance": arn}));
-    assert_refused(discover, code, "has no endpoint (ACS)");
+    let discover = server.ecs("DiscoverPollEndpoint", &json!({"containerInstance": arn})).unwrap();
+    assert_eq!(discover["endpoint"], format!("http://127.0.0.1:{}/", server.port));
+    assert_eq!(discover["telemetryEndpoint"], format!("http://127.0.0.1:{}/telemetry/", server.port));
+    let unknown = json!({"containerInstance": "0".repeat(32)});
+    assert_refused(server.ecs("DiscoverPollEndpoint", &unknown), code, "not found");
     let task = server.run_task("own", json!({"image": server.busybox(), "command": ["sleep", "60"]}));
-    let stopped = json!({"task": task, "status": "STOPPED"});
+    let stopped = json!({"task": task, "status": "STOPPED", "containerName": "main"});
     assert_refused(server.ecs("SubmitTaskStateChange", &stopped), code, "its own agent alone");
     assert_refused(server.ecs("SubmitContainerStateChange", &stopped), code, "its own agent alone");
     let attachments = json!({"attachments": [{"attachmentArn": "a", "status": "ATTACHED"}]});

@@ -1,6 +1,7 @@
 //! ECS, one file per noun; `inside` looks at running containers from within.
 
 mod account_setting;
+mod agent;
 mod attribute;
 mod capacity_provider;
 mod cluster;
@@ -9,6 +10,7 @@ mod container_instance;
 mod daemon;
 pub(crate) mod execute;
 mod express;
+mod far_agent;
 mod host_mode;
 mod inside;
 mod managed;

@@ -40,7 +40,7 @@ pub(in crate::ecs) fn execute(cx: &Context, input: ExecuteCommandIn) -> Result<E
         Ok::<_, EcsError>((cluster, task, definition))
     })?;
     let container = container(&task, input.container.as_deref())?;
-    if !task.enable_execute_command || container.seen.state != ContainerState::Running {
+    if !task.enable_execute_command || task.placement.elsewhere || container.seen.state != ContainerState::Running {
         return Err(EcsError::parameter(NOT_ENABLED));
     }
     let log = match &definition {

@@ -72,8 +72,7 @@ fn mixed(one: LaunchType, other: LaunchType) -> EcsError {
 
 fn of_launch_type(launch_type: LaunchType) -> Result<(LaunchType, Vec<Item>), EcsError> {
     match launch_type {
-        LaunchType::Ec2 | LaunchType::Fargate => Ok((launch_type, Vec::new())),
-        LaunchType::External => Err(EcsError::parameter("No Container Instances were found in your cluster.")),
+        LaunchType::Ec2 | LaunchType::Fargate | LaunchType::External => Ok((launch_type, Vec::new())),
         LaunchType::ManagedInstances => {
             Err(EcsError::parameter("Launch type MANAGED_INSTANCES requires a capacity provider strategy."))
         }

@@ -86,6 +86,8 @@ fn show_container(task: &Task, container: &Container) -> wire::Container {
         }],
         TaskNetwork::None | TaskNetwork::Host | TaskNetwork::Bridge { .. } => Vec::new(),
     };
+    // Commands are carried out in containers of this node alone.
+    let agents = task.enable_execute_command && !task.placement.elsewhere;
     wire::Container {
         container_arn: task.container_arn(container),
         task_arn: task.arn(),
@@ -96,7 +98,7 @@ fn show_container(task: &Task, container: &Container) -> wire::Container {
         last_status: seen.state.as_str(),
         exit_code: seen.exit_code,
         reason: seen.reason.clone(),
-        managed_agents: task.enable_execute_command.then(|| agent(container)).into_iter().collect(),
+        managed_agents: agents.then(|| agent(container)).into_iter().collect(),
         network_bindings: bindings(task, container),
         network_interfaces: interfaces,
         health_status: seen.health.unwrap_or(Health::Unknown).as_str(),
