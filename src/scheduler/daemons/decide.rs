@@ -262,10 +262,12 @@ impl<'a> Decider<'a> {
                 self.stop(surplus, REPLACED);
             }
             if instance.is_managed && outgoing.iter().any(|task| !self.is_of_revision(task)) {
-                if let Some(left) = room.checked_sub(1) {
+                // Without a healthy one it is down already: it need not wait for others to be up.
+                if outgoing.iter().any(|task| task.is_healthy()) {
+                    let Some(left) = room.checked_sub(1) else { continue };
                     room = left;
-                    self.out.drain.push(instance.id.clone());
                 }
+                self.out.drain.push(instance.id.clone());
                 continue;
             }
             for task in &outgoing {
