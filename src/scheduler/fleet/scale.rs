@@ -7,6 +7,9 @@
 //! wanted = instances that have or need tasks × 100 ÷ targetCapacity      CapacityProviderReservation, turned round
 //! ```
 //!
+//! What is there without tasks is no reason to stay as small as that when it has just been no place for those that wait:
+//! the group grows by what these need at least.
+//!
 //! Holds: never above the group's `asg_max`, never below what is declared; only instances go that have no tasks but those
 //! of daemons, so that a protected instance is never taken from under its tasks. Why it grows inside the launch: a machine
 //! of the fleet is there at once, so that tasks wait as PROVISIONING only for what the group may not have.
@@ -91,7 +94,7 @@ fn models<'a>(
     }
     let used = active.iter().filter(|it| taken.contains(&it.id)).count();
     let most = members().filter_map(|it| it.asg_max).max().map_or(0, |most| most as usize);
-    let count = to_add(&provider.managed_scaling, used + waiting.div_ceil(each), active.len(), most);
+    let count = to_add(&provider.managed_scaling, used, waiting.div_ceil(each), active.len(), most);
     let mut models = Vec::with_capacity(count);
     for _ in 0..count {
         if let Some((here, model)) = zones.values_mut().min_by_key(|(here, _)| *here) {
@@ -143,9 +146,10 @@ pub(super) fn tasks_in(room: &Room, request: &Request) -> usize {
         .min(alone)
 }
 
-/// How many instances a group of `total` gets more, when `needed` of them would be full.
-fn to_add(scaling: &ManagedScaling, needed: usize, total: usize, most: usize) -> usize {
-    let short = wanted(scaling, needed).saturating_sub(total);
+/// How many instances a group of `total` gets more that has tasks on `used` of them, and others that need as many as
+/// `lacking`, because none of the group took them.
+fn to_add(scaling: &ManagedScaling, used: usize, lacking: usize, total: usize, most: usize) -> usize {
+    let short = wanted(scaling, used + lacking).saturating_sub(total).max(lacking);
     if short == 0 {
         return 0;
     }
@@ -312,12 +316,13 @@ mod tests {
             maximum_scaling_step_size: largest,
             ..ManagedScaling::default()
         };
-        assert_eq!(to_add(&steps(1, 10), 3, 1, 100), 2);
-        assert_eq!(to_add(&steps(4, 10), 3, 1, 100), 4, "at least the least step");
-        assert_eq!(to_add(&steps(1, 2), 9, 1, 100), 2, "at most the largest");
-        assert_eq!(to_add(&steps(1, 10), 9, 1, 3), 2, "never above the group's limit");
-        assert_eq!(to_add(&steps(5, 10), 1, 1, 100), 0, "there is enough");
-        assert_eq!(to_add(&ManagedScaling::default(), 3, 5, 3), 0);
+        assert_eq!(to_add(&steps(1, 10), 1, 2, 1, 100), 2);
+        assert_eq!(to_add(&steps(4, 10), 1, 2, 1, 100), 4, "at least the least step");
+        assert_eq!(to_add(&steps(1, 2), 1, 8, 1, 100), 2, "at most the largest");
+        assert_eq!(to_add(&steps(1, 10), 1, 8, 1, 3), 2, "never above the group's limit");
+        assert_eq!(to_add(&steps(5, 10), 1, 0, 1, 100), 0, "there is enough");
+        assert_eq!(to_add(&steps(1, 10), 0, 1, 1, 100), 1, "what is there without tasks is no place for it");
+        assert_eq!(to_add(&ManagedScaling::default(), 3, 1, 5, 3), 0);
     }
 
     #[test]
