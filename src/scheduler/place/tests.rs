@@ -366,6 +366,19 @@ fn dynamic_ports_come_from_the_range_until_it_is_empty() {
 }
 
 #[test]
+fn what_the_node_lacks_is_asked_of_one_instance_and_said_of_all() {
+    let host = host();
+    let instances: Vec<_> = (0..3).map(|number| instance(&format!("i{number}"), "a", 300)).collect();
+    let snapshot = snapshot(&host, instances);
+    // One more than there are, none of them fixed: only the search finds out.
+    let many = Request { ports: vec![vec![tcp(80, None); 11]], ..request(1, NetworkMode::Bridge) };
+    let got = place(&snapshot, &many).unwrap().remove(0).unwrap_err();
+    let arns: std::collections::BTreeSet<_> = got.iter().map(|refusal| refusal.arn.clone()).collect();
+    assert_eq!((got.len(), arns.len()), (3, 3), "{got:?}");
+    assert!(got.iter().all(|it| it.reason == Reason::Ports && it.detail.is_some()), "{got:?}");
+}
+
+#[test]
 fn a_range_of_ports_stays_together_and_beside_what_is_taken() {
     let host = host();
     let snapshot = snapshot(&host, vec![instance("one", "a", 4096)]);
