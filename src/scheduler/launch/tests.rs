@@ -65,7 +65,7 @@ impl World {
 
     /// One round of the loop; how many wait after it.
     fn look(&mut self) -> usize {
-        self.write(|tx, host| place_waiting(tx, host).unwrap());
+        self.round();
         waiting(self.memory.view()).len()
     }
 
@@ -238,6 +238,18 @@ impl World {
             });
         });
     }
+
+    /// One round of the loop; how many transactions it took.
+    fn round(&mut self) -> usize {
+        let mut from = None;
+        for number in 1.. {
+            from = self.write(|tx, host| place_waiting(tx, host, from.as_ref()).unwrap());
+            if from.is_none() {
+                return number;
+            }
+        }
+        0
+    }
 }
 
 #[test]
@@ -278,4 +290,24 @@ fn the_reservation_says_that_a_group_is_too_small_whatever_is_idle() {
     huge.size.memory_mib = 4096;
     world.run(&huge, 1);
     assert!((world.percent() - 200.0).abs() < 0.01, "{}", world.percent());
+}
+
+#[test]
+fn all_that_wait_have_their_turn_a_few_crowds_at_a_time() {
+    let mut world = World::new();
+    world.write(|tx, _| tx.put(ContainerInstance { asg_max: Some(1), ..instance("i1") }));
+    let mut huge = template();
+    huge.size.memory_mib = 4096;
+    for number in 0..20 {
+        world.now = NOW.plus_millis(number);
+        world.run(&TaskTemplate { started_by: Some(format!("{number}")), ..huge.clone() }, 1);
+        // Of the same kind as the first: no crowd of its own.
+        world.run(&TaskTemplate { started_by: Some("0".into()), ..huge.clone() }, 1);
+    }
+    let fits = world.run(&template(), 3);
+    let last = fits.tasks.iter().find(|task| task.is_waiting()).unwrap();
+    assert_eq!(world.round(), 3, "eight kinds at a time");
+    world.end(&fits.tasks[0]);
+    assert_eq!(world.look(), 40, "the newest of all has its place, although the older ones have none");
+    assert!(!world.tasks().iter().find(|task| task.id == last.id).unwrap().is_waiting());
 }
