@@ -121,7 +121,9 @@ fn full_group(server: &Server) {
     let group = json!({"autoScalingGroupArn": "blue", "managedScaling": {"status": "ENABLED"}});
     server.ecs("CreateCapacityProvider", &json!({"name": "web", "autoScalingGroupProvider": group})).unwrap();
     put(server, &json!(["web"]), &json!([{"capacityProvider": "web", "weight": 1}])).unwrap();
-    let main = json!({"name": "main", "image": image, "memory": 300, "command": ["sleep", "60"], "stopTimeout": 2});
+    // It ends when it is told to, and at no other time.
+    let command = json!(["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000000 & wait; done"]);
+    let main = json!({"name": "main", "image": image, "memory": 300, "command": command, "stopTimeout": 2});
     server.ecs("RegisterTaskDefinition", &json!({"family": "a", "containerDefinitions": [main]})).unwrap();
 }
 
