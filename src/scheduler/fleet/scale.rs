@@ -176,6 +176,7 @@ fn like(model: &ContainerInstance, now: Timestamp) -> ContainerInstance {
         origin: Origin::Added,
         leaves_at: None,
         leaves_when_empty: false,
+        leaves_since: None,
         gone_at: None,
         ..model.clone()
     };
@@ -227,7 +228,7 @@ pub(crate) fn scale_in(tx: &mut Tx<'_>, wait_millis: i64) -> Result<(), StoreErr
         }
         let gone = match instance.managed_by {
             None => end(tx, &instance, End::Deregistered),
-            Some(_) => managed::leaving(&instance),
+            Some(_) => managed::leaving(&instance, now),
         };
         tx.put(gone);
     }

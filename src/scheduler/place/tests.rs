@@ -64,6 +64,7 @@ pub(crate) fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerIn
         managed_by: None,
         leaves_at: None,
         leaves_when_empty: false,
+        leaves_since: None,
         gone_at: None,
     })
 }
