@@ -157,9 +157,14 @@ fn a_deployment_is_not_over_while_an_instance_with_another_revision_drains() {
     state.tasks.push(task("2", "j", "old", Condition::Healthy));
     state.instances.iter_mut().for_each(|it| it.is_managed = true);
     (state.instances[1].is_eligible, state.instances[1].is_draining, state.instances[1].others) = (false, true, 1);
-    assert_eq!(decide(&state).deployment.status, Status::InProgress);
+    let got = decide(&state).deployment;
+    assert_eq!(got.status, Status::InProgress);
+    let reason = "Waiting for other tasks to leave 1 draining container instances.";
+    assert_eq!(got.status_reason.as_deref(), Some(reason));
+    state.deployment = got;
     state.tasks.pop();
-    assert_eq!(decide(&state).deployment.status, Status::Successful);
+    let got = decide(&state).deployment;
+    assert_eq!((got.status, got.status_reason), (Status::Successful, None));
 }
 
 #[test]
