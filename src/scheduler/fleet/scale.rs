@@ -16,6 +16,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cove_base::ids::random_hex;
 use cove_base::{Clock, Timestamp};
@@ -34,6 +35,11 @@ use super::spot::{RETRY_DELAY, millis_until, pause};
 use super::verb::{End, end};
 use crate::host::HostFacts;
 use crate::place::{Constraint, Request, is_suitable};
+
+/// Changes come in crowds: what comes within this time is looked at together.
+const CROWD: Duration = Duration::from_millis(1);
+/// Looking at instances and their tasks takes at most one part in so many of the time.
+const SHARE: u32 = 5;
 
 /// Instances that would be added for tasks that found no room: `waiting` by provider, `taken` are instances that the rest
 /// of the same request goes to. Nothing is written.
@@ -193,6 +199,10 @@ pub async fn watch_scaling(store: Store, clock: Clock, wait_millis: i64) {
     let (mut tasks, mut instances) = (store.watch::<Task>(), store.watch::<ContainerInstance>());
     let mut providers = store.watch::<CapacityProvider>();
     loop {
+        for changed in [&mut tasks, &mut instances, &mut providers] {
+            changed.mark_unchanged();
+        }
+        let begun = tokio::time::Instant::now();
         let next = store.read(|view| surplus(view, wait_millis).into_iter().map(|(due, _)| due).min());
         let wait = match next {
             None => None,
@@ -205,6 +215,7 @@ pub async fn watch_scaling(store: Store, clock: Clock, wait_millis: i64) {
                 continue;
             }
         };
+        tokio::time::sleep(CROWD.max(begun.elapsed() * (SHARE - 1))).await;
         let changed = tokio::select! {
             result = tasks.changed() => result,
             result = instances.changed() => result,

@@ -11,6 +11,7 @@
 
 mod choose;
 mod offer;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod underused;
@@ -31,6 +32,7 @@ use super::record::add_managed;
 use crate::host::HostFacts;
 use crate::place::{Request, Reserve, is_suitable};
 use choose::{Zone, choose};
+use tasks::OnInstances;
 
 pub use offer::has_offers;
 
@@ -161,12 +163,8 @@ fn idle(
     let inside = Prefix::parent(&provider.tenant, &managed.cluster);
     let Some(wait_millis) = managed.idle_millis(wait_millis) else { return Vec::new() };
     let pool = provider.pool();
-    let tasks = source.scan::<Task>(&inside);
-    let on = |one: &ContainerInstance| {
-        let id = one.id.clone();
-        let is_here = move |task: &&Arc<Task>| task.placement.container_instance.as_ref() == Some(&id);
-        tasks.iter().filter(is_here).filter(|task| task.daemon().is_none())
-    };
+    let tasks = OnInstances::read(source, &inside);
+    let on = |one: &ContainerInstance| tasks.on(&one.id).iter().filter(|task| task.daemon().is_none());
     let due = |one: &ContainerInstance| {
         let emptied = on(one).filter_map(|task| task.observed.stopped_at).max();
         emptied.unwrap_or(one.registered_at).max(one.registered_at).plus_millis(wait_millis)

@@ -317,6 +317,9 @@ fn an_instance_that_is_too_old_when_somebody_looks_drains_for_a_week_all_the_sam
     world.scale_in();
     let drains_since = world.now;
     assert_eq!(draining(&world).len(), 1);
+    let told =
+        crate::explain::task(world.memory.view(), &world.host, &world.memory.view().scan::<Task>(&Prefix::all())[0]);
+    assert!(told.iter().any(|line| line.contains("drains and waits for it")), "{told:?}");
     world.now = drains_since.plus_millis(DRAINS_FOR_MILLIS - 1);
     world.scale_in();
     assert_eq!(draining(&world).len(), 1);
