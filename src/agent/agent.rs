@@ -110,7 +110,7 @@ impl AgentHandle {
     /// # Errors
     /// When the store cannot be written, tasks do not stop, or something is left.
     pub async fn down(&self) -> Result<usize, DownError> {
-        let count = self.stop_all(|_, _| "cove down".to_owned(), DOWN_TIMEOUT).await?;
+        let count = self.stop_all(|_, _| Some("cove down".to_owned()), DOWN_TIMEOUT).await?;
         keep_house::inventory(&self.deps, &HashSet::new()).await;
         // It would make again what is removed now.
         self.groups.end().await;
@@ -120,28 +120,31 @@ impl AgentHandle {
     }
 
     /// The machine goes down: stops every task, each with its own timeout. Afterwards they are like tasks that a reboot
-    /// found running, only that their containers could end well.
+    /// found running, only that their containers could end well. What has no place yet waits on, as it does over a reboot.
     ///
     /// # Errors
     /// When the store cannot be written or tasks do not stop; the kernel then ends them, and the next start says so.
     pub async fn leave_host(&self) -> Result<usize, DownError> {
         let reason = |tx: &Tx<'_>, task: &Task| {
+            if task.is_waiting() {
+                return None;
+            }
             let instance = instance_in(tx, task);
-            observe::host_stopped(instance.as_ref().map(|instance| instance.ec2_instance_id.as_str()))
+            Some(observe::host_stopped(instance.as_ref().map(|instance| instance.ec2_instance_id.as_str())))
         };
         self.stop_all(reason, LEAVE_TIMEOUT).await
     }
 
-    /// Waits until no task lives any more.
+    /// Stops each task that there is a reason for, and waits until none lives any more that has a place or is to stop.
     async fn stop_all(
         &self,
-        reason: impl Fn(&Tx<'_>, &Task) -> String + Send + 'static,
+        reason: impl Fn(&Tx<'_>, &Task) -> Option<String> + Send + 'static,
         patience: Patience,
     ) -> Result<usize, DownError> {
         let count = self.order_all_to_stop(reason).await.map_err(DownError::Order)?;
         let mut tasks = self.deps.store.watch::<Task>();
         let begun = tokio::time::Instant::now();
-        while !live(&self.deps).is_empty() {
+        while driven(&self.deps) > 0 {
             let deadline = match patience {
                 Patience::Each(time) => tokio::time::Instant::now() + time,
                 Patience::Whole(time) => begun + time,
@@ -150,7 +153,7 @@ impl AgentHandle {
                 Ok(Ok(())) => {}
                 // The store is closed: nobody would see them stop.
                 Ok(Err(_)) => break,
-                Err(_) => return Err(DownError::StillRunning(live(&self.deps).len())),
+                Err(_) => return Err(DownError::StillRunning(driven(&self.deps))),
             }
         }
         Ok(count)
@@ -158,22 +161,25 @@ impl AgentHandle {
 
     async fn order_all_to_stop(
         &self,
-        reason: impl Fn(&Tx<'_>, &Task) -> String + Send + 'static,
+        reason: impl Fn(&Tx<'_>, &Task) -> Option<String> + Send + 'static,
     ) -> Result<usize, StoreError> {
         self.deps
             .store
             .write(move |tx| {
-                let mut running: Vec<Arc<Task>> = tx.live(&Prefix::all());
-                running.retain(|task| !task.placement.elsewhere);
-                for task in running.iter().filter(|task| !task.desired.is_stopped()) {
-                    let code = StopCode::TerminationNotice;
-                    let order = StopOrder { code, reason: reason(tx, task), at: tx.now() };
-                    let mut task = (**task).clone();
+                let mut count = 0;
+                for task in tx.live::<Task>(&Prefix::all()).into_iter().filter(|task| !task.placement.elsewhere) {
+                    let Some(reason) = reason(tx, &task) else { continue };
+                    count += 1;
+                    if task.desired.is_stopped() {
+                        continue;
+                    }
+                    let order = StopOrder { code: StopCode::TerminationNotice, reason, at: tx.now() };
+                    let mut task = (*task).clone();
                     task.desired = Desired::Stopped(order);
                     task.version += 1;
                     tx.put(task);
                 }
-                Ok(running.len())
+                Ok(count)
             })
             .await
     }
@@ -195,6 +201,11 @@ pub(crate) fn live(deps: &Deps) -> Vec<Arc<Task>> {
     let mut all: Vec<Arc<Task>> = deps.store.read(|view| view.live(&Prefix::all()));
     all.retain(|task| !task.placement.elsewhere);
     all
+}
+
+/// How many tasks live that are not the scheduler's alone.
+fn driven(deps: &Deps) -> usize {
+    live(deps).iter().filter(|task| !task.is_waiting()).count()
 }
 
 /// A driver and the version of the record that it was last woken for.

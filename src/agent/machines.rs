@@ -137,6 +137,7 @@ pub(crate) mod tests {
             managed_by: None,
             leaves_at: None,
             leaves_when_empty: false,
+            leaves_since: None,
             gone_at: None,
         }
     }

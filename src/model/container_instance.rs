@@ -62,6 +62,9 @@ pub struct ContainerInstance {
     /// It drains, and goes with the last of its tasks: managed draining.
     #[serde(default)]
     pub leaves_when_empty: bool,
+    /// Since when it is a managed instance that does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaves_since: Option<Timestamp>,
     /// Since when it is INACTIVE.
     #[serde(default)]
     pub gone_at: Option<Timestamp>,

@@ -6,7 +6,7 @@ use cove_base::Timestamp;
 use cove_model::capacity_provider::CapacityProvider;
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::service::{HookStatus, LifecycleStage, RolloutState, Service, ServiceRevision, ServiceStatus};
-use cove_model::task::{ContainerState, Health, Task, TaskStatus};
+use cove_model::task::{ContainerState, Health, Keeper, Task, TaskStatus};
 use cove_model::task_definition::TaskDefinition;
 use cove_model::task_template::TaskTemplate;
 use cove_store::{Prefix, Read, keys};
@@ -136,6 +136,9 @@ pub fn task(source: &impl Read, host: &HostFacts, task: &Task) -> Vec<String> {
     if task.placement.elsewhere && task.is_live() {
         lines.push(elsewhere(source, task));
     }
+    if task.is_live() && !task.desired.is_stopped() {
+        lines.extend(drains(source, task));
+    }
     if let Some(order) = task.desired.order() {
         lines.push(format!("it was asked to stop at {}: {}", order.at.rfc3339(), order.reason));
     }
@@ -177,6 +180,19 @@ fn elsewhere(source: &impl Read, task: &Task) -> String {
     let heard = if is_connected { "is connected" } else { "is not connected: this is what was last known" };
     let has = if task.observed.accepted_at.is_some() { "has the task" } else { "has not acknowledged the task yet" };
     format!("the agent of its host {has}; it {heard}")
+}
+
+/// What becomes of it when its instance is to go.
+fn drains(source: &impl Read, task: &Task) -> Option<String> {
+    let id = task.placement.container_instance.as_ref()?;
+    let key = keys::container_instance(&task.tenant, &task.cluster, id);
+    source.get::<ContainerInstance>(&key).filter(|one| one.leaves_when_empty)?;
+    Some(match &task.keeper {
+        None => "its instance drains and waits for it: nobody starts it elsewhere, it ends by itself or when it is stopped",
+        Some(Keeper::Service(_)) => "its instance drains: its service starts another one elsewhere",
+        Some(Keeper::Daemon(_)) => "its instance drains: it leaves when the tasks that are not of daemons have left",
+    }
+    .to_owned())
 }
 
 const fn status(status: ServiceStatus) -> &'static str {

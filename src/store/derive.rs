@@ -243,6 +243,7 @@ mod tests {
             capacity: Capacity::OnDemand,
             leaves_at: None,
             leaves_when_empty: false,
+            leaves_since: None,
             gone_at: None,
             asg: None,
             managed_by: None,

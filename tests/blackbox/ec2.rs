@@ -75,6 +75,13 @@ fn what_ec2_refuses_is_refused_in_its_form() {
         ("DescribeVpcs", vec![("VpcId.1", "vpc-0")], 400, "InvalidVpcID.NotFound", "The vpc ID 'vpc-0'"),
         ("DescribeSecurityGroups", vec![("GroupId.1", "sg-0")], 400, "InvalidGroup.NotFound", "'sg-0'"),
         (
+            "DescribeAvailabilityZones",
+            vec![("ZoneName.1", "nowhere")],
+            400,
+            "InvalidParameterValue",
+            "Invalid availability zone: [nowhere]",
+        ),
+        (
             "DescribeVpcs",
             vec![("Filter.1.Name", "colour"), ("Filter.1.Value.1", "x")],
             400,

@@ -66,7 +66,7 @@ fn an_event_of_a_container_has_several_lines_where_the_definition_says_how_one_b
     let server = Server::start();
     // Both pipes are one stream; a pause keeps them in order.
     let script =
-        "echo before; echo INFO a; sleep 0.3; echo ' at b' >&2; sleep 0.3; echo INFO c; echo ' at d'; printf ' at e'";
+        "echo before; echo INFO a; sleep 1.5; echo ' at b' >&2; sleep 0.3; echo INFO c; echo ' at d'; printf ' at e'";
     let got = logged(&server, "pattern", script, json!({"awslogs-multiline-pattern": "^INFO"}));
     assert_eq!(got, ["before\n", "INFO a\n at b\n", "INFO c\n at d\n at e\n"]);
     let script = "echo '[May 01, 2017 19:00:01] A'; echo more; echo '[May 01, 2017 19:00:04] B'";

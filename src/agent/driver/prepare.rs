@@ -217,7 +217,6 @@ fn check_event_start(document: &ContainerDefinition) -> Result<(), String> {
 }
 
 /// A failure of the task as a whole.
-/// A failure of the task as a whole.
 fn whole(reason: String) -> Failure {
     Failure { container: None, reason }
 }
@@ -351,7 +350,7 @@ fn ports(task: &Task) -> Vec<PortMap> {
     let each = |port: &NetworkBinding| {
         let (udp, own) = (port.protocol == TransportProtocol::Udp, port.container_port);
         let map = move |(host_port, container_port)| PortMap { udp, host_port, container_port };
-        port.host_ports().zip(own..).map(map)
+        port.host_ports().zip(own..=u16::MAX).map(map)
     };
     bindings.flat_map(each).collect()
 }

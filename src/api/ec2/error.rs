@@ -7,6 +7,8 @@ use crate::ApiError;
 pub(super) enum Ec2Error {
     #[error("The {what} '{id}' does not exist")]
     NotFound { code: &'static str, what: &'static str, id: String },
+    #[error("Invalid availability zone: [{0}]")]
+    Zone(String),
     #[error("The filter '{0}' is invalid")]
     Filter(String),
     #[error("The parameter {0} cannot be used with the parameter MaxResults")]
@@ -23,7 +25,7 @@ impl ApiError for Ec2Error {
     fn code(&self) -> &str {
         match self {
             Self::NotFound { code, .. } => code,
-            Self::Filter(_) | Self::MaxResults(_) => "InvalidParameterValue",
+            Self::Zone(_) | Self::Filter(_) | Self::MaxResults(_) => "InvalidParameterValue",
             Self::Combination(_) => "InvalidParameterCombination",
             Self::Token => "InvalidNextToken",
             Self::DryRun => "DryRunOperation",

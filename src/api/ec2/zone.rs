@@ -19,15 +19,19 @@ pub(super) fn describe(cx: &Context, input: Value) -> Result<Value, Ec2Error> {
     let subnets = cx.store.read(|view| view.scan::<Subnet>(&Prefix::tenant(&cx.tenant)));
     let names: BTreeSet<&str> = subnets.iter().map(|subnet| subnet.availability_zone.as_str()).collect();
     let mut items: Vec<Item> = names.into_iter().map(|name| item(&cx.tenant, name)).collect();
+    let named = texts(&input["ZoneNames"]);
+    if let Some(unknown) = named.iter().find(|name| !items.iter().any(|one| one.id == **name)) {
+        return Err(Ec2Error::Zone(unknown.clone()));
+    }
     let wanted = texts(&input["ZoneIds"]);
     if !wanted.is_empty() {
         let ids: Vec<String> = items.iter().map(|one| id(&cx.tenant, &one.id)).collect();
         if let Some(unknown) = wanted.iter().find(|one| !ids.contains(one)) {
-            return Err(Ec2Error::NotFound { code: NOUN.code, what: NOUN.what, id: unknown.clone() });
+            return Err(Ec2Error::Zone(unknown.clone()));
         }
         items.retain(|one| wanted.contains(&id(&cx.tenant, &one.id)));
     }
-    answer(items, &texts(&input["ZoneNames"]), &input, &NOUN)
+    answer(items, &named, &input, &NOUN)
 }
 
 fn item(tenant: &Tenant, name: &str) -> Item {

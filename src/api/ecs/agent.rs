@@ -108,6 +108,7 @@ fn instance(tenant: &Tenant, cluster: &str, input: RegisterContainerInstanceIn) 
         asg_max: None,
         leaves_at: None,
         leaves_when_empty: false,
+        leaves_since: None,
         gone_at: None,
         agent: Some(agent(input.version_info.unwrap_or_default())?),
     })

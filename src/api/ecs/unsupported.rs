@@ -98,7 +98,7 @@ pub const FIELDS: &[Field] = &[
     done("containerDefinitions[].memoryReservation"),
     partly("containerDefinitions[].links", "the environment variables of Docker's links"),
     done("containerDefinitions[].portMappings"),
-    done("containerDefinitions[].portMappings[].containerPortRange"),
+    partly("containerDefinitions[].portMappings[].containerPortRange", "more than 1000 ports of the host for a task"),
     done("containerDefinitions[].essential"),
     done("containerDefinitions[].restartPolicy"),
     done("containerDefinitions[].entryPoint"),

@@ -78,7 +78,7 @@ fn ports(binding: &cove_model::task::NetworkBinding) -> impl Iterator<Item = Val
         TransportProtocol::Tcp => "tcp",
         TransportProtocol::Udp => "udp",
     };
-    let pairs = binding.host_ports().zip(binding.container_port..);
+    let pairs = binding.host_ports().zip(binding.container_port..=u16::MAX);
     pairs.map(move |(host, own)| json!({"ContainerPort": own, "Protocol": protocol, "HostPort": host}))
 }
 
@@ -161,4 +161,21 @@ fn private_dns_name(address: std::net::Ipv4Addr, region: &str) -> String {
     let [a, b, c, d] = address.octets();
     let domain = if region == "us-east-1" { "ec2.internal".to_owned() } else { format!("{region}.compute.internal") };
     format!("ip-{a}-{b}-{c}-{d}.{domain}")
+}
+
+#[cfg(test)]
+mod tests {
+    use cove_model::task::NetworkBinding;
+
+    use super::*;
+
+    #[test]
+    fn each_port_of_a_range_is_shown_up_to_the_last_there_is() {
+        let shown = |container_port, more| {
+            let binding = NetworkBinding { container_port, host_port: 40_000, protocol: TransportProtocol::Tcp, more };
+            ports(&binding).map(|port| port["ContainerPort"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(u16::MAX, None), [json!(65_535)]);
+        assert_eq!(shown(u16::MAX - 1, Some(1)), [json!(65_534), json!(65_535)]);
+    }
 }

@@ -41,7 +41,7 @@ pub(crate) fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decisi
     for id in drain {
         if let Some(one) = tx.get::<ContainerInstance>(&keys::container_instance(&daemon.tenant, &daemon.cluster, &id))
         {
-            tx.put(leaving(&one));
+            tx.put(leaving(&one, tx.now()));
         }
     }
     pin_images(tx, &daemon, &state.tasks);

@@ -262,10 +262,12 @@ impl<'a> Decider<'a> {
                 self.stop(surplus, REPLACED);
             }
             if instance.is_managed && outgoing.iter().any(|task| !self.is_of_revision(task)) {
-                if let Some(left) = room.checked_sub(1) {
+                // Without a healthy one it is down already: it need not wait for others to be up.
+                if outgoing.iter().any(|task| task.is_healthy()) {
+                    let Some(left) = room.checked_sub(1) else { continue };
                     room = left;
-                    self.out.drain.push(instance.id.clone());
                 }
+                self.out.drain.push(instance.id.clone());
                 continue;
             }
             for task in &outgoing {
@@ -309,6 +311,9 @@ impl<'a> Decider<'a> {
             self.on_instance(&it.id).any(TaskView::is_healthy) && here.all(|task| self.is_current(task))
         };
         let is_settled = self.eligible().all(runs_target) && self.going().next().is_none();
+        if status == Status::InProgress {
+            self.out.deployment.status_reason = self.waits();
+        }
         if !is_settled {
             self.out.deployment.baking_since = None;
             return;
@@ -324,6 +329,12 @@ impl<'a> Decider<'a> {
         deployment.status = if is_back { Status::RollbackSuccessful } else { Status::Successful };
         deployment.finished_at = Some(now);
         daemon.completed_revision = Some(daemon.revision.clone());
+    }
+
+    /// For whom the deployment waits, if not for daemons: tasks that no service moves end when they end.
+    fn waits(&self) -> Option<String> {
+        let number = self.going().filter(|it| it.others > 0).count();
+        (number > 0).then(|| format!("Waiting for other tasks to leave {number} draining container instances."))
     }
 
     /// Tasks without a health check count as healthy after a while.

@@ -157,9 +157,14 @@ fn a_deployment_is_not_over_while_an_instance_with_another_revision_drains() {
     state.tasks.push(task("2", "j", "old", Condition::Healthy));
     state.instances.iter_mut().for_each(|it| it.is_managed = true);
     (state.instances[1].is_eligible, state.instances[1].is_draining, state.instances[1].others) = (false, true, 1);
-    assert_eq!(decide(&state).deployment.status, Status::InProgress);
+    let got = decide(&state).deployment;
+    assert_eq!(got.status, Status::InProgress);
+    let reason = "Waiting for other tasks to leave 1 draining container instances.";
+    assert_eq!(got.status_reason.as_deref(), Some(reason));
+    state.deployment = got;
     state.tasks.pop();
-    assert_eq!(decide(&state).deployment.status, Status::Successful);
+    let got = decide(&state).deployment;
+    assert_eq!((got.status, got.status_reason), (Status::Successful, None));
 }
 
 #[test]
@@ -168,4 +173,21 @@ fn an_ill_daemon_of_the_wanted_revision_is_started_again_where_it_was() {
     state.instances[0].is_managed = true;
     let got = decide(&state);
     assert_eq!((stopped(&got), got.drain.len()), (vec!["1"], 0));
+}
+
+#[test]
+fn ill_daemons_of_another_revision_are_no_reason_to_wait_for_the_one_that_mends_them() {
+    for is_managed in [true, false] {
+        let ill = ["i", "j", "k", "l"].map(|at| task(at, at, "old", Condition::Unhealthy));
+        let mut state = state(&["i", "j", "k", "l"], ill.to_vec());
+        state.instances.iter_mut().for_each(|it| it.is_managed = is_managed);
+        let got = decide(&state);
+        let leaving: Vec<&str> = if is_managed { got.drain.iter().map(|id| &**id).collect() } else { stopped(&got) };
+        assert_eq!(leaving, ["i", "j", "k", "l"], "managed: {is_managed}");
+    }
+    // What is healthy waits all the same until enough others are.
+    let mut state = state(&["i", "j"], vec![task("1", "i", "old", Condition::Unhealthy)]);
+    state.tasks.push(task("2", "j", "old", Condition::Healthy));
+    state.instances.iter_mut().for_each(|it| it.is_managed = true);
+    assert_eq!(decide(&state).drain, ["i"]);
 }

@@ -137,6 +137,7 @@ impl<'a> Place<'a> {
             agent: None,
             leaves_at: None,
             leaves_when_empty: false,
+            leaves_since: None,
             gone_at: None,
         }
     }

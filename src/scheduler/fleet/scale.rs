@@ -7,12 +7,16 @@
 //! wanted = instances that have or need tasks × 100 ÷ targetCapacity      CapacityProviderReservation, turned round
 //! ```
 //!
+//! What is there without tasks is no reason to stay as small as that when it has just been no place for those that wait:
+//! the group grows by what these need at least.
+//!
 //! Holds: never above the group's `asg_max`, never below what is declared; only instances go that have no tasks but those
 //! of daemons, so that a protected instance is never taken from under its tasks. Why it grows inside the launch: a machine
 //! of the fleet is there at once, so that tasks wait as PROVISIONING only for what the group may not have.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use cove_base::ids::random_hex;
 use cove_base::{Clock, Timestamp};
@@ -31,6 +35,11 @@ use super::spot::{RETRY_DELAY, millis_until, pause};
 use super::verb::{End, end};
 use crate::host::HostFacts;
 use crate::place::{Constraint, Request, is_suitable};
+
+/// Changes come in crowds: what comes within this time is looked at together.
+const CROWD: Duration = Duration::from_millis(1);
+/// Looking at instances and their tasks takes at most one part in so many of the time.
+const SHARE: u32 = 5;
 
 /// Instances that would be added for tasks that found no room: `waiting` by provider, `taken` are instances that the rest
 /// of the same request goes to. Nothing is written.
@@ -91,7 +100,7 @@ fn models<'a>(
     }
     let used = active.iter().filter(|it| taken.contains(&it.id)).count();
     let most = members().filter_map(|it| it.asg_max).max().map_or(0, |most| most as usize);
-    let count = to_add(&provider.managed_scaling, used + waiting.div_ceil(each), active.len(), most);
+    let count = to_add(&provider.managed_scaling, used, waiting.div_ceil(each), active.len(), most);
     let mut models = Vec::with_capacity(count);
     for _ in 0..count {
         if let Some((here, model)) = zones.values_mut().min_by_key(|(here, _)| *here) {
@@ -143,9 +152,10 @@ pub(super) fn tasks_in(room: &Room, request: &Request) -> usize {
         .min(alone)
 }
 
-/// How many instances a group of `total` gets more, when `needed` of them would be full.
-fn to_add(scaling: &ManagedScaling, needed: usize, total: usize, most: usize) -> usize {
-    let short = wanted(scaling, needed).saturating_sub(total);
+/// How many instances a group of `total` gets more that has tasks on `used` of them, and others that need as many as
+/// `lacking`, because none of the group took them.
+fn to_add(scaling: &ManagedScaling, used: usize, lacking: usize, total: usize, most: usize) -> usize {
+    let short = wanted(scaling, used + lacking).saturating_sub(total).max(lacking);
     if short == 0 {
         return 0;
     }
@@ -172,6 +182,7 @@ fn like(model: &ContainerInstance, now: Timestamp) -> ContainerInstance {
         origin: Origin::Added,
         leaves_at: None,
         leaves_when_empty: false,
+        leaves_since: None,
         gone_at: None,
         ..model.clone()
     };
@@ -188,6 +199,10 @@ pub async fn watch_scaling(store: Store, clock: Clock, wait_millis: i64) {
     let (mut tasks, mut instances) = (store.watch::<Task>(), store.watch::<ContainerInstance>());
     let mut providers = store.watch::<CapacityProvider>();
     loop {
+        for changed in [&mut tasks, &mut instances, &mut providers] {
+            changed.mark_unchanged();
+        }
+        let begun = tokio::time::Instant::now();
         let next = store.read(|view| surplus(view, wait_millis).into_iter().map(|(due, _)| due).min());
         let wait = match next {
             None => None,
@@ -200,6 +215,7 @@ pub async fn watch_scaling(store: Store, clock: Clock, wait_millis: i64) {
                 continue;
             }
         };
+        tokio::time::sleep(CROWD.max(begun.elapsed() * (SHARE - 1))).await;
         let changed = tokio::select! {
             result = tasks.changed() => result,
             result = instances.changed() => result,
@@ -223,7 +239,7 @@ pub(crate) fn scale_in(tx: &mut Tx<'_>, wait_millis: i64) -> Result<(), StoreErr
         }
         let gone = match instance.managed_by {
             None => end(tx, &instance, End::Deregistered),
-            Some(_) => managed::leaving(&instance),
+            Some(_) => managed::leaving(&instance, now),
         };
         tx.put(gone);
     }
@@ -312,12 +328,13 @@ mod tests {
             maximum_scaling_step_size: largest,
             ..ManagedScaling::default()
         };
-        assert_eq!(to_add(&steps(1, 10), 3, 1, 100), 2);
-        assert_eq!(to_add(&steps(4, 10), 3, 1, 100), 4, "at least the least step");
-        assert_eq!(to_add(&steps(1, 2), 9, 1, 100), 2, "at most the largest");
-        assert_eq!(to_add(&steps(1, 10), 9, 1, 3), 2, "never above the group's limit");
-        assert_eq!(to_add(&steps(5, 10), 1, 1, 100), 0, "there is enough");
-        assert_eq!(to_add(&ManagedScaling::default(), 3, 5, 3), 0);
+        assert_eq!(to_add(&steps(1, 10), 1, 2, 1, 100), 2);
+        assert_eq!(to_add(&steps(4, 10), 1, 2, 1, 100), 4, "at least the least step");
+        assert_eq!(to_add(&steps(1, 2), 1, 8, 1, 100), 2, "at most the largest");
+        assert_eq!(to_add(&steps(1, 10), 1, 8, 1, 3), 2, "never above the group's limit");
+        assert_eq!(to_add(&steps(5, 10), 1, 0, 1, 100), 0, "there is enough");
+        assert_eq!(to_add(&steps(1, 10), 0, 1, 1, 100), 1, "what is there without tasks is no place for it");
+        assert_eq!(to_add(&ManagedScaling::default(), 3, 1, 5, 3), 0);
     }
 
     #[test]

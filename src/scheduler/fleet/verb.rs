@@ -94,7 +94,7 @@ pub fn apply(tx: &mut Tx<'_>, instance: &ContainerInstance, verb: Verb) -> Resul
         Verb::Remove { .. } => end(tx, instance, End::Deregistered),
         Verb::Terminate { force: false } if !is_empty && draining == Some(Switch::Enabled) => {
             let draining = with_status(instance, ContainerInstanceStatus::Draining);
-            ContainerInstance { leaves_when_empty: true, ..draining }
+            ContainerInstance { leaves_when_empty: true, leaves_since: Some(now), ..draining }
         }
         Verb::Terminate { force: false } if draining == Some(Switch::Disabled) => end(tx, instance, End::Failed),
         Verb::Terminate { .. } => end(tx, instance, End::Deregistered),
@@ -108,6 +108,7 @@ pub fn apply(tx: &mut Tx<'_>, instance: &ContainerInstance, verb: Verb) -> Resul
             registered_at: now,
             leaves_at: None,
             leaves_when_empty: false,
+            leaves_since: None,
             gone_at: None,
             ..with_status(instance, ContainerInstanceStatus::Active)
         },
@@ -168,7 +169,17 @@ pub(super) fn end(tx: &mut Tx<'_>, instance: &ContainerInstance, how: End) -> Co
     let version = instance.version + 1;
     // Nobody is told anything of it any more.
     let agent = instance.agent.clone().map(|agent| Agent { connected: false, ..agent });
-    ContainerInstance { status, agent, gone_at, leaves_at: None, leaves_when_empty: false, version, ..instance.clone() }
+    let (leaves_at, leaves_when_empty, leaves_since) = (None, false, None);
+    ContainerInstance {
+        status,
+        agent,
+        gone_at,
+        leaves_at,
+        leaves_when_empty,
+        leaves_since,
+        version,
+        ..instance.clone()
+    }
 }
 
 /// The task with its order, if that is news: desired state only moves forward.

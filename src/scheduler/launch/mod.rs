@@ -75,11 +75,45 @@ pub fn launch(
     shares: &Shares,
     seed: u64,
 ) -> Result<Launched, LaunchError> {
+    start(tx, host, template, target, Lack::Waits, shares, seed)
+}
+
+/// As [`launch`]; what has no place, although its group may have grown for it, is refused and does not wait.
+///
+/// # Errors
+/// As [`launch`].
+pub(crate) fn launch_now(
+    tx: &mut Tx<'_>,
+    host: &HostFacts,
+    template: &TaskTemplate,
+    target: Target,
+    shares: &Shares,
+    seed: u64,
+) -> Result<Launched, LaunchError> {
+    start(tx, host, template, target, Lack::Refused, shares, seed)
+}
+
+/// What becomes of tasks that lack a place on a group that grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lack {
+    Waits,
+    Refused,
+}
+
+fn start(
+    tx: &mut Tx<'_>,
+    host: &HostFacts,
+    template: &TaskTemplate,
+    target: Target,
+    lack: Lack,
+    shares: &Shares,
+    seed: u64,
+) -> Result<Launched, LaunchError> {
     let definition = definition(tx, template)?;
     let count = target.count();
-    let is_anywhere = matches!(target, Target::Count(_));
+    let may_wait = matches!(target, Target::Count(_)) && lack == Lack::Waits;
     let providers = provider::divide(&template.placing.strategy, shares, count);
-    let growing = if is_anywhere { scaling::growing(tx, &template.tenant, &providers) } else { BTreeSet::new() };
+    let growing = if may_wait { scaling::growing(tx, &template.tenant, &providers) } else { BTreeSet::new() };
     let pools = provider::pools(tx, template, &providers);
     let request = Request { pools, ..request(template, &definition, target, seed)? };
     let there = tx.sum::<Task>().number(|taken| taken.tasks);

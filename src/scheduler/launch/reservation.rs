@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! instances that have tasks, and those that waiting tasks need ÷ ACTIVE instances × 100
+//! while tasks wait: those that have none count as well                                    they were no place for them
 //! none there: 100 when none is needed, else 200                                           as AWS says for want of a divisor
 //! ```
 
@@ -37,7 +38,8 @@ fn percent(view: &View, cluster: &Cluster, provider: &CapacityProvider, crowds: 
     let members = view.scan::<ContainerInstance>(&Prefix::parent(&cluster.tenant, &cluster.name));
     let members: Vec<_> = members.iter().filter(|one| pool.has(one)).collect();
     let active: Vec<_> = members.iter().filter(|one| one.status == ContainerInstanceStatus::Active).collect();
-    let mut needed = active.iter().filter(|one| is_used(view, one)).count();
+    let used = active.iter().filter(|one| is_used(view, one)).count();
+    let mut lacking = 0;
     for crowd in crowds.iter().filter(|it| it.provider == provider.name) {
         let Some(template) = crowd.template().filter(|it| it.tenant == cluster.tenant && it.cluster == cluster.name)
         else {
@@ -48,9 +50,10 @@ fn percent(view: &View, cluster: &Cluster, provider: &CapacityProvider, crowds: 
         let Ok(request) = crowd.request(view, template, &definition) else { continue };
         // A task that no instance of the group holds needs one of its own.
         let each = members.iter().map(|model| tasks_on_an_empty(model, &request)).max().unwrap_or(0).max(1);
-        needed += crowd.tasks.len().div_ceil(each);
+        lacking += crowd.tasks.len().div_ceil(each);
     }
-    ratio(needed, active.len())
+    let taken = if lacking > 0 { active.len() } else { used };
+    ratio(taken + lacking, active.len())
 }
 
 fn ratio(needed: usize, there: usize) -> f64 {

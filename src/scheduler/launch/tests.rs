@@ -7,7 +7,7 @@ use cove_model::capacity_provider::CapacityProvider;
 use cove_model::cluster::CapacityProviderStrategyItem;
 use cove_model::cluster::{Cluster, ClusterStatus};
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
-use cove_model::task::{Desired, StopCode, StopOrder, TaskNetwork, TaskStatus};
+use cove_model::task::{Desired, Keeper, StopCode, StopOrder, TaskNetwork, TaskStatus};
 use cove_store::{Memory, Prefix, StoreError};
 
 use super::*;
@@ -65,7 +65,7 @@ impl World {
 
     /// One round of the loop; how many wait after it.
     fn look(&mut self) -> usize {
-        self.write(|tx, host| place_waiting(tx, host).unwrap());
+        self.round();
         waiting(self.memory.view()).len()
     }
 
@@ -205,20 +205,7 @@ fn without_managed_scaling_nothing_waits() {
 #[test]
 fn the_reservation_counts_what_those_that_wait_need() {
     let mut world = World::new();
-    world.write(|tx, _| {
-        tx.put(Cluster {
-            tenant: setting::tenant(),
-            name: setting::CLUSTER.into(),
-            status: ClusterStatus::Active,
-            settings: Vec::new(),
-            configuration: None,
-            service_connect_defaults: None,
-            capacity_providers: vec![setting::PROVIDER.into()],
-            default_capacity_provider_strategy: Vec::new(),
-            tags: Vec::new(),
-            created_at: NOW,
-        });
-    });
+    world.associate();
     let near = |percent: f64, wanted: f64| assert!((percent - wanted).abs() < 0.01, "{percent}, not {wanted}");
     near(world.percent(), 0.0);
     world.run(&template(), 4);
@@ -231,4 +218,96 @@ fn the_reservation_counts_what_those_that_wait_need() {
         }
     });
     near(world.percent(), 200.0);
+}
+
+impl World {
+    /// Makes the cluster one of the provider's.
+    fn associate(&mut self) {
+        self.write(|tx, _| {
+            tx.put(Cluster {
+                tenant: setting::tenant(),
+                name: setting::CLUSTER.into(),
+                status: ClusterStatus::Active,
+                settings: Vec::new(),
+                configuration: None,
+                service_connect_defaults: None,
+                capacity_providers: vec![setting::PROVIDER.into()],
+                default_capacity_provider_strategy: Vec::new(),
+                tags: Vec::new(),
+                created_at: NOW,
+            });
+        });
+    }
+
+    /// One round of the loop; how many transactions it took.
+    fn round(&mut self) -> usize {
+        let mut from = None;
+        for number in 1.. {
+            from = self.write(|tx, host| place_waiting(tx, host, from.as_ref()).unwrap());
+            if from.is_none() {
+                return number;
+            }
+        }
+        0
+    }
+}
+
+#[test]
+fn a_group_grows_although_it_has_instances_without_tasks_when_those_are_no_place() {
+    let mut world = World::new();
+    let mut daemon = Task { keeper: Some(Keeper::Daemon("eye".into())), ..place::tests::any_task() };
+    daemon.placement.container_instance = Some("i1".into());
+    daemon.placement.cpu = 600;
+    world.write(|tx, _| tx.put(daemon));
+    let launched = world.run(&template(), 1);
+    assert!(!launched.tasks[0].is_waiting(), "the daemon has left too little");
+    assert_eq!(world.instances(), 2);
+
+    let mut world = World::new();
+    let mut there = template();
+    let expression = Some(format!("attribute:ecs.availability-zone == {}", setting::ZONES[1]));
+    there.constraints = vec![PlacementConstraint { kind: Some(PlacementConstraintType::MemberOf), expression }];
+    world.write(|tx, _| {
+        let other = place::tests::instance("i2", setting::ZONES[1], 0);
+        let zone = (other.availability_zone.clone(), other.attributes.clone());
+        for id in ["i1", "i2"] {
+            let mut one = ContainerInstance { asg_max: Some(3), ..instance(id) };
+            if id == "i2" {
+                (one.availability_zone, one.attributes) = zone.clone();
+            }
+            tx.put(one);
+        }
+    });
+    let launched = world.run(&there, 3);
+    assert_eq!((launched.tasks.iter().filter(|task| task.is_waiting()).count(), world.instances()), (0, 3));
+}
+
+#[test]
+fn the_reservation_says_that_a_group_is_too_small_whatever_is_idle() {
+    let mut world = World::new();
+    world.associate();
+    let mut huge = template();
+    huge.size.memory_mib = 4096;
+    world.run(&huge, 1);
+    assert!((world.percent() - 200.0).abs() < 0.01, "{}", world.percent());
+}
+
+#[test]
+fn all_that_wait_have_their_turn_a_few_crowds_at_a_time() {
+    let mut world = World::new();
+    world.write(|tx, _| tx.put(ContainerInstance { asg_max: Some(1), ..instance("i1") }));
+    let mut huge = template();
+    huge.size.memory_mib = 4096;
+    for number in 0..20 {
+        world.now = NOW.plus_millis(number);
+        world.run(&TaskTemplate { started_by: Some(format!("{number}")), ..huge.clone() }, 1);
+        // Of the same kind as the first: no crowd of its own.
+        world.run(&TaskTemplate { started_by: Some("0".into()), ..huge.clone() }, 1);
+    }
+    let fits = world.run(&template(), 3);
+    let last = fits.tasks.iter().find(|task| task.is_waiting()).unwrap();
+    assert_eq!(world.round(), 3, "eight kinds at a time");
+    world.end(&fits.tasks[0]);
+    assert_eq!(world.look(), 40, "the newest of all has its place, although the older ones have none");
+    assert!(!world.tasks().iter().find(|task| task.id == last.id).unwrap().is_waiting());
 }

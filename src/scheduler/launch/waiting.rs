@@ -6,17 +6,18 @@
 //!                                                       └─▶ given up   after AWS's time: TaskFailedToStart, with the lack
 //! ```
 //!
-//! In: the records, no hint what changed. Out: places, or orders to stop, in one transaction.
+//! In: the records, no hint what changed. Out: places, or orders to stop: a round, in one transaction or a few.
 //!
-//! Holds: the oldest of those that wait are placed first, as far as equal ones go; one that has a place never waits again.
-//! Nothing is remembered outside the records, so that a server that starts goes on where another one ended.
+//! Holds: the oldest of those that wait are placed first, as far as equal ones go; one that has a place never waits again;
+//! all have had their turn before the next round begins, however many different ones there are. Nothing is remembered
+//! outside the records but how far a round is, so that a server that starts goes on where another one ended.
 //! Why on the writer thread, without a look before: what was found free there stays free, and who waits is rare.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cove_base::Clock;
 use cove_base::ids::random_u64;
+use cove_base::{Clock, Timestamp};
 use cove_model::arn::Tenant;
 use cove_model::capacity_provider::CapacityProvider;
 use cove_model::container_instance::ContainerInstance;
@@ -36,6 +37,8 @@ const TASKS_MAX: usize = 500;
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// Changes come in crowds: what comes within this time is looked at together.
 const CROWD: Duration = Duration::from_millis(1);
+/// Crowds that one transaction looks for places for: each may look at every instance twice, and others want to write.
+const CROWDS_MAX: usize = 8;
 /// Looking for places takes at most one part in so many of the writer's time.
 const SHARE: u32 = 5;
 
@@ -44,24 +47,34 @@ const SHARE: u32 = 5;
 pub async fn watch_waiting(store: Store, clock: Clock, host: Arc<HostFacts>) {
     let (mut tasks, mut instances) = (store.watch::<Task>(), store.watch::<ContainerInstance>());
     let mut providers = store.watch::<CapacityProvider>();
+    let mut from = None;
     loop {
-        for changed in [&mut tasks, &mut instances, &mut providers] {
-            changed.mark_unchanged();
+        if from.is_none() {
+            for changed in [&mut tasks, &mut instances, &mut providers] {
+                changed.mark_unchanged();
+            }
         }
         let oldest = store.read(|view| waiting(view).iter().map(|task| task.created_at).min());
         let mut wait = None;
         if let Some(oldest) = oldest {
             let (host, begun) = (Arc::clone(&host), tokio::time::Instant::now());
             let give_up_at = oldest.plus_millis(host.fleet.provisioning_millis);
-            if let Err(error) = store.write(move |tx| place_waiting(tx, &host)).await {
-                tracing::warn!(
-                    error = cove_base::error::chain(&error),
-                    "tasks that wait for capacity cannot be placed"
-                );
-                tokio::time::sleep(RETRY_DELAY).await;
-                continue;
+            let start = from.take();
+            match store.write(move |tx| place_waiting(tx, &host, start.as_ref())).await {
+                Ok(next) => from = next,
+                Err(error) => {
+                    tracing::warn!(
+                        error = cove_base::error::chain(&error),
+                        "tasks that wait for capacity cannot be placed"
+                    );
+                    tokio::time::sleep(RETRY_DELAY).await;
+                    continue;
+                }
             }
             tokio::time::sleep(CROWD.max(begun.elapsed() * (SHARE - 1))).await;
+            if from.is_some() {
+                continue;
+            }
             let millis = give_up_at.millis().saturating_sub(clock.now().millis());
             wait = Some(Duration::from_millis(u64::try_from(millis).unwrap_or(0)).max(CROWD));
         }
@@ -96,6 +109,13 @@ pub(super) fn seats(source: &Tx<'_>, tenant: &Tenant, cluster: &str) -> usize {
     TASKS_MAX.saturating_sub(here)
 }
 
+/// Where a round goes on: with the oldest task that it has not looked at.
+pub(crate) type Mark = (Timestamp, String);
+
+fn mark(task: &Task) -> Mark {
+    (task.created_at, task.id.clone())
+}
+
 /// Equal tasks that wait for the same provider, the oldest first.
 pub(super) struct Crowd {
     pub(super) provider: String,
@@ -105,18 +125,25 @@ pub(super) struct Crowd {
 impl Crowd {
     /// All that wait; the crowd first whose oldest task has waited longest.
     pub(super) fn all(source: &impl Read) -> Vec<Self> {
+        Self::some(source, None, usize::MAX).0
+    }
+
+    /// So many of the crowds from a task on, and the task that the next ones begin with.
+    fn some(source: &impl Read, from: Option<&Mark>, most: usize) -> (Vec<Self>, Option<Mark>) {
         let mut tasks = waiting(source);
         tasks.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
-        let mut crowds: Vec<Self> = Vec::new();
-        for task in tasks {
+        let (mut crowds, mut next) = (Vec::<Self>::new(), None);
+        for task in tasks.into_iter().filter(|task| from.is_none_or(|from| mark(task) >= *from)) {
             let Some(provider) = &task.placement.capacity_provider else { continue };
             let is_like = |it: &&mut Self| it.provider == *provider && it.tasks[0].unplaced == task.unplaced;
+            let is_full = crowds.len() >= most;
             match crowds.iter_mut().find(is_like) {
                 Some(crowd) => crowd.tasks.push(task),
-                None => crowds.push(Self { provider: provider.clone(), tasks: vec![task] }),
+                None if !is_full => crowds.push(Self { provider: provider.clone(), tasks: vec![task] }),
+                None => drop(next.get_or_insert_with(|| mark(&task))),
             }
         }
-        crowds
+        (crowds, next)
     }
 
     /// What its tasks are made from.
@@ -145,9 +172,15 @@ impl Crowd {
     }
 }
 
-/// Places whatever there is room for; who waits for too long is asked to stop.
-pub(crate) fn place_waiting(tx: &mut Tx<'_>, host: &HostFacts) -> Result<(), StoreError> {
-    for crowd in Crowd::all(tx) {
+/// Places whatever there is room for; who waits for too long is asked to stop. Begins with the oldest or at the mark; where
+/// to go on, if not all have had their turn.
+pub(crate) fn place_waiting(
+    tx: &mut Tx<'_>,
+    host: &HostFacts,
+    from: Option<&Mark>,
+) -> Result<Option<Mark>, StoreError> {
+    let (crowds, next) = Crowd::some(tx, from, CROWDS_MAX);
+    for crowd in crowds {
         let Some(template) = crowd.template() else { continue };
         let answers = match places(tx, host, &crowd, template) {
             Ok((definition, answers)) => {
@@ -163,7 +196,7 @@ pub(crate) fn place_waiting(tx: &mut Tx<'_>, host: &HostFacts) -> Result<(), Sto
             }
         }
     }
-    Ok(())
+    Ok(next)
 }
 
 /// Asks placement for all of them, and lets the group grow.

@@ -349,6 +349,13 @@ fn place_one(
         let best = fitting[at].0;
         match assign(best, snapshot, request, network, ledger, seed) {
             Ok(placed) => return Ok(placed),
+            // They are the node's: what this one cannot have, no other can.
+            Err(refusal) if refusal.reason == Reason::Ports => {
+                let has_reason = |arn: &String| refusals.iter().any(|known| known.arn.as_ref() == Some(arn));
+                let others = candidates.iter().map(|one| one.arn()).filter(|arn| !has_reason(arn));
+                let same = others.map(|arn| Refusal { arn: Some(arn), ..refusal.clone() }).collect::<Vec<_>>();
+                return Err(refusals.into_iter().chain(failed).chain(same).collect());
+            }
             // Nothing was taken.
             Err(refusal) => failed.push(refusal),
         }

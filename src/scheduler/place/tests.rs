@@ -64,6 +64,7 @@ pub(crate) fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerIn
         managed_by: None,
         leaves_at: None,
         leaves_when_empty: false,
+        leaves_since: None,
         gone_at: None,
     })
 }
@@ -394,6 +395,19 @@ fn dynamic_ports_come_from_the_range_until_it_is_empty() {
     let many =
         Request { ports: vec![(1..=4).map(|port| tcp(port, None)).collect()], ..request(3, NetworkMode::Bridge) };
     assert_eq!(outcome(&place(&snapshot, &many).unwrap()), ["one", "one", "RESOURCE:PORTS"]);
+}
+
+#[test]
+fn what_the_node_lacks_is_asked_of_one_instance_and_said_of_all() {
+    let host = host();
+    let instances: Vec<_> = (0..3).map(|number| instance(&format!("i{number}"), "a", 300)).collect();
+    let snapshot = snapshot(&host, instances);
+    // One more than there are, none of them fixed: only the search finds out.
+    let many = Request { ports: vec![vec![tcp(80, None); 11]], ..request(1, NetworkMode::Bridge) };
+    let got = place(&snapshot, &many).unwrap().remove(0).unwrap_err();
+    let arns: std::collections::BTreeSet<_> = got.iter().map(|refusal| refusal.arn.clone()).collect();
+    assert_eq!((got.len(), arns.len()), (3, 3), "{got:?}");
+    assert!(got.iter().all(|it| it.reason == Reason::Ports && it.detail.is_some()), "{got:?}");
 }
 
 #[test]

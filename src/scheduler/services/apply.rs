@@ -22,7 +22,7 @@ use cove_store::{Key, Prefix, Read, StoreError, Tx, keys};
 use super::read::Scene;
 use crate::deploy::{Decision, On, Say, Start, State, Stop, TaskView, Timing, decide, message};
 use crate::host::HostFacts;
-use crate::launch::{Launched, Shares, launch};
+use crate::launch::{Launched, Shares, launch, launch_now};
 use crate::place::{Reason, Refusal, Target};
 
 /// The same complaint is not made again within this time, as on AWS.
@@ -138,7 +138,7 @@ pub(crate) fn order_stop(
 }
 
 /// Starts tasks, and says how that went.
-fn begin(tx: &mut Tx<'_>, host: &HostFacts, service: &mut Service, start: Start) -> Vec<Say> {
+pub(super) fn begin(tx: &mut Tx<'_>, host: &HostFacts, service: &mut Service, start: Start) -> Vec<Say> {
     let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &start.revision);
     let Some(revision) = tx.get::<ServiceRevision>(&key) else {
         return complain(service, tx.now(), message::misconfigured(&service.name, "the service revision is missing"));
@@ -153,7 +153,12 @@ fn begin(tx: &mut Tx<'_>, host: &HostFacts, service: &mut Service, start: Start)
         only_in(tx, &mut template, zone);
     }
     let shares = shares(tx, &template);
-    match launch(tx, host, &template, target, &shares, random_u64()) {
+    // What only makes the zones even is no reason to wait, and to have failed when it has waited for too long.
+    let launched = match &zone {
+        None => launch(tx, host, &template, target, &shares, random_u64()),
+        Some(_) => launch_now(tx, host, &template, target, &shares, random_u64()),
+    };
+    match launched {
         Ok(Launched { tasks, refusals }) => {
             let mut told = Vec::new();
             if !tasks.is_empty() {

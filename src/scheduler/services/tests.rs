@@ -6,6 +6,7 @@ use cove_model::task::{Health, LaunchType};
 use cove_store::{Memory, Tx, keys};
 
 use super::*;
+use crate::deploy::{On, Say, Start};
 use crate::place;
 use crate::simulation::{requests, setting};
 
@@ -104,4 +105,33 @@ fn what_comes_for_a_task_that_is_ill_comes_to_its_provider() {
     });
     world.reconcile();
     assert_eq!(world.providers(), [FARGATE, FARGATE_SPOT]);
+}
+
+#[test]
+fn what_would_make_the_zones_even_does_not_wait_for_a_group_that_is_full() {
+    let mut world = World::new();
+    let item = CapacityProviderStrategyItem { capacity_provider: setting::PROVIDER.into(), weight: 1, base: 0 };
+    let mut template = setting::template(&setting::FAMILIES[3]);
+    template.placing.strategy = vec![item];
+    let mut full = (*place::tests::instance("i1", setting::ZONES[1], 0)).clone();
+    (full.asg, full.asg_max) = (Some(setting::GROUP.into()), Some(1));
+    let mut service = world.service.clone();
+    world.write(|tx| {
+        tx.put(setting::definition(&setting::FAMILIES[3]));
+        tx.put(setting::provider_of_the_group());
+        tx.put(full);
+        requests::begin(tx, &mut service, template);
+        let first = service.deployments[0].clone();
+        let on = |on| Start { deployment: first.id.clone(), revision: first.revision.clone(), on };
+        let host = place::tests::host();
+        let zone = setting::ZONES[1];
+        let said = apply::begin(tx, &host, &mut service, on(On::Zone(zone.into(), 1)));
+        let text = format!(
+            "(service web) is unable to place a task in {zone} because no container instance met all of its requirements."
+        );
+        assert_eq!(said, [Say::Trouble(text)]);
+        assert_eq!(tx.live::<Task>(&Prefix::all()).len(), 0);
+        apply::begin(tx, &host, &mut service, on(On::Anywhere(1)));
+        assert!(tx.live::<Task>(&Prefix::all())[0].is_waiting(), "what is wanted does");
+    });
 }

@@ -54,7 +54,14 @@ impl World {
             return Ok(false);
         }
         let host = &self.host;
-        self.memory.write(self.now, |tx| place_waiting(tx, host)).map_err(|error| error.to_string())?;
+        let mut from = None;
+        loop {
+            let place = |tx: &mut Tx<'_>| place_waiting(tx, host, from.as_ref());
+            from = self.memory.write(self.now, place).map_err(|error| error.to_string())?;
+            if from.is_none() {
+                break;
+            }
+        }
         let left = waiting(self.memory.view());
         let end = |task: &Task| task.created_at.plus_millis(self.host.fleet.provisioning_millis);
         if let Some(odd) = left.iter().find(|task| end(task) <= self.now) {

@@ -14,9 +14,8 @@ use cove_runtime::spec::LogTarget;
 
 /// The size of a pipe: one read empties it.
 const CHUNK_BYTES: usize = 64 << 10;
-/// An event of several lines is over when no line follows for this long.
-const QUIET: Duration = Duration::from_secs(1);
-/// It is over after this even if lines follow: nobody waits longer to see one.
+/// An event of several lines is over after this, whether lines still follow or not: nobody waits longer to see one. It is
+/// the time after which Docker's driver sends what it has.
 const OPEN_MAX: Duration = Duration::from_secs(5);
 
 /// Both pipes, or a terminal in the place of the first, and the stream behind them.
@@ -33,7 +32,6 @@ pub(super) struct Pump {
 struct Open {
     event: u64,
     began: Instant,
-    grew: Instant,
 }
 
 impl Pump {
@@ -93,12 +91,12 @@ impl Pump {
         let now = Instant::now();
         let open = self.writer.as_ref().and_then(StreamWriter::open_event);
         let began = |event| self.open.filter(|known| known.event == event).map_or(now, |known| known.began);
-        self.open = open.map(|event| Open { event, began: began(event), grew: now });
+        self.open = open.map(|event| Open { event, began: began(event) });
     }
 
     /// When an event of several lines is to be written though nothing followed it.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.open.map(|open| (open.grew + QUIET).min(open.began + OPEN_MAX))
+        self.open.map(|open| open.began + OPEN_MAX)
     }
 
     /// Writes it if it is time.

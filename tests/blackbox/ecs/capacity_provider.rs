@@ -1,5 +1,7 @@
 //! Capacity providers.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::{Value, json};
 
 use crate::server::{AwsError, Server, assert_refused, texts, until};
@@ -121,7 +123,9 @@ fn full_group(server: &Server) {
     let group = json!({"autoScalingGroupArn": "blue", "managedScaling": {"status": "ENABLED"}});
     server.ecs("CreateCapacityProvider", &json!({"name": "web", "autoScalingGroupProvider": group})).unwrap();
     put(server, &json!(["web"]), &json!([{"capacityProvider": "web", "weight": 1}])).unwrap();
-    let main = json!({"name": "main", "image": image, "memory": 300, "command": ["sleep", "60"], "stopTimeout": 2});
+    // It ends when it is told to, and at no other time.
+    let command = json!(["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 1000000 & wait; done"]);
+    let main = json!({"name": "main", "image": image, "memory": 300, "command": command, "stopTimeout": 2});
     server.ecs("RegisterTaskDefinition", &json!({"family": "a", "containerDefinitions": [main]})).unwrap();
 }
 
@@ -174,6 +178,29 @@ fn a_task_waits_in_provisioning_until_its_group_has_room_across_restarts() {
     server.ecs("StopTask", &json!({"task": second})).unwrap();
     until("one has its place", || (counts(&server) == (json!(1), json!(1))).then_some(()));
     server.ecs("DeleteService", &json!({"service": "s", "force": true})).unwrap();
+}
+
+#[test]
+fn a_task_that_waits_for_its_place_does_so_over_a_shutdown_of_the_machine() {
+    let home = tempfile::tempdir().unwrap();
+    // What the server asks whether the machine goes down.
+    let asked = home.path().join("systemctl");
+    std::fs::write(&asked, "#!/bin/sh\necho stopping\n").unwrap();
+    std::fs::set_permissions(&asked, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("PATH={}:{}", home.path().display(), std::env::var("PATH").unwrap_or_default());
+    let mut server = Server::start_set(&[&format!("NOTIFY_SOCKET={}", home.path().join("notify").display()), &path]);
+    full_group(&server);
+    let ran = server.ecs("RunTask", &json!({"taskDefinition": "a", "count": 2})).unwrap();
+    let is_waiting = |task: &&Value| task["lastStatus"] == "PROVISIONING";
+    let (waits, runs): (Vec<&Value>, Vec<&Value>) = ran["tasks"].as_array().unwrap().iter().partition(is_waiting);
+    let arn = |tasks: &[&Value]| tasks[0]["taskArn"].as_str().unwrap().to_owned();
+    let (waits, runs) = (arn(&waits), arn(&runs));
+    server.wait_task(&runs, "RUNNING");
+    assert_eq!(server.terminate(), Some(0));
+    server.kill_and_restart();
+    let ended = server.wait_task(&runs, "STOPPED");
+    assert_eq!(ended["stopCode"], "TerminationNotice");
+    server.wait_task(&waits, "RUNNING");
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub(crate) fn check(mut document: TaskDefinitionDocument) -> Result<Checked, Ecs
         port::check_network_members(definition, mode)?;
     }
     port::check_host_ports(&document.container_definitions)?;
+    port::check_number(&document.container_definitions, mode)?;
     volume::check_mounts(&document)?;
     dependency::check(&document.container_definitions)?;
     check_sums(&document, &size)?;

@@ -11,6 +11,9 @@ use crate::ecs::error::EcsError;
 
 /// ECS's quota of port ranges per container.
 const RANGES_MAX: usize = 100;
+/// Ports that a task may have of the host. Each is a bound socket of its shim and a rule of the node, and is counted at
+/// every change of the task: so it is a limit of this node, not of ECS. Where tasks have addresses of their own there is none.
+const PORTS_MAX: usize = 1000;
 
 /// Fills in host ports and checks every mapping of a container.
 pub(super) fn normalise(definition: &mut ContainerDefinition, mode: NetworkMode) -> Result<(), EcsError> {
@@ -107,6 +110,22 @@ pub(super) fn check_host_ports(containers: &[ContainerDefinition]) -> Result<(),
                 "{protocol} host port '{host_port}' is mapped multiple times in task."
             )));
         }
+    }
+    Ok(())
+}
+
+/// No task takes more of the host's ports than it can bear.
+pub(super) fn check_number(containers: &[ContainerDefinition], mode: NetworkMode) -> Result<(), EcsError> {
+    match mode {
+        NetworkMode::Bridge | NetworkMode::Host => {}
+        NetworkMode::Awsvpc | NetworkMode::None => return Ok(()),
+    }
+    let of = |it: &PortMapping| it.port_range().map_or(1, |(first, last)| usize::from(last - first) + 1);
+    let number: usize = containers.iter().flat_map(|it| &it.port_mappings).map(of).sum();
+    if number > PORTS_MAX {
+        return Err(EcsError::client(format!(
+            "The task maps {number} ports of the host, those of ranges included; at most {PORTS_MAX} are supported. Use networkMode=awsvpc for more."
+        )));
     }
     Ok(())
 }

@@ -86,6 +86,10 @@ fn refusals_have_the_texts_of_ecs() {
             ec2(json!({"portMappings": [{"containerPort": 1, "hostPort": 80}, {"containerPort": 2, "hostPort": 80}]})),
             "TCP host port '80' is mapped multiple times in task.",
         ),
+        (
+            ec2(json!({"portMappings": [{"containerPortRange": "1024-2023"}, {"containerPort": 80}]})),
+            "The task maps 1001 ports of the host, those of ranges included; at most 1000 are supported. Use networkMode=awsvpc for more.",
+        ),
         (ec2(json!({"mountPoints": [{"sourceVolume": "x", "containerPath": "/x"}]})), "Unknown volume 'x'."),
         (ec2(json!({"mountPoints": [{"containerPath": "/x"}]})), "Unknown volume 'null'."),
         (
@@ -133,6 +137,12 @@ fn refusals_have_the_texts_of_ecs() {
     for (value, text) in cases {
         assert_eq!(refusal(value.clone()), text, "{value}");
     }
+}
+
+#[test]
+fn ports_are_many_where_a_task_has_an_address_of_its_own() {
+    taken(fargate(json!({}), json!({"portMappings": [{"containerPortRange": "1024-28000"}]})));
+    taken(ec2(json!({"portMappings": [{"containerPortRange": "1024-2022"}, {"containerPort": 80}]})));
 }
 
 #[test]

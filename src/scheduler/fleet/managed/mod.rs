@@ -11,6 +11,7 @@
 
 mod choose;
 mod offer;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod underused;
@@ -31,6 +32,7 @@ use super::record::add_managed;
 use crate::host::HostFacts;
 use crate::place::{Request, Reserve, is_suitable};
 use choose::{Zone, choose};
+use tasks::OnInstances;
 
 pub use offer::has_offers;
 
@@ -123,6 +125,8 @@ fn host_room(source: &impl Read, host: &HostFacts, request: &Request) -> usize {
 const DRAINS_AFTER_MILLIS: i64 = 14 * DAY_MILLIS;
 /// AWS's last day of an instance.
 const ENDS_AFTER_MILLIS: i64 = 21 * DAY_MILLIS;
+/// What its tasks have in any case to move.
+const DRAINS_FOR_MILLIS: i64 = ENDS_AFTER_MILLIS - DRAINS_AFTER_MILLIS;
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
 /// Instances of the provider that may go, and when: what is idle, what is underused, what is old.
@@ -141,9 +145,12 @@ pub(super) fn surplus(
     going
 }
 
-/// When the instance ends whatever is on it; `None` where it is nobody's but the operator's.
+/// When the instance ends whatever is on it; `None` while it does not leave, and where it is nobody's but the operator's.
+/// However old it is when somebody looks, its tasks have the time to move.
 pub(super) fn ends_at(instance: &ContainerInstance) -> Option<Timestamp> {
-    instance.managed_by.as_ref().map(|_| instance.registered_at.plus_millis(ENDS_AFTER_MILLIS))
+    instance.managed_by.as_ref().filter(|_| instance.leaves_when_empty)?;
+    let last_day = instance.registered_at.plus_millis(ENDS_AFTER_MILLIS);
+    Some(instance.leaves_since.map_or(last_day, |since| last_day.max(since.plus_millis(DRAINS_FOR_MILLIS))))
 }
 
 /// Idle instances of the provider, and when each has been idle long enough.
@@ -156,12 +163,8 @@ fn idle(
     let inside = Prefix::parent(&provider.tenant, &managed.cluster);
     let Some(wait_millis) = managed.idle_millis(wait_millis) else { return Vec::new() };
     let pool = provider.pool();
-    let tasks = source.scan::<Task>(&inside);
-    let on = |one: &ContainerInstance| {
-        let id = one.id.clone();
-        let is_here = move |task: &&Arc<Task>| task.placement.container_instance.as_ref() == Some(&id);
-        tasks.iter().filter(is_here).filter(|task| task.daemon().is_none())
-    };
+    let tasks = OnInstances::read(source, &inside);
+    let on = |one: &ContainerInstance| tasks.on(&one.id).iter().filter(|task| task.daemon().is_none());
     let due = |one: &ContainerInstance| {
         let emptied = on(one).filter_map(|task| task.observed.stopped_at).max();
         emptied.unwrap_or(one.registered_at).max(one.registered_at).plus_millis(wait_millis)
@@ -172,9 +175,10 @@ fn idle(
 }
 
 /// The instance as it is when it is to go: nothing comes to it any more, and with the last of its tasks it is gone.
-pub(crate) fn leaving(instance: &ContainerInstance) -> ContainerInstance {
+pub(crate) fn leaving(instance: &ContainerInstance, now: Timestamp) -> ContainerInstance {
     let (status, version) = (ContainerInstanceStatus::Draining, instance.version + 1);
-    ContainerInstance { status, leaves_when_empty: true, version, ..instance.clone() }
+    let leaves_since = instance.leaves_since.or(Some(now));
+    ContainerInstance { status, leaves_when_empty: true, leaves_since, version, ..instance.clone() }
 }
 
 /// All instances of a provider that is deleted drain, and leave with their last task.
@@ -183,7 +187,7 @@ pub fn retire(tx: &mut Tx<'_>, provider: &CapacityProvider) {
     let pool = provider.pool();
     for one in tx.scan::<ContainerInstance>(&Prefix::parent(&provider.tenant, &managed.cluster)) {
         if one.is_registered() && !one.leaves_when_empty && pool.has(&one) {
-            tx.put(leaving(&one));
+            tx.put(leaving(&one, tx.now()));
         }
     }
 }

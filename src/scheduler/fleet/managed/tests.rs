@@ -306,3 +306,24 @@ fn an_old_instance_drains_after_two_weeks_and_ends_a_week_later() {
     let tasks = world.memory.view().live::<Task>(&Prefix::all());
     assert_eq!(tasks[0].desired.order().unwrap().code, StopCode::TerminationNotice);
 }
+
+#[test]
+fn an_instance_that_is_too_old_when_somebody_looks_drains_for_a_week_all_the_same() {
+    let mut world = World::new();
+    world.run(&template(512), 1);
+    world.now = NOW.plus_millis(ENDS_AFTER_MILLIS + DAY_MILLIS);
+    world.write(|tx, _| depart(tx).unwrap());
+    assert_eq!(world.instances().len(), 1, "its tasks have not had the time to move");
+    world.scale_in();
+    let drains_since = world.now;
+    assert_eq!(draining(&world).len(), 1);
+    let told =
+        crate::explain::task(world.memory.view(), &world.host, &world.memory.view().scan::<Task>(&Prefix::all())[0]);
+    assert!(told.iter().any(|line| line.contains("drains and waits for it")), "{told:?}");
+    world.now = drains_since.plus_millis(DRAINS_FOR_MILLIS - 1);
+    world.scale_in();
+    assert_eq!(draining(&world).len(), 1);
+    world.now = drains_since.plus_millis(DRAINS_FOR_MILLIS);
+    world.scale_in();
+    assert_eq!(world.instances().len(), 0);
+}

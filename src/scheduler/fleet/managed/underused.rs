@@ -21,6 +21,7 @@ use cove_model::task_definition::{NetworkMode, TaskDefinition};
 use cove_model::task_template::PlacementConstraintType;
 use cove_store::{Prefix, Read, keys};
 
+use super::tasks::OnInstances;
 use crate::fleet::verb::tasks_on;
 use crate::launch::Suitability;
 use crate::place::Reserve;
@@ -53,15 +54,14 @@ pub(super) fn underused(
     let busy = members.iter().filter(|it| it.status == ContainerInstanceStatus::Active);
     let places: Vec<(Place, Vec<Arc<Task>>)> =
         busy.map(|it| place(source, it, &reserves)).filter(|(_, tasks)| !tasks.is_empty()).collect();
-    let ended = source.scan::<Task>(&inside);
+    let ended = OnInstances::read(source, &inside);
     let mut found: Vec<(Timestamp, Arc<ContainerInstance>)> = Vec::new();
     for (place, tasks) in &places {
         let others = places.iter().map(|(it, _)| it).filter(|it| {
             it.instance.id != place.instance.id && it.instance.availability_zone == place.instance.availability_zone
         });
         if fits_elsewhere(source, tasks, others) {
-            let touched =
-                ended.iter().filter(|it| it.placement.container_instance.as_ref() == Some(&place.instance.id));
+            let touched = ended.on(&place.instance.id).iter();
             let last = touched.map(|it| it.created_at.max(it.observed.stopped_at.unwrap_or_default())).max();
             let due = last.unwrap_or_default().max(place.instance.registered_at).plus_millis(wait_millis);
             // What is protected stays where it is.
