@@ -1,4 +1,4 @@
-//! `cove image copy`: within the own registry by mounts, from elsewhere by the server.
+//! `cove image copy`: within the own registry by mounts where they are on, from elsewhere by the server.
 
 use clap::Args;
 use cove_registry::manifest::Kind;
@@ -89,7 +89,7 @@ async fn copy(from: &Repository<'_>, to: &Repository<'_>, top: &Fetched, referen
         }
     }
     for blob in manifest.blobs() {
-        if !to.mount(&blob, &from.name).await? {
+        if !to.has_blob(&blob).await? && !to.mount(&blob, &from.name).await? && !to.carry(&blob, from).await? {
             return Err(CliError::Failed(format!("`{}` lacks {blob}", from.name)));
         }
     }

@@ -69,15 +69,36 @@ impl<'a> Repository<'a> {
         Ok(true)
     }
 
-    pub(super) async fn push_blob(&self, blob: &Piece<'_>, bar: &ProgressBar) -> Result<(), CliError> {
+    /// Sends a blob of another repository through here, where it may not be mounted. Whether there was such a blob.
+    pub(super) async fn carry(&self, digest: &str, from: &Repository<'_>) -> Result<bool, CliError> {
+        let got = from.blob(digest).await?;
+        if got.status() == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        if got.status() != StatusCode::OK {
+            from.expect(got, StatusCode::OK, "getting a blob").await?;
+            return Ok(false);
+        }
+        let length = header(&got, "content-length");
+        let (path, headers) = self.begin(digest, length).await?;
+        let answer = self.send("PUT", &path, &headers, got.into_body().map_err(io::Error::other).boxed()).await?;
+        self.expect(answer, StatusCode::CREATED, &format!("pushing {digest}")).await?;
+        Ok(true)
+    }
+
+    /// Where a blob of that length is to be put, and with what.
+    async fn begin(&self, digest: &str, length: String) -> Result<(String, [(&'static str, String); 2]), CliError> {
         let answer = self.send("POST", &format!("/v2/{}/blobs/uploads/", self.name), &[], empty()).await?;
         let location = self.location(&answer);
         self.expect(answer, StatusCode::ACCEPTED, "starting an upload").await?;
         let location = location?;
         let separator = if location.contains('?') { '&' } else { '?' };
-        let path = format!("{location}{separator}digest={}", blob.digest);
-        let headers =
-            [("content-length", blob.size.to_string()), ("content-type", "application/octet-stream".to_owned())];
+        let headers = [("content-length", length), ("content-type", "application/octet-stream".to_owned())];
+        Ok((format!("{location}{separator}digest={digest}"), headers))
+    }
+
+    pub(super) async fn push_blob(&self, blob: &Piece<'_>, bar: &ProgressBar) -> Result<(), CliError> {
+        let (path, headers) = self.begin(&blob.digest, blob.size.to_string()).await?;
         let (sender, receiver) = mpsc::channel(QUEUE);
         let sent = self.send("PUT", &path, &headers, Fed(receiver).boxed());
         // The file is read on this thread while the connection has room: a command line has nothing else to do.
