@@ -186,14 +186,17 @@ pub(crate) fn failed(task: &mut Task, failure: Option<&Failure>, now: Timestamp)
 }
 
 /// The shim is gone: whatever has no exit record ended in a way that nobody saw, or died while it started.
-pub(crate) fn vanished(task: &mut Task, now: Timestamp) {
+/// `failure`: why nothing was started, when that is known.
+pub(crate) fn vanished(task: &mut Task, failure: Option<&Failure>, now: Timestamp) {
     let none_started = task.containers.iter().all(|container| container.seen.started_at.is_none());
     for container in &mut task.containers {
         let was_seen = container.seen.started_at.is_some();
         if container.seen.state != ContainerState::Stopped && (was_seen || none_started) {
             container.seen.state = ContainerState::Stopped;
             container.seen.stopped_at = Some(now);
-            container.seen.reason.get_or_insert_with(|| VANISHED.to_owned());
+            if was_seen || failure.is_none() {
+                container.seen.reason.get_or_insert_with(|| VANISHED.to_owned());
+            }
         }
     }
 }
@@ -359,7 +362,7 @@ mod tests {
     #[test]
     fn a_shim_that_died_while_it_started_a_container_is_a_failure_to_start() {
         let mut task = pair();
-        vanished(&mut task, Timestamp(30));
+        vanished(&mut task, None, Timestamp(30));
         stopped(&mut task, Timestamp(31));
         assert_eq!(task.observed.stop_code, Some(StopCode::TaskFailedToStart));
         assert_eq!(task.observed.stopped_reason.as_deref(), Some(VANISHED));

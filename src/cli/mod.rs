@@ -33,6 +33,7 @@ mod table;
 mod tasks;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -149,7 +150,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     match cli.verb {
         Verb::Serve => Err(CliError::Usage("`serve` is answered before this point".to_owned())),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "cove", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "cove", &mut script);
+            // Whoever reads only its head has had enough.
+            let _ = std::io::stdout().write_all(&script);
             Ok(ExitCode::SUCCESS)
         }
         Verb::DemoApp(args) => demo_app::run(&args),

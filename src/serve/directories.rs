@@ -17,6 +17,8 @@ const FORMAT_FILE: &str = "format";
 const FORMAT: u32 = 1;
 /// Below the run directory: what living tasks have there.
 const OF_TASKS: [&str; 2] = ["tasks", "network/tasks"];
+/// The kernel's flag of a process that ends, in its `stat`.
+const PF_EXITING: u32 = 0x4;
 /// Beside the store's own lock, because this one covers the run directory and the kernel as well.
 const LOCK_FILE: &str = "server.lock";
 
@@ -148,8 +150,8 @@ fn take(path: &Path) -> Result<File, DirectoryError> {
     file.try_clone().map_err(prepare)
 }
 
-/// A server that was killed may leave a child that has not become another program yet, with the lock in its hands: as long
-/// as the one who took it is gone, whoever has it gives it back by itself.
+/// A server that was killed takes a moment to go, and may leave a child that has not become another program yet, with the
+/// lock in its hands: as long as the one who took it is gone or going, whoever has it gives it back by itself.
 fn wait_for(file: &mut File) -> Result<(), TryLockError> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
@@ -170,8 +172,18 @@ fn holder(file: &mut File) -> String {
     pid.trim().to_owned()
 }
 
+/// Whether the process lives and has not begun to end.
 fn is_there(pid: &str) -> bool {
-    !pid.is_empty() && Path::new("/proc").join(pid).exists()
+    let told = |file: &str| fs::read_to_string(Path::new("/proc").join(pid).join(file)).unwrap_or_default();
+    // What comes after the name in parentheses: state, five numbers, flags.
+    let stat = told("stat");
+    let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let state = fields.next().unwrap_or("X").to_owned();
+    let flags: u32 = fields.nth(5).and_then(|flags| flags.parse().ok()).unwrap_or(0);
+    let is_killed = told("status").lines().filter_map(|line| line.strip_prefix("SigPnd:")).any(|signals| {
+        u64::from_str_radix(signals.trim(), 16).is_ok_and(|signals| signals & (1 << (libc::SIGKILL - 1)) != 0)
+    });
+    !pid.is_empty() && !matches!(&*state, "Z" | "X") && flags & PF_EXITING == 0 && !is_killed
 }
 
 #[cfg(test)]

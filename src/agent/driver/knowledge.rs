@@ -155,7 +155,7 @@ impl LastWord {
             observe::host_lost(task, self.instance.as_deref(), now);
         }
         if self.shim == Shim::Gone && !lost {
-            observe::vanished(task, now);
+            observe::vanished(task, self.failure.as_ref(), now);
         }
         observe::failed(task, self.failure.as_ref(), now);
         observe::stopped(task, now);

@@ -1,10 +1,12 @@
 //! Clusters.
 
+use std::sync::Arc;
+
 use cove_model::arn::Tenant;
 use cove_model::capacity_provider::is_fargate;
 use cove_model::cluster::{CapacityProviderStrategyItem, Cluster, ClusterSetting, ClusterStatus, cluster_arn};
 use cove_model::container_instance::ContainerInstance;
-use cove_model::service::{Service, ServiceStatus};
+use cove_model::service::{Service, ServiceRevision, ServiceStatus};
 use cove_model::task::{LaunchType, Task, TaskStatus};
 use cove_store::{Prefix, Read, Tx, keys};
 
@@ -25,7 +27,7 @@ const STRATEGY_MAX: usize = 20;
 const PROVIDERS_MAX: usize = 20;
 
 /// The cluster of a request, if it is ACTIVE.
-pub(super) fn active(store: &impl Read, tenant: &Tenant, name: &str) -> Result<std::sync::Arc<Cluster>, EcsError> {
+pub(super) fn active(store: &impl Read, tenant: &Tenant, name: &str) -> Result<Arc<Cluster>, EcsError> {
     let found = store.get::<Cluster>(&keys::cluster(tenant, name));
     found.filter(|cluster| cluster.status == ClusterStatus::Active).ok_or(EcsError::ClusterNotFound)
 }
@@ -327,7 +329,7 @@ fn show(store: &impl Read, cluster: &Cluster, include: &[ClusterField]) -> wire:
         running_tasks_count: counts.running_ec2 + counts.running_fargate,
         pending_tasks_count: counts.pending_ec2 + counts.pending_fargate,
         active_services_count: active_services(store, &inside),
-        statistics: if shown(ClusterField::Statistics) { counts.statistics() } else { Vec::new() },
+        statistics: if shown(ClusterField::Statistics) { statistics(store, &inside, &counts) } else { Vec::new() },
         tags: if shown(ClusterField::Tags) { cluster.tags.clone() } else { Vec::new() },
         settings: if shown(ClusterField::Settings) { show_settings(cluster) } else { Vec::new() },
         capacity_providers: cluster.capacity_providers.clone(),
@@ -360,7 +362,7 @@ struct Counts {
 }
 
 impl Counts {
-    fn of(tasks: &[std::sync::Arc<Task>]) -> Self {
+    fn of(tasks: &[Arc<Task>]) -> Self {
         let mut counts = Self::default();
         for task in tasks {
             let on_fargate = match task.placement.launch_type {
@@ -377,20 +379,36 @@ impl Counts {
         }
         counts
     }
+}
 
-    fn statistics(&self) -> Vec<Pair> {
-        let rows = [
-            ("runningEC2TasksCount", self.running_ec2),
-            ("runningFargateTasksCount", self.running_fargate),
-            ("pendingEC2TasksCount", self.pending_ec2),
-            ("pendingFargateTasksCount", self.pending_fargate),
-            ("activeEC2ServiceCount", 0),
-            ("activeFargateServiceCount", 0),
-            ("drainingEC2ServiceCount", 0),
-            ("drainingFargateServiceCount", 0),
-        ];
-        rows.into_iter().map(|(name, count)| Pair::new(name, count.to_string())).collect()
-    }
+fn statistics(store: &impl Read, inside: &Prefix, tasks: &Counts) -> Vec<Pair> {
+    let services = store.live::<Service>(inside);
+    let number = |status, on_fargate| {
+        let counts = |service: &&Arc<Service>| service.status == status && is_on_fargate(store, service) == on_fargate;
+        services.iter().filter(counts).count()
+    };
+    let rows = [
+        ("runningEC2TasksCount", tasks.running_ec2),
+        ("runningFargateTasksCount", tasks.running_fargate),
+        ("pendingEC2TasksCount", tasks.pending_ec2),
+        ("pendingFargateTasksCount", tasks.pending_fargate),
+        ("activeEC2ServiceCount", number(ServiceStatus::Active, false)),
+        ("activeFargateServiceCount", number(ServiceStatus::Active, true)),
+        ("drainingEC2ServiceCount", number(ServiceStatus::Draining, false)),
+        ("drainingFargateServiceCount", number(ServiceStatus::Draining, true)),
+    ];
+    rows.into_iter().map(|(name, count)| Pair::new(name, count.to_string())).collect()
+}
+
+/// Where the tasks of its newest deployment run, by its launch type or its capacity providers.
+fn is_on_fargate(store: &impl Read, service: &Service) -> bool {
+    let Some(newest) = service.deployments.first() else { return false };
+    let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &newest.revision);
+    store.get::<ServiceRevision>(&key).is_some_and(|revision| {
+        let placing = &revision.template.placing;
+        let mut providers = placing.strategy.iter();
+        placing.launch_type == LaunchType::Fargate || providers.any(|item| is_fargate(&item.capacity_provider))
+    })
 }
 
 /// How clusters and container instances count a task.

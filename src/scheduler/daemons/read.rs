@@ -55,7 +55,7 @@ pub(crate) fn state(source: &impl Read, daemon: &Daemon, timing: &Timing, now: T
     let inside = Prefix::parent(tenant, &keys::daemon_parent(cluster, name));
     Some(State {
         daemon: daemon.clone(),
-        alarms: firing(source, tenant, watched),
+        alarms: firing(source, tenant, watched, deployment.created_at),
         deployment: (*deployment).clone(),
         instances: views_of(source, daemon, &instances),
         tasks: views,

@@ -9,7 +9,9 @@ use cove_model::arn::Tenant;
 use cove_model::capacity_provider::{CapacityProvider, Pool};
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::network::Subnet;
-use cove_model::service::{Departed, SchedulingStrategy, Service, ServiceDeployment, ServiceRevision, TaskSet};
+use cove_model::service::{
+    Departed, SchedulingStrategy, Service, ServiceDeployment, ServiceDeploymentStatus, ServiceRevision, TaskSet,
+};
 use cove_model::taken::OnInstance;
 use cove_model::task::{LaunchType, Task};
 use cove_model::task_definition::TaskDefinition;
@@ -49,6 +51,7 @@ impl<'a> Scene<'a> {
         let mut rollouts: Vec<ServiceDeployment> =
             source.live::<ServiceDeployment>(&inside).iter().map(|one| (**one).clone()).collect();
         rollouts.sort_by_key(|one| std::cmp::Reverse(one.created_at));
+        let alarms = rollouts.first().map_or_else(Vec::new, |rollout| alarms(source, service, rollout));
         State {
             service: service.clone(),
             rollouts,
@@ -57,7 +60,7 @@ impl<'a> Scene<'a> {
             departed: source.scan::<Departed>(&inside),
             instances: here.instances(source, service),
             zones: zones(source, service, &here.instances),
-            alarms: alarms(source, service),
+            alarms,
             timing: self.timing.clone(),
             now: self.now,
             seed: cove_base::ids::random_u64(),
@@ -188,17 +191,21 @@ fn pools(source: &impl Read, template: &TaskTemplate) -> Vec<Pool> {
     found.map(|provider| provider.pool()).collect()
 }
 
-/// Those of the configuration that are in ALARM.
-fn alarms(source: &impl Read, service: &Service) -> Vec<String> {
+/// Those of the configuration that a deployment has to fear. One that goes back has none: it is the way out of them.
+fn alarms(source: &impl Read, service: &Service, rollout: &ServiceDeployment) -> Vec<String> {
     let Some(alarms) = service.configuration.alarms.as_ref().filter(|alarms| alarms.enable) else { return Vec::new() };
-    firing(source, &service.tenant, &alarms.alarm_names)
+    match rollout.status {
+        ServiceDeploymentStatus::RollbackInProgress => Vec::new(),
+        _ => firing(source, &service.tenant, &alarms.alarm_names, rollout.created_at),
+    }
 }
 
-/// Those of the names that are in ALARM.
-pub(crate) fn firing(source: &impl Read, tenant: &Tenant, names: &[String]) -> Vec<String> {
+/// Those of the names that went into ALARM since then and still are: as ECS ignores those that are in ALARM when a
+/// deployment begins, which may well be the one that mends what they are about.
+pub(crate) fn firing(source: &impl Read, tenant: &Tenant, names: &[String], since: Timestamp) -> Vec<String> {
     let fires = |name: &&String| {
         let alarm = source.get::<Alarm>(&keys::alarm(tenant, name));
-        alarm.is_some_and(|alarm| alarm.state.value == StateValue::Alarm)
+        alarm.is_some_and(|alarm| alarm.state.value == StateValue::Alarm && alarm.transitioned_at > since)
     };
     names.iter().filter(fires).cloned().collect()
 }

@@ -30,6 +30,18 @@ fn a_cluster_survives_restarts_until_it_is_deleted() {
     assert_eq!(shown["tags"], json!([{"key": "team", "value": "a"}]));
     assert_eq!(shown["capacityProviders"], json!(["FARGATE", "FARGATE_SPOT"]));
     assert_eq!(shown["statistics"].as_array().unwrap().len(), 8);
+    let definition = json!({"family": "f", "requiresCompatibilities": ["FARGATE"], "networkMode": "awsvpc", "cpu": "256",
+        "memory": "512", "containerDefinitions": [{"name": "c", "image": "none"}]});
+    server.ecs("RegisterTaskDefinition", &definition).unwrap();
+    let service = json!({"cluster": "blue", "serviceName": "idle", "taskDefinition": "f", "desiredCount": 0,
+        "networkConfiguration": server.network()});
+    server.ecs("CreateService", &service).unwrap();
+    let counted = server.ecs("DescribeClusters", &wanted).unwrap()["clusters"][0]["statistics"].clone();
+    assert!(
+        counted.as_array().unwrap().contains(&json!({"name": "activeFargateServiceCount", "value": "1"})),
+        "{counted}"
+    );
+    server.ecs("DeleteService", &json!({"cluster": "blue", "service": "idle", "force": true})).unwrap();
     let again = server.ecs("CreateCluster", &json!({"clusterName": "blue"})).unwrap();
     assert_eq!(again["cluster"]["settings"], enhanced, "creating it again shows it as it is");
 

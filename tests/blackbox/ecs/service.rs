@@ -151,6 +151,52 @@ fn a_broken_revision_trips_the_circuit_breaker_and_rolls_back() {
 }
 
 #[test]
+fn an_alarm_rolls_back_and_one_that_was_there_before_lets_a_deployment_be() {
+    let mut server = Server::start();
+    let alarm = json!({"AlarmName": "errors", "Namespace": "App", "MetricName": "Errors", "Statistic": "Sum", "Period": 60,
+        "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "ignore"});
+    server.monitoring("PutMetricAlarm", &alarm).unwrap();
+    let set = |server: &Server, state: &str| {
+        let input = json!({"AlarmName": "errors", "StateValue": state, "StateReason": "told"});
+        server.monitoring("SetAlarmState", &input).unwrap();
+    };
+    set(&server, "OK");
+    let good = waiting(&server);
+    let alarms = json!({"alarmNames": ["errors"], "enable": true, "rollback": true});
+    create(&server, &good, &json!({"deploymentConfiguration": {"alarms": alarms}}));
+    wait_stable(&server);
+    // Never healthy, and so not over before the alarm.
+    let health = json!({"command": ["CMD-SHELL", "exit 1"], "interval": 5, "startPeriod": 300});
+    let image = server.busybox();
+    let slow = json!({"image": image, "command": ["sh", "-c", WAITING], "healthCheck": health});
+    let slow = register(&server, &slow);
+    server.ecs("UpdateService", &json!({"service": "web", "taskDefinition": slow})).unwrap();
+    set(&server, "ALARM");
+    let newest = |server: &Server| {
+        let listed = server.ecs("ListServiceDeployments", &json!({"service": "web"})).unwrap();
+        let ended = |it: &Value| !it["finishedAt"].is_null();
+        until("the deployment ends", || {
+            let arn = &listed["serviceDeployments"][0]["serviceDeploymentArn"];
+            let shown = server.ecs("DescribeServiceDeployments", &json!({"serviceDeploymentArns": [arn]})).unwrap();
+            Some(shown["serviceDeployments"][0].clone()).filter(ended)
+        })
+    };
+    let shown = newest(&server);
+    assert_eq!(shown["status"], "ROLLBACK_SUCCESSFUL", "{shown}");
+    assert_eq!(shown["alarms"]["triggeredAlarmNames"], json!(["errors"]), "{shown}");
+    server.kill_and_restart();
+    let service = wait_stable(&server);
+    assert_eq!(service["taskDefinition"], good.as_str());
+    // It is still in ALARM: tasks are replaced, and what mends it can be deployed.
+    let gone = tasks(&server)[0].clone();
+    server.ecs("StopTask", &json!({"task": gone})).unwrap();
+    until("it is replaced", || Some(tasks(&server)).filter(|now| now.len() == 2 && !now.contains(&gone)));
+    let mended = waiting(&server);
+    server.ecs("UpdateService", &json!({"service": "web", "taskDefinition": mended})).unwrap();
+    assert_eq!(newest(&server)["status"], "SUCCESSFUL");
+}
+
+#[test]
 fn a_deleted_service_drains_and_stays_describable() {
     let mut server = Server::start();
     let definition = waiting(&server);
