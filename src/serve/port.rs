@@ -8,6 +8,7 @@ use cove_api::cove::{ExecPort, ExecRequest, ExecSession, Finding, Level, PortFut
 use cove_api::metadata::Sample;
 use cove_base::error::chain;
 use cove_model::arn::Tenant;
+use cove_model::fault::{FaultAct, FaultState, NetworkFault};
 use cove_registry::build::{FileContent, ImageFile};
 use cove_registry::image_config::RunConfig;
 use cove_runtime::network::{self, NetworkConfig};
@@ -116,6 +117,14 @@ impl ExecPort for NodePort {
             let registry = &self.agent.deps().registry;
             registry.ensure_builtin(&tenant, &name, &files, run).await.map_err(|error| chain(&error))?;
             Ok(format!("{}/{name}:latest", self.registry_host))
+        })
+    }
+
+    fn fault(&self, task_id: String, act: FaultAct, fault: NetworkFault) -> PortFuture<'_, Result<FaultState, String>> {
+        let deps = Arc::clone(self.agent.deps());
+        Box::pin(async move {
+            let done = tokio::task::spawn_blocking(move || deps.networks.fault(&task_id, act, &fault));
+            done.await.map_err(|error| error.to_string())?.map_err(|error| chain(&error))
         })
     }
 

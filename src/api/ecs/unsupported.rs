@@ -7,7 +7,7 @@
 
 use cove_model::task_definition::{
     CPUArchitecture, ContainerDefinition, DeviceCgroupPermission, DockerVolumeConfiguration, LogConfiguration,
-    LogDriver, OSFamily, ResourceRequirement, ResourceType, Scope, TaskDefinitionDocument,
+    LogDriver, NetworkMode, OSFamily, ResourceRequirement, ResourceType, Scope, TaskDefinitionDocument,
 };
 use cove_model::task_override::TaskOverride;
 
@@ -196,7 +196,9 @@ pub const FIELDS: &[Field] = &[
     task("proxyConfiguration", ANY, |it| it.proxy_configuration.is_some()),
     task("inferenceAccelerators", ANY, |it| !it.inference_accelerators.is_empty()),
     partly("ephemeralStorage", "a disk that is full: a task that writes more is stopped"),
-    task("enableFaultInjection", "true", |it| it.enable_fault_injection == Some(true)),
+    task("enableFaultInjection", "true in network mode host, which is the host's own network", |it| {
+        it.enable_fault_injection == Some(true) && it.network_mode == Some(NetworkMode::Host)
+    }),
     done("enableExecuteCommand"),
     request("volumeConfigurations", ANY, |it| it.has_volume_configurations),
     request("referenceId", ANY, |it| it.has_reference_id),

@@ -38,6 +38,7 @@ pub const CAPABILITIES: &[&str] = &[
     "ecs.capability.docker-plugin.local",
     "ecs.capability.execution-role-awslogs",
     "ecs.capability.execution-role-ecr-pull",
+    "ecs.capability.fault-injection",
     "ecs.capability.increased-task-cpu-limit",
     "ecs.capability.logging-driver.awslogs.log-driver-buffer-size",
     "ecs.capability.logging-driver.awslogs.mode",
