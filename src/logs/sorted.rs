@@ -7,6 +7,7 @@
 //! are looked at once.
 //! Why no index on disk: streams that clients fill are small (they are capped), and mostly in order.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -93,12 +94,14 @@ pub fn read_sorted(dir: &Path, query: &SortedQuery) -> Result<SortedPage, LogErr
     let mut events = Vec::with_capacity(chosen.places.len());
     for place in chosen.places.keys() {
         let number = place.position.segment;
-        if !open.contains_key(&number) {
-            // Dropped meanwhile: its events are gone.
-            let Some(segment) = Segment::open(dir, number)? else { continue };
-            open.insert(number, segment);
-        }
-        let Some(segment) = open.get_mut(&number) else { continue };
+        let segment = match open.entry(number) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(empty) => match Segment::open(dir, number)? {
+                Some(segment) => empty.insert(segment),
+                // Dropped meanwhile: its events are gone.
+                None => continue,
+            },
+        };
         if let Some(record) = segment.record_at(place.position.offset)? {
             events.extend(segment.event(record)?);
         }
