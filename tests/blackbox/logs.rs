@@ -99,6 +99,32 @@ fn an_event_of_several_lines_is_seen_while_its_container_waits_and_bad_patterns_
     }
 }
 
+#[test]
+fn events_that_come_late_are_read_by_their_time_also_after_a_restart() {
+    let mut server = Server::start();
+    let at = json!({"logGroupName": "g", "logStreamName": "s"});
+    server.logs("CreateLogGroup", &json!({"logGroupName": "g"})).unwrap();
+    server.logs("CreateLogStream", &at).unwrap();
+    let now = now_millis();
+    let put = |server: &Server, seconds: &[i64]| {
+        let event = |ago: &i64| json!({"timestamp": now - ago * 1000, "message": format!("{ago} s ago")});
+        let events: Vec<Value> = seconds.iter().map(event).collect();
+        server.logs("PutLogEvents", &with(&at, &json!({"logEvents": events}))).unwrap();
+    };
+    put(&server, &[50, 20]);
+    put(&server, &[40, 10]);
+    server.kill_and_restart();
+    put(&server, &[30]);
+    let first = server.logs("GetLogEvents", &with(&at, &json!({"startFromHead": true, "limit": 3}))).unwrap();
+    assert_eq!(names(&first["events"], "message"), ["50 s ago", "40 s ago", "30 s ago"]);
+    server.kill_and_restart();
+    let next = json!({"nextToken": first["nextForwardToken"], "limit": 3});
+    let rest = server.logs("GetLogEvents", &with(&at, &next)).unwrap();
+    assert_eq!(names(&rest["events"], "message"), ["20 s ago", "10 s ago"]);
+    let found = server.logs("FilterLogEvents", &json!({"logGroupName": "g", "filterPattern": "ago"})).unwrap();
+    assert_eq!(names(&found["events"], "message"), ["50 s ago", "40 s ago", "30 s ago", "20 s ago", "10 s ago"]);
+}
+
 /// What `cove logs` prints of a task.
 fn printed(server: &Server, arn: &str) -> String {
     let done = server.cove(&["logs", arn]);
