@@ -53,6 +53,8 @@ pub struct Settings {
     pub log_node_max_bytes: u64,
     /// What a task that asks for no storage of its own may write; 0 is no limit.
     pub task_storage_gib: u32,
+    /// What a shared Docker volume may hold while tasks have it; 0 is no limit.
+    pub shared_volume_gib: u32,
     /// How long a stopped task stays visible.
     pub stopped_keep_millis: i64,
     /// How often leftovers are looked for, old records forgotten and logs trimmed.

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cove_model::logs::{LogGroup, LogStream};
+use cove_model::task::Task;
 use cove_shim::client;
 use cove_shim::protocol::{Event, Request};
 use cove_store::{Prefix, Read};
@@ -141,7 +142,7 @@ pub(crate) async fn collect(deps: &Arc<Deps>) {
     }
 }
 
-/// Log retention, the node's cap, and streams whose record is gone.
+/// Log retention, the node's cap, and streams whose record is gone: their own, or the task's for `json-file`.
 pub(crate) async fn logs(deps: &Arc<Deps>) {
     let deps = Arc::clone(deps);
     let done = blocking(move || {
@@ -149,7 +150,10 @@ pub(crate) async fn logs(deps: &Arc<Deps>) {
         let there = names_in(&root);
         let (groups, streams) =
             deps.store.read(|view| (view.scan::<LogGroup>(&Prefix::all()), view.scan::<LogStream>(&Prefix::all())));
-        let known: HashSet<&str> = streams.iter().map(|stream| stream.directory.as_str()).collect();
+        let tasks = deps.store.read(|view| view.scan::<Task>(&Prefix::all()));
+        let logs = tasks.iter().flat_map(|task| &task.containers).filter_map(|container| container.log.as_ref());
+        let of_tasks = logs.filter(|log| log.is_local()).map(|log| log.directory.as_str());
+        let known: HashSet<&str> = streams.iter().map(|stream| stream.directory.as_str()).chain(of_tasks).collect();
         for name in there.iter().filter(|name| !known.contains(name.as_str())) {
             if let Err(error) = std::fs::remove_dir_all(root.join(name)) {
                 tracing::warn!(%error, name, "the log of a deleted stream could not be removed");

@@ -27,9 +27,11 @@ mod secrets;
 mod step;
 mod storage;
 mod usage;
+mod volumes;
 
 pub use agent::{AgentHandle, DownError, start};
 pub use deps::{Deps, HostMode, Settings};
 pub use exec::{ExecCommand, ExecEnd, ExecError, Execution, TerminalExecution};
 pub use resolve::{Endpoint, HostLimits, HostModeAccess};
 pub use usage::Reading;
+pub use volumes::{SharedVolume, VolumeError};

@@ -1,6 +1,7 @@
-//! The cap of what a task writes: its writable layers and volumes of its own.
+//! The caps of what a task writes: into its writable layers and volumes of its own, and into shared volumes.
 //!
-//! In: live tasks, and what each has on disk. Out: an order to stop for those beyond their ephemeral storage.
+//! In: live tasks, and what each has on disk. Out: an order to stop for those beyond their ephemeral storage, and for all
+//! that have a shared volume which is too large: who filled it cannot be told.
 //!
 //! Holds: measuring takes at most a twentieth of one core, however much there is, and nothing while nobody writes; a task is stopped by the same order as
 //! by StopTask, so nothing of it is lost that a stop would keep.
@@ -10,6 +11,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cove_model::arn::Tenant;
 use cove_model::task::{Desired, StopCode, StopOrder, Task};
 use cove_runtime::rootfs::Used;
 use cove_store::{Prefix, Read, Record, StoreError};
@@ -17,6 +19,7 @@ use tokio::sync::watch;
 
 use crate::deps::{Deps, blocking};
 use crate::driver::volumes;
+use crate::volumes as shared;
 
 /// Between two rounds: a disk of 500 MB/s takes five gigabytes in it.
 const ROUND: Duration = Duration::from_secs(10);
@@ -97,11 +100,45 @@ async fn round(deps: &Arc<Deps>) {
             }
         };
         if let Some(reason) = over(used, limit_gib(&task, deps.settings.task_storage_gib)) {
-            tracing::warn!(task = task.id, reason, "stopping a task for what it wrote");
-            if let Err(error) = order_stop(deps, &task, reason).await {
-                tracing::warn!(task = task.id, error = cove_base::error::chain(&error), "it could not be stopped");
-            }
+            stop(deps, &task, reason).await;
         }
+    }
+    if deps.settings.shared_volume_gib > 0 {
+        for tenant in shared::tenants(deps) {
+            shared_round(deps, tenant).await;
+        }
+    }
+}
+
+async fn shared_round(deps: &Arc<Deps>, tenant: Tenant) {
+    let of = Arc::clone(deps);
+    let measured = blocking(move || {
+        let users = shared::users(&of, &tenant);
+        shared::list(&of, &tenant).map(|volumes| (users, volumes))
+    });
+    let (users, volumes) = match measured.await {
+        Ok(Ok(found)) => found,
+        Ok(Err(error)) => {
+            tracing::warn!(error = cove_base::error::chain(&error), "shared volumes cannot be measured");
+            return;
+        }
+        Err(error) => {
+            tracing::warn!(%error, "shared volumes cannot be measured");
+            return;
+        }
+    };
+    for volume in volumes {
+        let Some(reason) = over_shared(&volume.name, volume.used, deps.settings.shared_volume_gib) else { continue };
+        for task in users.get(&volume.name).into_iter().flatten().filter(|task| !task.desired.is_stopped()) {
+            stop(deps, task, reason.clone()).await;
+        }
+    }
+}
+
+async fn stop(deps: &Deps, task: &Task, reason: String) {
+    tracing::warn!(task = task.id, reason, "stopping a task for what was written");
+    if let Err(error) = order_stop(deps, task, reason).await {
+        tracing::warn!(task = task.id, error = cove_base::error::chain(&error), "it could not be stopped");
     }
 }
 
@@ -121,6 +158,15 @@ fn over(used: Used, limit_gib: u32) -> Option<String> {
         Used::Unmeasurable => "the task has directories too deep or too many to be measured".to_owned(),
     };
     Some(format!("EphemeralStorageExceeded: {what} and may have {limit_gib} GiB in its containers and volumes"))
+}
+
+fn over_shared(name: &str, used: Used, limit_gib: u32) -> Option<String> {
+    let what = match used {
+        Used::Bytes(bytes) if bytes <= u64::from(limit_gib) * GIB => return None,
+        Used::Bytes(bytes) => format!("holds {}.{} GiB", bytes / GIB, bytes % GIB * 10 / GIB),
+        Used::Unmeasurable => "has directories too deep or too many to be measured".to_owned(),
+    };
+    Some(format!("SharedVolumeExceeded: volume {name} {what} and may hold {limit_gib} GiB"))
 }
 
 async fn order_stop(deps: &Deps, task: &Task, reason: String) -> Result<(), StoreError> {
@@ -150,6 +196,14 @@ mod tests {
         assert!(over(Used::Unmeasurable, 20).is_some());
         assert_eq!(over(Used::Bytes(u64::MAX), 0), None);
         assert_eq!(over(Used::Unmeasurable, 0), None);
+    }
+
+    #[test]
+    fn a_shared_volume_beyond_its_cap_is_named() {
+        assert_eq!(over_shared("v", Used::Bytes(GIB), 1), None);
+        let reason = over_shared("v", Used::Bytes(GIB + 1), 1).unwrap();
+        assert!(reason.contains("volume v holds 1.0 GiB and may hold 1 GiB"), "{reason}");
+        assert!(over_shared("v", Used::Unmeasurable, 1).is_some());
     }
 
     #[test]

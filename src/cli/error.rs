@@ -55,7 +55,7 @@ pub(super) enum CliError {
     ChooseContainer { task: String, names: String },
     #[error("no container `{container}` in task {task}")]
     NoContainer { task: String, container: String },
-    #[error("container `{0}` does not write to CloudWatch Logs: its definition names no awslogs driver")]
+    #[error("container `{0}` keeps no log: its definition names neither the driver awslogs nor json-file")]
     NoLogs(String),
     #[error("cannot use the terminal")]
     Terminal(#[source] io::Error),

@@ -1,4 +1,4 @@
-//! `cove logs`: what a task's containers wrote, by way of CloudWatch Logs.
+//! `cove logs`: what a task's containers wrote: by way of CloudWatch Logs, or of the node's own file (`json-file`).
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -51,10 +51,29 @@ pub(super) async fn run(args: &LogsArgs, client: &Client) -> Result<ExitCode, Cl
     }
 }
 
-/// Group and stream of a container.
-struct Stream {
-    group: String,
-    name: String,
+/// Where a container's output is.
+enum Stream {
+    CloudWatch { group: String, name: String },
+    OfNode { task: String, container: String },
+}
+
+impl Stream {
+    /// The next events from `token` on, or the first.
+    async fn page(&self, client: &Client, token: Option<&str>) -> Result<Value, CliError> {
+        let mut input = match self {
+            Self::CloudWatch { group, name } => {
+                json!({"logGroupName": group, "logStreamName": name, "startFromHead": true})
+            }
+            Self::OfNode { task, container } => json!({"task": task, "container": container}),
+        };
+        if let Some(token) = token {
+            input["nextToken"] = Value::from(token);
+        }
+        match self {
+            Self::CloudWatch { .. } => client.aws(LOGS, "GetLogEvents", &input).await,
+            Self::OfNode { .. } => client.cove("POST", "/_cove/v1/logs", Some(&input)).await,
+        }
+    }
 }
 
 async fn stream_of(client: &Client, task: &Value, container: &Value) -> Result<Stream, CliError> {
@@ -66,15 +85,19 @@ async fn stream_of(client: &Client, task: &Value, container: &Value) -> Result<S
         .iter()
         .find(|definition| text(definition, "name") == name)
         .map(|definition| definition["logConfiguration"].clone())
-        .filter(|log| text(log, "logDriver") == "awslogs")
-        .ok_or_else(|| CliError::NoLogs(name.to_owned()))?;
+        .unwrap_or_default();
     let options = &log["options"];
     let id = tasks::id_of(text(task, "taskArn"));
+    match text(&log, "logDriver") {
+        "awslogs" => {}
+        "json-file" => return Ok(Stream::OfNode { task: id.to_owned(), container: name.to_owned() }),
+        _ => return Err(CliError::NoLogs(name.to_owned())),
+    }
     let stream = match text(options, "awslogs-stream-prefix") {
         "" => text(container, "runtimeId").to_owned(),
         prefix => format!("{prefix}/{name}/{id}"),
     };
-    Ok(Stream { group: text(options, "awslogs-group").to_owned(), name: stream })
+    Ok(Stream::CloudWatch { group: text(options, "awslogs-group").to_owned(), name: stream })
 }
 
 async fn is_stopped(client: &Client, task: &Value, arn: &str) -> Result<bool, CliError> {
@@ -92,11 +115,7 @@ async fn read_all(
 ) -> Result<bool, CliError> {
     let mut any = false;
     loop {
-        let mut input = json!({"logGroupName": stream.group, "logStreamName": stream.name, "startFromHead": true});
-        if let Some(token) = token.as_deref() {
-            input["nextToken"] = Value::from(token);
-        }
-        let page = client.aws(LOGS, "GetLogEvents", &input).await?;
+        let page = stream.page(client, token.as_deref()).await?;
         for event in page["events"].as_array().into_iter().flatten() {
             any = true;
             print(args, event);

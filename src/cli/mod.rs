@@ -31,6 +31,7 @@ mod scrub;
 mod sign;
 mod table;
 mod tasks;
+mod volume;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -101,6 +102,9 @@ enum Verb {
     /// Load, list and remove images
     #[command(subcommand)]
     Image(image::ImageVerb),
+    /// List and remove shared Docker volumes
+    #[command(subcommand)]
+    Volume(volume::VolumeVerb),
     /// Scan an image, or import advisories to scan with
     Scan(scan::ScanArgs),
     /// Stop every task and remove everything of the server from the kernel
@@ -174,6 +178,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Fleet(args) => block_on(async { fleet::run(&args, &Client::new(&target)?).await }),
         Verb::Scrub(args) => block_on(async { scrub::run(&args, &Client::new(&target)?).await }),
         Verb::Scan(args) => block_on(async { scan::run(&args, &Client::new(&target)?).await }),
+        Verb::Volume(verb) => block_on(async { volume::run(&verb, &Client::new(&target)?).await }),
         Verb::Image(verb) => block_on(async { image::run(&verb, &Client::new(&target)?).await }),
     }
 }

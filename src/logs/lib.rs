@@ -1,7 +1,8 @@
 //! Log streams as files: the file that a shim writes *is* the stream that the API reads.
 //!
 //! In: what a container says on stdout and stderr ([`StreamWriter`]), or events of a client ([`StreamWriter::put`]).
-//! Out: events by time, by position, forwards and backwards, also while the writer is at work ([`read`], [`Follower`]).
+//! Out: events by time, by position, forwards and backwards, also while the writer is at work ([`read`], [`Follower`],
+//! and [`read_sorted`] where they did not come by time).
 //!
 //! A stream is a directory of segments `00000000000000000001.log`, numbered upwards, only ever appended to:
 //!
@@ -25,6 +26,7 @@ mod grouping;
 mod lines;
 mod reader;
 mod segment;
+mod sorted;
 mod writer;
 
 pub use caps::{Dropped, NodeUsage, SegmentUse, choose_drops, enforce_caps, remove_older_than, usage};
@@ -32,6 +34,7 @@ pub use error::LogError;
 pub use format::{EVENT_BYTES_MAX, Event, Position};
 pub use grouping::{check_pattern, datetime_pattern};
 pub use reader::{Direction, Follower, Page, Query, Start, StreamStats, read, stats};
+pub use sorted::{Place, SortedPage, SortedQuery, is_ordered, place_before, read_sorted};
 pub use writer::{Source, StreamWriter};
 
 #[cfg(test)]

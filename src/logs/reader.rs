@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::LogError;
 use crate::format::{Event, HEADER, Position};
 use crate::segment::{self, Record, Segment};
+use crate::sorted::{Place, SortedQuery, is_ordered, read_sorted};
 
 /// Which way to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +101,17 @@ pub fn read(dir: &Path, query: &Query) -> Result<Page, LogError> {
 /// When a file cannot be read.
 pub fn stats(dir: &Path) -> Result<StreamStats, LogError> {
     let one = Query { max_events: 1, ..Query::all() };
-    let first = read(dir, &one)?.events.pop();
-    let last = read(dir, &Query { start: Start::Tail, direction: Direction::Backward, ..one })?.events.pop();
+    let (first, last) = if is_ordered(dir)? {
+        let last = Query { start: Start::Tail, direction: Direction::Backward, ..one };
+        (read(dir, &one)?.events.pop(), read(dir, &last)?.events.pop())
+    } else {
+        let edge = |direction, beyond| {
+            let (from_ms, to_ms) = (i64::MIN, i64::MAX);
+            let one = SortedQuery { direction, beyond, from_ms, to_ms, max_events: 1, max_bytes: 1 };
+            read_sorted(dir, &one).map(|mut page| page.events.pop())
+        };
+        (edge(Direction::Forward, Place::FIRST)?, edge(Direction::Backward, Place::LAST)?)
+    };
     let numbers = segment::numbers(dir)?;
     let size = |number: &u64| std::fs::metadata(segment::path(dir, *number)).map_or(0, |meta| meta.len());
     let dropped = match numbers.first() {

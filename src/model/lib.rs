@@ -13,6 +13,7 @@ pub mod container_instance;
 pub mod daemon;
 pub mod event;
 pub mod fargate;
+pub mod fault;
 #[cfg(any(test, feature = "fixture"))]
 pub mod fixture;
 pub mod image;

@@ -426,7 +426,8 @@ pub struct Container {
     #[serde(default)]
     pub pinned_digest: Option<String>,
     pub essential: bool,
-    /// Set for the `awslogs` driver: where its log stream lies. The stream's record is made with the task.
+    /// Set for the drivers `awslogs` and `json-file`: where its log stream lies. The record of a stream of `awslogs` is
+    /// made with the task.
     pub log: Option<ContainerLog>,
     /// As text as ECS shows them.
     pub cpu: Option<String>,
@@ -455,10 +456,19 @@ impl Container {
 /// The log stream of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerLog {
+    /// Empty for `json-file`, which is in no group.
     pub group: String,
     pub stream: String,
     /// The directory below `logs/`.
     pub directory: String,
+}
+
+impl ContainerLog {
+    /// Whether only the node itself has it; it goes with the task's record then.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.group.is_empty()
+    }
 }
 
 /// What the agent saw of a container.

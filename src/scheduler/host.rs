@@ -29,7 +29,7 @@ pub struct HostFacts {
     pub memory_overcommit: f64,
     /// Tasks that may live at once, over all tenants.
     pub tasks_max: usize,
-    /// Whether a container is kept to the permissions of its devices: cgroup v1 does, v2 would need a program of its own.
+    /// Whether a container is kept to the permissions of its devices: all but those inside other containers do.
     pub enforces_device_permissions: bool,
     pub fleet: Fleet,
 }

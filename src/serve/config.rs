@@ -87,6 +87,8 @@ pub(crate) struct Config {
     pub log_node_max_bytes: u64,
     /// 0 is no limit.
     pub task_storage_gib: u32,
+    /// 0 is no limit.
+    pub shared_volume_gib: u32,
     pub image_store_max_bytes: u64,
     pub layer_store_max_bytes: u64,
     pub tasks_max: usize,
@@ -234,6 +236,9 @@ struct Given {
     /// What a task may write that asks for no storage of its own; 0 is no cap [default: 20]
     #[arg(long, value_name = "GIB")]
     task_storage_gib: Option<u32>,
+    /// What a shared Docker volume may hold while tasks have it; 0 is no cap [default: 0]
+    #[arg(long, value_name = "GIB")]
+    shared_volume_gib: Option<u32>,
     /// Cap of the registry's blobs together [default: 102400]
     #[arg(long, value_name = "MIB")]
     image_store_max_mib: Option<u64>,
@@ -383,6 +388,7 @@ fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, Confi
             "LOG_NODE_MAX_MIB" => given.log_node_max_mib = Some(parsed("COVE_LOG_NODE_MAX_MIB", value)?),
             "MEMORY_OVERCOMMIT" => given.memory_overcommit = Some(parsed("COVE_MEMORY_OVERCOMMIT", value)?),
             "TASK_STORAGE_GIB" => given.task_storage_gib = Some(parsed("COVE_TASK_STORAGE_GIB", value)?),
+            "SHARED_VOLUME_GIB" => given.shared_volume_gib = Some(parsed("COVE_SHARED_VOLUME_GIB", value)?),
             "IMAGE_STORE_MAX_MIB" => given.image_store_max_mib = Some(parsed("COVE_IMAGE_STORE_MAX_MIB", value)?),
             "LAYER_STORE_MAX_MIB" => given.layer_store_max_mib = Some(parsed("COVE_LAYER_STORE_MAX_MIB", value)?),
             "TASKS_MAX" => given.tasks_max = Some(parsed("COVE_TASKS_MAX", value)?),
@@ -441,6 +447,7 @@ impl Given {
             log_node_max_mib: self.log_node_max_mib.or(other.log_node_max_mib),
             memory_overcommit: self.memory_overcommit.or(other.memory_overcommit),
             task_storage_gib: self.task_storage_gib.or(other.task_storage_gib),
+            shared_volume_gib: self.shared_volume_gib.or(other.shared_volume_gib),
             image_store_max_mib: self.image_store_max_mib.or(other.image_store_max_mib),
             layer_store_max_mib: self.layer_store_max_mib.or(other.layer_store_max_mib),
             tasks_max: self.tasks_max.or(other.tasks_max),
@@ -520,6 +527,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         )?,
         log_node_max_bytes: mib("log_node_max_mib", given.log_node_max_mib.unwrap_or(LOG_NODE_MAX_MIB_DEFAULT))?,
         task_storage_gib: given.task_storage_gib.unwrap_or(TASK_STORAGE_GIB_DEFAULT),
+        shared_volume_gib: given.shared_volume_gib.unwrap_or(0),
         image_store_max_bytes: mib(
             "image_store_max_mib",
             given.image_store_max_mib.unwrap_or(IMAGE_STORE_MAX_MIB_DEFAULT),

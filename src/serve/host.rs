@@ -39,7 +39,7 @@ pub(crate) fn facts(config: &Config, own_ports: &[u16]) -> HostFacts {
         reserved_ports_tcp: reserved,
         reserved_ports_udp: Vec::new(),
         attributes: Vec::new(),
-        enforces_device_permissions: matches!(Layout::detect(), Ok(Layout::V1(_))),
+        enforces_device_permissions: Layout::detect().is_ok_and(|layout| layout.enforces_device_permissions()),
         tasks_max: config.tasks_max,
         memory_overcommit: config.memory_overcommit,
         fleet: Fleet {

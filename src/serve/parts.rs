@@ -98,6 +98,7 @@ impl Parts {
                 log_stream_max_bytes: config.log_stream_max_bytes,
                 log_node_max_bytes: config.log_node_max_bytes,
                 task_storage_gib: config.task_storage_gib,
+                shared_volume_gib: config.shared_volume_gib,
                 stopped_keep_millis: millis(config.stopped_task),
                 housekeeping_interval: config.housekeeping,
                 collect_interval: config.collect,

@@ -8,13 +8,16 @@ use cove_api::cove::{ExecPort, ExecRequest, ExecSession, Finding, Level, PortFut
 use cove_api::metadata::Sample;
 use cove_base::error::chain;
 use cove_model::arn::Tenant;
+use cove_model::fault::{FaultAct, FaultState, NetworkFault};
 use cove_registry::build::{FileContent, ImageFile};
 use cove_registry::image_config::RunConfig;
 use cove_runtime::network::{self, NetworkConfig};
 use cove_runtime::pty;
+use cove_runtime::rootfs::Used;
 use cove_scheduler::services::Turn;
 use cove_scheduler::{HostFacts, fleet};
 use cove_store::{Prefix, Read, StoreHealth};
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 /// Where the binary lies in its own image.
@@ -115,6 +118,32 @@ impl ExecPort for NodePort {
             registry.ensure_builtin(&tenant, &name, &files, run).await.map_err(|error| chain(&error))?;
             Ok(format!("{}/{name}:latest", self.registry_host))
         })
+    }
+
+    fn fault(&self, task_id: String, act: FaultAct, fault: NetworkFault) -> PortFuture<'_, Result<FaultState, String>> {
+        let deps = Arc::clone(self.agent.deps());
+        Box::pin(async move {
+            let done = tokio::task::spawn_blocking(move || deps.networks.fault(&task_id, act, &fault));
+            done.await.map_err(|error| error.to_string())?.map_err(|error| chain(&error))
+        })
+    }
+
+    fn shared_volumes(&self, tenant: Tenant) -> PortFuture<'_, Result<Vec<Value>, String>> {
+        Box::pin(async move {
+            let volumes = self.agent.shared_volumes(&tenant).await.map_err(|error| chain(&error))?;
+            let show = |one: cove_agent::SharedVolume| {
+                let bytes = match one.used {
+                    Used::Bytes(bytes) => Value::from(bytes),
+                    Used::Unmeasurable => Value::Null,
+                };
+                json!({"name": one.name, "bytes": bytes, "tasks": one.tasks})
+            };
+            Ok(volumes.into_iter().map(show).collect())
+        })
+    }
+
+    fn remove_shared_volume(&self, tenant: Tenant, name: String) -> PortFuture<'_, Result<(), String>> {
+        Box::pin(async move { self.agent.remove_shared_volume(&tenant, &name).await.map_err(|error| chain(&error)) })
     }
 
     fn sample(&self, task_id: &str, container: &str) -> Option<(Sample, Sample)> {

@@ -100,6 +100,123 @@ fn an_event_of_several_lines_is_seen_while_its_container_waits_and_bad_patterns_
 }
 
 #[test]
+fn events_that_come_late_are_read_by_their_time_also_after_a_restart() {
+    let mut server = Server::start();
+    let at = json!({"logGroupName": "g", "logStreamName": "s"});
+    server.logs("CreateLogGroup", &json!({"logGroupName": "g"})).unwrap();
+    server.logs("CreateLogStream", &at).unwrap();
+    let now = now_millis();
+    let put = |server: &Server, seconds: &[i64]| {
+        let event = |ago: &i64| json!({"timestamp": now - ago * 1000, "message": format!("{ago} s ago")});
+        let events: Vec<Value> = seconds.iter().map(event).collect();
+        server.logs("PutLogEvents", &with(&at, &json!({"logEvents": events}))).unwrap();
+    };
+    put(&server, &[50, 20]);
+    put(&server, &[40, 10]);
+    server.kill_and_restart();
+    put(&server, &[30]);
+    let first = server.logs("GetLogEvents", &with(&at, &json!({"startFromHead": true, "limit": 3}))).unwrap();
+    assert_eq!(names(&first["events"], "message"), ["50 s ago", "40 s ago", "30 s ago"]);
+    server.kill_and_restart();
+    let next = json!({"nextToken": first["nextForwardToken"], "limit": 3});
+    let rest = server.logs("GetLogEvents", &with(&at, &next)).unwrap();
+    assert_eq!(names(&rest["events"], "message"), ["20 s ago", "10 s ago"]);
+    let found = server.logs("FilterLogEvents", &json!({"logGroupName": "g", "filterPattern": "ago"})).unwrap();
+    assert_eq!(names(&found["events"], "message"), ["50 s ago", "40 s ago", "30 s ago", "20 s ago", "10 s ago"]);
+}
+
+/// What `cove logs` prints of a task.
+fn printed(server: &Server, arn: &str) -> String {
+    let done = server.cove(&["logs", arn]);
+    assert!(done.status.success(), "{done:?}");
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[test]
+fn a_container_with_a_json_file_is_read_on_the_node_as_long_as_its_task_is_known() {
+    let mut server = Server::start_set(&["--housekeeping-secs", "1", "--stopped-task-secs", "3"]);
+    let image = server.busybox();
+    let log = |options: Value| json!({"logDriver": "json-file", "options": options});
+    let script = "echo one; echo two >&2; trap 'echo end; exit 0' TERM; while :; do sleep 0.1; done";
+    let container =
+        json!({"image": image, "command": ["sh", "-c", script], "logConfiguration": log(json!({"max-size": "10m"}))});
+    let arn = server.run_task("kept", container.clone());
+    server.wait_task(&arn, "RUNNING");
+    until("both lines are there", || {
+        let text = printed(&server, &arn);
+        (text.contains("one\n") && text.contains("two\n")).then_some(())
+    });
+    server.kill_and_restart();
+    assert_eq!(
+        server.logs("DescribeLogGroups", &json!({})).unwrap()["logGroups"],
+        json!([]),
+        "nothing of CloudWatch's"
+    );
+    let stray = server.home().join("data/logs/stray");
+    std::fs::create_dir(&stray).unwrap();
+    until("housekeeping has looked at it", || (!stray.exists()).then_some(()));
+    assert!(printed(&server, &arn).contains("one\n"));
+    server.ecs("StopTask", &json!({"task": arn})).unwrap();
+    server.wait_task(&arn, "STOPPED");
+    assert!(printed(&server, &arn).ends_with("end\n"), "{}", printed(&server, &arn));
+    let logs = server.home().join("data/logs");
+    until("the file goes with the task's record", || std::fs::read_dir(&logs).unwrap().next().is_none().then_some(()));
+    for (options, words) in [
+        (json!({"max-size": "much"}), "failed to initialize logging driver: invalid size: 'much'"),
+        (json!({"max-size": "1m", "max-file": "0"}), "max-file cannot be less than 1"),
+    ] {
+        let arn = server.run_task("odd", with(&container, &json!({"logConfiguration": log(options)})));
+        let task = server.wait_task(&arn, "STOPPED");
+        let reason = task["stoppedReason"].as_str().unwrap_or_default();
+        assert!(reason.starts_with("CannotCreateContainerError: ") && reason.contains(words), "{task}");
+    }
+    server
+        .ecs(
+            "RegisterTaskDefinition",
+            &json!({"family": "labels", "containerDefinitions": [with(&container,
+        &json!({"name": "main", "memory": 16, "logConfiguration": log(json!({"labels": "a"}))}))]}),
+        )
+        .unwrap();
+    let refused = server.ecs("RunTask", &json!({"taskDefinition": "labels"}));
+    assert_refused(refused, "UnsupportedFeatureException", "containerDefinitions[main].logConfiguration.options");
+}
+
+#[test]
+fn a_json_file_keeps_the_newest_of_what_it_may_hold() {
+    let server = Server::start();
+    let image = server.busybox();
+    let script = "i=0; while [ $i -lt 60000 ]; do echo \"line $i of a log that is longer than what is kept of it, by far\"; i=$((i+1)); done";
+    let container = json!({"image": image, "command": ["sh", "-c", script],
+        "logConfiguration": {"logDriver": "json-file", "options": {"max-size": "600k", "max-file": "2"}}});
+    let arn = server.run_task("long", container);
+    server.wait_task(&arn, "STOPPED");
+    let text = printed(&server, &arn);
+    assert!(text.len() > 200_000 && text.len() < 2_000_000, "{}", text.len());
+    assert!(text.ends_with("line 59999 of a log that is longer than what is kept of it, by far\n"));
+}
+
+#[test]
+fn options_of_awslogs_that_ecs_disallows_are_refused_in_its_words() {
+    let server = Server::start();
+    let base = json!({"awslogs-group": "/g", "awslogs-region": "us-east-1"});
+    for (options, words) in [
+        (json!({"awslogs-endpoint": "http://x"}), "Log driver awslogs disallows options: awslogs-endpoint"),
+        (json!({"tag": "x"}), "Log driver awslogs disallows options: tag"),
+        (json!({"awslogs-stream": "x"}), "Log driver awslogs disallows options: awslogs-stream"),
+        (
+            json!({"awslogs-create-group": "false"}),
+            "Log driver awslogs option 'awslogs-create-group' should only be set to 'true', else omit option.",
+        ),
+    ] {
+        let container = json!({"name": "main", "image": "x", "memory": 16,
+            "logConfiguration": {"logDriver": "awslogs", "options": with(&base, &options)}});
+        let refused =
+            server.ecs("RegisterTaskDefinition", &json!({"family": "f", "containerDefinitions": [container]}));
+        assert_refused(refused, "ClientException", words);
+    }
+}
+
+#[test]
 fn retention_is_kept_and_checked() {
     let mut server = Server::start();
     server.logs("CreateLogGroup", &json!({"logGroupName": "g"})).unwrap();

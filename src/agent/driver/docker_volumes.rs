@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! scope task     DATA/volumes/TASK/NUMBER                     gone with the task; a tmpfs where the driver's options say so
-//! scope shared   DATA/shared-volumes/TENANT/NAME/{data,volume.json}  kept until somebody removes it
+//! scope shared   DATA/shared-volumes/TENANT/NAME/{data,volume.json}  kept until `cove volume rm`
 //! ```
 //!
 //! Holds: a shared volume is there once its `data` is, which is made last. What a crash interrupts goes on with the next
@@ -24,8 +24,13 @@ use crate::deps::Deps;
 
 static SHARED: Mutex<()> = Mutex::new(());
 
-/// Held while a task makes and fills shared volumes; it guards no memory.
-pub(super) type Turn = MutexGuard<'static, ()>;
+/// Held while a task makes and fills shared volumes, or one is removed; it guards no memory.
+pub(crate) type Turn = MutexGuard<'static, ()>;
+
+/// Waits for the others.
+pub(crate) fn turn() -> Turn {
+    SHARED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Makes what the definition asks for. The reason is ECS's where it has one.
 pub(super) fn prepare(deps: &Deps, task: &Task, document: &TaskDefinitionDocument) -> Result<Option<Turn>, String> {
@@ -34,7 +39,9 @@ pub(super) fn prepare(deps: &Deps, task: &Task, document: &TaskDefinitionDocumen
     for (number, volume) in document.volumes.iter().enumerate() {
         let (Some(docker), Some(name)) = (&volume.docker_volume_configuration, &volume.name) else { continue };
         if docker.scope == Some(Scope::Shared) {
-            turn.get_or_insert_with(|| SHARED.lock().unwrap_or_else(PoisonError::into_inner));
+            if turn.is_none() {
+                turn = Some(self::turn());
+            }
             let place = shared(deps, &task.tenant)?.join(name);
             make_shared(&place, name, docker)?;
         } else if !docker.driver_opts.is_empty() {
@@ -47,7 +54,7 @@ pub(super) fn prepare(deps: &Deps, task: &Task, document: &TaskDefinitionDocumen
 }
 
 /// Where a tenant's shared volumes are.
-pub(super) fn shared(deps: &Deps, tenant: &Tenant) -> Result<PathBuf, String> {
+pub(crate) fn shared(deps: &Deps, tenant: &Tenant) -> Result<PathBuf, String> {
     let legal = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     if !legal(&tenant.account) || !legal(&tenant.region) {
         return Err(format!("CannotCreateVolumeError: no directory can be named after {}", tenant.region));

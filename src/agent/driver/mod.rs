@@ -15,6 +15,7 @@ mod release;
 #[cfg(test)]
 mod simulation;
 
+pub(crate) use docker_volumes::{shared as shared_volumes, turn as shared_volumes_turn};
 pub(crate) use release::{remove, volumes};
 
 use std::sync::Arc;

@@ -188,7 +188,7 @@ impl From<Failure> for Trouble {
 /// opens a log is looked at here.
 fn check_log_streams(deps: &Deps, task: &Task, definition: &TaskDefinition) -> Result<(), Failure> {
     for (container, document) in task.containers.iter().zip(&definition.document.container_definitions) {
-        let Some(log) = &container.log else { continue };
+        let Some(log) = container.log.as_ref().filter(|log| !log.is_local()) else { continue };
         let options = document.log_configuration.as_ref().map(|log| &log.options);
         check_event_start(document)
             .map_err(|why| whole(format!("ResourceInitializationError: failed to validate logger args: {why}")))?;

@@ -11,6 +11,7 @@ mod env;
 mod files;
 mod health;
 mod limits;
+mod log_size;
 mod mounts;
 
 use std::collections::BTreeMap;
@@ -120,6 +121,8 @@ pub(crate) enum ResolveError {
     ImageVolumes { limit: usize, got: usize },
     #[error("unknown capability: `{0}`")]
     Capability(String),
+    #[error("failed to initialize logging driver: {0}")]
+    Log(String),
 }
 
 /// Resolves one container.
@@ -131,6 +134,8 @@ pub(crate) fn container(
     rootfs: RootFilesystem,
 ) -> Result<Resolved, ResolveError> {
     let given = override_of(around.task, &container.name);
+    let log_limit = log_size::limit(definition).map_err(ResolveError::Log)?;
+    let log_max_bytes = log_limit.map_or(around.log_max_bytes, |limit| limit.min(around.log_max_bytes));
     let hostname = files::hostname(around, definition, container);
     let mut mounts = mounts::binds(around, definition)?;
     let files = files::identity(around, definition, container, hostname.as_deref());
@@ -164,7 +169,7 @@ pub(crate) fn container(
         init: linux.init_process_enabled.unwrap_or(false),
         log: container.log.as_ref().map(|log| LogTarget {
             directory: around.logs.join(&log.directory),
-            max_bytes: around.log_max_bytes,
+            max_bytes: log_max_bytes,
             event_start: event_start(definition),
         }),
         stdin_open: definition.interactive.unwrap_or(false),

@@ -10,6 +10,9 @@
 //! | `GET backup` | every record and the keys as one archive |
 //! | `GET backup/images` | the same with the registry's blobs |
 //! | `GET doctor` | what the server finds wrong with this host |
+//! | `POST logs` | what a container of the driver `json-file` wrote (see [`logs`]) |
+//! | `GET volumes` | Docker volumes of scope shared: `name`, `bytes`, `tasks` |
+//! | `POST volumes/remove` | removes the one called `name`, unless a live task has it |
 //! | `POST events` | what happened, or what happens next (see [`events`]) |
 //! | `POST explain` | why a service or task is not where it should be (see [`explain`]) |
 //! | `GET events/dead` | deliveries to targets of rules that were given up |
@@ -31,9 +34,11 @@ mod explain;
 mod fleet;
 mod import;
 mod info;
+mod logs;
 mod port;
 mod scan;
 mod scrub;
+mod volume;
 
 use cove_store::Images;
 use hyper::Method;
@@ -71,8 +76,11 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
             good(&json!({"findings": port.findings().await.into_iter().map(list).collect::<Vec<_>>()}))
         }
         (&Method::POST, "events") => events::answer(&cx, request).await,
+        (&Method::POST, "logs") => logs::answer(&cx, request).await,
         (&Method::POST, "explain") => explain::answer(&cx, request).await,
         (&Method::GET, "events/dead") => events::dead(&cx),
+        (&Method::GET, "volumes") => volume::list(&cx, port.as_ref()).await,
+        (&Method::POST, "volumes/remove") => volume::remove(&cx, port.as_ref(), request).await,
         (&Method::GET, "scrub") => scrub::show(&cx).await,
         (&Method::POST, "scrub") => scrub::begin(&cx).await,
         (&Method::POST, "scan/import") => import::answer(&cx, request).await,

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::pin::Pin;
 
 use cove_model::arn::Tenant;
+use cove_model::fault::{FaultAct, FaultState, NetworkFault};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::metadata::Sample;
 
@@ -86,6 +88,12 @@ pub trait ExecPort: Send + Sync {
     fn findings(&self) -> PortFuture<'_, Vec<Finding>>;
     /// Makes sure that a repository of that name holds the image of the binary itself; its reference.
     fn builtin_image(&self, tenant: Tenant, name: String) -> PortFuture<'_, Result<String, String>>;
+    /// Starts, stops or looks at a fault in the network of a task that has one of its own.
+    fn fault(&self, task_id: String, act: FaultAct, fault: NetworkFault) -> PortFuture<'_, Result<FaultState, String>>;
+    /// A tenant's shared Docker volumes: `name`, `bytes` (nothing where they cannot be told) and `tasks`.
+    fn shared_volumes(&self, tenant: Tenant) -> PortFuture<'_, Result<Vec<Value>, String>>;
+    /// Removes one that no live task has.
+    fn remove_shared_volume(&self, tenant: Tenant, name: String) -> PortFuture<'_, Result<(), String>>;
     /// What a container uses: an earlier sample and one of now.
     fn sample(&self, task_id: &str, container: &str) -> Option<(Sample, Sample)>;
     /// Where state is kept.

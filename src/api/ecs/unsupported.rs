@@ -6,8 +6,8 @@
 //! Holds: a member that is not carried out is never silently ignored: it is in the table with the test that finds it.
 
 use cove_model::task_definition::{
-    CPUArchitecture, ContainerDefinition, DeviceCgroupPermission, DockerVolumeConfiguration, LogDriver, OSFamily,
-    ResourceRequirement, ResourceType, Scope, TaskDefinitionDocument,
+    CPUArchitecture, ContainerDefinition, DeviceCgroupPermission, DockerVolumeConfiguration, LogConfiguration,
+    LogDriver, NetworkMode, OSFamily, ResourceRequirement, ResourceType, Scope, TaskDefinitionDocument,
 };
 use cove_model::task_override::TaskOverride;
 
@@ -110,7 +110,7 @@ pub const FIELDS: &[Field] = &[
     done("containerDefinitions[].linuxParameters"),
     without_device_rules(
         "containerDefinitions[].linuxParameters.devices[].permissions",
-        "other than read, write and mknod together, on a host with cgroup v2",
+        "other than read, write and mknod together, where the kernel takes no device rules (cgroup v2 inside a container)",
         has_partial_device,
     ),
     container("containerDefinitions[].secrets", "other than of Secrets Manager", |it| {
@@ -136,12 +136,15 @@ pub const FIELDS: &[Field] = &[
     done("containerDefinitions[].pseudoTerminal"),
     done("containerDefinitions[].dockerLabels"),
     done("containerDefinitions[].ulimits"),
-    container("containerDefinitions[].logConfiguration.logDriver", "drivers other than awslogs", |it| {
-        it.log_configuration.as_ref().is_some_and(|log| log.log_driver != Some(LogDriver::Awslogs))
+    container("containerDefinitions[].logConfiguration.logDriver", "drivers other than awslogs and json-file", |it| {
+        let driver = it.log_configuration.as_ref().and_then(|log| log.log_driver);
+        driver.is_some_and(|driver| !matches!(driver, LogDriver::Awslogs | LogDriver::JsonFile))
     }),
-    container("containerDefinitions[].logConfiguration.options", "awslogs-endpoint and tag", |it| {
-        it.log_configuration.as_ref().is_some_and(|log| has_log_option_to_come(log.options.keys()))
-    }),
+    container(
+        "containerDefinitions[].logConfiguration.options",
+        "of json-file all but max-size, max-file, mode and max-buffer-size",
+        |it| it.log_configuration.as_ref().is_some_and(has_log_option_to_come),
+    ),
     container("containerDefinitions[].logConfiguration.secretOptions", ANY, |it| {
         it.log_configuration.as_ref().is_some_and(|log| !log.secret_options.is_empty())
     }),
@@ -193,7 +196,9 @@ pub const FIELDS: &[Field] = &[
     task("proxyConfiguration", ANY, |it| it.proxy_configuration.is_some()),
     task("inferenceAccelerators", ANY, |it| !it.inference_accelerators.is_empty()),
     partly("ephemeralStorage", "a disk that is full: a task that writes more is stopped"),
-    task("enableFaultInjection", "true", |it| it.enable_fault_injection == Some(true)),
+    task("enableFaultInjection", "true in network mode host, which is the host's own network", |it| {
+        it.enable_fault_injection == Some(true) && it.network_mode == Some(NetworkMode::Host)
+    }),
     done("enableExecuteCommand"),
     request("volumeConfigurations", ANY, |it| it.has_volume_configurations),
     request("referenceId", ANY, |it| it.has_reference_id),
@@ -224,9 +229,10 @@ fn is_no_new_privileges(option: &str) -> bool {
     matches!(option, "no-new-privileges" | "no-new-privileges:true" | "no-new-privileges=true")
 }
 
-fn has_log_option_to_come<'a>(mut options: impl Iterator<Item = &'a String>) -> bool {
-    let to_come = ["awslogs-endpoint", "tag"];
-    options.any(|option| to_come.contains(&option.as_str()))
+/// Registration has looked at those of awslogs.
+fn has_log_option_to_come(log: &LogConfiguration) -> bool {
+    let here = ["max-size", "max-file", "mode", "max-buffer-size"];
+    log.log_driver == Some(LogDriver::JsonFile) && log.options.keys().any(|option| !here.contains(&option.as_str()))
 }
 
 /// A local volume is a directory; with options it may be a tmpfs, which lives as long as the task.

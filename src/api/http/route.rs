@@ -24,7 +24,7 @@ use super::server::{ListenerKind, Shared};
 use super::{Body, RawContext, Request, Response, health};
 use crate::aws;
 use crate::ecs::acs;
-use crate::metadata::{Metadata, host_mode};
+use crate::metadata::{FAULT_BODY_MAX_BYTES, Metadata, Router, host_mode};
 use crate::terminal;
 
 const OCI: Label = ("oci", "request");
@@ -79,6 +79,10 @@ async fn routed(cx: RawContext, request: Request) -> (Response, Label) {
     }
     let path = request.uri().path();
     if let ListenerKind::Task { network } = &cx.listener {
+        if Metadata::injects_faults(path) {
+            let network = network.clone();
+            return (Box::pin(fault(cx, network, request)).await, ("metadata", "fault"));
+        }
         if Metadata::serves(path) {
             let reply = cx.shared.metadata.answer(network, cx.peer.ip(), path, cx.shared.clock.now());
             return (document(reply.status, &reply.body), ("metadata", "answer"));
@@ -102,6 +106,20 @@ async fn routed(cx: RawContext, request: Request) -> (Response, Label) {
         path if path.starts_with("/_cove/v1/") => (Box::pin(private(cx, request)).await, ("cove", "private")),
         _ => aws::handle(cx, request).await,
     }
+}
+
+/// A task that injects a fault into its own network.
+async fn fault(cx: RawContext, network: Router, request: Request) -> Response {
+    if request.method() != Method::POST {
+        return document(405, &serde_json::Value::Null);
+    }
+    let path = request.uri().path().to_owned();
+    let body = match super::collect(request.into_body(), FAULT_BODY_MAX_BYTES).await {
+        Ok(body) => body,
+        Err(error) => return document(400, &serde_json::json!({"Error": error.to_string()})),
+    };
+    let reply = cx.shared.metadata.inject(&network, cx.peer.ip(), &path, &body, cx.shared.clock.now()).await;
+    document(reply.status, &reply.body)
 }
 
 /// Cove's own endpoints: signed like AWS's, with the service `cove`.

@@ -108,6 +108,7 @@ impl Server {
             store: deps.store.clone(),
             node_secret: config.settings.keys.node_secret.clone(),
             stats: deps.exec.clone(),
+            throttle: Default::default(),
         };
         let shared = Shared {
             store: deps.store,

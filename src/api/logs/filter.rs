@@ -9,7 +9,7 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cove_logs::{Direction, Event, Position, Query, Start};
+use cove_logs::{Direction, Event, Position, Query, SortedQuery, Start};
 use cove_model::logs::LogStream;
 
 use super::error::LogsError;
@@ -25,6 +25,8 @@ const EXAMINED_MAX: usize = 200_000;
 /// Events of one stream in memory.
 const AHEAD: usize = 256;
 const AHEAD_BYTES: usize = 64 << 10;
+/// The same of a stream whose events did not come by time, where each look costs more.
+const SORTED_AHEAD: usize = 4096;
 const TOKEN: &str = "filter";
 
 /// FilterLogEvents.
@@ -100,7 +102,7 @@ impl Search {
         let mut cursors = Vec::with_capacity(self.streams.len());
         let mut heap = BinaryHeap::new();
         for (index, stream) in self.streams.iter().enumerate() {
-            let mut cursor = Cursor::new(&self.logs, stream, from_ms, self.to_ms);
+            let mut cursor = Cursor::new(&self.logs, stream, from_ms, self.to_ms)?;
             while let Some(event) = cursor.peek()? {
                 let place = place(stream, event);
                 if self.after.as_ref().is_none_or(|after| place > *after) {
@@ -140,12 +142,14 @@ impl Search {
 struct Cursor {
     path: PathBuf,
     query: Query,
+    /// Where the reading is, in a stream whose events did not come by time.
+    by_time: Option<cove_logs::Place>,
     ready: VecDeque<Event>,
     ended: bool,
 }
 
 impl Cursor {
-    fn new(logs: &Path, stream: &LogStream, from_ms: i64, to_ms: i64) -> Self {
+    fn new(logs: &Path, stream: &LogStream, from_ms: i64, to_ms: i64) -> Result<Self, LogsError> {
         let query = Query {
             start: Start::Head,
             direction: Direction::Forward,
@@ -155,10 +159,24 @@ impl Cursor {
             max_bytes: AHEAD_BYTES,
             max_scan_bytes: u64::MAX,
         };
-        Self { path: logs.join(&stream.directory), query, ready: VecDeque::new(), ended: false }
+        let path = logs.join(&stream.directory);
+        let by_time = (!cove_logs::is_ordered(&path)?).then_some(cove_logs::Place::FIRST);
+        Ok(Self { path, query, by_time, ready: VecDeque::new(), ended: false })
     }
 
     fn peek(&mut self) -> Result<Option<&Event>, LogsError> {
+        while let Some(beyond) = self.by_time.filter(|_| self.ready.is_empty() && !self.ended) {
+            let Query { direction, from_ms, to_ms, .. } = self.query;
+            let (max_events, max_bytes) = (SORTED_AHEAD, PAGE_BYTES_MAX);
+            let query = SortedQuery { direction, beyond, from_ms, to_ms, max_events, max_bytes };
+            let page = cove_logs::read_sorted(&self.path, &query)?;
+            let last = page.events.last();
+            self.by_time = last
+                .map(|event| cove_logs::Place { time_ms: event.time_ms, position: event.position })
+                .or(Some(beyond));
+            self.ended = page.end;
+            self.ready.extend(page.events);
+        }
         while self.ready.is_empty() && !self.ended {
             let page = cove_logs::read(&self.path, &self.query)?;
             self.query.start = Start::At(page.forward);

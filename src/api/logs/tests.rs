@@ -197,7 +197,8 @@ fn events_put_are_read_back() {
     assert_eq!(messages(&get(second["nextBackwardToken"].clone(), true)), ["m0", "m1", "m2"]);
     let end = get(second["nextForwardToken"].clone(), true);
     assert_eq!((&end["nextForwardToken"], messages(&end).len()), (&second["nextForwardToken"], 0));
-    let forged = second["nextForwardToken"].as_str().unwrap().replacen('8', "9", 1);
+    let (rest, last) = second["nextForwardToken"].as_str().unwrap().split_at(57);
+    let forged = format!("{rest}{}", if last == "0" { "1" } else { "0" });
     let forged = json!({"logGroupName": "g", "logStreamName": "s", "nextToken": forged});
     assert!(api.refused("GetLogEvents", forged).contains("nextToken is invalid"));
 
@@ -206,6 +207,63 @@ fn events_put_are_read_back() {
     assert_eq!((&shown["firstEventTimestamp"], &shown["lastEventTimestamp"]), (&json!(NOW), &json!(NOW + 4)));
     api.done("DeleteLogStream", json!({"logGroupName": "g", "logStreamName": "s"}));
     assert!(api.refused("DeleteLogStream", json!({"logGroupName": "g", "logStreamName": "s"})).contains("log stream"));
+}
+
+#[test]
+fn events_that_come_late_are_read_by_their_time() {
+    let api = Api::new();
+    api.done("CreateLogGroup", json!({"logGroupName": "g"}));
+    api.done("CreateLogStream", json!({"logGroupName": "g", "logStreamName": "s"}));
+    let put = |times: &[i64]| {
+        let event = |time: &i64| json!({"timestamp": NOW + time, "message": format!("m{time}")});
+        let events: Vec<Value> = times.iter().map(event).collect();
+        api.done("PutLogEvents", json!({"logGroupName": "g", "logStreamName": "s", "logEvents": events}));
+    };
+    put(&[20, 50, 60]);
+    put(&[10, 30]);
+    put(&[40]);
+    let wanted = ["m10", "m20", "m30", "m40", "m50", "m60"];
+    let get = |more: Value| {
+        let mut input = json!({"logGroupName": "g", "logStreamName": "s", "limit": 2});
+        input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        api.done("GetLogEvents", input)
+    };
+    let (mut seen, mut page) = (Vec::new(), get(json!({"startFromHead": true})));
+    while !messages(&page).is_empty() {
+        seen.extend(messages(&page).into_iter().map(str::to_owned));
+        page = get(json!({"nextToken": page["nextForwardToken"]}));
+    }
+    assert_eq!(seen, wanted);
+    let end = page["nextForwardToken"].clone();
+    let mut page = get(json!({}));
+    assert_eq!(messages(&page), ["m50", "m60"]);
+    page = get(json!({"nextToken": page["nextBackwardToken"]}));
+    assert_eq!(messages(&page), ["m30", "m40"]);
+    let again = get(json!({"nextToken": page["nextForwardToken"]}));
+    assert_eq!(messages(&again), ["m50", "m60"]);
+    let range = get(json!({"startFromHead": true, "startTime": NOW + 30, "endTime": NOW + 60, "limit": 9}));
+    assert_eq!(messages(&range), ["m30", "m40", "m50"]);
+    put(&[70]);
+    assert_eq!(messages(&get(json!({"nextToken": end}))), ["m70"]);
+    // Pages of a search over this and a container's stream.
+    let _other = api.container("g", "x", [NOW + 25, NOW + 45]);
+    let (mut seen, mut token) = (Vec::new(), Value::Null);
+    loop {
+        let mut input = json!({"logGroupName": "g", "limit": 2});
+        if !token.is_null() {
+            input["nextToken"] = token;
+        }
+        let page = api.done("FilterLogEvents", input);
+        seen.extend(page["events"].as_array().unwrap().iter().map(|event| event["timestamp"].as_i64().unwrap() - NOW));
+        token = page["nextToken"].clone();
+        if token.is_null() {
+            break;
+        }
+    }
+    assert_eq!(seen, [10, 20, 25, 30, 40, 45, 50, 60, 70]);
+    let shown = api.done("DescribeLogStreams", json!({"logGroupName": "g", "logStreamNamePrefix": "s"}));
+    let shown = &shown["logStreams"][0];
+    assert_eq!((&shown["firstEventTimestamp"], &shown["lastEventTimestamp"]), (&json!(NOW + 10), &json!(NOW + 70)));
 }
 
 #[test]

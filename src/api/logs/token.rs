@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cove_logs::{Direction, Position};
+use cove_logs::{Direction, Place, Position};
 use sha2::{Digest, Sha256};
 
 use super::error::LogsError;
@@ -47,16 +47,37 @@ pub(super) fn read_place(kind: &str, token: &str) -> Result<String, LogsError> {
     place.map(|(_, place)| place.to_owned()).ok_or(LogsError::BadToken)
 }
 
-/// `f/` or `b/` and 56 digits, as AWS's: segment, offset, and a check that ties them to the stream.
-pub(super) fn write_position(direction: Direction, directory: &str, at: Position) -> String {
+/// Where a reading goes on: in the order of arrival, or by time where that is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum At {
+    Position(Position),
+    Place(Place),
+}
+
+/// `f/` or `b/` and 56 digits, as AWS's: segment, offset, and a check that ties them to the stream. A place begins with
+/// 1 and has its time before them; no segment has so great a number.
+pub(super) fn write_at(direction: Direction, directory: &str, at: At) -> String {
     let letter = match direction {
         Direction::Forward => 'f',
         Direction::Backward => 'b',
     };
-    format!("{letter}/{:018}{:018}{:020}", at.segment, at.offset, check(directory, at))
+    match at {
+        At::Position(at) => format!("{letter}/{:018}{:018}{:020}", at.segment, at.offset, check(directory, at)),
+        At::Place(Place { time_ms, position }) => {
+            let time = time_ms.clamp(0, TIME_MAX);
+            let (segment, offset) = (position.segment.min(SEGMENT_MAX), position.offset.min(OFFSET_MAX));
+            let tied = check(&format!("{directory}@{time}"), Position { segment, offset });
+            format!("{letter}/1{time:013}{segment:012}{offset:010}{tied:020}")
+        }
+    }
 }
 
-pub(super) fn read_position(directory: &str, token: &str) -> Result<(Direction, Position), LogsError> {
+/// The year 2286.
+const TIME_MAX: i64 = 9_999_999_999_999;
+const SEGMENT_MAX: u64 = 999_999_999_999;
+const OFFSET_MAX: u64 = 9_999_999_999;
+
+pub(super) fn read_at(directory: &str, token: &str) -> Result<(Direction, At), LogsError> {
     let direction = match token.get(..2) {
         Some("f/") => Direction::Forward,
         Some("b/") => Direction::Backward,
@@ -67,8 +88,17 @@ pub(super) fn read_position(directory: &str, token: &str) -> Result<(Direction, 
         return Err(LogsError::BadToken);
     }
     let number = |range: std::ops::Range<usize>| digits[range].parse::<u64>().map_err(|_| LogsError::BadToken);
-    let at = Position { segment: number(0..18)?, offset: number(18..36)? };
-    if number(36..56)? == check(directory, at) { Ok((direction, at)) } else { Err(LogsError::BadToken) }
+    let tied = number(36..56)?;
+    let (at, wanted) = if digits.starts_with('1') {
+        let position = Position { segment: number(14..26)?, offset: number(26..36)? };
+        let time = number(1..14)?;
+        let time_ms = i64::try_from(time).map_err(|_| LogsError::BadToken)?;
+        (At::Place(Place { time_ms, position }), check(&format!("{directory}@{time}"), position))
+    } else {
+        let at = Position { segment: number(0..18)?, offset: number(18..36)? };
+        (At::Position(at), check(directory, at))
+    };
+    if tied == wanted { Ok((direction, at)) } else { Err(LogsError::BadToken) }
 }
 
 fn check(directory: &str, at: Position) -> u64 {

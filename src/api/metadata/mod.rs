@@ -1,4 +1,4 @@
-//! What a task asks about itself on 169.254.170.2: metadata, statistics, credentials of its role.
+//! What a task asks about itself on 169.254.170.2: metadata, statistics, credentials of its role, faults in its network.
 //!
 //! In: the network that a request came from, the peer's address, a path. Out: JSON as the ECS agent writes it.
 //!
@@ -9,6 +9,7 @@
 mod container;
 mod credentials;
 mod dns;
+mod fault;
 pub mod host_mode;
 mod stats;
 mod task;
@@ -22,6 +23,8 @@ use cove_store::{Prefix, Read, Store};
 use serde_json::{Value, json};
 
 use crate::cove::ExecPort;
+
+pub(crate) use fault::BODY_MAX_BYTES as FAULT_BODY_MAX_BYTES;
 
 pub use dns::{DnsServer, serve as serve_dns};
 pub use stats::Sample;
@@ -40,6 +43,7 @@ pub struct Metadata {
     /// From which role credentials are derived.
     pub node_secret: Vec<u8>,
     pub stats: Option<Arc<dyn ExecPort>>,
+    pub(crate) throttle: fault::Throttle,
 }
 
 /// An answer: status and JSON body.
@@ -90,10 +94,9 @@ impl Metadata {
                 let v4 = parts[0] == "v4";
                 self.with_container(task, id, |container| self.versioned(task, container, v4, rest))
             }
-            ["api", ..] => Reply {
-                status: 501,
-                body: json!({"error": {"Message": "task protection and faults are not carried out yet"}}),
-            },
+            ["api", ..] => {
+                Reply { status: 501, body: json!({"error": {"Message": "task protection is not carried out yet"}}) }
+            }
             _ => Reply::not_found("404 page not found"),
         }
     }

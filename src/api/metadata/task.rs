@@ -52,6 +52,9 @@ pub(super) fn document(store: &Store, task: &Task, version: Version) -> Value {
         }
         put("ServiceName", task.group.strip_prefix("service:").into());
         put("Group", task.group.as_str().into());
+        let definition = container::definition(store, task);
+        let injects = definition.is_some_and(|it| it.document.enable_fault_injection == Some(true));
+        put("FaultInjectionEnabled", injects.into());
     }
     Value::Object(body)
 }

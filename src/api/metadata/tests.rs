@@ -50,7 +50,7 @@ fn metadata(home: &std::path::Path) -> Metadata {
             Ok::<_, StoreError>(())
         })
         .unwrap();
-    Metadata { store, node_secret: b"secret".to_vec(), stats: None }
+    Metadata { store, node_secret: b"secret".to_vec(), stats: None, throttle: Default::default() }
 }
 
 fn ask(metadata: &Metadata, vpc: &str, path: &str) -> Reply {

@@ -68,6 +68,15 @@ impl Layout {
         }
     }
 
+    /// Whether a container can be kept to the permissions of its devices: v1 has a controller for it, v2 asks a program.
+    #[must_use]
+    pub fn enforces_device_permissions(&self) -> bool {
+        match self {
+            Self::V1(all) => all.iter().any(|one| one.has("devices")),
+            Self::V2(_) => super::device::can_be_enforced(),
+        }
+    }
+
     /// Where the groups are mounted that a container needs of its own.
     #[must_use]
     pub fn limiting(&self) -> Vec<PathBuf> {

@@ -15,11 +15,13 @@
 //! Holds: nothing outside `/cove-NODE` is written, except that v2 controllers are switched on at the root. Removing
 //! goes bottom-up and is repeatable. Works on v1, hybrid (v1 controllers and an empty v2 tree) and v2.
 
+mod device;
 mod error;
 mod group;
 mod layout;
 mod node;
 
+pub(crate) use device::{DeviceProgram, DeviceRule};
 pub use error::CgroupError;
 pub use group::{Group, Usage};
 pub use layout::Layout;

@@ -7,7 +7,37 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::spec::DeviceSpec;
+use crate::cgroup::DeviceRule;
+use crate::spec::{ContainerSpec, DeviceSpec};
+
+/// What every container may do, as in Docker: make nodes, and use those that it is given, and terminals of its own.
+const USUAL: [(char, Option<u32>, Option<u32>, &str); 11] = [
+    ('c', None, None, "m"),
+    ('b', None, None, "m"),
+    ('c', Some(1), Some(3), "rwm"), // null
+    ('c', Some(1), Some(5), "rwm"), // zero
+    ('c', Some(1), Some(7), "rwm"), // full
+    ('c', Some(1), Some(8), "rwm"), // random
+    ('c', Some(1), Some(9), "rwm"), // urandom
+    ('c', Some(5), Some(0), "rwm"), // tty
+    ('c', Some(5), Some(1), "rwm"), // console
+    ('c', Some(5), Some(2), "rwm"), // ptmx
+    ('c', Some(136), None, "rwm"),  // pts
+];
+
+/// What a container that is not privileged may do with devices, for groups of v2.
+pub(super) fn rules(spec: &ContainerSpec) -> Result<Vec<DeviceRule>, (PathBuf, io::Error)> {
+    let usual = USUAL.iter().map(|(kind, major, minor, access)| DeviceRule::new(*kind, *major, *minor, access));
+    let mut all: Vec<_> = usual.collect();
+    let of_node = |node: Node| DeviceRule::new(node.kind, Some(node.major), Some(node.minor), &node.permissions);
+    all.extend(wanted(&spec.devices)?.into_iter().map(of_node));
+    Ok(all)
+}
+
+/// Whether not all of the permissions are given.
+pub(super) fn is_partial(device: &DeviceSpec) -> bool {
+    !device.permissions.is_empty() && !"rwm".chars().all(|one| device.permissions.contains(one))
+}
 
 /// A device node of the host.
 pub(super) struct Node {

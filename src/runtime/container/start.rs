@@ -14,10 +14,11 @@ use libcontainer::syscall::syscall::SyscallType;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::console::Console;
+use super::device;
 use super::document::{self, INIT_PATH};
 use super::executor::RestrictedExecutor;
 use crate::capability::{self, Capabilities};
-use crate::cgroup::{Group, Layout};
+use crate::cgroup::{DeviceProgram, Group, Layout};
 use crate::process::PidFd;
 use crate::program::{self, Program};
 use crate::restriction::Restriction;
@@ -92,6 +93,8 @@ pub enum StartError {
     Rlimit(String),
     #[error("error gathering device information while adding custom device \"{}\"", path.display())]
     Device { path: PathBuf, source: io::Error },
+    #[error("cannot keep the container to the permissions of its devices")]
+    DeviceRules { source: io::Error },
     #[error("an argument or variable holds a zero byte")]
     ZeroByte,
     #[error("runtime create failed: {0}")]
@@ -141,7 +144,8 @@ fn try_start(plan: &Plan<'_>, streams: Streams) -> Result<Running, StartError> {
         .map_err(|source| StartError::User { user: spec.user.clone(), source })?;
     let cwd = document::cwd(spec);
     super::cwd::ensure(&rootfs, cwd).map_err(|source| StartError::WorkingDirectory { cwd: cwd.to_owned(), source })?;
-    let restriction = Rc::new(restriction(plan)?);
+    let devices = device_program(plan)?;
+    let restriction = Rc::new(restriction(plan, devices.is_some())?);
     let env = environment(spec, &user);
     let args = arguments(spec);
     write_document(plan, &document::document(plan, &user, &args, &env)?)?;
@@ -159,7 +163,7 @@ fn try_start(plan: &Plan<'_>, streams: Streams) -> Result<Running, StartError> {
         create(plan, executor, streams, user.uid).map_err(|create| told(&errors).unwrap_or(create))?;
     crash::at(Point::ShimCreated);
     let handle = PidFd::open(pid).map_err(StartError::Process)?;
-    let begun = begin(plan, &errors, errors_write);
+    let begun = restrict_devices(plan, devices).and_then(|()| begin(plan, &errors, errors_write));
     if let Err(error) = begun {
         let _ = handle.signal(libc::SIGKILL);
         return Err(error);
@@ -240,9 +244,32 @@ fn refuse_tun(plan: &Plan<'_>) {
     }
 }
 
-/// On v2 nothing enforces device rules (libcgroups needs a C library for it), so a container may not make nodes there:
-/// what is not in its /dev it cannot open.
-fn restriction(plan: &Plan<'_>) -> Result<Restriction, StartError> {
+/// On v2 a program of ours keeps a container to its devices. `None` where there is nothing to keep to, or where the
+/// kernel takes no such program from us, as inside another container.
+fn device_program(plan: &Plan<'_>) -> Result<Option<DeviceProgram>, StartError> {
+    if plan.spec.privileged || matches!(plan.task_group.layout(), Layout::V1(_)) {
+        return Ok(None);
+    }
+    let rules = device::rules(plan.spec).map_err(|(path, source)| StartError::Device { path, source })?;
+    match DeviceProgram::load(&rules) {
+        Ok(program) => Ok(Some(program)),
+        Err(source) if plan.spec.devices.iter().any(device::is_partial) => Err(StartError::DeviceRules { source }),
+        Err(error) => {
+            tracing::debug!(%error, "no device rules on this host");
+            Ok(None)
+        }
+    }
+}
+
+/// Before the program of the container begins, and after libcontainer made its group.
+fn restrict_devices(plan: &Plan<'_>, program: Option<DeviceProgram>) -> Result<(), StartError> {
+    let (Some(program), Layout::V2(root)) = (program, plan.task_group.layout()) else { return Ok(()) };
+    let directory = root.join(plan.group().path().trim_start_matches('/'));
+    program.attach(&directory).map_err(|source| StartError::DeviceRules { source })
+}
+
+/// Where nothing enforces device rules on v2, a container may not make nodes: what is not in its /dev it cannot open.
+fn restriction(plan: &Plan<'_>, has_device_rules: bool) -> Result<Restriction, StartError> {
     let spec = plan.spec;
     let held = capability::bounding();
     if spec.privileged {
@@ -257,7 +284,7 @@ fn restriction(plan: &Plan<'_>) -> Result<Restriction, StartError> {
         return Err(StartError::SharedTrace);
     }
     let mut capabilities = wanted.and(held);
-    if matches!(plan.task_group.layout(), Layout::V2(_)) {
+    if matches!(plan.task_group.layout(), Layout::V2(_)) && !has_device_rules {
         capabilities = capabilities.without(capability::MKNOD);
     }
     let filter = Some(Filter::for_capabilities(capabilities));

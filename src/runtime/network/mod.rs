@@ -9,6 +9,7 @@
 
 mod doctor;
 mod error;
+mod fault;
 mod host;
 mod host_table;
 mod inventory;

@@ -37,7 +37,7 @@ pub(super) struct Router {
     pub(super) host_link: i32,
     transit: i32,
     route: Channel,
-    nft: Channel,
+    pub(super) nft: Channel,
     next_link: i32,
     /// Sets and chains of security groups that the table has.
     known: Vec<String>,
@@ -204,11 +204,12 @@ impl Router {
         let message = route::delete_route(attachment.address, link);
         let gone = self.route.one(format!("delete the route to {}", attachment.address), message);
         let route = tolerate(gone, &[libc::ESRCH, libc::ENODEV]);
+        let losses = if record.lossy { self.stop_losing(&record.task_id).err() } else { None };
         let address = attachment.address;
         forget(&mut self.nft, |flow| {
             [flow.original.source, flow.original.destination, flow.reply.source].contains(&address)
         });
-        elements.err().into_iter().chain(route.err()).collect()
+        elements.err().into_iter().chain(route.err()).chain(losses).collect()
     }
 
     /// The sockets, once in the life of a router under one server.

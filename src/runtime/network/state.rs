@@ -40,12 +40,24 @@ pub(super) struct TaskRecord {
     pub(super) host_route: bool,
     /// Everything of it is made.
     pub(super) whole: bool,
+    /// Its router may have a table that loses packets of it.
+    #[serde(default)]
+    pub(super) lossy: bool,
 }
 
 impl TaskRecord {
     pub(super) fn new(task_id: &str, attachment: Option<Attachment>) -> Self {
         let task_id = task_id.to_owned();
-        Self { task_id, attachment, link: None, router: None, ports_mapped: false, host_route: false, whole: false }
+        Self {
+            task_id,
+            attachment,
+            link: None,
+            router: None,
+            ports_mapped: false,
+            host_route: false,
+            whole: false,
+            lossy: false,
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use super::error::{Result, RootfsError};
 use super::names::open_directory;
 use super::snapshots::{Snapshots, lock};
 use super::sys;
-use super::usage::{Used, used};
+use super::usage::{Used, measure};
 
 const MIB: u64 = 1 << 20;
 /// To the kernel: the present.
@@ -107,7 +107,7 @@ impl Snapshots {
     }
 
     fn walk(&self, number: u64) -> Result<u64> {
-        let bytes = match used(&self.dir.join("l").join(number.to_string()))? {
+        let bytes = match measure(&self.dir.join("l").join(number.to_string()))? {
             Used::Bytes(bytes) => bytes,
             // More than anybody can tell.
             Used::Unmeasurable => self.layers_max,

@@ -40,7 +40,7 @@ pub use mount::mount;
 pub use names::{read_in_root, write_in_root};
 pub use snapshots::{Doctor, Layer, Snapshots, Stack};
 pub use unpack::Limits;
-pub use usage::Used;
+pub use usage::{Used, measure};
 pub use user::{User, lookup_user};
 
 #[cfg(test)]

@@ -466,10 +466,23 @@ impl Snapshots {
         fs::rename(&fresh, home).map_err(failed)
     }
 
+    /// Removes a directory of the same file system that containers have written to. Doing it again is fine.
+    ///
+    /// # Errors
+    /// When it cannot be moved or something of it not be removed; what was moved is tried again at the next removal.
+    pub fn remove_directory(&self, parent: &Path, name: &str) -> Result<()> {
+        self.discard_of(parent, name)?;
+        remove::empty(&self.dir.join("trash"))
+    }
+
     /// Moves something into the trash, from where it is removed for good.
     pub(super) fn discard(&self, parent: &str, name: &str) -> Result<()> {
-        let (parent, trash) = (self.dir.join(parent), open_directory(&self.dir.join("trash"))?);
-        let dir = open_directory(&parent)?;
+        self.discard_of(&self.dir.join(parent), name)
+    }
+
+    fn discard_of(&self, parent: &Path, name: &str) -> Result<()> {
+        let trash = open_directory(&self.dir.join("trash"))?;
+        let dir = open_directory(parent)?;
         match remove::discard(dir.as_fd(), name.as_bytes(), trash.as_fd()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(RootfsError::file("remove", parent.join(name), error))

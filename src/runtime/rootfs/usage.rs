@@ -43,7 +43,7 @@ impl Snapshots {
         let layers = self.dir.join("w").join(path_part(task_id)?);
         let mut total = 0_u64;
         for directory in others.iter().chain([&layers]) {
-            match used(directory)? {
+            match measure(directory)? {
                 Used::Bytes(bytes) => total = total.saturating_add(bytes),
                 Used::Unmeasurable => return Ok(Used::Unmeasurable),
             }
@@ -52,7 +52,11 @@ impl Snapshots {
     }
 }
 
-pub(super) fn used(directory: &Path) -> Result<Used> {
+/// What one directory holds.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn measure(directory: &Path) -> Result<Used> {
     let root = match open_directory(directory) {
         Ok(root) => root,
         Err(_) if !directory.exists() => return Ok(Used::Bytes(0)),
@@ -98,7 +102,7 @@ mod tests {
     use super::*;
 
     fn bytes(directory: &Path) -> u64 {
-        let Ok(Used::Bytes(bytes)) = used(directory) else { panic!("measurable") };
+        let Ok(Used::Bytes(bytes)) = measure(directory) else { panic!("measurable") };
         bytes
     }
 
@@ -131,6 +135,6 @@ mod tests {
             let flags = libc::O_RDONLY | libc::O_DIRECTORY;
             dir = sys::open_beneath(dir.as_fd(), name.as_bytes(), flags, 0, Resolve::NoLinks).unwrap();
         }
-        assert_eq!(used(home.path()).unwrap(), Used::Unmeasurable);
+        assert_eq!(measure(home.path()).unwrap(), Used::Unmeasurable);
     }
 }

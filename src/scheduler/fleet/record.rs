@@ -26,6 +26,7 @@ const TRUNK_ATTRIBUTE: &str = "ecs.awsvpc-trunk-id";
 pub const CAPABILITIES: &[&str] = &[
     "com.amazonaws.ecs.capability.ecr-auth",
     "com.amazonaws.ecs.capability.logging-driver.awslogs",
+    "com.amazonaws.ecs.capability.logging-driver.json-file",
     "com.amazonaws.ecs.capability.logging-driver.none",
     "com.amazonaws.ecs.capability.privileged-container",
     "com.amazonaws.ecs.capability.task-iam-role",
@@ -37,6 +38,7 @@ pub const CAPABILITIES: &[&str] = &[
     "ecs.capability.docker-plugin.local",
     "ecs.capability.execution-role-awslogs",
     "ecs.capability.execution-role-ecr-pull",
+    "ecs.capability.fault-injection",
     "ecs.capability.increased-task-cpu-limit",
     "ecs.capability.logging-driver.awslogs.log-driver-buffer-size",
     "ecs.capability.logging-driver.awslogs.mode",

@@ -101,11 +101,21 @@ fn give_place(tx: &mut Tx<'_>, task: &mut Task, template: &TaskTemplate, definit
     let given = placed.ports.into_iter().zip(placed.gpus);
     for (document, (ports, gpu_ids)) in definition.document.container_definitions.iter().zip(given) {
         let mut container = Container { gpu_ids, ..container(template, document, ports) };
-        container.log = document
-            .log_configuration
-            .as_ref()
-            .filter(|log| log.log_driver == Some(LogDriver::Awslogs))
-            .map(|log| log_stream(tx, &template.tenant, log, &container, (&task.id, placed.placement.elsewhere)));
+        let elsewhere = placed.placement.elsewhere;
+        container.log = document.log_configuration.as_ref().and_then(|log| match log.log_driver {
+            Some(LogDriver::Awslogs) => Some(log_stream(tx, &template.tenant, log, &container, (&task.id, elsewhere))),
+            // Another host keeps its own.
+            Some(LogDriver::JsonFile) => (!elsewhere).then(|| local_log(&container)),
+            Some(
+                LogDriver::Syslog
+                | LogDriver::Journald
+                | LogDriver::Gelf
+                | LogDriver::Fluentd
+                | LogDriver::Splunk
+                | LogDriver::Awsfirelens,
+            )
+            | None => None,
+        });
         task.containers.push(container);
     }
     let provider = task.placement.capacity_provider.take();
@@ -203,6 +213,11 @@ fn log_stream(
         });
     }
     ContainerLog { group, stream, directory }
+}
+
+/// A file of the node's, as Docker keeps one.
+fn local_log(container: &Container) -> ContainerLog {
+    ContainerLog { group: String::new(), stream: container.id.clone(), directory: random_hex(16) }
 }
 
 fn log_group(tenant: &Tenant, name: &str, now: Timestamp) -> LogGroup {

@@ -11,7 +11,8 @@ use super::task::WAITING;
 use crate::server::{Server, until, with};
 
 /// Answers HTTP on 8080 with its own host name.
-const HTTPD: &str = "mkdir -p /www; hostname > /www/index.html; trap 'exit 0' TERM; httpd -f -p 8080 -h /www & wait";
+pub(super) const HTTPD: &str =
+    "mkdir -p /www; hostname > /www/index.html; trap 'exit 0' TERM; httpd -f -p 8080 -h /www & wait";
 
 fn get(address: &str) -> Option<String> {
     let address: std::net::SocketAddr = address.parse().unwrap();

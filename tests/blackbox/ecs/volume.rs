@@ -133,6 +133,54 @@ fn a_shared_docker_volume_is_made_if_that_is_wanted_and_outlives_its_tasks() {
 }
 
 #[test]
+fn shared_volumes_are_listed_and_removed_when_no_task_has_them() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let volumes = |server: &Server| {
+        let listed = server.cove(&["volume", "ls", "--json"]);
+        assert!(listed.status.success(), "{listed:?}");
+        serde_json::from_slice::<Value>(&listed.stdout).unwrap()
+    };
+    assert_eq!(volumes(&server), json!([]));
+    let shared = json!({"scope": "shared", "autoprovision": true});
+    let script = format!("head -c 3000000 /dev/zero > /data/file; {WAITING}");
+    let arn = server.run_definition(&docker_volume("keeper", &image, &script, shared.clone()), &json!({}));
+    server.wait_task(&arn, "RUNNING");
+    let listed = until("it has grown", || {
+        let all = volumes(&server);
+        all[0]["bytes"].as_u64().filter(|bytes| *bytes >= 3_000_000)?;
+        Some(all)
+    });
+    assert_eq!((&listed[0]["name"], &listed[0]["tasks"]), (&json!("v"), &json!([arn])), "{listed}");
+    let shown = server.cove(&["volume", "ls"]);
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("2.9 MiB"), "{shown:?}");
+    let refused = server.cove(&["volume", "rm", "v"]);
+    assert!(!refused.status.success());
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(words.contains("in use by") && words.contains(&arn), "{words}");
+    server.kill_and_restart();
+    assert!(!server.cove(&["volume", "rm", "v"]).status.success());
+    server.ecs("StopTask", &json!({"task": arn})).unwrap();
+    server.wait_task(&arn, "STOPPED");
+    assert_eq!(volumes(&server)[0]["tasks"], json!([]));
+    for odd in ["../v", "w", "", "."] {
+        let refused = server.cove(&["volume", "rm", odd]);
+        assert!(!refused.status.success(), "{odd}: {refused:?}");
+    }
+    assert!(server.cove(&["volume", "rm", "v"]).status.success());
+    assert_eq!(volumes(&server), json!([]));
+    let place = server.home().join("data/shared-volumes");
+    let left: Vec<_> = std::fs::read_dir(&place)
+        .unwrap()
+        .flat_map(|tenant| std::fs::read_dir(tenant.unwrap().path()).unwrap())
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    // Made anew, empty.
+    let again = server.run_definition(&docker_volume("again", &image, "test ! -e /data/file", shared), &json!({}));
+    assert_eq!(server.wait_task(&again, "STOPPED")["containers"][0]["exitCode"], 0);
+}
+
+#[test]
 fn docker_volumes_of_other_drivers_are_refused_by_name() {
     let server = Server::start();
     let image = server.busybox();

@@ -17,18 +17,16 @@ const IGNORED_EXIT_CODES_MAX: usize = 50;
 /// A registry host, a repository of 255 characters, a tag and a digest fit well.
 const IMAGE_MAX: usize = 1024;
 
-/// Every option of the `awslogs` driver that ECS lets through.
-const AWSLOGS_OPTIONS: [&str; 10] = [
+/// Every option of the `awslogs` driver that ECS lets through: fewer than Docker's, which has `awslogs-endpoint` and `tag`.
+const AWSLOGS_OPTIONS: [&str; 8] = [
     "awslogs-create-group",
     "awslogs-region",
-    "awslogs-endpoint",
     "awslogs-group",
     "awslogs-stream-prefix",
     "awslogs-datetime-format",
     "awslogs-multiline-pattern",
     "mode",
     "max-buffer-size",
-    "tag",
 ];
 
 /// The names that `capabilities.add` and `.drop` take.
@@ -353,6 +351,11 @@ fn check_log(log: &LogConfiguration) -> Result<(), EcsError> {
         log.options.keys().map(String::as_str).filter(|option| !AWSLOGS_OPTIONS.contains(option)).collect();
     if !unknown.is_empty() {
         return Err(EcsError::client(format!("Log driver awslogs disallows options: {}", unknown.join(", "))));
+    }
+    if log.options.get("awslogs-create-group").is_some_and(|given| !given.eq_ignore_ascii_case("true")) {
+        return Err(EcsError::client(
+            "Log driver awslogs option 'awslogs-create-group' should only be set to 'true', else omit option.",
+        ));
     }
     if log.options.get("mode").is_some_and(|mode| mode != "blocking" && mode != "non-blocking") {
         return Err(EcsError::client("Log option 'mode' must be 'blocking' or 'non-blocking'."));

@@ -112,13 +112,17 @@ fn refusals_have_the_texts_of_ecs() {
 #[test]
 fn log_streams_are_made_with_the_task_where_their_group_is() {
     let api = Api::new();
-    let container = |name: &str, group: &str, create: &str| {
-        json!({"name": name, "image": "x", "memory": 64, "logConfiguration": {"logDriver": "awslogs", "options": {
-            "awslogs-group": group, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "ecs", "awslogs-create-group": create}}})
+    let container = |name: &str, group: &str, creates: bool| {
+        let mut options =
+            json!({"awslogs-group": group, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "ecs"});
+        if creates {
+            options["awslogs-create-group"] = json!("true");
+        }
+        json!({"name": name, "image": "x", "memory": 64, "logConfiguration": {"logDriver": "awslogs", "options": options}})
     };
     api.done(
         "RegisterTaskDefinition",
-        json!({"family": "app", "containerDefinitions": [container("a", "/made", "true"), container("b", "/absent", "false")]}),
+        json!({"family": "app", "containerDefinitions": [container("a", "/made", true), container("b", "/absent", false)]}),
     );
     api.done("RunTask", json!({"taskDefinition": "app"}));
     let (groups, streams, tasks) = api.cx.store.read(|view| {

@@ -29,6 +29,7 @@ const FIB_DADDR: u32 = 2;
 const TYPE_LOCAL: u32 = 2;
 const EQUAL: u32 = 0;
 const NOT_EQUAL: u32 = 1;
+const LESS: u32 = 2;
 /// The sixteen-byte register, and the four-byte slots that a concatenated key is loaded into.
 const REGISTER: u32 = 1;
 const SLOT: [u32; 2] = [8, 9];
@@ -188,6 +189,18 @@ impl Rule {
 
     pub(in super::super) fn destination_port(self, port: u16) -> Self {
         self.payload(REGISTER, 2, 2, 2).compare(Is::In, &port.to_be_bytes())
+    }
+
+    /// By chance, this often in a hundred.
+    pub(in super::super) fn in_a_hundred(self, percent: u8) -> Self {
+        const RANDOM: u32 = 1;
+        const TO_NETWORK_ORDER: u32 = 1;
+        let number = Attributes::new().big(1, REGISTER).big(2, 100).big(3, RANDOM).big(4, 0);
+        // Numbers are compared as bytes, the first counts most.
+        let order = Attributes::new().big(1, REGISTER).big(2, REGISTER).big(3, TO_NETWORK_ORDER).big(4, 4).big(5, 4);
+        let limit = Attributes::new().bytes(1, &u32::from(percent).to_be_bytes());
+        let compared = Attributes::new().big(1, REGISTER).big(2, LESS).nest(3, &limit);
+        self.add("numgen", &number).add("byteorder", &order).add("cmp", &compared)
     }
 
     /// Belongs to a flow that was let in before.

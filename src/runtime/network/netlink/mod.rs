@@ -7,6 +7,7 @@
 
 pub(super) mod conntrack;
 mod decode;
+pub(super) mod delay;
 mod encode;
 pub(super) mod expression;
 #[cfg(test)]

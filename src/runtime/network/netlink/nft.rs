@@ -60,6 +60,10 @@ impl Hook {
     pub(in super::super) const OUTPUT: Self = Self { number: 3, priority: -100, kind: "nat" };
     pub(in super::super) const POSTROUTING: Self = Self { number: 4, priority: 100, kind: "nat" };
     pub(in super::super) const FORWARD: Self = Self { number: 2, priority: 0, kind: "filter" };
+    /// Before [`Self::RAW`], and after fragments are whole again.
+    pub(in super::super) const FIRST: Self = Self { number: 0, priority: -310, kind: "filter" };
+    /// What the namespace's own processes send.
+    pub(in super::super) const LEAVING: Self = Self { number: 3, priority: 0, kind: "filter" };
     pub(in super::super) const INPUT: Self = Self { number: 1, priority: 0, kind: "filter" };
 }
 
