@@ -89,9 +89,7 @@ async fn copy(from: &Repository<'_>, to: &Repository<'_>, top: &Fetched, referen
         }
     }
     for blob in manifest.blobs() {
-        if !to.mount(&blob, &from.name).await? {
-            return Err(CliError::Failed(format!("`{}` lacks {blob}", from.name)));
-        }
+        to.take_blob(&blob, from).await?;
     }
     to.push_manifest(&top.media_type, &top.bytes, reference).await
 }

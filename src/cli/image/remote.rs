@@ -56,8 +56,23 @@ impl<'a> Repository<'a> {
         Ok(self.send("HEAD", &path, &[], empty()).await?.status() == StatusCode::OK)
     }
 
-    /// Makes a blob of another repository one of this too, without sending it. Whether there was such a blob.
-    pub(super) async fn mount(&self, digest: &str, from: &str) -> Result<bool, CliError> {
+    /// Makes a blob of another repository one of this too: by a mount, or through here where those are off.
+    pub(super) async fn take_blob(&self, digest: &str, from: &Self) -> Result<(), CliError> {
+        if self.mount(digest, &from.name).await? || self.has_blob(digest).await? {
+            return Ok(());
+        }
+        let coming = from.blob(digest).await?;
+        if coming.status() == StatusCode::NOT_FOUND {
+            return Err(CliError::Failed(format!("`{}` lacks {digest}", from.name)));
+        }
+        let headers = [("content-length", header(&coming, "content-length"))];
+        let path = format!("/v2/{}/blobs/uploads/?digest={digest}", self.name);
+        let answer = self.send("POST", &path, &headers, coming.into_body().map_err(io::Error::other).boxed()).await?;
+        self.expect(answer, StatusCode::CREATED, &format!("copying {digest}")).await.map(drop)
+    }
+
+    /// Whether there was such a blob to be mounted.
+    async fn mount(&self, digest: &str, from: &str) -> Result<bool, CliError> {
         let path = format!("/v2/{}/blobs/uploads/?mount={digest}&from={from}", self.name);
         let answer = self.send("POST", &path, &[], empty()).await?;
         if answer.status() == StatusCode::ACCEPTED {
