@@ -9,8 +9,6 @@ from harness import ROOT, Case
 SUITE = ROOT / "target/tools/go/conformance"
 # The part of the suite's name for a test → why it is not run. Whatever else is not run fails.
 NEWER = {"post cancel/blob-post-cancel": "the answer to a cancelled upload was fixed after 1.1"}
-# A mount that is off, as it is at first, begins an upload; both are right.
-MOUNTING = {"stable": "DISABLED", "dev": "ENABLED"}
 # Every test there is; fewer would mean that the suite ended early.
 TESTS = {"stable": 695, "dev": 793}
 
@@ -24,7 +22,8 @@ class Conformance(Case):
         repositories = [f"{level}/{name}" for name in ("one", "two")]
         for name in repositories:
             self.ecr.create_repository(repositoryName=name)
-        self.ecr.put_account_setting(name="BLOB_MOUNTING", value=MOUNTING[level])
+        # Off at first, as on AWS: then a mount begins an upload, and the suite skips what it would show of mounts.
+        self.ecr.put_account_setting(name="BLOB_MOUNTING", value="ENABLED")
         results = self.server.home / f"conformance-{level}"
         settings = {"OCI_VERSION": level, "OCI_REGISTRY": self.server.registry, "OCI_TLS": "disabled", "OCI_USERNAME": "AWS",
                     "OCI_PASSWORD": self.server.aws("ecr", "get-login-password").strip(), "OCI_REPO1": repositories[0],
