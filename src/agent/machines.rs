@@ -135,6 +135,8 @@ pub(crate) mod tests {
             agent: None,
             asg: None,
             managed_by: None,
+            storage_gib: None,
+            replaces: None,
             leaves_at: None,
             leaves_when_empty: false,
             leaves_since: None,

@@ -1,13 +1,16 @@
-//! The caps of what a task writes: into its writable layers and volumes of its own, and into shared volumes.
+//! The caps of what is written: by a task into its writable layers and volumes of its own, by the tasks of a managed
+//! instance together, whose provider says how large its volume is, and into shared volumes.
 //!
-//! In: live tasks, and what each has on disk. Out: an order to stop for those beyond their ephemeral storage, and for all
-//! that have a shared volume which is too large: who filled it cannot be told.
+//! In: live tasks, and what each has on disk. Out: an order to stop for those beyond their ephemeral storage, for the one
+//! that has written most of an instance that is full, and for all that have a shared volume which is too large: who filled
+//! it cannot be told.
 //!
 //! Holds: measuring takes at most a twentieth of one core, however much there is, and nothing while nobody writes; a task is stopped by the same order as
 //! by StopTask, so nothing of it is lost that a stop would keep.
 //! Why a stop, where Fargate's disk is just full: a shared file system has no such edge without project quotas, and one
 //! task must not fill the disk of all others.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,6 +88,7 @@ impl Quiet {
 
 async fn round(deps: &Arc<Deps>) {
     let tasks = deps.store.read(|view| view.live::<Task>(&Prefix::all()));
+    let mut volumes_of: HashMap<String, Volume> = HashMap::new();
     for task in tasks.into_iter().filter(|task| !task.desired.is_stopped() && !task.placement.elsewhere) {
         let (of, id) = (Arc::clone(deps), task.id.clone());
         let measured = blocking(move || of.snapshots.usage(&id, &[volumes(&of).join(&id)])).await;
@@ -99,8 +103,18 @@ async fn round(deps: &Arc<Deps>) {
                 continue;
             }
         };
-        if let Some(reason) = over(used, limit_gib(&task, deps.settings.task_storage_gib)) {
+        let instance = deps.instance_of(&task);
+        let volume_gib = instance.as_ref().and_then(|it| it.storage_gib);
+        if let Some(reason) = over(used, limit_gib(&task, volume_gib, deps.settings.task_storage_gib)) {
             stop(deps, &task, reason).await;
+        } else if let (Some(instance), Some(gib), Used::Bytes(bytes)) = (instance, volume_gib, used) {
+            let volume = volumes_of.entry(instance.id.clone()).or_insert(Volume { gib, tasks: Vec::new() });
+            volume.tasks.push((bytes, task));
+        }
+    }
+    for volume in volumes_of.into_values() {
+        if let Some((task, reason)) = volume.over() {
+            stop(deps, task, reason).await;
         }
     }
     if deps.settings.shared_volume_gib > 0 {
@@ -142,9 +156,36 @@ async fn stop(deps: &Deps, task: &Task, reason: String) {
     }
 }
 
-/// What the task asked for, else what the operator gives; 0 is no limit.
-fn limit_gib(task: &Task, usual: u32) -> u32 {
-    task.ephemeral_storage_gib.unwrap_or(usual)
+/// What the tasks of an instance share, and have written.
+struct Volume {
+    gib: u32,
+    tasks: Vec<(u64, Arc<Task>)>,
+}
+
+impl Volume {
+    /// Who must stop when it is full, and why: whoever has written most.
+    fn over(&self) -> Option<(&Task, String)> {
+        let sum: u64 = self.tasks.iter().map(|(bytes, _)| bytes).sum();
+        if sum <= u64::from(self.gib) * GIB {
+            return None;
+        }
+        let (_, task) = self.tasks.iter().max_by_key(|(bytes, task)| (*bytes, &task.id))?;
+        let reason = format!(
+            "EphemeralStorageExceeded: the tasks of the instance have written {} and may have {} GiB together; this one wrote most",
+            in_gib(sum),
+            self.gib
+        );
+        Some((task, reason))
+    }
+}
+
+fn in_gib(bytes: u64) -> String {
+    format!("{}.{} GiB", bytes / GIB, bytes % GIB * 10 / GIB)
+}
+
+/// What the task asked for, else what its instance has, else what the operator gives; 0 is no limit.
+fn limit_gib(task: &Task, volume_gib: Option<u32>, usual: u32) -> u32 {
+    task.ephemeral_storage_gib.or(volume_gib).unwrap_or(usual)
 }
 
 /// Why the task must stop, if it must.
@@ -154,7 +195,7 @@ fn over(used: Used, limit_gib: u32) -> Option<String> {
     }
     let what = match used {
         Used::Bytes(bytes) if bytes <= u64::from(limit_gib) * GIB => return None,
-        Used::Bytes(bytes) => format!("the task has written {}.{} GiB", bytes / GIB, bytes % GIB * 10 / GIB),
+        Used::Bytes(bytes) => format!("the task has written {}", in_gib(bytes)),
         Used::Unmeasurable => "the task has directories too deep or too many to be measured".to_owned(),
     };
     Some(format!("EphemeralStorageExceeded: {what} and may have {limit_gib} GiB in its containers and volumes"))
@@ -224,8 +265,23 @@ mod tests {
     fn what_the_task_asked_for_beats_what_is_usual() {
         let mut task = crate::resolve::tests::task();
         task.ephemeral_storage_gib = None;
-        assert_eq!(limit_gib(&task, 7), 7);
+        assert_eq!((limit_gib(&task, None, 7), limit_gib(&task, Some(80), 7)), (7, 80));
         task.ephemeral_storage_gib = Some(100);
-        assert_eq!(limit_gib(&task, 7), 100);
+        assert_eq!((limit_gib(&task, None, 7), limit_gib(&task, Some(80), 7)), (100, 100));
+    }
+
+    #[test]
+    fn of_a_full_instance_the_task_stops_that_wrote_most() {
+        let task = |id: &str, bytes: u64| {
+            let mut task = crate::resolve::tests::task();
+            task.id = id.into();
+            (bytes, Arc::new(task))
+        };
+        let volume = |gib| Volume { gib, tasks: vec![task("a", GIB), task("b", 2 * GIB), task("c", GIB / 2)] };
+        assert!(volume(4).over().is_none());
+        let volume = volume(3);
+        let (task, reason) = volume.over().unwrap();
+        assert_eq!(task.id, "b");
+        assert!(reason.contains("3.5 GiB") && reason.contains("3 GiB together"), "{reason}");
     }
 }

@@ -221,6 +221,8 @@ mod tests {
             gone_at: None,
             asg: None,
             managed_by: None,
+            storage_gib: None,
+            replaces: None,
             asg_max: None,
             agent: None,
         })

@@ -53,6 +53,12 @@ pub struct ContainerInstance {
     /// The capacity provider that it was made for, and goes with: a managed instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed_by: Option<String>,
+    /// What the tasks on a managed instance may write together; `None`: each what it may anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_gib: Option<u32>,
+    /// The larger managed instance that it was made in place of, which drains when this one is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
     /// The agent of another host that registered it; `None`: it is the node's own.
     #[serde(default)]
     pub agent: Option<Agent>,
@@ -119,6 +125,13 @@ impl ContainerInstance {
             None => Some(AGENT_VERSION),
             Some(agent) => agent.version.as_deref(),
         }
+    }
+
+    /// Whether it has the attribute, with that value if one is named.
+    #[must_use]
+    pub fn has(&self, wanted: &Attribute) -> bool {
+        let same = |own: &&Attribute| own.name == wanted.name && (wanted.value.is_none() || own.value == wanted.value);
+        self.attributes.iter().any(|own| same(&own))
     }
 
     /// The value of one of its attributes.

@@ -6,6 +6,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::capacity_provider::Switch;
+use crate::instance_type::InstanceType;
+
+/// Of a disk, in bytes.
+const GB: u64 = 1_000_000_000;
+const GIB: u64 = 1 << 30;
 
 /// The launch template of a provider, and whose it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +49,25 @@ impl ManagedInstances {
         self.provider.instance_launch_template.capacity_option_type == Some(CapacityOptionType::Spot)
     }
 
+    /// Whether instances whose daemon ended, or fails its checks, are replaced; they are unless somebody says otherwise.
+    #[must_use]
+    pub fn repairs(&self) -> bool {
+        self.provider.auto_repair_configuration.and_then(|it| it.actions_status) != Some(Switch::Disabled)
+    }
+
+    /// What the tasks of an instance of that type may write together: on its own disks where that is wanted and it has
+    /// some, else on a volume. `None` where nothing was said.
+    #[must_use]
+    pub fn storage_gib(&self, kind: Option<&InstanceType>) -> Option<u32> {
+        let template = &self.provider.instance_launch_template;
+        let on_disks = template.local_storage_configuration.is_some_and(|it| it.use_local_storage);
+        let disks_gb = kind.map_or(0, |kind| kind.disks_gb);
+        if on_disks && disks_gb > 0 {
+            return u32::try_from(u64::from(disks_gb) * GB / GIB).ok();
+        }
+        template.storage_configuration.and_then(|it| it.storage_size_gib)
+    }
+
     /// Where its instances may stand.
     #[must_use]
     pub fn subnets(&self) -> &[String] {
@@ -61,7 +85,6 @@ pub struct ManagedInstancesProvider {
     pub propagate_tags: Option<PropagateMiTags>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub infrastructure_optimization: Option<InfrastructureOptimization>,
-    /// Only ENABLED is carried out: an instance that fails is replaced when tasks need it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_repair_configuration: Option<AutoRepairConfiguration>,
 }
@@ -79,7 +102,9 @@ pub struct InstanceLaunchTemplate {
     /// BASIC: what is measured anyhow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub monitoring: Option<Monitoring>,
-    /// Of these three only `false` is carried out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_configuration: Option<StorageConfiguration>,
+    /// Of these two only `false` is carried out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fips_enabled: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +155,20 @@ pub struct InstanceRequirements {
     pub burstable_performance: Option<Wanted>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub local_storage: Option<Wanted>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub local_storage_types: Vec<String>,
+    #[serde(rename = "totalLocalStorageGB", skip_serializing_if = "Option::is_none")]
+    pub total_local_storage_gb: Option<RealLimits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub baseline_ebs_bandwidth_mbps: Option<Limits>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_bandwidth_gbps: Option<RealLimits>,
+    /// How much more than the cheapest a type may cost; only of on-demand capacity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_demand_max_price_percentage_over_lowest_price: Option<i64>,
+    /// The same of Spot capacity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spot_max_price_percentage_over_lowest_price: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_interface_count: Option<Limits>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -245,6 +284,14 @@ pub struct AutoRepairConfiguration {
     pub actions_status: Option<Switch>,
 }
 
+/// ECS shape `ManagedInstancesStorageConfiguration`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StorageConfiguration {
+    #[serde(rename = "storageSizeGiB", skip_serializing_if = "Option::is_none")]
+    pub storage_size_gib: Option<u32>,
+}
+
 /// ECS shape `ManagedInstancesLocalStorageConfiguration`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -269,13 +316,28 @@ mod tests {
                     "memoryGiBPerVCpu": {"max": 8.5},
                     "acceleratorTotalMemoryMiB": {"min": 1},
                     "bareMetal": "excluded",
+                    "localStorageTypes": ["ssd"],
+                    "totalLocalStorageGB": {"min": 100.0},
+                    "baselineEbsBandwidthMbps": {"max": 650},
+                    "networkBandwidthGbps": {"min": 0.75},
+                    "onDemandMaxPricePercentageOverLowestPrice": 20,
+                    "spotMaxPricePercentageOverLowestPrice": 100,
                 },
+                "storageConfiguration": {"storageSizeGiB": 100},
+                "localStorageConfiguration": {"useLocalStorage": true},
             },
             "propagateTags": "CAPACITY_PROVIDER",
             "infrastructureOptimization": {"scaleInAfter": 30},
+            "autoRepairConfiguration": {"actionsStatus": "DISABLED"},
         });
         let read: ManagedInstancesProvider = serde_json::from_value(given.clone()).unwrap();
         assert_eq!(serde_json::to_value(&read).unwrap(), given);
+        let managed = ManagedInstances { cluster: "default".to_owned(), provider: read };
+        let storage = |name: &str| managed.storage_gib(InstanceType::find(name));
+        assert_eq!((storage("m5.large"), storage("g4dn.xlarge")), (Some(100), Some(116)), "a volume, its own disks");
+        assert!(!managed.repairs());
+        let usual = ManagedInstances { cluster: "default".to_owned(), provider: ManagedInstancesProvider::default() };
+        assert_eq!((usual.repairs(), usual.storage_gib(None)), (true, None));
     }
 
     #[test]

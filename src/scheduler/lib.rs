@@ -9,6 +9,8 @@
 pub mod daemons;
 pub mod deploy;
 pub mod explain;
+#[cfg(test)]
+mod fixture;
 pub mod fleet;
 pub mod host;
 pub mod launch;

@@ -122,7 +122,6 @@ impl Parts {
     /// whoever closes the store ends them.
     pub(crate) async fn begin(&self, host: &Arc<HostFacts>, timing: Timing) -> Result<JoinSet<()>, ServeError> {
         let of_host = Arc::clone(host);
-        let scale_in_millis = host.fleet.scale_in_millis;
         let reconcile = move |tx: &mut Tx<'_>| {
             fleet::reconcile(tx, &of_host);
             Ok::<_, StoreError>(())
@@ -151,7 +150,7 @@ impl Parts {
         };
         let mut loops = JoinSet::new();
         loops.spawn(fleet::watch_departures(store(), clock()));
-        loops.spawn(fleet::watch_scaling(store(), clock(), scale_in_millis));
+        loops.spawn(fleet::watch_scaling(store(), clock(), Arc::clone(host)));
         loops.spawn(launch::watch_waiting(store(), clock(), Arc::clone(host)));
         loops.spawn(self.registry.clone().scrub_for_ever());
         loops.spawn(services.run());

@@ -103,7 +103,7 @@ impl Driver {
             let Some(task) = self.read() else { return };
             let graph = self.graph(&task);
             let mut outlook = self.known.outlook(&task, &graph, self.is_rebooted(&task), self.deps.clock.now());
-            self.gate = self.before_gate(&task, &outlook);
+            self.gate = Gate::closed(&self.deps.store, &task, &outlook);
             if self.gate.is_some() {
                 outlook.hold_starts();
             }
@@ -123,12 +123,6 @@ impl Driver {
                 }
             }
         }
-    }
-
-    /// The gate before a task that nothing has been started of.
-    fn before_gate(&self, task: &Task, outlook: &Outlook) -> Option<Gate> {
-        let is_first = outlook.facts.to_start && !outlook.facts.starting && outlook.facts.progress == Progress::Waiting;
-        if is_first { Gate::closed(&self.deps.store, task) } else { None }
     }
 
     fn read(&self) -> Option<Arc<Task>> {

@@ -1,23 +1,26 @@
 //! A driver's decisions in a world where anything may happen between two of them: the server, the shim or the host dies,
-//! messages are late, containers end, get well or ill, time passes, somebody stops the task, its instance is lost.
+//! messages are late, containers end, get well or ill, time passes, somebody stops the task, its instance is lost; daemons
+//! that come first run, end, or never come.
 //!
-//! In: a seed. Out: a panic that names it when something is broken. Real: knowledge, order, step, observe. Made up: shim,
-//! store, clock and containers, which do what the real ones promise.
+//! In: a seed. Out: a panic that names it when something is broken. Real: knowledge, order, step, observe, and what the gate
+//! decides. Made up: shim, store, clock, daemons and containers, which do what the real ones promise.
 //!
-//! Holds: see [`World::check_start`], [`World::check_stop`], [`World::write`] and [`World::check_end`].
+//! Holds: see [`World::check_gate`], [`World::check_start`], [`World::check_stop`], [`World::write`] and [`World::check_end`].
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use cove_base::Timestamp;
-use cove_model::task::{Container, ContainerState, Desired, Health, StopCode, StopOrder, Task, TaskStatus};
+use cove_model::container_instance::ContainerInstanceStatus;
+use cove_model::task::{Container, ContainerState, Desired, Health, Keeper, StopCode, StopOrder, Task, TaskStatus};
 use cove_model::task_definition::{
     ContainerCondition, ContainerDefinition, ContainerDependency, ContainerRestartPolicy, HealthCheck,
     TaskDefinitionDocument,
 };
 use cove_shim::protocol::{self, Event, ExitRecord, Phase, Request};
 
-use super::knowledge::Knowledge;
+use super::gate::{self, Wanted, is_closed};
+use super::knowledge::{Knowledge, Outlook};
 use crate::observe;
 use crate::order::Graph;
 use crate::resolve::tests::{app, task};
@@ -39,6 +42,8 @@ enum Bug {
     ForgetsWhoWasGivenUp,
     RestartsAsTheSameAttempt,
     TakesWaitingForOver,
+    PassesTheGate,
+    WaitsForWhatNeverComes,
 }
 
 /// xorshift: nothing but different numbers is asked of it.
@@ -84,6 +89,9 @@ struct World {
     ends: HashMap<String, ExitRecord>,
     /// The host's boots so far.
     boots: u32,
+    /// Of the task's instance, and the daemons that are meant for it.
+    instance: ContainerInstanceStatus,
+    daemons: Vec<Wanted>,
     /// Names of containers that ran when the shim was killed: nobody knows how they ended.
     lost: HashSet<String>,
 }
@@ -133,7 +141,14 @@ impl World {
         let container = |it: &ContainerDefinition| app(it.name.as_deref().unwrap(), it.essential.unwrap());
         task.containers = document.container_definitions.iter().map(container).collect();
         let graph = Arc::new(Graph::of(&task, &document).unwrap());
+        // Daemons wait for nobody, not for each other either.
+        task.keeper = dice.one_in(4).then(|| Keeper::Daemon("eye".into()));
+        let wanted =
+            |dice: &mut Dice| Wanted { is_meant: !dice.one_in(3), may_come: !dice.one_in(4), runs: dice.one_in(3) };
+        let daemons = (0..dice.roll(3)).map(|_| wanted(&mut dice)).collect();
         Self {
+            instance: ContainerInstanceStatus::Active,
+            daemons,
             seed,
             bug,
             dice,
@@ -173,7 +188,10 @@ impl World {
 
     /// One step of the driver; whether there was anything to do.
     fn drive(&mut self) -> bool {
-        let outlook = self.known.outlook(&self.task, &self.graph, self.is_rebooted(), self.now);
+        let mut outlook = self.known.outlook(&self.task, &self.graph, self.is_rebooted(), self.now);
+        if self.is_held(&outlook) {
+            outlook.hold_starts();
+        }
         let (graph, said, now) = (Arc::clone(&self.graph), self.known.said.clone(), self.now);
         match next_step(&self.task, &outlook.facts) {
             Step::Rest => match self.events.pop_front() {
@@ -201,6 +219,46 @@ impl World {
             }
         }
         true
+    }
+
+    /// What the driver says.
+    fn is_held(&self, outlook: &Outlook) -> bool {
+        let mut daemons = self.daemons.clone();
+        if self.bug == Bug::WaitsForWhatNeverComes {
+            daemons.iter_mut().for_each(|it| it.may_come = true);
+        }
+        self.bug != Bug::PassesTheGate && gate::stands_before(&self.task, outlook) && is_closed(self.instance, daemons)
+    }
+
+    /// Holds: of a task that is no daemon's nothing is started before every daemon runs that is meant for its instance and
+    /// may come there.
+    fn check_gate(&self) {
+        let is_asked = self.requests.iter().any(|it| matches!(it, Request::Start { .. }));
+        if self.has_begun || is_asked || self.task.daemon().is_some() {
+            return;
+        }
+        let is_missing = |it: &&Wanted| it.is_meant && it.may_come && !it.runs;
+        let is_active = self.instance == ContainerInstanceStatus::Active;
+        assert!(!(is_active && self.daemons.iter().any(|it| is_missing(&it))), "it starts before its daemons");
+    }
+
+    /// A daemon runs, ends, is given up or tried again; or its instance drains.
+    fn a_daemon_changes(&mut self) {
+        let kind = self.dice.roll(6);
+        let count = self.daemons.len();
+        if count == 0 {
+            return;
+        }
+        let at = self.dice.roll(count);
+        let one = &mut self.daemons[at];
+        match kind {
+            0 | 1 => one.runs = one.may_come,
+            2 => one.runs = false,
+            3 => (one.may_come, one.runs) = (false, false),
+            4 => one.may_come = true,
+            _ if self.dice.one_in(4) => self.instance = ContainerInstanceStatus::Draining,
+            _ => {}
+        }
     }
 
     fn connect(&mut self) {
@@ -253,8 +311,14 @@ impl World {
         match self.bug {
             Bug::StartsAllAtOnce => starts = (0..self.task.containers.len()).map(|at| (at, 0)).collect(),
             Bug::RestartsAsTheSameAttempt => starts.iter_mut().for_each(|(_, attempt)| *attempt = 0),
-            Bug::None | Bug::StopsAllAtOnce | Bug::ForgetsWhoWasGivenUp | Bug::TakesWaitingForOver => {}
+            Bug::None
+            | Bug::StopsAllAtOnce
+            | Bug::ForgetsWhoWasGivenUp
+            | Bug::TakesWaitingForOver
+            | Bug::PassesTheGate
+            | Bug::WaitsForWhatNeverComes => {}
         }
+        self.check_gate();
         for (at, attempt) in starts {
             let container = self.task.containers[at].name.clone();
             self.known.said.starts.insert(container.clone(), attempt);
@@ -486,7 +550,7 @@ impl World {
     }
 
     fn happen(&mut self) {
-        match self.dice.roll(24) {
+        match self.dice.roll(26) {
             0..=9 => drop(self.drive()),
             10..=14 => drop(self.serve()),
             15..=17 => self.live(),
@@ -494,6 +558,7 @@ impl World {
             19..=20 => self.pass(16_000),
             21 => self.pass(70_000),
             22 => self.server_dies(),
+            23 | 24 => self.a_daemon_changes(),
             _ if self.dice.one_in(10) => self.shim_dies(),
             _ if self.dice.one_in(10) => self.order_stop(),
             _ if self.dice.one_in(20) => self.lose_instance(),
@@ -523,6 +588,10 @@ impl World {
         }
         let outlook = self.known.outlook(&self.task, &self.graph, self.is_rebooted(), self.now);
         let waits_for_time = outlook.starts.look_again_at.is_some();
+        if gate::stands_before(&self.task, &outlook) && is_closed(self.instance, self.daemons.clone()) {
+            self.a_daemon_changes();
+            return false;
+        }
         assert!(waits_for_time || !self.running().is_empty(), "nothing runs, nothing is done: {:?}", self.task);
         if self.task.desired.is_stopped() || self.task.observed.status >= TaskStatus::Deactivating {
             let shim = self.shim.as_ref().unwrap();
@@ -596,6 +665,8 @@ fn the_simulation_finds_bugs_that_are_put_in() {
         Bug::ForgetsWhoWasGivenUp,
         Bug::RestartsAsTheSameAttempt,
         Bug::TakesWaitingForOver,
+        Bug::PassesTheGate,
+        Bug::WaitsForWhatNeverComes,
     ];
     let missed: Vec<Bug> = bugs.into_iter().filter(|bug| (0..1000).all(|seed| outcome(seed, *bug).is_none())).collect();
     let _ = std::panic::take_hook();

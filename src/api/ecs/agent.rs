@@ -105,6 +105,8 @@ fn instance(tenant: &Tenant, cluster: &str, input: RegisterContainerInstanceIn) 
         capacity: Capacity::OnDemand,
         asg: None,
         managed_by: None,
+        storage_gib: None,
+        replaces: None,
         asg_max: None,
         leaves_at: None,
         leaves_when_empty: false,

@@ -9,13 +9,14 @@ use cove_scheduler::place::{Expression, Occupancy, remaining};
 use cove_store::{Prefix, Read, keys};
 
 use super::cluster::{self, Phase, phase};
+use super::daemon::health::{self, Health};
 use super::error::EcsError;
 use super::page::{Direction, Listing, PAGE_MAX};
 use super::reference;
 use super::wire::{
     self, ContainerInstancesOut, DeregisterContainerInstanceIn, DeregisterContainerInstanceOut,
-    DescribeContainerInstancesIn, Failure, InstanceField, InstanceHealth, InstanceStatus, ListContainerInstancesIn,
-    ListContainerInstancesOut, Resource, UpdateContainerInstancesStateIn, VersionInfo,
+    DescribeContainerInstancesIn, Failure, HealthCheckResult, InstanceField, InstanceHealth, InstanceStatus,
+    ListContainerInstancesIn, ListContainerInstancesOut, Resource, UpdateContainerInstancesStateIn, VersionInfo,
 };
 use crate::Context;
 
@@ -160,7 +161,20 @@ pub(super) fn show(store: &impl Read, it: &ContainerInstance, include: &[Instanc
         attachments: Vec::new(),
         tags: if include.contains(&InstanceField::Tags) { it.tags.clone() } else { Vec::new() },
         capacity_provider_name: provider_of(store, it),
-        health_status: health.then(|| InstanceHealth { overall_status: it.health().as_str() }),
+        health_status: health.then(|| show_health(store, it)),
+    }
+}
+
+/// What daemons say, of one that has some: nothing else is looked at.
+fn show_health(store: &impl Read, it: &ContainerInstance) -> InstanceHealth {
+    if !it.is_connected() {
+        return InstanceHealth { overall_status: "INSUFFICIENT_DATA", details: Vec::new() };
+    }
+    let found = health::of(store, it);
+    let details = found.map(|health| HealthCheckResult { kind: "DAEMON", status: health.as_str() });
+    InstanceHealth {
+        overall_status: found.map_or(it.health().as_str(), Health::as_str),
+        details: details.into_iter().collect(),
     }
 }
 

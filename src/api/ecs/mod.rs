@@ -55,8 +55,8 @@ const UPDATES: &str = "packages to update agents to: there is never an update";
 /// The tests of what agents call.
 const AGENT_TEST: &str = "an_agent_of_another_host_runs_tasks_across_restarts";
 const REGISTER_TEST: &str = "an_agent_of_another_host_registers_and_waits_for_its_connection";
-/// What capacity providers lack.
-const PROVIDERS: &str = "of managed instances: storage, reservations, FIPS, metadata, prices, bandwidths and repair that is off (refused by name), smaller instances in place of one that is underused";
+/// What capacity providers lack, for one host has nothing of the kind.
+const PROVIDERS: &str = "of managed instances, refused by name: capacity reservations, FIPS, metadata tags, the price of Spot against on-demand, detailed monitoring";
 /// The tests of capacity providers.
 const PROVIDERS_TEST: &str = "a_capacity_provider_sends_tasks_to_its_group_across_restarts";
 const MANAGED_TEST: &str = "managed_instances_are_made_for_tasks_and_go_when_idle_across_restarts";
@@ -71,8 +71,6 @@ const EXECUTE: &str = "of executeCommandConfiguration: logs in S3 and encryption
 /// The test of account settings.
 const SETTINGS_TEST: &str = "account_settings_are_layered_and_survive_a_restart";
 
-/// What daemons lack.
-const DAEMONS: &str = "a daemon task that ends by itself is started again in place, not with another instance; other tasks wait for it on managed instances alone";
 /// The tests of daemons.
 const DAEMON_TEST: &str = "a_daemon_runs_once_on_each_instance_of_its_providers_across_restarts";
 const DAEMON_DEPLOYMENTS_TEST: &str = "a_daemon_deployment_replaces_its_tasks_and_goes_back_when_they_fail";
@@ -245,9 +243,9 @@ const OPS: &[Op] = &[
     Op::done("DeleteDaemonTaskDefinition", DAEMON_DEFINITIONS_TEST, |cx, input| {
         json(cx, input, daemon::definition::delete)
     }),
-    Op::partial("CreateDaemon", DAEMON_TEST, DAEMONS, |cx, input| json(cx, input, daemon::change::create)),
-    Op::partial("UpdateDaemon", DAEMON_DEPLOYMENTS_TEST, DAEMONS, |cx, input| json(cx, input, daemon::change::update)),
-    Op::partial("DeleteDaemon", DAEMON_TEST, DAEMONS, |cx, input| json(cx, input, daemon::change::delete)),
+    Op::done("CreateDaemon", DAEMON_TEST, |cx, input| json(cx, input, daemon::change::create)),
+    Op::done("UpdateDaemon", DAEMON_DEPLOYMENTS_TEST, |cx, input| json(cx, input, daemon::change::update)),
+    Op::done("DeleteDaemon", DAEMON_TEST, |cx, input| json(cx, input, daemon::change::delete)),
     Op::done("DescribeDaemon", DAEMON_TEST, |cx, input| read(cx, input, daemon::look::describe)),
     Op::done("ListDaemons", DAEMON_TEST, |cx, input| read(cx, input, daemon::look::list)),
     Op::done("DescribeDaemonDeployments", DAEMON_DEPLOYMENTS_TEST, |cx, input| {

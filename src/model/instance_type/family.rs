@@ -15,6 +15,8 @@ pub struct Accelerator {
 const GIBS_PER_VCPU: i64 = 10;
 /// A GPU costs more than any machine around it.
 const GIBS_PER_GPU: i64 = 1000;
+/// Families that EC2's DescribeInstanceTypes calls no current generation, or lists no more (p3).
+const PREVIOUS: [&str; 8] = ["c4", "c5", "m4", "m5", "m6i", "p3", "r5", "r6i"];
 
 impl InstanceType {
     /// As in `m5`.
@@ -37,8 +39,20 @@ impl InstanceType {
 
     /// Whether it has disks of its own.
     #[must_use]
-    pub fn has_local_storage(&self) -> bool {
-        matches!(self.family(), "g4dn" | "g5")
+    pub const fn has_local_storage(&self) -> bool {
+        self.disks_gb > 0
+    }
+
+    /// Whether EC2 calls it one of the current generation.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        !PREVIOUS.contains(&self.family())
+    }
+
+    /// Whether it is of the general families, that price protection looks at.
+    #[must_use]
+    pub fn is_general(&self) -> bool {
+        matches!(self.family().as_bytes().first(), Some(b'c' | b'm' | b'r'))
     }
 
     /// As ECS names it.
@@ -86,5 +100,7 @@ mod tests {
         assert_eq!((find("m5.large").cpu_manufacturer(), find("m5.large").is_burstable()), ("intel", false));
         assert!(find("c5.large").relative_price() < find("m5.large").relative_price());
         assert!(find("m5.24xlarge").relative_price() < find("p3.8xlarge").relative_price());
+        assert_eq!((find("m6i.large").is_current(), find("m7i.large").is_current()), (false, true));
+        assert_eq!((find("r5.large").is_general(), find("t3.small").is_general()), (true, false));
     }
 }

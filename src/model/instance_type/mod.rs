@@ -26,6 +26,14 @@ pub struct InstanceType {
     /// awsvpc tasks when the account setting `awsvpcTrunking` is on; `None` where the type has no trunk.
     pub trunk_tasks: Option<u32>,
     pub gpus: u32,
+    /// What the network always has.
+    pub network_mbps: u32,
+    /// What EBS always has; 0: nothing, or nothing that is known.
+    pub ebs_mbps: u32,
+    /// Disks of its own, together; all are SSDs.
+    pub disks_gb: u32,
+    /// Whether it can be hibernated.
+    pub hibernates: bool,
 }
 
 impl InstanceType {
@@ -74,6 +82,7 @@ mod tests {
         for one in table::TYPES {
             assert!(one.vcpus > 0 && one.memory_mib >= 512 && one.interfaces >= 2, "{}", one.name);
             assert!(one.trunk_tasks.is_none_or(|tasks| tasks > one.interfaces - 1), "{}: a trunk adds tasks", one.name);
+            assert!(one.network_mbps > 0, "{}", one.name);
         }
     }
 
@@ -86,6 +95,9 @@ mod tests {
         assert_eq!(InstanceType::find("p3.8xlarge").unwrap().gpus, 4);
         assert_eq!(InstanceType::find("t2.micro").unwrap().registered_memory_mib(), 984);
         assert_eq!(InstanceType::find("m5.huge"), None);
+        let large = InstanceType::find("m6i.large").unwrap();
+        assert_eq!((large.network_mbps, large.ebs_mbps, large.hibernates), (781, 650, true));
+        assert_eq!(InstanceType::find("g5.48xlarge").unwrap().disks_gb, 7600);
     }
 
     #[test]

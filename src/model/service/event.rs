@@ -35,6 +35,9 @@ pub struct Departed {
     pub task_id: String,
     /// The id of its deployment.
     pub deployment: String,
+    /// The container instance that it was on.
+    #[serde(default)]
+    pub instance: Option<String>,
     /// When it reached RUNNING, if it did.
     pub started_at: Option<Timestamp>,
     pub stopped_at: Timestamp,
@@ -58,12 +61,28 @@ impl Departed {
             service,
             task_id: task.id.clone(),
             deployment: task.started_by.clone().unwrap_or_default(),
+            instance: task.placement.container_instance.clone(),
             started_at: task.observed.started_at,
             stopped_at: task.observed.stopped_at.unwrap_or_default(),
             was_ordered: was_ordered(task.observed.stop_code),
             stop_code: task.observed.stop_code,
             reason: task.observed.stopped_reason.clone(),
         })
+    }
+}
+
+impl Departed {
+    /// Whether it ended by itself, or because a client said so: neither the scheduler nor the machine did it.
+    #[must_use]
+    pub const fn was_left(&self) -> bool {
+        match self.stop_code {
+            None | Some(StopCode::TaskFailedToStart | StopCode::EssentialContainerExited | StopCode::UserInitiated) => {
+                true
+            }
+            Some(StopCode::ServiceSchedulerInitiated | StopCode::SpotInterruption | StopCode::TerminationNotice) => {
+                false
+            }
+        }
     }
 }
 

@@ -6,13 +6,16 @@
 //! a machine of the fleet:   its old task stops ─▶ a new one starts
 //! a managed instance:       it drains, its other tasks move ─▶ its old task stops ─▶ it is gone; the one that was made
 //!                           for the others has the new revision from the beginning
+//! its daemon ended or ill:  the same, where its provider repairs; else, and on a machine of the fleet, it is started again
 //! ```
 //!
 //! In: a [`State`]. Out: a [`Decision`]. No clock, no store, no await.
 //!
 //! Holds: an instance never has two daemon tasks at once by our doing: the old one has gone before the new one comes; no
 //! more instances than drainPercent says are without a healthy one by our doing; a deployment that has failed starts
-//! nothing; deciding again on what a decision leads to comes to rest.
+//! nothing; deciding again on what a decision leads to comes to rest. As many instances at once are replaced for their
+//! daemons' sake as for a deployment's, and none while tasks that keep failing have to pause: what fails everywhere is not
+//! the instances' fault. Beyond that the task is started again where it was.
 //! Why beside [`crate::deploy`]: services have percentages of tasks, daemons have batches of instances. What a task, an
 //! instance, a failure and a pause are is shared.
 
@@ -59,7 +62,7 @@ pub(crate) struct Decision {
     /// Instances that get a task of the daemon's revision.
     pub start: Vec<String>,
     pub stop: Vec<Stop>,
-    /// Managed instances that go because they run another revision.
+    /// Managed instances that go because they run another revision, or because their daemon has ended.
     pub drain: Vec<String>,
     /// It was deleted, and nothing is left of it.
     pub is_gone: bool,
@@ -92,6 +95,7 @@ pub(crate) fn decide(state: &State) -> Decision {
             decider.give_up();
             // Which instances are eligible was read for the other revision: the next decision knows.
             if decider.out.daemon.revision == state.daemon.revision {
+                decider.repair();
                 decider.leave_others();
                 decider.replace();
                 decider.conclude();
@@ -231,6 +235,31 @@ impl<'a> Decider<'a> {
         }
     }
 
+    /// Managed instances whose daemon has ended, or fails its checks, go.
+    fn repair(&mut self) {
+        if self.out.deployment.status.has_failed() || !self.may_start() {
+            return;
+        }
+        let in_repair = |it: &&InstanceView| it.is_repaired && it.is_draining && !self.is_up(it);
+        let going = self.state.instances.iter().filter(in_repair).count();
+        let batch = self.out.daemon.configuration.batch(self.eligible().count());
+        let impaired = self.eligible().filter(|it| it.is_repaired && self.is_impaired(it));
+        let drain = impaired.take(batch.saturating_sub(going)).map(|it| it.id.clone()).collect();
+        self.out.drain = drain;
+    }
+
+    fn is_impaired(&self, instance: &InstanceView) -> bool {
+        let mut here = self.on_instance(&instance.id);
+        let ended = |it: &Arc<Departed>| it.instance.as_ref() == Some(&instance.id) && it.was_left();
+        here.any(|task| task.condition == Condition::Unhealthy)
+            || self.tasks.on(&instance.id).is_empty() && self.state.departed.iter().any(ended)
+    }
+
+    /// Whether a healthy task is there.
+    fn is_up(&self, instance: &InstanceView) -> bool {
+        self.on_instance(&instance.id).any(TaskView::is_healthy)
+    }
+
     /// Tasks on instances that are not the daemon's: a draining one keeps its daemon until the other tasks have left.
     fn leave_others(&mut self) {
         let instances: HashMap<&str, &InstanceView> = self.state.instances.iter().map(|it| (&*it.id, it)).collect();
@@ -253,9 +282,10 @@ impl<'a> Decider<'a> {
         }
         let may_start = self.may_start();
         let batch = self.out.daemon.configuration.batch(self.eligible().count());
-        let down = self.eligible().filter(|it| !self.on_instance(&it.id).any(TaskView::is_healthy)).count();
+        let down = self.eligible().filter(|it| !self.is_up(it)).count();
         let mut room = batch.saturating_sub(down + self.going().count());
-        for instance in self.eligible() {
+        let impaired = std::mem::take(&mut self.out.drain);
+        for instance in self.eligible().filter(|it| !impaired.contains(&it.id)) {
             let (current, outgoing): (Vec<&TaskView>, Vec<&TaskView>) =
                 self.on_instance(&instance.id).partition(|task| self.is_current(task));
             for surplus in current.iter().skip(1) {
@@ -282,6 +312,7 @@ impl<'a> Decider<'a> {
                 self.out.start.push(instance.id.clone());
             }
         }
+        self.out.drain.extend(impaired);
     }
 
     /// Tasks that stay on that instance.

@@ -2,8 +2,6 @@
 //!
 //! Holds: as [`crate::services`]: woken by the store or a timer, no hint what changed, each decision is made again inside
 //! its transaction, so that a crash between any two of them loses nothing.
-//! Deliberately absent: AWS drains the instance of a daemon task that ends by itself; here the task is started again
-//! where it was. Only another revision takes a managed instance along.
 
 pub(crate) mod apply;
 mod begin;

@@ -8,6 +8,7 @@ use cove_model::arn::Tenant;
 use cove_model::capacity_provider::{CapacityProvider, Pool};
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::daemon::{Daemon, DaemonDeployment, DaemonRevision};
+use cove_model::managed_instances::ManagedInstances;
 use cove_model::service::Departed;
 use cove_model::taken::OnInstance;
 use cove_model::task::Task;
@@ -37,6 +38,13 @@ pub fn covering(source: &impl Read, tenant: &Tenant, providers: &[String]) -> Ve
 #[must_use]
 pub fn covered_by<'a>(instance: &ContainerInstance, by: &'a [Covering]) -> Option<&'a str> {
     by.iter().find(|one| one.pool.has(instance)).map(|one| &*one.provider)
+}
+
+/// Whether tasks still come to instances that have none: it is not deleted, finds room, and has not been given up.
+pub(crate) fn is_awaited(source: &impl Read, daemon: &Daemon) -> bool {
+    let key = keys::daemon_part(&daemon.tenant, &daemon.cluster, &daemon.name, &daemon.deployment);
+    let deployment = source.get::<DaemonDeployment>(&key);
+    daemon.is_active() && daemon.trouble.is_none() && deployment.is_some_and(|it| !it.status.has_failed())
 }
 
 /// The state of one daemon; `None` when its records are not whole.
@@ -79,11 +87,16 @@ fn views_of(source: &impl Read, daemon: &Daemon, instances: &[Arc<ContainerInsta
     let taken = source.sum::<Task>();
     let waited_for = |here: &OnInstance| here.tasks() - here.daemons.values().sum::<i64>();
     let others = |one: &ContainerInstance| taken.number(|it| it.on(one).map_or(0, waited_for));
+    let repairs = |name: &String| {
+        let provider = source.get::<CapacityProvider>(&keys::capacity_provider(tenant, name));
+        provider.is_some_and(|it| it.managed.as_ref().is_some_and(ManagedInstances::repairs))
+    };
     let view = |one: &Arc<ContainerInstance>| InstanceView {
         id: one.id.clone(),
         is_eligible: one.status == ContainerInstanceStatus::Active && covered_by(one, &covering).is_some() && fits(one),
         is_draining: one.status == ContainerInstanceStatus::Draining,
         is_managed: one.managed_by.is_some(),
+        is_repaired: one.managed_by.as_ref().is_some_and(repairs),
         others: usize::try_from(others(one)).unwrap_or(0),
     };
     instances.iter().filter(|one| one.is_registered()).map(view).collect()

@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use cove_model::arn::Tenant;
 use cove_model::daemon::{
-    Daemon, DaemonConfiguration, DaemonDeployment, DaemonDeploymentStatus as Status, DaemonStatus, daemon_started_by,
+    Daemon, DaemonConfiguration, DaemonDeployment, DaemonDeploymentStatus as Status, DaemonStatus, daemon_owner,
+    daemon_started_by,
 };
-use cove_model::task::Task;
+use cove_model::task::{StopCode, Task};
 
 use super::*;
 use crate::deploy::{Condition, InstanceView, TaskView};
@@ -13,7 +14,14 @@ use crate::place::tests::any_task;
 const NOW: Timestamp = Timestamp(1_000_000);
 
 fn instance(id: &str) -> InstanceView {
-    InstanceView { id: id.into(), is_eligible: true, is_draining: false, is_managed: false, others: 0 }
+    InstanceView {
+        id: id.into(),
+        is_eligible: true,
+        is_draining: false,
+        is_managed: false,
+        is_repaired: false,
+        others: 0,
+    }
 }
 
 fn task(id: &str, instance: &str, revision: &str, condition: Condition) -> TaskView {
@@ -168,7 +176,7 @@ fn a_deployment_is_not_over_while_an_instance_with_another_revision_drains() {
 }
 
 #[test]
-fn an_ill_daemon_of_the_wanted_revision_is_started_again_where_it_was() {
+fn an_ill_daemon_of_the_wanted_revision_is_started_again_where_nothing_is_repaired() {
     let mut state = state(&["i"], vec![task("1", "i", "new", Condition::Unhealthy)]);
     state.instances[0].is_managed = true;
     let got = decide(&state);
@@ -190,4 +198,63 @@ fn ill_daemons_of_another_revision_are_no_reason_to_wait_for_the_one_that_mends_
     state.tasks.push(task("2", "j", "old", Condition::Healthy));
     state.instances.iter_mut().for_each(|it| it.is_managed = true);
     assert_eq!(decide(&state).drain, ["i"]);
+}
+
+/// A task of the wanted revision that was on the instance.
+fn ended(instance: &str, code: StopCode) -> Arc<Departed> {
+    Arc::new(Departed {
+        tenant: Tenant::new("000000000000", "us-east-1"),
+        cluster: "default".into(),
+        service: daemon_owner("watch"),
+        task_id: "gone".into(),
+        deployment: daemon_started_by("new"),
+        instance: Some(instance.into()),
+        started_at: Some(NOW),
+        stopped_at: NOW,
+        was_ordered: code == StopCode::ServiceSchedulerInitiated,
+        stop_code: Some(code),
+        reason: None,
+    })
+}
+
+/// Four managed instances of a provider that repairs.
+fn repaired(tasks: Vec<TaskView>) -> State {
+    let mut state = state(&["i", "j", "k", "l"], tasks);
+    for one in &mut state.instances {
+        (one.is_managed, one.is_repaired, one.others) = (true, true, 1);
+    }
+    state
+}
+
+#[test]
+fn a_managed_instance_goes_with_a_daemon_that_ended_or_is_ill() {
+    let others = ["j", "k", "l"].map(|id| task(id, id, "new", Condition::Healthy));
+    let mut state = repaired(others.to_vec());
+    state.departed = vec![ended("i", StopCode::EssentialContainerExited)];
+    let got = decide(&state);
+    assert_eq!((got.drain, got.start.len(), got.stop.len()), (vec!["i".to_owned()], 0, 0));
+    state.tasks.push(task("1", "i", "new", Condition::Unhealthy));
+    state.departed.clear();
+    let got = decide(&state);
+    assert_eq!((got.drain, got.stop.len()), (vec!["i".to_owned()], 0), "it leaves with the instance");
+    // It is on its way; another one has to wait, and is started again where it is.
+    (state.instances[0].is_eligible, state.instances[0].is_draining) = (false, true);
+    state.tasks[0].condition = Condition::Unhealthy;
+    let got = decide(&state);
+    assert_eq!((stopped(&got), got.drain.len()), (vec!["j"], 0));
+}
+
+#[test]
+fn no_instance_goes_for_what_others_did_or_what_fails_everywhere() {
+    for code in [StopCode::ServiceSchedulerInitiated, StopCode::TerminationNotice] {
+        let mut state = repaired(["j", "k", "l"].map(|id| task(id, id, "new", Condition::Healthy)).to_vec());
+        state.departed = vec![ended("i", code)];
+        let got = decide(&state);
+        assert_eq!((got.start, got.drain.len()), (vec!["i".to_owned()], 0), "{code:?}");
+    }
+    let mut state = repaired(Vec::new());
+    state.departed = (0..4).map(|_| ended("i", StopCode::EssentialContainerExited)).collect();
+    state.deployment.status = Status::Successful;
+    let got = decide(&state);
+    assert_eq!((got.drain.len(), got.start.len(), got.wake_at), (0, 0, Some(NOW.plus_millis(1000))));
 }

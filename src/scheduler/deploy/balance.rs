@@ -5,14 +5,15 @@
 //! steady, uneven ─▶ Rebalancing ─▶ start in the emptiest ─▶ healthy ─▶ stop in the fullest ─▶ even: it is over
 //! ```
 //!
-//! Holds: new tasks come first and only as far as maximumPercent has room; protected tasks stay, and nothing is started
-//! for them; a deployment or another desired count ends it, and what is then too much goes as in any scaling in.
+//! Holds: new tasks come first and only as far as maximumPercent has room; protected tasks stay and those of a strategy's
+//! base, and nothing is started for them; a deployment or another desired count ends it, and what is then too much goes as in any scaling in.
 //! Why it is remembered: a task too many means something else while one is being moved.
 
 use std::collections::BTreeMap;
 
 use cove_model::service::{Rebalancing, RolloutState, SchedulingStrategy};
 
+use super::base::Spare;
 use super::view::TaskView;
 use super::worth::least_worth_first;
 use super::{Decider, On, Stop, count, message};
@@ -43,7 +44,8 @@ impl<'a> Decider<'a> {
         let healthy: Vec<&TaskView> = self.current().filter(|task| task.is_healthy()).collect();
         let surplus = count(healthy.iter().copied()).saturating_sub(desired.max(minimum));
         let reason = self.primary().map(|primary| message::scaled(&primary.id)).unwrap_or_default();
-        for task in least_worth_first(&healthy, self.state.now).take(surplus as usize) {
+        let of_base = Spare::none(self.state.base.as_ref());
+        for task in least_worth_first(&healthy, self.state.now, &of_base).take(surplus as usize) {
             let fewest = zones.values().copied().min().unwrap_or(0);
             match zones.get_mut(task.zone()) {
                 // Those of the fullest zone are protected.
@@ -109,7 +111,9 @@ impl<'a> Decider<'a> {
         let service = &self.out.service;
         let room = service.configuration.maximum(service.desired_count).saturating_sub(self.occupying());
         let mut movable: BTreeMap<&str, u32> = BTreeMap::new();
-        for task in self.current().filter(|task| task.is_healthy() && !task.is_protected(self.state.now)) {
+        let of_base = Spare::none(self.state.base.as_ref());
+        let stays = |task: &TaskView| task.is_protected(self.state.now) || of_base.is_of_base(task);
+        for task in self.current().filter(|task| task.is_healthy() && !stays(task)) {
             *movable.entry(task.zone()).or_default() += 1;
         }
         let mut moves = BTreeMap::new();

@@ -13,6 +13,7 @@
 //! Why one decision at a time for the whole service: everything in it hangs together, and it is one transaction.
 
 mod balance;
+mod base;
 mod daemon;
 pub(crate) mod departures;
 pub(crate) mod message;
@@ -35,6 +36,7 @@ use cove_model::service::{
     ServiceStatus, TaskSet,
 };
 
+pub use base::Base;
 pub(crate) use daemon::Tasks;
 pub use outcome::{digits, in_progress};
 pub use view::{Condition, TaskView};
@@ -70,6 +72,8 @@ pub struct State {
     pub instances: Vec<InstanceView>,
     /// Zones that tasks of it could come to; only of services that rebalance.
     pub zones: Vec<String>,
+    /// What scaling in leaves alone.
+    pub base: Option<Base>,
     /// Those of the configuration that are in ALARM.
     pub alarms: Vec<String>,
     pub timing: Timing,
@@ -87,6 +91,8 @@ pub struct InstanceView {
     pub is_draining: bool,
     /// Made for a capacity provider, which can make another one.
     pub is_managed: bool,
+    /// Which it does when a daemon of it has ended.
+    pub is_repaired: bool,
     /// Live tasks that are not of daemons.
     pub others: usize,
 }

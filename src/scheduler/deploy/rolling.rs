@@ -4,6 +4,7 @@
 //! all others are *outgoing*. Replacements come first as far as maximumPercent has room; where it has none, outgoing
 //! tasks make room as far as minimumHealthyPercent allows.
 
+use super::base::Spare;
 use super::stages::Kept;
 use super::view::{Condition, TaskView};
 use super::worth::least_worth_first;
@@ -78,7 +79,8 @@ impl<'a> Decider<'a> {
         // Those that are not up may be protected: then healthy ones are chosen, and the minimum counts.
         let mut spare = count(self.staying().filter(|task| task.is_healthy())).saturating_sub(minimum);
         let mut chosen = Vec::new();
-        for next in least_worth_first(&current, now).take(surplus) {
+        let of_base = Spare::of(self.state.base.as_ref(), &current, desired);
+        for next in least_worth_first(&current, now, &of_base).take(surplus) {
             if next.is_healthy() {
                 let Some(left) = spare.checked_sub(1) else { break };
                 spare = left;

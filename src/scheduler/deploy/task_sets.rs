@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use cove_model::service::{TaskSet, TaskSetStatus};
 
+use super::base::Spare;
 use super::view::{Condition, TaskView};
 use super::worth::least_worth_first;
 use super::{Decider, On, Start, message};
@@ -40,7 +41,7 @@ impl<'a> Decider<'a> {
             .partition(|task| task.condition != Condition::Unhealthy && !task.is_on_draining);
         let now = self.state.now;
         let too_many = current.len().saturating_sub(desired);
-        let surplus: Vec<&TaskView> = least_worth_first(&current, now).take(too_many).collect();
+        let surplus: Vec<&TaskView> = least_worth_first(&current, now, &Spare::none(None)).take(too_many).collect();
         let leaving: HashSet<&str> = surplus.iter().map(|task| task.id()).collect();
         current.retain(|task| !leaving.contains(task.id()));
         let is_whole = current.len() == desired && current.iter().all(|task| task.is_healthy());

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
@@ -104,6 +105,7 @@ fn state(desired: u32, minimum: i32, maximum: i32, deployments: Vec<Deployment>)
         departed: Vec::new(),
         instances: Vec::new(),
         zones: Vec::new(),
+        base: None,
         alarms: Vec::new(),
         timing: Timing::default(),
         now: NOW,
@@ -173,6 +175,7 @@ fn failed(id: &str, deployment: &str) -> Arc<Departed> {
         service: "web".into(),
         task_id: id.into(),
         deployment: deployment.into(),
+        instance: None,
         started_at: None,
         stopped_at: NOW,
         was_ordered: false,
@@ -366,6 +369,27 @@ fn tasks_that_keep_failing_are_started_ever_more_slowly() {
 }
 
 #[test]
+fn the_base_of_a_strategy_stays_when_tasks_are_too_many() {
+    let on = |id: &str, provider: &str| {
+        let view = healthy(id, OLD);
+        let mut task = Task::clone(&view.task);
+        task.placement.capacity_provider = Some(provider.into());
+        // The zone of the base is the fullest.
+        task.placement.availability_zone = if provider == "FARGATE" || id == "d" { "a" } else { "b" }.into();
+        TaskView { task: Arc::new(task), ..view }
+    };
+    let mut state = state(2, 0, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]);
+    state.tasks = vec![on("a", "FARGATE"), on("b", "FARGATE"), on("c", "FARGATE_SPOT"), on("d", "FARGATE_SPOT")];
+    state.base = Some(Base { provider: "FARGATE".into(), tasks: 2 });
+    let stopped = |state: &State| decide(state).stop.iter().map(|it| it.task_id.clone()).collect::<BTreeSet<_>>();
+    assert_eq!(stopped(&state), BTreeSet::from(["c".to_owned(), "d".to_owned()]));
+    state.base = Some(Base { provider: "FARGATE".into(), tasks: 1 });
+    assert_eq!(stopped(&state).iter().filter(|id| *id == "a" || *id == "b").count(), 1, "what is beyond it may go");
+    state.service.desired_count = 0;
+    assert_eq!(stopped(&state).len(), 4, "no more is kept than is wanted");
+}
+
+#[test]
 fn a_task_that_was_killed_in_its_prime_is_no_failure() {
     let mut state = state(1, 100, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]);
     let lived = Departed { started_at: Some(NOW.plus_millis(-50_000)), ..Departed::clone(&failed("a", OLD)) };
@@ -399,8 +423,14 @@ fn a_daemon_replaces_the_task_of_an_instance_old_one_first() {
     let mut state = updating(0, 0, 100);
     state.service.scheduling = SchedulingStrategy::Daemon;
     let on = |id: &str, deployment: &str, instance: &str| at("a", instance, healthy(id, deployment));
-    let instance =
-        |id: &str| InstanceView { id: id.into(), is_eligible: true, is_draining: false, is_managed: false, others: 0 };
+    let instance = |id: &str| InstanceView {
+        id: id.into(),
+        is_eligible: true,
+        is_draining: false,
+        is_managed: false,
+        is_repaired: false,
+        others: 0,
+    };
     state.instances = vec![instance("i"), instance("j")];
     state.tasks = vec![on("a", OLD, "i"), on("b", OLD, "j")];
     let got = decide(&state);
@@ -469,6 +499,7 @@ fn daemons(minimum: i32, maximum: i32, instances: &[(&str, bool)]) -> State {
         is_eligible: !is_draining,
         is_draining: *is_draining,
         is_managed: false,
+        is_repaired: false,
         others: 1,
     };
     let task = |(id, _): &(&str, bool)| at("a", id, healthy(id, OLD));

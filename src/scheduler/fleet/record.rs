@@ -8,6 +8,7 @@ use cove_model::account::AccountSetting;
 use cove_model::arn::Tenant;
 use cove_model::capacity_provider::CapacityProvider;
 use cove_model::container_instance::{Capacity, ContainerInstance, ContainerInstanceStatus, Origin, Resources};
+use cove_model::instance_type::InstanceType;
 use cove_model::managed_instances::ManagedInstances;
 use cove_model::task_definition::Attribute;
 use cove_store::{Read, Tx, keys};
@@ -136,6 +137,8 @@ impl<'a> Place<'a> {
             asg: machine.asg.clone(),
             asg_max: machine.asg_max,
             managed_by: None,
+            storage_gib: None,
+            replaces: None,
             agent: None,
             leaves_at: None,
             leaves_when_empty: false,
@@ -196,26 +199,17 @@ pub fn add(tx: &mut Tx<'_>, tenant: &Tenant, host: &HostFacts, machine: &Machine
     instance
 }
 
-/// An instance made for a capacity provider, of its kind and with its tags where it says so. The caller writes it.
-pub(super) fn add_managed(
-    tx: &Tx<'_>,
-    tenant: &Tenant,
-    host: &HostFacts,
-    machine: &Machine,
-    provider: &CapacityProvider,
-) -> ContainerInstance {
-    let place = Place::of(tx, tenant, host, tx.now());
+/// An instance made for a capacity provider, of its kind, with its storage, and with its tags where it says so. The caller
+/// writes it.
+pub(super) fn managed_record(place: &Place<'_>, machine: &Machine, provider: &CapacityProvider) -> ContainerInstance {
     let propagates = provider.managed.as_ref().is_some_and(ManagedInstances::propagates_tags);
+    let kind = InstanceType::find(&machine.instance_type);
     ContainerInstance {
         managed_by: Some(provider.name.clone()),
+        storage_gib: provider.managed.as_ref().and_then(|it| it.storage_gib(kind)),
         tags: if propagates { provider.tags.clone() } else { Vec::new() },
         ..place.record(machine, Origin::Added, random_hex(16), format!("i-0{}", random_hex(8)))
     }
-}
-
-/// Whether new instances of the tenant get a trunk.
-pub(super) fn has_trunks(source: &impl Read, tenant: &Tenant, host: &HostFacts) -> bool {
-    Place::of(source, tenant, host, Timestamp(0)).trunking
 }
 
 fn attribute(name: String, value: Option<String>) -> Attribute {

@@ -194,8 +194,9 @@ fn like(model: &ContainerInstance, now: Timestamp) -> ContainerInstance {
 }
 
 /// Takes empty instances of scaled groups away when they have been empty for `wait_millis`, and managed ones that have
-/// been idle or underused for that long where their provider does not say how long, or that are too old. Runs until the store closes. Cancel safe.
-pub async fn watch_scaling(store: Store, clock: Clock, wait_millis: i64) {
+/// been idle or underused for that long where their provider does not say how long, or that are too old. Runs until the
+/// store closes. Cancel safe.
+pub async fn watch_scaling(store: Store, clock: Clock, host: Arc<HostFacts>) {
     let (mut tasks, mut instances) = (store.watch::<Task>(), store.watch::<ContainerInstance>());
     let mut providers = store.watch::<CapacityProvider>();
     loop {
@@ -203,12 +204,13 @@ pub async fn watch_scaling(store: Store, clock: Clock, wait_millis: i64) {
             changed.mark_unchanged();
         }
         let begun = tokio::time::Instant::now();
-        let next = store.read(|view| surplus(view, wait_millis).into_iter().map(|(due, _)| due).min());
+        let next = store.read(|view| surplus(view, &host, clock.now()).into_iter().map(|(due, _)| due).min());
         let wait = match next {
             None => None,
             Some(at) if at > clock.now() => Some(millis_until(at, clock.now())),
             Some(_) => {
-                if let Err(error) = store.write(move |tx| scale_in(tx, wait_millis)).await {
+                let host = Arc::clone(&host);
+                if let Err(error) = store.write(move |tx| scale_in(tx, &host)).await {
                     tracing::warn!(error = cove_base::error::chain(&error), "an empty instance cannot leave");
                     tokio::time::sleep(RETRY_DELAY).await;
                 }
@@ -228,35 +230,50 @@ pub async fn watch_scaling(store: Store, clock: Clock, wait_millis: i64) {
     }
 }
 
+/// What may happen to the instances of a provider.
+pub(crate) enum Change {
+    Leaves(Arc<ContainerInstance>),
+    /// In place of one that is larger than its tasks need.
+    Comes(Box<ContainerInstance>),
+}
+
 /// Does what is due.
-pub(crate) fn scale_in(tx: &mut Tx<'_>, wait_millis: i64) -> Result<(), StoreError> {
+pub(crate) fn scale_in(tx: &mut Tx<'_>, host: &HostFacts) -> Result<(), StoreError> {
     let now = tx.now();
-    for (_, instance) in surplus(tx, wait_millis).into_iter().filter(|(due, _)| *due <= now) {
-        // For several reasons at once.
-        let known = tx.get::<ContainerInstance>(&instance.key());
-        if known.is_some_and(|it| it.version != instance.version) {
-            continue;
-        }
-        let gone = match instance.managed_by {
-            None => end(tx, &instance, End::Deregistered),
-            Some(_) => managed::leaving(&instance, now),
+    for (_, change) in surplus(tx, host, now).into_iter().filter(|(due, _)| *due <= now) {
+        let changed = match change {
+            Change::Comes(instance) => *instance,
+            Change::Leaves(instance) => {
+                // For several reasons at once.
+                let known = tx.get::<ContainerInstance>(&instance.key());
+                if known.is_some_and(|it| it.version != instance.version) {
+                    continue;
+                }
+                match instance.managed_by {
+                    None => end(tx, &instance, End::Deregistered),
+                    Some(_) => managed::leaving(&instance, now),
+                }
+            }
         };
-        tx.put(gone);
+        tx.put(changed);
     }
     Ok(())
 }
 
-/// Instances that their groups do not need, and when each may go.
-pub(crate) fn surplus(source: &impl Read, wait_millis: i64) -> Vec<(Timestamp, Arc<ContainerInstance>)> {
+/// Instances that their groups do not need, and when each may go; those that may come in their place.
+pub(crate) fn surplus(source: &impl Read, host: &HostFacts, now: Timestamp) -> Vec<(Timestamp, Change)> {
+    let wait_millis = host.fleet.scale_in_millis;
     let mut all = Vec::new();
     for provider in source.scan::<CapacityProvider>(&Prefix::all()) {
         if !provider.is_active() {
             continue;
         }
         if let Some(managed) = &provider.managed {
-            all.extend(managed::surplus(source, &provider, managed, wait_millis));
+            let maker = managed::Maker::of(source, host, &provider, managed, now);
+            all.extend(managed::surplus(source, &maker, wait_millis));
         } else if provider.managed_scaling.status == Switch::Enabled {
-            all.extend(surplus_of(source, &provider, wait_millis));
+            let going = surplus_of(source, &provider, wait_millis);
+            all.extend(going.into_iter().map(|(due, one)| (due, Change::Leaves(one))));
         }
     }
     all

@@ -13,6 +13,7 @@ use cove_model::task::{Desired, Keeper, StopCode, StopOrder, Task, TaskStatus};
 use cove_store::{Prefix, Read, Store, StoreError, StoreOptions, Tx};
 
 use super::reconcile::{Change, plan};
+use super::scale::Change as Surplus;
 use super::spot::{emptied, next_departure};
 use super::verb::{End, check, ordered};
 use super::*;
@@ -248,8 +249,14 @@ fn a_group_shrinks_by_an_instance_that_has_only_daemons_left() {
         tx.put(added);
         daemons.into_iter().for_each(|task| tx.put(task));
     });
-    let going =
-        || world.store.read(|view| surplus(view, 0).into_iter().map(|(_, one)| one.id.clone()).collect::<Vec<_>>());
+    let going = || -> Vec<String> {
+        let changes = world.store.read(|view| surplus(view, &host(), Timestamp(0)));
+        let leaves = |change| match change {
+            Surplus::Leaves(one) => Some(one.id.clone()),
+            Surplus::Comes(_) => None,
+        };
+        changes.into_iter().filter_map(|(_, change)| leaves(change)).collect()
+    };
     assert_eq!(going(), ["added"]);
     world.write(move |tx| tx.put(kept));
     assert!(going().is_empty(), "a task of another service is there");

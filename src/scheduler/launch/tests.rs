@@ -1,29 +1,19 @@
 //! Launches on groups that may grow, in a store without a disk: what is placed, what waits, what becomes of that.
 
-use std::sync::Arc;
-
-use cove_base::Timestamp;
 use cove_model::capacity_provider::CapacityProvider;
 use cove_model::cluster::CapacityProviderStrategyItem;
 use cove_model::cluster::{Cluster, ClusterStatus};
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::task::{Desired, Keeper, StopCode, StopOrder, TaskNetwork, TaskStatus};
-use cove_store::{Memory, Prefix, StoreError};
+use cove_store::Prefix;
 
 use super::*;
+use crate::fixture::{NOW, World};
 use crate::fleet::Fleet;
 use crate::place;
 use crate::simulation::setting;
 
-const NOW: Timestamp = Timestamp(1_000_000);
 const PATIENCE_MILLIS: i64 = 60_000;
-
-/// A group of one instance that holds two tasks, and may grow to two instances.
-struct World {
-    memory: Memory,
-    host: HostFacts,
-    now: Timestamp,
-}
 
 fn instance(id: &str) -> ContainerInstance {
     let mut one = ContainerInstance::clone(&place::tests::instance(id, setting::ZONES[0], 0));
@@ -40,49 +30,26 @@ fn template() -> TaskTemplate {
     template
 }
 
+/// A group of one instance that holds two tasks, and may grow to two instances.
+fn of_a_group() -> World {
+    let fleet = Fleet { provisioning_millis: PATIENCE_MILLIS, ..Fleet::default() };
+    let mut world = World::on(HostFacts { fleet, ..place::tests::host() });
+    world.write(|tx, _| {
+        tx.put(setting::provider_of_the_group());
+        tx.put(instance("i1"));
+    });
+    world
+}
+
 impl World {
-    fn new() -> Self {
-        let fleet = Fleet { provisioning_millis: PATIENCE_MILLIS, ..Fleet::default() };
-        let host = HostFacts { fleet, ..place::tests::host() };
-        let mut world = Self { memory: Memory::default(), host, now: NOW };
-        world.write(|tx, _| {
-            setting::FAMILIES.iter().for_each(|family| tx.put(setting::definition(family)));
-            setting::network(tx);
-            tx.put(setting::provider_of_the_group());
-            tx.put(instance("i1"));
-        });
-        world
-    }
-
-    fn write<T>(&mut self, work: impl FnOnce(&mut Tx<'_>, &HostFacts) -> T) -> T {
-        let host = &self.host;
-        self.memory.write(self.now, |tx| Ok::<_, StoreError>(work(tx, host))).unwrap()
-    }
-
-    fn run(&mut self, template: &TaskTemplate, count: usize) -> Launched {
-        self.write(|tx, host| launch(tx, host, template, Target::Count(count), &Shares::default(), 7).unwrap())
-    }
-
     /// One round of the loop; how many wait after it.
     fn look(&mut self) -> usize {
         self.round();
         waiting(self.memory.view()).len()
     }
 
-    fn tasks(&self) -> Vec<Arc<Task>> {
-        self.memory.view().scan::<Task>(&Prefix::all())
-    }
-
-    fn instances(&self) -> usize {
-        let all = self.memory.view().scan::<ContainerInstance>(&Prefix::all());
-        all.iter().filter(|one| one.is_registered()).count()
-    }
-
     fn end(&mut self, task: &Task) {
-        let mut ended = task.clone();
-        ended.observed.status = TaskStatus::Stopped;
-        ended.version += 1;
-        self.write(|tx, _| tx.put(ended));
+        self.reach(task, TaskStatus::Stopped);
     }
 
     fn percent(&self) -> f64 {
@@ -94,9 +61,9 @@ impl World {
 
 #[test]
 fn a_task_that_the_largest_group_has_no_room_for_waits_with_nothing_and_is_placed_when_one_ends() {
-    let mut world = World::new();
+    let mut world = of_a_group();
     let launched = world.run(&template(), 5);
-    assert_eq!((launched.tasks.len(), launched.refusals.len(), world.instances()), (5, 0, 2));
+    assert_eq!((launched.tasks.len(), launched.refusals.len(), world.instances().len()), (5, 0, 2));
     let waits: Vec<_> = launched.tasks.iter().filter(|task| task.is_waiting()).collect();
     let [waits] = waits[..] else { panic!("{waits:?}") };
     assert_eq!((waits.observed.status, waits.network.clone()), (TaskStatus::Provisioning, TaskNetwork::None));
@@ -113,20 +80,20 @@ fn a_task_that_the_largest_group_has_no_room_for_waits_with_nothing_and_is_place
 
 #[test]
 fn a_group_that_may_have_more_grows_for_those_that_wait() {
-    let mut world = World::new();
+    let mut world = of_a_group();
     world.run(&template(), 6);
-    assert_eq!((world.instances(), world.look()), (2, 2));
+    assert_eq!((world.instances().len(), world.look()), (2, 2));
     world.write(|tx, _| {
         for one in tx.scan::<ContainerInstance>(&Prefix::all()) {
             tx.put(ContainerInstance { asg_max: Some(3), ..(*one).clone() });
         }
     });
-    assert_eq!((world.look(), world.instances()), (0, 3));
+    assert_eq!((world.look(), world.instances().len()), (0, 3));
 }
 
 #[test]
 fn a_group_does_not_grow_for_what_would_not_fit_anyway() {
-    let mut world = World::new();
+    let mut world = of_a_group();
     let mut huge = template();
     huge.size.memory_mib = 4096;
     let mut elsewhere = template();
@@ -136,13 +103,13 @@ fn a_group_does_not_grow_for_what_would_not_fit_anyway() {
         assert!(world.run(&template, 1).tasks[0].is_waiting());
     }
     for _ in 0..3 {
-        assert_eq!((world.look(), world.instances()), (2, 1));
+        assert_eq!((world.look(), world.instances().len()), (2, 1));
     }
 }
 
 #[test]
 fn a_task_is_given_up_in_awss_words_when_it_has_waited_for_awss_time() {
-    let mut world = World::new();
+    let mut world = of_a_group();
     let mut huge = template();
     huge.size.memory_mib = 4096;
     world.run(&huge, 1);
@@ -156,7 +123,7 @@ fn a_task_is_given_up_in_awss_words_when_it_has_waited_for_awss_time() {
         (ContainerInstanceStatus::Draining, "TaskFailedToStart: NO ACTIVE INSTANCES"),
         (ContainerInstanceStatus::Inactive, "TaskFailedToStart: EMPTY CAPACITY PROVIDER"),
     ] {
-        let mut world = World::new();
+        let mut world = of_a_group();
         world.write(|tx, _| tx.put(ContainerInstance { status, asg_max: Some(0), ..instance("i1") }));
         assert!(world.run(&template(), 1).tasks[0].is_waiting());
         world.now = NOW.plus_millis(PATIENCE_MILLIS);
@@ -167,7 +134,7 @@ fn a_task_is_given_up_in_awss_words_when_it_has_waited_for_awss_time() {
 
 #[test]
 fn one_that_somebody_stops_is_never_placed() {
-    let mut world = World::new();
+    let mut world = of_a_group();
     let launched = world.run(&template(), 5);
     let waits = launched.tasks.iter().find(|task| task.is_waiting()).unwrap();
     let order = StopOrder { code: StopCode::UserInitiated, reason: "bye".into(), at: NOW };
@@ -181,7 +148,7 @@ fn one_that_somebody_stops_is_never_placed() {
 
 #[test]
 fn as_many_wait_in_a_cluster_as_awss_quota_allows() {
-    let mut world = World::new();
+    let mut world = of_a_group();
     world.host.tasks_max = 1000;
     let launched = world.run(&template(), 510);
     assert_eq!(launched.tasks.len(), 504, "four have a place");
@@ -191,20 +158,20 @@ fn as_many_wait_in_a_cluster_as_awss_quota_allows() {
 
 #[test]
 fn without_managed_scaling_nothing_waits() {
-    let mut world = World::new();
+    let mut world = of_a_group();
     world.write(|tx, _| {
         let mut provider: CapacityProvider = setting::provider_of_the_group();
         provider.managed_scaling.status = cove_model::capacity_provider::Switch::Disabled;
         tx.put(provider);
     });
     let launched = world.run(&template(), 3);
-    assert_eq!((launched.tasks.len(), world.instances()), (2, 1));
+    assert_eq!((launched.tasks.len(), world.instances().len()), (2, 1));
     assert_eq!(launched.refusals[0].reason, Reason::Cpu);
 }
 
 #[test]
 fn the_reservation_counts_what_those_that_wait_need() {
-    let mut world = World::new();
+    let mut world = of_a_group();
     world.associate();
     let near = |percent: f64, wanted: f64| assert!((percent - wanted).abs() < 0.01, "{percent}, not {wanted}");
     near(world.percent(), 0.0);
@@ -254,7 +221,7 @@ impl World {
 
 #[test]
 fn a_group_grows_although_it_has_instances_without_tasks_when_those_are_no_place() {
-    let mut world = World::new();
+    let mut world = of_a_group();
     let mut daemon = Task { keeper: Some(Keeper::Daemon("eye".into())), ..place::tests::any_task() };
     daemon.placement.container_instance = Some("i1".into());
     daemon.placement.cpu = 600;
@@ -263,7 +230,7 @@ fn a_group_grows_although_it_has_instances_without_tasks_when_those_are_no_place
     assert!(!launched.tasks[0].is_waiting(), "the daemon has left too little");
     assert_eq!(world.instances(), 2);
 
-    let mut world = World::new();
+    let mut world = of_a_group();
     let mut there = template();
     let expression = Some(format!("attribute:ecs.availability-zone == {}", setting::ZONES[1]));
     there.constraints = vec![PlacementConstraint { kind: Some(PlacementConstraintType::MemberOf), expression }];
@@ -284,7 +251,7 @@ fn a_group_grows_although_it_has_instances_without_tasks_when_those_are_no_place
 
 #[test]
 fn the_reservation_says_that_a_group_is_too_small_whatever_is_idle() {
-    let mut world = World::new();
+    let mut world = of_a_group();
     world.associate();
     let mut huge = template();
     huge.size.memory_mib = 4096;
@@ -294,7 +261,7 @@ fn the_reservation_says_that_a_group_is_too_small_whatever_is_idle() {
 
 #[test]
 fn all_that_wait_have_their_turn_a_few_crowds_at_a_time() {
-    let mut world = World::new();
+    let mut world = of_a_group();
     world.write(|tx, _| tx.put(ContainerInstance { asg_max: Some(1), ..instance("i1") }));
     let mut huge = template();
     huge.size.memory_mib = 4096;

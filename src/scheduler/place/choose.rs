@@ -69,7 +69,7 @@ pub(super) fn is_right(instance: &ContainerInstance, request: &Request, network:
     if instance.is_elsewhere() && request.network_mode == NetworkMode::Awsvpc {
         return refuse(Reason::Eni, Some(NO_INTERFACES.to_owned()));
     }
-    if let Some(missing) = request.required_attributes.iter().find(|attribute| !has(instance, attribute)) {
+    if let Some(missing) = request.required_attributes.iter().find(|attribute| !instance.has(attribute)) {
         return refuse(Reason::Attribute, missing.name.clone());
     }
     if !network.reaches(&instance.availability_zone) {
@@ -122,12 +122,7 @@ pub fn is_suitable(instance: &ContainerInstance, required: &[Attribute], constra
         Constraint::DistinctInstance => true,
         Constraint::MemberOf(expression) => expression.matches(instance, &Occupancy::default()),
     };
-    required.iter().all(|attribute| has(instance, attribute)) && constraints.iter().all(member)
-}
-
-fn has(instance: &ContainerInstance, wanted: &Attribute) -> bool {
-    let same = |own: &&Attribute| own.name == wanted.name && (wanted.value.is_none() || own.value == wanted.value);
-    instance.attributes.iter().any(|own| same(&own))
+    required.iter().all(|attribute| instance.has(attribute)) && constraints.iter().all(member)
 }
 
 /// The place in the list of the instance that the strategies like best, in their order; the seed decides between equals.

@@ -274,48 +274,9 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
     }
     match &request.target {
         Target::Count(count) => {
-            let is_external = request.launch_type == LaunchType::External;
-            let active: Vec<&ContainerInstance> = snapshot
-                .instances
-                .iter()
-                .map(|instance| &**instance)
-                .filter(|one| one.status == ContainerInstanceStatus::Active && one.is_external() == is_external)
-                .collect();
-            if active.is_empty() && request.launch_type != LaunchType::ManagedInstances {
-                return Err(BadRequest::NoContainerInstances);
-            }
-            // What an instance is stays the same from task to task.
-            let right: Vec<_> = active.into_iter().map(|one| (one, choose::is_right(one, request, &network))).collect();
-            // The tasks are equal: where one of them was refused, there is no room for those behind it either.
-            let mut refused: HashMap<Option<&Pool>, Vec<Refusal>> = HashMap::new();
-            let mut place_next = |number: usize| {
-                let pool = request.pools.get(number).and_then(Option::as_ref);
-                if let Some(refusals) = refused.get(&pool) {
-                    return Err(refusals.clone());
-                }
-                let is_managed = request.launch_type == LaunchType::ManagedInstances;
-                if is_managed {
-                    host_room(snapshot, request, &ledger).map_err(|refusal| vec![refusal])?;
-                }
-                // A managed instance takes only what was meant for it.
-                let is_open = |one: &ContainerInstance| pool.map_or(one.managed_by.is_none(), |pool| pool.has(one));
-                let inside = right.iter().filter(|(one, _)| is_open(one));
-                let (mut candidates, mut wrong) = (Vec::with_capacity(right.len()), Vec::new());
-                for (instance, is_right) in inside {
-                    match is_right {
-                        Ok(()) => candidates.push(*instance),
-                        Err(refusal) => wrong.push(refusal),
-                    }
-                }
-                if candidates.is_empty() && wrong.is_empty() {
-                    let detail = is_managed.then(|| NOTHING_MADE.to_owned());
-                    return Err(vec![Refusal { arn: None, reason: Reason::NoCapacity, detail }]);
-                }
-                place_one(candidates, snapshot, request, &network, &mut ledger, &mut seed)
-                    .map_err(|refusals| wrong.into_iter().cloned().chain(refusals).collect())
-                    .inspect_err(|refusals: &Vec<Refusal>| drop(refused.insert(pool, refusals.clone())))
-            };
-            Ok((0..*count).map(&mut place_next).collect())
+            let right = right(snapshot, request, &network)?;
+            let mut anywhere = Anywhere { snapshot, request, network: &network, right, refused: HashMap::new() };
+            Ok((0..*count).map(|number| anywhere.next(number, &mut ledger, &mut seed)).collect())
         }
         Target::Instances(ids) => {
             let mut place_on = |id: &String| {
@@ -329,6 +290,71 @@ pub fn place(snapshot: &Snapshot<'_>, request: &Request) -> Result<Vec<Result<Pl
             Ok(ids.iter().map(|id| place_on(id).map_err(|refusal| vec![refusal])).collect())
         }
     }
+}
+
+/// ACTIVE instances, and whether each is what the request asks for: that stays the same from task to task.
+type Right<'a> = Vec<(&'a ContainerInstance, Result<(), Refusal>)>;
+
+fn right<'a>(
+    snapshot: &'a Snapshot<'_>,
+    request: &Request,
+    network: &address::Choice<'_>,
+) -> Result<Right<'a>, BadRequest> {
+    let all = snapshot.instances.iter().map(|instance| &**instance);
+    let is_external = request.launch_type == LaunchType::External;
+    let is_meant = |one: &&ContainerInstance| one.is_external() == is_external;
+    let active = all.filter(|instance| instance.status == ContainerInstanceStatus::Active).filter(is_meant);
+    let right: Right<'a> = active.map(|one| (one, choose::is_right(one, request, network))).collect();
+    if right.is_empty() && request.launch_type != LaunchType::ManagedInstances {
+        return Err(BadRequest::NoContainerInstances);
+    }
+    Ok(right)
+}
+
+/// Equal tasks that go wherever they fit, one after the other.
+struct Anywhere<'a> {
+    snapshot: &'a Snapshot<'a>,
+    request: &'a Request,
+    network: &'a address::Choice<'a>,
+    right: Right<'a>,
+    /// Where one was refused there is no room for those behind it either.
+    refused: HashMap<Option<&'a Pool>, Vec<Refusal>>,
+}
+
+impl Anywhere<'_> {
+    fn next(&mut self, number: usize, ledger: &mut Ledger<'_>, seed: &mut Seed) -> Result<Placed, Vec<Refusal>> {
+        let request = self.request;
+        let pool = request.pools.get(number).and_then(Option::as_ref);
+        if let Some(refusals) = self.refused.get(&pool) {
+            return Err(refusals.clone());
+        }
+        let is_managed = request.launch_type == LaunchType::ManagedInstances;
+        if is_managed {
+            host_room(self.snapshot, request, ledger).map_err(|refusal| vec![refusal])?;
+        }
+        let (candidates, wrong) = open(&self.right, pool);
+        if candidates.is_empty() && wrong.is_empty() {
+            let detail = is_managed.then(|| NOTHING_MADE.to_owned());
+            return Err(vec![Refusal { arn: None, reason: Reason::NoCapacity, detail }]);
+        }
+        place_one(candidates, self.snapshot, request, self.network, ledger, seed)
+            .map_err(|refusals| wrong.into_iter().cloned().chain(refusals).collect())
+            .inspect_err(|refusals: &Vec<Refusal>| drop(self.refused.insert(pool, refusals.clone())))
+    }
+}
+
+/// The instances of the pool that are right, and what is wrong with the others. A managed one takes only what was meant for
+/// it.
+fn open<'a, 'b>(right: &'b Right<'a>, pool: Option<&Pool>) -> (Vec<&'a ContainerInstance>, Vec<&'b Refusal>) {
+    let is_open = |one: &ContainerInstance| pool.map_or(one.managed_by.is_none(), |pool| pool.has(one));
+    let (mut candidates, mut wrong) = (Vec::with_capacity(right.len()), Vec::new());
+    for (instance, is_right) in right.iter().filter(|(one, _)| is_open(one)) {
+        match is_right {
+            Ok(()) => candidates.push(*instance),
+            Err(refusal) => wrong.push(refusal),
+        }
+    }
+    (candidates, wrong)
 }
 
 /// Tries the instance that the strategies like best, then the next: one may have room, and its zone no address.

@@ -62,6 +62,8 @@ pub(crate) fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerIn
         agent: None,
         asg: None,
         managed_by: None,
+        storage_gib: None,
+        replaces: None,
         leaves_at: None,
         leaves_when_empty: false,
         leaves_since: None,

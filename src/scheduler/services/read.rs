@@ -18,7 +18,7 @@ use cove_model::task_definition::TaskDefinition;
 use cove_model::task_template::TaskTemplate;
 use cove_store::{Prefix, Read, keys};
 
-use crate::deploy::{InstanceView, State, TaskView, Timing};
+use crate::deploy::{Base, InstanceView, State, TaskView, Timing};
 use crate::launch::Suitability;
 
 const SECOND_MILLIS: i64 = 1000;
@@ -60,6 +60,7 @@ impl<'a> Scene<'a> {
             departed: source.scan::<Departed>(&inside),
             instances: here.instances(source, service),
             zones: zones(source, service, &here.instances),
+            base: base(source, service),
             alarms,
             timing: self.timing.clone(),
             now: self.now,
@@ -112,6 +113,7 @@ impl Cluster {
                     && suitability.holds(one),
                 is_draining: one.status == ContainerInstanceStatus::Draining,
                 is_managed: false,
+                is_repaired: false,
                 others: others.get(&*one.id).copied().unwrap_or(0),
             })
             .collect()
@@ -142,6 +144,16 @@ fn workload(source: &impl Read, service: &Service) -> Option<(Arc<ServiceRevisio
     let template = &revision.template;
     let key = keys::definition(&template.tenant, &template.family, template.revision);
     Some((revision, source.get::<TaskDefinition>(&key)?))
+}
+
+/// What the primary's strategy wants of one of its providers in any case; of a single one everything is.
+fn base(source: &impl Read, service: &Service) -> Option<Base> {
+    let primary = service.primary().filter(|_| service.scheduling == SchedulingStrategy::Replica)?;
+    let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &primary.revision);
+    let revision = source.get::<ServiceRevision>(&key)?;
+    let strategy = Some(&revision.template.placing.strategy).filter(|strategy| strategy.len() > 1)?;
+    let item = strategy.iter().find(|item| item.base > 0)?;
+    Some(Base { provider: item.capacity_provider.clone(), tasks: u32::try_from(item.base).ok()? })
 }
 
 /// What an instance must be, the service's own constraints among it.

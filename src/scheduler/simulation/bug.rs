@@ -6,8 +6,20 @@ use cove_model::service::{HookStatus, LifecycleStage, RolloutState};
 use crate::daemons::decide as daemons;
 use crate::deploy::{Condition, Decision, State};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bug {
+macro_rules! bugs {
+    ($($name:ident),* $(,)?) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Bug {
+            $($name),*
+        }
+
+        impl Bug {
+            pub(super) const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+bugs! {
     MinimumRoundedDown,
     StoppingCountsAsHealthy,
     StartsTwice,
@@ -34,38 +46,13 @@ pub(super) enum Bug {
     DaemonLeavesFirst,
     BaseForgotten,
     FargateOnInstance,
+    RepairForgotten,
+    ReplacedTooEarly,
+    LargeStays,
+    BaseLeaves,
 }
 
 impl Bug {
-    pub(super) const ALL: [Self; 26] = [
-        Self::MinimumRoundedDown,
-        Self::StoppingCountsAsHealthy,
-        Self::StartsTwice,
-        Self::NeverCompletes,
-        Self::EndingTaskTakesNoRoom,
-        Self::OrderLost,
-        Self::StopsProtected,
-        Self::CountsTwice,
-        Self::HookPassedOver,
-        Self::OldGoesTooEarly,
-        Self::DrainingOverlooked,
-        Self::DeletedGoesOn,
-        Self::FailedGoesOn,
-        Self::SeveralOnOneInstance,
-        Self::PortGivenTwice,
-        Self::LateMessageHeard,
-        Self::EndHeardTwice,
-        Self::MachineDiesUnnoticed,
-        Self::ForgottenByRestart,
-        Self::IdleStays,
-        Self::WaitingForgotten,
-        Self::DaemonComesTwice,
-        Self::DrainPercentIgnored,
-        Self::DaemonLeavesFirst,
-        Self::BaseForgotten,
-        Self::FargateOnInstance,
-    ];
-
     /// Changes what the decision is shown.
     pub(super) fn bend_state(self, state: &mut State) {
         match self {
@@ -82,6 +69,7 @@ impl Bug {
                 let minimum = &mut state.service.configuration.minimum_healthy_percent;
                 *minimum = minimum.map(|it| ((desired * it + 99) / 100 - stopping).max(0) * 100 / desired);
             }
+            Self::BaseLeaves => state.base = None,
             Self::StopsProtected => state.tasks.iter_mut().for_each(|it| it.protected_until = None),
             Self::CountsTwice => state.departed.extend(state.departed.clone()),
             Self::EndingTaskTakesNoRoom => {
@@ -103,23 +91,7 @@ impl Bug {
                     primary.rollout = RolloutState::InProgress;
                 }
             }
-            Self::StartsTwice
-            | Self::NeverCompletes
-            | Self::OrderLost
-            | Self::DeletedGoesOn
-            | Self::SeveralOnOneInstance
-            | Self::PortGivenTwice
-            | Self::LateMessageHeard
-            | Self::EndHeardTwice
-            | Self::MachineDiesUnnoticed
-            | Self::ForgottenByRestart
-            | Self::IdleStays
-            | Self::WaitingForgotten
-            | Self::DaemonComesTwice
-            | Self::DrainPercentIgnored
-            | Self::DaemonLeavesFirst
-            | Self::BaseForgotten
-            | Self::FargateOnInstance => {}
+            _ => {}
         }
     }
 
@@ -129,6 +101,7 @@ impl Bug {
             Self::DaemonComesTwice => state.tasks.retain(|it| it.is_wanted),
             Self::DrainPercentIgnored => state.daemon.configuration.drain_percent = Some(100.0),
             Self::DaemonLeavesFirst => state.instances.iter_mut().for_each(|it| it.others = 0),
+            Self::RepairForgotten => state.instances.iter_mut().for_each(|it| it.is_repaired = false),
             _ => {}
         }
     }
@@ -149,27 +122,7 @@ impl Bug {
             Self::MinimumRoundedDown | Self::StoppingCountsAsHealthy => {
                 decision.service.configuration.clone_from(&state.service.configuration);
             }
-            Self::DeletedGoesOn
-            | Self::EndingTaskTakesNoRoom
-            | Self::StopsProtected
-            | Self::CountsTwice
-            | Self::HookPassedOver
-            | Self::OldGoesTooEarly
-            | Self::DrainingOverlooked
-            | Self::FailedGoesOn
-            | Self::SeveralOnOneInstance
-            | Self::PortGivenTwice
-            | Self::LateMessageHeard
-            | Self::EndHeardTwice
-            | Self::MachineDiesUnnoticed
-            | Self::ForgottenByRestart
-            | Self::IdleStays
-            | Self::WaitingForgotten
-            | Self::DaemonComesTwice
-            | Self::DrainPercentIgnored
-            | Self::DaemonLeavesFirst
-            | Self::BaseForgotten
-            | Self::FargateOnInstance => {}
+            _ => {}
         }
     }
 }

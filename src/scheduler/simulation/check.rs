@@ -9,7 +9,7 @@
 //! | what [`super::fargate`] says of tasks without one, and [`super::daemons`] of theirs | |
 //! | a status only moves forward, and every end is counted once | everything |
 //! | never above maximumPercent, never below minimumHealthyPercent, by our own doing | one decision |
-//! | what is protected stays; what has failed starts nothing | one decision |
+//! | what is protected stays, and the base of a strategy; what has failed starts nothing | one decision |
 //! | the old revision stays, and no hook is passed over, until a deployment has come to CLEAN_UP | one decision |
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -279,7 +279,31 @@ impl Seen {
         }
         self.check_hold(before, &started)?;
         self.check_maximum(before, &started)?;
+        self.check_base(before)?;
         self.check_minimum(before)
+    }
+
+    /// Those that are the base of their strategy stay when there are too many.
+    fn check_base(&self, before: &Self) -> Checked {
+        let Some(primary) = self.service.primary() else { return Ok(()) };
+        let revision = self.revisions.iter().find(|(id, _)| *id == primary.id);
+        let strategy = revision.map(|(_, revision)| &*revision.template.placing.strategy).unwrap_or_default();
+        let Some(item) = strategy.iter().find(|item| item.base > 0 && strategy.len() > 1) else { return Ok(()) };
+        let own = |seen: &Self| {
+            let on_base = |task: &&Task| {
+                task.started_by.as_ref() == Some(&primary.id)
+                    && task.placement.capacity_provider.as_ref() == Some(&item.capacity_provider)
+            };
+            let stays = |task: &&Task| is_wanted(task) && !is_failing(task) && !seen.is_on(task, &seen.draining);
+            seen.tasks.iter().filter(on_base).filter(stays).count()
+        };
+        let (then, now) = (own(before), own(self));
+        let least = usize::try_from(item.base).unwrap().min(self.service.desired_count as usize);
+        let is_replica = self.service.scheduling == SchedulingStrategy::Replica;
+        if is_replica && before.service.primary().map(|it| &it.id) == Some(&primary.id) && now < least.min(then) {
+            return Err(format!("{now} of {then} are left of the base of {least}"));
+        }
+        Ok(())
     }
 
     fn is_on(&self, task: &Task, instances: &BTreeSet<String>) -> bool {

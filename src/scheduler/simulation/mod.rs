@@ -102,6 +102,6 @@ fn whatever_happens_services_keep_their_bounds_and_come_to_rest() {
 #[test]
 fn bugs_that_are_put_in_are_found() {
     let missed: Vec<Bug> =
-        Bug::ALL.into_iter().filter(|bug| broken(SEEDS_TO_CATCH, Some(*bug), 1).is_empty()).collect();
+        Bug::ALL.iter().copied().filter(|bug| broken(SEEDS_TO_CATCH, Some(*bug), 1).is_empty()).collect();
     assert!(missed.is_empty(), "{missed:?}");
 }

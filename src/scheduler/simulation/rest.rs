@@ -46,6 +46,7 @@ impl World {
         }
         self.services().iter().try_for_each(|service| self.check_rest(service))?;
         self.check_daemons_rest()?;
+        self.check_sizes()?;
         self.idle_goes()?;
         self.check_leavings()
     }

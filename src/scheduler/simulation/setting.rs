@@ -8,7 +8,8 @@ use cove_model::arn::Tenant;
 use cove_model::capacity_provider::{CapacityProvider, ManagedScaling, Switch};
 use cove_model::container_instance::ContainerInstance;
 use cove_model::managed_instances::{
-    InstanceLaunchTemplate, ManagedInstances, ManagedInstancesNetwork, ManagedInstancesProvider,
+    InstanceLaunchTemplate, InstanceRequirements, ManagedInstances, ManagedInstancesNetwork, ManagedInstancesProvider,
+    Wanted,
 };
 use cove_model::network::{Cidr, SecurityGroup, Subnet};
 use cove_model::task::LaunchType;
@@ -54,7 +55,7 @@ pub(crate) fn tenant() -> Tenant {
 /// Few ports, so that they run out.
 pub(super) fn host() -> HostFacts {
     let zones = vec!["a".into(), "b".into(), "c".into()];
-    let fleet = Fleet { provisioning_millis: PROVISIONING_MILLIS, ..Fleet::default() };
+    let fleet = Fleet { provisioning_millis: PROVISIONING_MILLIS, scale_in_millis: IDLE_MILLIS, ..Fleet::default() };
     HostFacts { ephemeral_ports: 40_000..=40_011, zones, fleet, ..place::tests::host() }
 }
 
@@ -225,10 +226,13 @@ pub(crate) fn provider_of_the_group() -> CapacityProvider {
     }
 }
 
-/// Of machines that are made for tasks: in two of the zones, so that some tasks find none.
+/// Of machines that are made for tasks: in two of the zones, so that some tasks find none, and of small types too, so that
+/// some are larger than others.
 fn managed() -> CapacityProvider {
+    let wanted = InstanceRequirements { burstable_performance: Some(Wanted::Included), ..Default::default() };
     let provider = ManagedInstancesProvider {
         instance_launch_template: InstanceLaunchTemplate {
+            instance_requirements: Some(wanted),
             network_configuration: ManagedInstancesNetwork {
                 subnets: ZONES[..2].iter().map(|zone| format!("subnet-{zone}")).collect(),
                 security_groups: Vec::new(),

@@ -311,6 +311,10 @@ fn an_interrupted_fargate_spot_task_gets_its_warning_and_its_service_another() {
     assert_eq!(stopped["containers"][0]["exitCode"], 5, "the warning is SIGTERM: {stopped}");
     wait(&server);
     assert!(!of(&server, "FARGATE_SPOT").contains(&task));
+    server.ecs("UpdateService", &json!({"service": "web", "desiredCount": 1})).unwrap();
+    until("the base stays", || {
+        (of(&server, "FARGATE").len() == 1 && of(&server, "FARGATE_SPOT").is_empty()).then_some(())
+    });
 }
 
 #[test]

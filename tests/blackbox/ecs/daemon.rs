@@ -162,6 +162,32 @@ fn a_daemon_deployment_replaces_its_tasks_and_goes_back_when_they_fail() {
     until("nothing is left", || tasks_of_cluster(&server).is_empty().then_some(()));
 }
 
+#[test]
+fn tasks_of_a_group_wait_for_its_daemon() {
+    let mut server = Server::start();
+    fleet(&server);
+    let first = json!({"name": "first", "image": server.busybox(), "memory": 8, "cpu": 16, "essential": false,
+        "command": ["sleep", "3"]});
+    let main = json!({"name": "main", "image": server.busybox(), "memory": 8, "cpu": 16, "stopTimeout": 2,
+        "command": ["sh", "-c", WAITING], "dependsOn": [{"containerName": "first", "condition": "SUCCESS"}]});
+    let definition = json!({"family": "watch", "containerDefinitions": [first, main]});
+    let made = server.ecs("RegisterDaemonTaskDefinition", &definition).unwrap();
+    let definition = made["daemonTaskDefinitionArn"].as_str().unwrap();
+    server.ecs("CreateDaemon", &request(definition, &json!({}))).unwrap();
+    let main = json!({"name": "main", "image": server.busybox(), "memory": 16, "command": ["sh", "-c", WAITING]});
+    let definition = json!({"family": "a", "containerDefinitions": [main], "networkMode": "none"});
+    server.ecs("RegisterTaskDefinition", &definition).unwrap();
+    let input =
+        json!({"taskDefinition": "a", "capacityProviderStrategy": [{"capacityProvider": "agents", "weight": 1}]});
+    let run = server.ecs("RunTask", &input).unwrap();
+    assert_eq!(run["failures"], json!([]));
+    server.kill_and_restart();
+    let task = server.wait_task(run["tasks"][0]["taskArn"].as_str().unwrap(), "RUNNING");
+    let daemon = tasks(&server).into_iter().find(|it| it["containerInstanceArn"] == task["containerInstanceArn"]);
+    let started = |it: &Value| it["startedAt"].as_f64().unwrap();
+    assert!(started(&task) >= started(&daemon.unwrap()), "the daemon comes first");
+}
+
 fn tasks_of_cluster(server: &Server) -> Vec<String> {
     let listed = server.ecs("ListTasks", &json!({})).unwrap();
     texts(&listed["taskArns"]).into_iter().map(str::to_owned).collect()

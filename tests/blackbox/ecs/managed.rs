@@ -155,18 +155,10 @@ fn a_service_grows_on_managed_instances_with_their_daemon() {
     let service = json!({"serviceName": "web", "taskDefinition": "a", "desiredCount": 1,
         "capacityProviderStrategy": strategy, "networkConfiguration": server.network()});
     server.ecs("CreateService", &service).unwrap();
-    let tasks = |server: &Server, of: &Value| -> Vec<Value> {
-        let listed = server.ecs("ListTasks", of).unwrap();
-        if texts(&listed["taskArns"]).is_empty() {
-            return Vec::new();
-        }
-        let all = server.ecs("DescribeTasks", &json!({"tasks": listed["taskArns"]})).unwrap()["tasks"].clone();
-        all.as_array().unwrap().iter().filter(|it| it["lastStatus"] == "RUNNING").cloned().collect()
-    };
     let (of_service, of_daemon) = (json!({"serviceName": "web"}), json!({"daemonName": "watch"}));
     let wait = |server: &Server| {
         until("the service and its daemon run together", || {
-            let (own, daemons) = (tasks(server, &of_service), tasks(server, &of_daemon));
+            let (own, daemons) = (running(server, &of_service), running(server, &of_daemon));
             let place = |it: &Value| it["containerInstanceArn"].as_str().unwrap().to_owned();
             (own.len() == 1 && daemons.len() == 1 && place(&own[0]) == place(&daemons[0]))
                 .then(|| (own[0].clone(), daemons[0].clone()))
@@ -196,11 +188,124 @@ fn a_service_grows_on_managed_instances_with_their_daemon() {
     let delete = json!({"service": "web", "force": true});
     server.ecs("DeleteService", &delete).unwrap();
     until("an instance with its daemon alone is idle", || instances(&server).is_empty().then_some(()));
-    until("nothing is left of the daemon there", || tasks(&server, &of_daemon).is_empty().then_some(()));
+    until("nothing is left of the daemon there", || running(&server, &of_daemon).is_empty().then_some(()));
     let delete = json!({"capacityProvider": "mi"});
     assert_refused(server.ecs("DeleteCapacityProvider", &delete), "ClientException", "in use by a daemon");
     server.ecs("DeleteDaemon", &json!({"daemonArn": daemon["daemonArn"]})).unwrap();
     until("the provider is free", || server.ecs("DeleteCapacityProvider", &delete).ok());
+}
+
+/// RUNNING tasks that a listing finds.
+fn running(server: &Server, of: &Value) -> Vec<Value> {
+    let listed = server.ecs("ListTasks", of).unwrap();
+    if texts(&listed["taskArns"]).is_empty() {
+        return Vec::new();
+    }
+    let all = server.ecs("DescribeTasks", &json!({"tasks": listed["taskArns"]})).unwrap()["tasks"].clone();
+    all.as_array().unwrap().iter().filter(|it| it["lastStatus"] == "RUNNING").cloned().collect()
+}
+
+/// The settings of UpdateCapacityProvider, with a member in another way.
+fn update(server: &Server, over: &Value) {
+    let given = with(&json!({"infrastructureRoleArn": ROLE, "instanceLaunchTemplate": {}}), over);
+    let input = json!({"name": "mi", "cluster": "default", "managedInstancesProvider": given});
+    server.ecs("UpdateCapacityProvider", &input).unwrap();
+}
+
+#[test]
+fn a_managed_instance_goes_with_its_daemon_unless_repair_is_off() {
+    let mut server = Server::start();
+    create(&server, &json!({})).unwrap();
+    let main = json!({"name": "main", "image": server.busybox(), "memory": 8, "cpu": 16, "stopTimeout": 2,
+        "command": ["sh", "-c", WAITING]});
+    let definition = json!({"family": "watch", "containerDefinitions": [main]});
+    let made = server.ecs("RegisterDaemonTaskDefinition", &definition).unwrap();
+    let daemon = json!({"daemonName": "watch", "daemonTaskDefinitionArn": made["daemonTaskDefinitionArn"],
+        "capacityProviderArns": ["mi"]});
+    let daemon = server.ecs("CreateDaemon", &daemon).unwrap();
+    register(&server);
+    let service = json!({"serviceName": "web", "taskDefinition": "a", "desiredCount": 1,
+        "capacityProviderStrategy": [{"capacityProvider": "mi", "weight": 1}],
+        "networkConfiguration": server.network()});
+    server.ecs("CreateService", &service).unwrap();
+    let (of_service, of_daemon) = (json!({"serviceName": "web"}), json!({"daemonName": "watch"}));
+    let place = |it: &Value| it["containerInstanceArn"].as_str().unwrap().to_owned();
+    let meet = |server: &Server, but: &str| {
+        until("the service and its daemon run together", || {
+            let (own, daemons) = (running(server, &of_service), running(server, &of_daemon));
+            let is_new = daemons.iter().all(|it| it["taskArn"] != but);
+            (own.len() == 1 && daemons.len() == 1 && place(&own[0]) == place(&daemons[0]) && is_new)
+                .then(|| (own[0].clone(), daemons[0].clone()))
+        })
+    };
+    let health = |server: &Server, instance: &str| {
+        let named = json!({"containerInstances": [instance], "include": ["CONTAINER_INSTANCE_HEALTH"]});
+        server.ecs("DescribeContainerInstances", &named).unwrap()["containerInstances"][0]["healthStatus"].clone()
+    };
+    let (own, task) = meet(&server, "");
+    let of_its_daemon = json!({"overallStatus": "OK", "details": [{"type": "DAEMON", "status": "OK"}]});
+    assert_eq!(health(&server, &place(&own)), of_its_daemon);
+
+    server.ecs("StopTask", &json!({"task": task["taskArn"]})).unwrap();
+    server.kill_and_restart();
+    let (moved, next) = meet(&server, task["taskArn"].as_str().unwrap());
+    assert_ne!(place(&moved), place(&own), "the instance went with its daemon");
+    until("the old instance is gone", || (instances(&server).len() == 1).then_some(()));
+
+    update(&server, &json!({"autoRepairConfiguration": {"actionsStatus": "DISABLED"}}));
+    server.ecs("StopTask", &json!({"task": next["taskArn"]})).unwrap();
+    server.kill_and_restart();
+    let (stayed, _) = meet(&server, next["taskArn"].as_str().unwrap());
+    assert_eq!(stayed["taskArn"], moved["taskArn"], "now its daemon is started again where it was");
+    server.ecs("DeleteService", &json!({"service": "web", "force": true})).unwrap();
+    server.ecs("DeleteDaemon", &json!({"daemonArn": daemon["daemonArn"]})).unwrap();
+}
+
+#[test]
+fn a_smaller_managed_instance_comes_in_place_of_an_underused_one_across_restarts() {
+    let mut server = Server::start();
+    let network = server.network()["awsvpcConfiguration"].clone();
+    let over = json!({"networkConfiguration": {"subnets": [network["subnets"][0]]},
+        "instanceRequirements": {"vCpuCount": {"min": 2, "max": 4}, "memoryMiB": {"min": 0},
+            "networkBandwidthGbps": {"min": 0.7}, "baselineEbsBandwidthMbps": {"min": 600},
+            "onDemandMaxPricePercentageOverLowestPrice": 100},
+        "storageConfiguration": {"storageSizeGiB": 100}});
+    create(&server, &over).unwrap();
+    let shown = describe(&server)["managedInstancesProvider"]["instanceLaunchTemplate"].clone();
+    assert_eq!(shown["storageConfiguration"], json!({"storageSizeGiB": 100}));
+    update(&server, &json!({"infrastructureOptimization": {"scaleInAfter": -1}}));
+    let main = json!({"name": "main", "image": server.busybox(), "memory": 16, "cpu": 1024, "stopTimeout": 2,
+        "command": ["sh", "-c", WAITING]});
+    let definition = json!({"family": "a", "containerDefinitions": [main], "networkMode": "none",
+        "requiresCompatibilities": ["MANAGED_INSTANCES"]});
+    server.ecs("RegisterTaskDefinition", &definition).unwrap();
+    let service = json!({"serviceName": "web", "taskDefinition": "a", "desiredCount": 4,
+        "capacityProviderStrategy": [{"capacityProvider": "mi", "weight": 1}]});
+    server.ecs("CreateService", &service).unwrap();
+    let of_service = json!({"serviceName": "web"});
+    until("four run", || (running(&server, &of_service).len() == 4).then_some(()));
+    let cpu = |it: &Value| {
+        let all = it["registeredResources"].as_array().unwrap().iter().find(|one| one["name"] == "CPU").cloned();
+        all.unwrap()["integerValue"].as_i64().unwrap()
+    };
+    let [large] = &instances(&server)[..] else { panic!("{:?}", instances(&server)) };
+    assert_eq!(cpu(large), 4096);
+    server.ecs("UpdateService", &json!({"service": "web", "desiredCount": 1})).unwrap();
+    until("one runs", || (running(&server, &of_service).len() == 1).then_some(()));
+    update(&server, &json!({"infrastructureOptimization": {"scaleInAfter": 1}}));
+    server.kill_and_restart();
+    until("its task has moved to a smaller one", || {
+        let (tasks, there) = (running(&server, &of_service), instances(&server));
+        assert!(!tasks.is_empty(), "it never stops running");
+        (there.len() == 1
+            && cpu(&there[0]) == 2048
+            && tasks[0]["containerInstanceArn"] == there[0]["containerInstanceArn"])
+            .then_some(())
+    });
+    server.kill_and_restart();
+    let there = instances(&server);
+    assert_eq!((there.len(), cpu(&there[0])), (1, 2048));
+    server.ecs("DeleteService", &json!({"service": "web", "force": true})).unwrap();
 }
 
 #[test]
@@ -214,8 +319,15 @@ fn managed_instances_that_ecs_refuses_are_refused() {
         (json!({"ec2InstanceProfileArn": "x"}), parameter, "instance profile ARN"),
         (json!({"networkConfiguration": {"subnets": []}}), parameter, "subnets can not be empty."),
         (json!({"networkConfiguration": {"subnets": ["subnet-0"]}}), parameter, "does not exist"),
-        (json!({"storageConfiguration": {"storageSizeGiB": 80}}), unsupported, "storageConfiguration.storageSizeGiB"),
-        (json!({"capacityOptionType": "RESERVED"}), unsupported, "capacityOptionType RESERVED"),
+        (json!({"fipsEnabled": true}), unsupported, "fipsEnabled (no cryptography here is validated for FIPS)"),
+        (json!({"capacityOptionType": "RESERVED"}), unsupported, "capacityOptionType RESERVED (capacity cannot be"),
+        (wants(with(&size, &json!({"networkBandwidthGbps": {"min": 2.0, "max": 1.0}}))), parameter, "networkBandwidth"),
+        (wants(with(&size, &json!({"networkBandwidthGbps": {"min": 500.0}}))), unsupported, "no instance type"),
+        (
+            wants(with(&size, &json!({"maxSpotPriceAsPercentageOfOptimalOnDemandPrice": 50}))),
+            unsupported,
+            "maxSpotPriceAsPercentageOfOptimalOnDemandPrice (there is no Spot market",
+        ),
         (wants(json!({"vCpuCount": {"min": 3, "max": 2}, "memoryMiB": {"min": 1}})), parameter, "vCpuCount"),
         (wants(with(&size, &json!({"allowedInstanceTypes": ["c8g.large"]}))), unsupported, "no instance type"),
         (

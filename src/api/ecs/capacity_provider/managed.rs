@@ -1,4 +1,5 @@
-//! The settings of a managed instances' provider: what it may say, and what this version refuses by name.
+//! The settings of a managed instances' provider: what it may say, and what is refused by name because one host has nothing
+//! for it.
 //!
 //! In: the member as the client gave it, which the model has checked. Out: the settings to keep.
 //!
@@ -23,29 +24,26 @@ use crate::ecs::task::{network, role_for_ecs};
 /// Seconds that an instance may be idle, at most.
 const SCALE_IN_MAX: i32 = 3600;
 
-/// What is not carried out: the member, and the only value that is the same as nothing.
-const REFUSED: &[(&str, Value)] = &[
-    ("/instanceLaunchTemplate/capacityReservations", Value::Null),
-    ("/instanceLaunchTemplate/storageConfiguration/storageSizeGiB", Value::Null),
-    ("/instanceLaunchTemplate/localStorageConfiguration/useLocalStorage", Value::Bool(false)),
-    ("/instanceLaunchTemplate/fipsEnabled", Value::Bool(false)),
-    ("/instanceLaunchTemplate/instanceMetadataTagsPropagation", Value::Bool(false)),
-    ("/instanceLaunchTemplate/instanceRequirements/baselineEbsBandwidthMbps", Value::Null),
-    ("/instanceLaunchTemplate/instanceRequirements/localStorageTypes", Value::Null),
-    ("/instanceLaunchTemplate/instanceRequirements/maxSpotPriceAsPercentageOfOptimalOnDemandPrice", Value::Null),
-    ("/instanceLaunchTemplate/instanceRequirements/networkBandwidthGbps", Value::Null),
-    ("/instanceLaunchTemplate/instanceRequirements/onDemandMaxPricePercentageOverLowestPrice", Value::Null),
-    ("/instanceLaunchTemplate/instanceRequirements/requireHibernateSupport", Value::Bool(false)),
-    ("/instanceLaunchTemplate/instanceRequirements/spotMaxPricePercentageOverLowestPrice", Value::Null),
-    ("/instanceLaunchTemplate/instanceRequirements/totalLocalStorageGB", Value::Null),
+/// What one host has nothing for: the member, the only value that is the same as nothing, and why.
+const REFUSED: &[(&str, Value, &str)] = &[
+    ("/instanceLaunchTemplate/capacityReservations", Value::Null, NO_RESERVATIONS),
+    ("/instanceLaunchTemplate/fipsEnabled", Value::Bool(false), "no cryptography here is validated for FIPS"),
+    (
+        "/instanceLaunchTemplate/instanceMetadataTagsPropagation",
+        Value::Bool(false),
+        "instances have no metadata service",
+    ),
+    (
+        "/instanceLaunchTemplate/instanceRequirements/maxSpotPriceAsPercentageOfOptimalOnDemandPrice",
+        Value::Null,
+        "there is no Spot market: prices of Spot compare with each other alone",
+    ),
 ];
-/// Values that are not carried out.
-const REFUSED_VALUES: &[(&str, &str)] = &[
-    // An instance is never IMPAIRED here: one that fails is gone, and tasks that need another get it.
-    ("/autoRepairConfiguration/actionsStatus", "DISABLED"),
-    ("/instanceLaunchTemplate/capacityOptionType", "RESERVED"),
-    ("/instanceLaunchTemplate/monitoring", "DETAILED"),
-    ("/instanceLaunchTemplate/instanceRequirements/localStorage", "required"),
+const NO_RESERVATIONS: &str = "capacity cannot be reserved";
+/// Values for which it has nothing.
+const REFUSED_VALUES: &[(&str, &str, &str)] = &[
+    ("/instanceLaunchTemplate/capacityOptionType", "RESERVED", NO_RESERVATIONS),
+    ("/instanceLaunchTemplate/monitoring", "DETAILED", "there are no metrics of EC2"),
 ];
 
 /// The settings, if everything that they say can be done here.
@@ -99,11 +97,12 @@ fn check_carried_out(given: &Value) -> Result<(), EcsError> {
         Value::Object(all) => !all.is_empty(),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     };
-    let members = REFUSED.iter().filter(|(path, same)| given.pointer(path).is_some_and(|it| is_said(it) && it != same));
-    let values = REFUSED_VALUES.iter().filter(|(path, value)| given.pointer(path) == Some(&json!(value)));
+    let members =
+        REFUSED.iter().filter(|(path, same, _)| given.pointer(path).is_some_and(|it| is_said(it) && it != same));
+    let values = REFUSED_VALUES.iter().filter(|(path, value, _)| given.pointer(path) == Some(&json!(value)));
     let named = |path: &str| format!("managedInstancesProvider{}", path.replace('/', "."));
-    let mut names: Vec<String> = members.map(|(path, _)| named(path)).collect();
-    names.extend(values.map(|(path, value)| format!("{} {value}", named(path))));
+    let mut names: Vec<String> = members.map(|(path, _, why)| format!("{} ({why})", named(path))).collect();
+    names.extend(values.map(|(path, value, why)| format!("{} {value} ({why})", named(path))));
     if names.is_empty() {
         return Ok(());
     }
@@ -127,6 +126,7 @@ fn check_requirements(wanted: &InstanceRequirements) -> Result<(), EcsError> {
         ("networkInterfaceCount", wanted.network_interface_count),
         ("acceleratorCount", wanted.accelerator_count),
         ("acceleratorTotalMemoryMiB", wanted.accelerator_total_memory_mib),
+        ("baselineEbsBandwidthMbps", wanted.baseline_ebs_bandwidth_mbps),
     ];
     let real = |limits: Limits| {
         // Counts and MiB are far below 2^52.
@@ -136,6 +136,8 @@ fn check_requirements(wanted: &InstanceRequirements) -> Result<(), EcsError> {
     };
     let mut ranges: Vec<_> = whole.into_iter().map(|(name, it)| (name, it.map(real))).collect();
     ranges.push(("memoryGiBPerVCpu", wanted.memory_gib_per_vcpu));
+    ranges.push(("networkBandwidthGbps", wanted.network_bandwidth_gbps));
+    ranges.push(("totalLocalStorageGB", wanted.total_local_storage_gb));
     for (name, limits) in ranges {
         let Some(RealLimits { min, max }) = limits else { continue };
         if min.is_some_and(|min| min < 0.0) || max.is_some_and(|max| max < 0.0) {
@@ -145,6 +147,14 @@ fn check_requirements(wanted: &InstanceRequirements) -> Result<(), EcsError> {
             return Err(EcsError::parameter(format!(
                 "The minimum of instanceRequirements.{name} must be less than or equal to its maximum."
             )));
+        }
+    }
+    for (name, percent) in [
+        ("onDemandMaxPricePercentageOverLowestPrice", wanted.on_demand_max_price_percentage_over_lowest_price),
+        ("spotMaxPricePercentageOverLowestPrice", wanted.spot_max_price_percentage_over_lowest_price),
+    ] {
+        if percent.is_some_and(|percent| percent < 0) {
+            return Err(EcsError::parameter(format!("instanceRequirements.{name} cannot be negative.")));
         }
     }
     if !wanted.allowed_instance_types.is_empty() && !wanted.excluded_instance_types.is_empty() {
@@ -206,31 +216,26 @@ mod tests {
     }
 
     #[test]
-    fn failed_instances_cannot_be_kept() {
-        let repair = |status: &str| json!({"autoRepairConfiguration": {"actionsStatus": status}});
-        assert_eq!(refused_of(&repair("ENABLED")), None);
-        let text = refused_of(&repair("DISABLED")).unwrap();
-        assert!(text.contains("managedInstancesProvider.autoRepairConfiguration.actionsStatus DISABLED"), "{text}");
-    }
-
-    #[test]
-    fn what_is_not_carried_out_is_named_and_what_says_nothing_is_not() {
-        assert_eq!(refused(&json!({"fipsEnabled": false, "monitoring": "BASIC", "storageConfiguration": {}})), None);
-        assert_eq!(
-            refused(&json!({"instanceRequirements": {"localStorageTypes": [], "localStorage": "excluded"}})),
-            None
-        );
+    fn what_one_host_has_nothing_for_is_named_with_the_reason_and_what_says_nothing_is_not() {
+        assert_eq!(refused_of(&json!({"autoRepairConfiguration": {"actionsStatus": "DISABLED"}})), None);
+        assert_eq!(refused(&json!({"fipsEnabled": false, "monitoring": "BASIC", "capacityReservations": {}})), None);
+        let storage = json!({"storageConfiguration": {"storageSizeGiB": 80},
+            "localStorageConfiguration": {"useLocalStorage": true},
+            "instanceRequirements": {"localStorageTypes": ["ssd"], "localStorage": "required"}});
+        assert_eq!(refused(&storage), None);
         let text = refused(&json!({
             "fipsEnabled": true,
-            "storageConfiguration": {"storageSizeGiB": 80},
+            "instanceRequirements": {"maxSpotPriceAsPercentageOfOptimalOnDemandPrice": 50},
             "capacityOptionType": "RESERVED",
         }));
         assert_eq!(
             text.unwrap(),
             "This version of Cove does not carry out: \
-             managedInstancesProvider.instanceLaunchTemplate.storageConfiguration.storageSizeGiB, \
-             managedInstancesProvider.instanceLaunchTemplate.fipsEnabled, \
-             managedInstancesProvider.instanceLaunchTemplate.capacityOptionType RESERVED."
+             managedInstancesProvider.instanceLaunchTemplate.fipsEnabled (no cryptography here is validated for FIPS), \
+             managedInstancesProvider.instanceLaunchTemplate.instanceRequirements\
+             .maxSpotPriceAsPercentageOfOptimalOnDemandPrice (there is no Spot market: prices of Spot compare with each \
+             other alone), \
+             managedInstancesProvider.instanceLaunchTemplate.capacityOptionType RESERVED (capacity cannot be reserved)."
         );
     }
 
@@ -263,6 +268,9 @@ mod tests {
             (json!({"memoryGiBPerVCpu": {"min": 2.5, "max": 1.5}}), "memoryGiBPerVCpu must be less"),
             (json!({"allowedInstanceTypes": ["m5.*"], "excludedInstanceTypes": ["c5.*"]}), "both"),
             (json!({"allowedInstanceTypes": ["c8g.large"]}), "no instance type"),
+            (json!({"networkBandwidthGbps": {"min": 200.0}}), "no instance type"),
+            (json!({"baselineEbsBandwidthMbps": {"min": 2, "max": 1}}), "baselineEbsBandwidthMbps must be less"),
+            (json!({"onDemandMaxPricePercentageOverLowestPrice": -1}), "OverLowestPrice cannot be negative"),
         ] {
             let text = check(given).unwrap_err().to_string();
             assert!(text.contains(word), "{text}");

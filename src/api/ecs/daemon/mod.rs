@@ -5,6 +5,7 @@
 
 pub(super) mod change;
 pub(super) mod definition;
+pub(super) mod health;
 pub(super) mod look;
 pub(super) mod rollout;
 

@@ -119,6 +119,16 @@ pub(crate) struct VersionInfo {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct InstanceHealth {
     pub(crate) overall_status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) details: Vec<HealthCheckResult>,
+}
+
+/// ECS shape `InstanceHealthCheckResult`.
+#[derive(Debug, Serialize)]
+pub(crate) struct HealthCheckResult {
+    #[serde(rename = "type")]
+    pub(crate) kind: &'static str,
+    pub(crate) status: &'static str,
 }
 
 /// ECS shape `Resource`.

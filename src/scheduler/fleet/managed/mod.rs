@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! requirements ─▶ offers ─▶ choose: which types, how many, in which zones ─▶ instances, in the launch's transaction
+//! underused ─▶ it drains, after a smaller one was made for its tasks where no other has room for them
 //! ```
 //!
 //! Holds: an instance is made only for tasks that fit on it, and only as long as the host has memory for them; it goes
@@ -28,11 +29,13 @@ use cove_model::task::Task;
 use cove_store::{Prefix, Read, Tx, keys};
 
 use super::machine::{Machine, MachineWish};
-use super::record::add_managed;
+use super::record::{Place, managed_record};
+use super::scale::Change;
 use crate::host::HostFacts;
 use crate::place::{Request, Reserve, is_suitable};
 use choose::{Zone, choose};
 use tasks::OnInstances;
+use underused::Site;
 
 pub use offer::has_offers;
 
@@ -58,57 +61,73 @@ pub(super) fn made(
         };
         known.iter().filter(here).count()
     };
-    let zones = zones(tx, managed, request).into_iter().map(|name| Zone { instances: active(&name), name }).collect();
-    let maker = Maker { host, provider, managed };
-    let trunking = super::record::has_trunks(tx, &request.tenant, host);
+    let maker = Maker::of(tx, host, provider, managed, tx.now());
+    let zones = maker.zones_for(tx, request).into_iter();
+    let zones = zones.map(|name| Zone { instances: active(&name), name }).collect();
     let reserves = Reserve::all(tx, &request.tenant, &request.cluster);
     let kept: Vec<&Reserve> = reserves.iter().filter(|reserve| reserve.pool == pool).collect();
-    let offers = offer::offers(managed.requirements(), request, trunking, &kept);
+    let offers = offer::offers(managed, request, maker.place.trunking, &kept);
     let is_fitting = |name: &str, zone: &str| {
-        maker.machine(name, zone, &request.cluster).is_some_and(|machine| {
-            let one = add_managed(tx, &request.tenant, host, &machine, provider);
-            one.availability_zone == zone && is_suitable(&one, &request.required_attributes, &request.constraints)
-        })
+        let one = maker.instance(name, zone);
+        one.is_some_and(|one| is_suitable(&one, &request.required_attributes, &request.constraints))
     };
     let count = waiting.min(host_room(tx, host, request));
     let mut chosen = choose(&offers, zones, count, is_fitting);
     chosen.truncate(INSTANCES_MAX.saturating_sub(known.len()));
-    let machines = chosen.iter().filter_map(|one| maker.machine(one.name, &one.zone, &request.cluster));
-    machines.map(|machine| add_managed(tx, &request.tenant, host, &machine, provider)).collect()
+    chosen.iter().filter_map(|one| maker.instance(one.name, &one.zone)).collect()
 }
 
 /// What all instances of a provider have in common.
-struct Maker<'a> {
-    host: &'a HostFacts,
+pub(super) struct Maker<'a> {
     provider: &'a CapacityProvider,
     managed: &'a ManagedInstances,
+    place: Place<'a>,
 }
 
-impl Maker<'_> {
-    fn machine(&self, name: &str, zone: &str, cluster: &str) -> Option<Machine> {
+impl<'a> Maker<'a> {
+    pub(super) fn of(
+        source: &impl Read,
+        host: &'a HostFacts,
+        provider: &'a CapacityProvider,
+        managed: &'a ManagedInstances,
+        now: Timestamp,
+    ) -> Self {
+        Self { provider, managed, place: Place::of(source, &provider.tenant, host, now) }
+    }
+
+    /// One of that type in that zone; `None` when the node has no such zone.
+    fn instance(&self, name: &str, zone: &str) -> Option<ContainerInstance> {
         let region = &self.provider.tenant.region;
         let wish = MachineWish {
             instance_type: name.to_owned(),
             zone: Some(zone.strip_prefix(region.as_str()).unwrap_or(zone).to_owned()),
-            cluster: Some(cluster.to_owned()),
+            cluster: Some(self.managed.cluster.clone()),
             capacity: if self.managed.is_spot() { Capacity::Spot } else { Capacity::OnDemand },
             ..MachineWish::default()
         };
-        Machine::all_of(&wish, &self.host.zones).ok()?.pop()
+        let machine = Machine::all_of(&wish, &self.place.host.zones).ok()?.pop()?;
+        let one = managed_record(&self.place, &machine, self.provider);
+        (one.availability_zone == zone).then_some(one)
     }
-}
 
-/// Where an instance may stand: in the provider's subnets, and where tasks have interfaces of their own in theirs.
-fn zones(source: &impl Read, managed: &ManagedInstances, request: &Request) -> BTreeSet<String> {
-    let of = |ids: &[String]| -> BTreeSet<String> {
-        let find = |id: &String| source.get::<Subnet>(&keys::subnet(&request.tenant, id));
-        ids.iter().filter_map(find).map(|subnet| subnet.availability_zone.clone()).collect()
-    };
-    let own = of(managed.subnets());
-    if request.subnets.is_empty() {
-        return own;
+    /// Where its instances may stand: in the provider's subnets.
+    fn zones(&self, source: &impl Read) -> BTreeSet<String> {
+        self.zones_of(source, self.managed.subnets())
     }
-    own.intersection(&of(&request.subnets)).cloned().collect()
+
+    /// Those where tasks with interfaces of their own have subnets, too.
+    fn zones_for(&self, source: &impl Read, request: &Request) -> BTreeSet<String> {
+        let own = self.zones(source);
+        if request.subnets.is_empty() {
+            return own;
+        }
+        own.intersection(&self.zones_of(source, &request.subnets)).cloned().collect()
+    }
+
+    fn zones_of(&self, source: &impl Read, subnets: &[String]) -> BTreeSet<String> {
+        let find = |id: &String| source.get::<Subnet>(&keys::subnet(&self.provider.tenant, id));
+        subnets.iter().filter_map(find).map(|subnet| subnet.availability_zone.clone()).collect()
+    }
 }
 
 /// How many of the tasks the host has memory for.
@@ -129,20 +148,20 @@ const ENDS_AFTER_MILLIS: i64 = 21 * DAY_MILLIS;
 const DRAINS_FOR_MILLIS: i64 = ENDS_AFTER_MILLIS - DRAINS_AFTER_MILLIS;
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 
-/// Instances of the provider that may go, and when: what is idle, what is underused, what is old.
-pub(super) fn surplus(
-    source: &impl Read,
-    provider: &CapacityProvider,
-    managed: &ManagedInstances,
-    wait_millis: i64,
-) -> Vec<(Timestamp, Arc<ContainerInstance>)> {
-    let mut going = idle(source, provider, managed, wait_millis);
-    going.extend(underused::underused(source, provider, managed, wait_millis));
-    let pool = provider.pool();
-    let members = source.scan::<ContainerInstance>(&Prefix::parent(&provider.tenant, &managed.cluster));
+/// Instances of the provider that may go, and when: what is idle, what is underused, what is old; and one that may come in
+/// place of an underused one.
+pub(super) fn surplus(source: &impl Read, maker: &Maker<'_>, wait_millis: i64) -> Vec<(Timestamp, Change)> {
+    let site = Site::read(source, maker, wait_millis);
+    let mut going = idle(source, maker, site.as_ref(), wait_millis);
+    going.extend(site.as_ref().and_then(|site| site.leaves(source)));
+    let pool = maker.provider.pool();
+    let members = source.scan::<ContainerInstance>(&Prefix::parent(&maker.provider.tenant, &maker.managed.cluster));
     let staying = members.into_iter().filter(|one| one.is_registered() && !one.leaves_when_empty && pool.has(one));
     going.extend(staying.map(|one| (one.registered_at.plus_millis(DRAINS_AFTER_MILLIS), one)));
-    going
+    let mut changes: Vec<_> = going.into_iter().map(|(due, one)| (due, Change::Leaves(one))).collect();
+    let coming = site.and_then(|site| site.comes(source, maker));
+    changes.extend(coming.map(|(due, one)| (due, Change::Comes(Box::new(one)))));
+    changes
 }
 
 /// When the instance ends whatever is on it; `None` while it does not leave, and where it is nobody's but the operator's.
@@ -153,25 +172,34 @@ pub(super) fn ends_at(instance: &ContainerInstance) -> Option<Timestamp> {
     Some(instance.leaves_since.map_or(last_day, |since| last_day.max(since.plus_millis(DRAINS_FOR_MILLIS))))
 }
 
-/// Idle instances of the provider, and when each has been idle long enough.
+/// Idle instances of the provider, and when each has been idle long enough. One that was made in place of another waits for
+/// that one's tasks.
 fn idle(
     source: &impl Read,
-    provider: &CapacityProvider,
-    managed: &ManagedInstances,
+    maker: &Maker<'_>,
+    site: Option<&Site>,
     wait_millis: i64,
 ) -> Vec<(Timestamp, Arc<ContainerInstance>)> {
-    let inside = Prefix::parent(&provider.tenant, &managed.cluster);
-    let Some(wait_millis) = managed.idle_millis(wait_millis) else { return Vec::new() };
-    let pool = provider.pool();
+    let inside = Prefix::parent(&maker.provider.tenant, &maker.managed.cluster);
+    let Some(wait_millis) = maker.managed.idle_millis(wait_millis) else { return Vec::new() };
+    let pool = maker.provider.pool();
     let tasks = OnInstances::read(source, &inside);
-    let on = |one: &ContainerInstance| tasks.on(&one.id).iter().filter(|task| task.daemon().is_none());
+    let on = |id: &str| tasks.on(id).iter().filter(|task| task.daemon().is_none());
     let due = |one: &ContainerInstance| {
-        let emptied = on(one).filter_map(|task| task.observed.stopped_at).max();
+        let emptied = on(&one.id).filter_map(|task| task.observed.stopped_at).max();
         emptied.unwrap_or(one.registered_at).max(one.registered_at).plus_millis(wait_millis)
+    };
+    // While an instance drains nobody says what fits where.
+    let awaiting = site.map(|site| site.awaiting(source));
+    let waits = |one: &ContainerInstance| {
+        let of_large = one.replaces.as_ref().is_some_and(|large| on(large).any(|task| task.is_live()));
+        let takes_tasks = one.status == ContainerInstanceStatus::Active;
+        takes_tasks && of_large && awaiting.as_ref().is_none_or(|all| all.contains(&one.id))
     };
     let instances = source.scan::<ContainerInstance>(&inside);
     let members = instances.into_iter().filter(|one| one.is_registered() && !one.leaves_when_empty && pool.has(one));
-    members.filter(|one| !on(one).any(|task| task.is_live())).map(|one| (due(&one), one)).collect()
+    let idle = members.filter(|one| !on(&one.id).any(|task| task.is_live()) && !waits(one));
+    idle.map(|one| (due(&one), one)).collect()
 }
 
 /// The instance as it is when it is to go: nothing comes to it any more, and with the last of its tasks it is gone.

@@ -1,26 +1,25 @@
 //! Managed instances in a store: what a launch makes, what goes when it is idle.
 
-use cove_base::Timestamp;
 use cove_model::cluster::CapacityProviderStrategyItem;
+use cove_model::daemon::{Daemon, DaemonConfiguration, DaemonRevision};
 use cove_model::managed_instances::{
     InfrastructureOptimization, InstanceLaunchTemplate, InstanceRequirements, Limits, ManagedInstancesNetwork,
-    ManagedInstancesProvider, PropagateMiTags,
+    ManagedInstancesProvider, PropagateMiTags, StorageConfiguration,
 };
 use cove_model::service::{Deployment, RolloutState, Service, ServiceRevision};
 use cove_model::tag::Tag;
 use cove_model::task::{Keeper, LaunchType, StopCode, TaskStatus};
 use cove_model::task_template::TaskTemplate;
-use cove_store::{Memory, StoreError};
+use cove_store::Record;
 
 use super::*;
-use crate::deploy;
+use crate::daemons;
+use crate::deploy::{self, Timing};
+use crate::fixture::{NOW, World};
 use crate::fleet::verb::tasks_on;
 use crate::fleet::{Verb, apply, depart, scale_in};
-use crate::launch::{Launched, Shares, launch};
-use crate::place::{self, Target};
+use crate::place;
 use crate::simulation::setting;
-
-const NOW: Timestamp = Timestamp(1_000_000);
 
 /// A provider that wants two vCPUs in zones a and b, and lets instances idle for ten seconds.
 fn provider() -> CapacityProvider {
@@ -53,41 +52,17 @@ fn template(memory_mib: i64) -> TaskTemplate {
     template
 }
 
-struct World {
-    memory: Memory,
-    host: HostFacts,
-    now: Timestamp,
+fn managed() -> World {
+    let host = HostFacts { memory_mib: 16_384, memory_overcommit: 1.0, ..place::tests::host() };
+    let mut world = World::on(host);
+    world.write(|tx, _| tx.put(provider()));
+    world
 }
 
 impl World {
-    fn new() -> Self {
-        let host = HostFacts { memory_mib: 16_384, memory_overcommit: 1.0, ..place::tests::host() };
-        let mut world = Self { memory: Memory::default(), host, now: NOW };
-        world.write(|tx, _| {
-            setting::FAMILIES.iter().for_each(|family| tx.put(setting::definition(family)));
-            setting::network(tx);
-            tx.put(provider());
-        });
-        world
-    }
-
-    fn write<T>(&mut self, work: impl FnOnce(&mut Tx<'_>, &HostFacts) -> T) -> T {
-        let host = &self.host;
-        self.memory.write(self.now, |tx| Ok::<_, StoreError>(work(tx, host))).unwrap()
-    }
-
-    fn run(&mut self, template: &TaskTemplate, count: usize) -> Launched {
-        self.write(|tx, host| launch(tx, host, template, Target::Count(count), &Shares::default(), 7).unwrap())
-    }
-
     fn scale_in(&mut self) {
-        self.write(|tx, _| scale_in(tx, 3_600_000).unwrap());
+        self.write(|tx, host| scale_in(tx, host).unwrap());
         self.write(|tx, _| depart(tx).unwrap());
-    }
-
-    fn instances(&self) -> Vec<Arc<ContainerInstance>> {
-        let all = self.memory.view().scan::<ContainerInstance>(&Prefix::all());
-        all.into_iter().filter(|one| one.is_registered()).collect()
     }
 
     fn stop_all(&mut self) {
@@ -96,23 +71,15 @@ impl World {
 
     /// So many stay on each instance.
     fn stop_but(&mut self, number: usize) {
-        let (now, instances) = (self.now, self.instances());
-        self.write(|tx, _| {
-            let on = |one: &Arc<ContainerInstance>| tasks_on(tx, one).into_iter().skip(number);
-            let ending: Vec<Arc<Task>> = instances.iter().flat_map(on).collect();
-            for task in ending {
-                let mut task = Task::clone(&task);
-                task.observed.status = TaskStatus::Stopped;
-                task.observed.stopped_at = Some(now);
-                tx.put(task);
-            }
-        });
+        let on = |one: &Arc<ContainerInstance>| tasks_on(self.memory.view(), one).into_iter().skip(number);
+        let ending: Vec<Arc<Task>> = self.instances().iter().flat_map(on).collect();
+        ending.iter().for_each(|task| self.reach(task, TaskStatus::Stopped));
     }
 }
 
 #[test]
 fn tasks_without_room_get_instances_of_the_cheapest_type_over_the_zones() {
-    let mut world = World::new();
+    let mut world = managed();
     let launched = world.run(&template(512), 2);
     assert_eq!((launched.tasks.len(), launched.refusals.len()), (2, 0));
     let made = world.instances();
@@ -133,7 +100,7 @@ fn tasks_without_room_get_instances_of_the_cheapest_type_over_the_zones() {
 
 #[test]
 fn no_instance_is_made_in_vain() {
-    let mut world = World::new();
+    let mut world = managed();
     world.host.memory_mib = 1 << 30;
     let launched = world.run(&template(1_000_000), 1);
     assert_eq!((launched.tasks.len(), world.instances().len()), (0, 0), "no type is so large");
@@ -154,7 +121,7 @@ fn no_instance_is_made_in_vain() {
 
 #[test]
 fn an_idle_instance_goes_after_its_time_and_never_with_tasks() {
-    let mut world = World::new();
+    let mut world = managed();
     world.run(&template(512), 1);
     world.now = world.now.plus_millis(60_000);
     world.scale_in();
@@ -173,7 +140,7 @@ fn an_idle_instance_goes_after_its_time_and_never_with_tasks() {
 
 #[test]
 fn a_provider_that_is_deleted_takes_its_instances_along() {
-    let mut world = World::new();
+    let mut world = managed();
     world.run(&template(512), 1);
     world.write(|tx, _| retire(tx, &provider()));
     assert_eq!(world.instances()[0].status, ContainerInstanceStatus::Draining);
@@ -229,7 +196,7 @@ fn draining(world: &World) -> Vec<Arc<ContainerInstance>> {
 
 #[test]
 fn underused_instances_go_one_after_the_other_while_others_of_their_zone_have_room() {
-    let mut world = World::new();
+    let mut world = managed();
     world.host.memory_mib = 1 << 20;
     let template = of_service(&mut world);
     world.run(&template, 16);
@@ -261,9 +228,131 @@ fn underused_instances_go_one_after_the_other_while_others_of_their_zone_have_ro
     assert!(draining(&world).is_empty(), "each zone keeps one");
 }
 
+/// A provider of up to eight vCPUs in one zone, with one instance of that size and one task of a service on it.
+fn nearly_empty() -> (World, TaskTemplate, Arc<ContainerInstance>) {
+    let mut world = managed();
+    world.host.memory_mib = 1 << 20;
+    world.write(|tx, _| {
+        let mut provider = provider();
+        let launch = &mut provider.managed.as_mut().unwrap().provider.instance_launch_template;
+        launch.network_configuration.subnets.truncate(1);
+        launch.instance_requirements.as_mut().unwrap().v_cpu_count.max = Some(8);
+        launch.storage_configuration = Some(StorageConfiguration { storage_size_gib: Some(100) });
+        tx.put(provider);
+    });
+    let template = of_service(&mut world);
+    world.run(&template, 16);
+    let [large] = &world.instances()[..] else { panic!("{:?}", world.instances()) };
+    let large = Arc::clone(large);
+    assert_eq!((large.registered.cpu, large.storage_gib), (8192, Some(100)));
+    world.stop_but(1);
+    (world, template, large)
+}
+
+/// Those that were made in place of another.
+fn smaller(world: &World) -> Vec<Arc<ContainerInstance>> {
+    let mut all = world.instances();
+    all.retain(|one| one.replaces.is_some());
+    all
+}
+
+#[test]
+fn an_underused_instance_drains_when_a_smaller_one_is_there_for_its_tasks() {
+    let (mut world, template, large) = nearly_empty();
+    world.now = world.now.plus_millis(9_999);
+    world.scale_in();
+    assert_eq!(world.instances().len(), 1, "not yet");
+    world.now = world.now.plus_millis(1);
+    world.scale_in();
+    let [small] = &smaller(&world)[..] else { panic!("{:?}", world.instances()) };
+    assert_eq!((small.registered.cpu, small.replaces.as_ref()), (2048, Some(&large.id)));
+    assert_eq!((small.storage_gib, &small.availability_zone), (Some(100), &large.availability_zone));
+    assert!(draining(&world).is_empty(), "first the one, then the other");
+    world.scale_in();
+    assert_eq!(draining(&world)[0].id, large.id);
+    world.now = world.now.plus_millis(60_000);
+    world.scale_in();
+    assert_eq!(world.instances().len(), 2, "it is not idle: it waits for the other's tasks");
+    let old = tasks_on(world.memory.view(), &large).remove(0);
+    let fresh = world.run(&template, 1).tasks.remove(0);
+    assert_eq!(fresh.placement.container_instance.as_ref(), Some(&small.id));
+    world.reach(&old, TaskStatus::Stopped);
+    for _ in 0..3 {
+        world.now = world.now.plus_millis(60_000);
+        world.scale_in();
+        assert_eq!(world.instances().len(), 1, "it has come to rest");
+    }
+    assert_eq!(world.instances()[0].id, small.id);
+}
+
+#[test]
+fn a_smaller_instance_is_made_once_and_goes_when_it_is_not_needed() {
+    let (mut world, template, large) = nearly_empty();
+    world.write(|tx, _| {
+        let mut provider = CapacityProvider::clone(&tx.scan::<CapacityProvider>(&Prefix::all())[0]);
+        let given = InfrastructureOptimization { scale_in_after: Some(0) };
+        provider.managed.as_mut().unwrap().provider.infrastructure_optimization = Some(given);
+        tx.put(provider);
+        // The drain waits for another one.
+        let other =
+            ContainerInstance { id: "other".into(), status: ContainerInstanceStatus::Draining, ..(*large).clone() };
+        tx.put(other);
+    });
+    world.write(|tx, host| scale_in(tx, host).unwrap());
+    assert!(smaller(&world).is_empty(), "one at a time");
+    world.write(|tx, _| {
+        tx.delete::<ContainerInstance>(&keys::container_instance(&large.tenant, &large.cluster, "other"))
+    });
+    world.write(|tx, host| scale_in(tx, host).unwrap());
+    assert_eq!(smaller(&world).len(), 1);
+    // Nothing that is protected is moved, so the smaller one waits; more tasks come, and it has no room for all.
+    let (task, until) = (tasks_on(world.memory.view(), &large).remove(0), world.now.plus_millis(120_000));
+    world.write(|tx, _| tx.put(Task { protected_until: Some(until), ..(*task).clone() }));
+    for _ in 0..3 {
+        world.write(|tx, host| scale_in(tx, host).unwrap());
+        assert_eq!((smaller(&world).len(), draining(&world).len()), (1, 0), "as long as it is waited for");
+    }
+    let host_of = |task: &Task| task.placement.container_instance.clone().unwrap();
+    for task in world.run(&template, 8).tasks {
+        if host_of(&task) != large.id {
+            world.reach(&task, TaskStatus::Stopped);
+        }
+    }
+    world.scale_in();
+    world.scale_in();
+    let (left, now) = (smaller(&world).len(), tasks_on(world.memory.view(), &large).len());
+    assert_eq!((left, now), (0, 5), "four were on the smaller one");
+}
+
+#[test]
+fn a_smaller_instance_is_not_ready_before_its_daemons_run() {
+    let (mut world, _, large) = nearly_empty();
+    let mut daemon = Daemon::new(setting::tenant(), setting::CLUSTER, "eye", DaemonConfiguration::default(), NOW);
+    let mut template = setting::template(&setting::FAMILIES[4]);
+    template.group = daemon.group();
+    let revision = DaemonRevision::new(&daemon, "1", template, vec!["mi".into()], NOW);
+    world.write(|tx, _| daemons::begin(tx, &mut daemon, revision));
+    let run_daemons = |world: &mut World| {
+        let key = daemon.key();
+        world.write(|tx, host| daemons::apply::reconcile(tx, host, &Timing::default(), &key).unwrap());
+        let tasks = world.tasks();
+        tasks.iter().filter(|it| it.daemon().is_some()).for_each(|it| world.reach(it, TaskStatus::Running));
+    };
+    run_daemons(&mut world);
+    world.now = world.now.plus_millis(10_000);
+    world.scale_in();
+    assert_eq!(smaller(&world).len(), 1);
+    world.now = world.now.plus_millis(60_000);
+    world.scale_in();
+    assert!(draining(&world).is_empty() && smaller(&world).len() == 1, "its daemon is not there");
+    run_daemons(&mut world);
+    world.scale_in();
+    assert_eq!(draining(&world)[0].id, large.id);
+}
+
 #[test]
 fn what_nobody_would_start_again_or_what_is_protected_is_not_moved() {
-    let mut world = World::new();
+    let mut world = managed();
     world.host.memory_mib = 1 << 20;
     world.run(&template(512), 16);
     world.stop_but(1);
@@ -271,7 +360,7 @@ fn what_nobody_would_start_again_or_what_is_protected_is_not_moved() {
     world.scale_in();
     assert!(draining(&world).is_empty(), "tasks of no service");
 
-    let mut world = World::new();
+    let mut world = managed();
     world.host.memory_mib = 1 << 20;
     let template = of_service(&mut world);
     world.run(&template, 16);
@@ -292,7 +381,7 @@ fn what_nobody_would_start_again_or_what_is_protected_is_not_moved() {
 
 #[test]
 fn an_old_instance_drains_after_two_weeks_and_ends_a_week_later() {
-    let mut world = World::new();
+    let mut world = managed();
     world.run(&template(512), 1);
     world.now = NOW.plus_millis(DRAINS_AFTER_MILLIS - 1);
     world.scale_in();

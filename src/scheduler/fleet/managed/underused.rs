@@ -1,27 +1,36 @@
-//! Underused managed instances: those whose tasks others of the provider have room for, in the same zone.
+//! Underused managed instances: those whose tasks others of the provider have room for in the same zone, or a smaller
+//! instance that is made for them.
 //!
-//! In: the provider's instances and their tasks. Out: at most one instance that may go, and when. Nothing is written.
+//! ```text
+//! its tasks fit on others ──────────────────────────────────────────────▶ it drains
+//! they fit on a cheaper type ─▶ one is made ─▶ its daemons run there ─▶ it drains, as its tasks fit on another now
+//! ```
+//!
+//! In: the provider's instances and their tasks. Out: at most one instance that may go and one that may come, and when.
+//! Nothing is written.
 //!
 //! Holds: only services' tasks are moved, for nobody starts others again; what an idle instance has room for does not
-//! count, for it goes by itself; while one instance drains no other is chosen. So each choice leaves one instance fewer, and
-//! it comes to rest. The moving is the service scheduler's: the instance drains, within the bounds of each service.
-//! Deliberately absent: one large instance is not replaced by a smaller one that is made for it.
+//! count, for it goes by itself, unless it was made for that; while one instance drains no other is chosen, and while one
+//! was made for another none is made. What comes costs less than what it replaces, so that it comes to rest. The moving is
+//! the service scheduler's: the instance drains, within the bounds of each service.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use cove_base::Timestamp;
-use cove_model::capacity_provider::CapacityProvider;
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, remaining};
-use cove_model::managed_instances::ManagedInstances;
+use cove_model::daemon::Daemon;
+use cove_model::instance_type::InstanceType;
 use cove_model::service::{Service, ServiceRevision};
-use cove_model::task::Task;
+use cove_model::task::{Task, TaskStatus};
 use cove_model::task_definition::{NetworkMode, TaskDefinition};
 use cove_model::task_template::PlacementConstraintType;
 use cove_store::{Prefix, Read, keys};
 
 use super::tasks::OnInstances;
+use super::{INSTANCES_MAX, Maker, offer};
+use crate::daemons::read::is_awaited;
 use crate::fleet::verb::tasks_on;
 use crate::launch::Suitability;
 use crate::place::Reserve;
@@ -35,41 +44,123 @@ struct Place {
     groups: HashSet<String>,
 }
 
-/// The instance that may go first, and when: after the provider's delay since a task last came to it or ended on it.
-pub(super) fn underused(
-    source: &impl Read,
-    provider: &CapacityProvider,
-    managed: &ManagedInstances,
-    wait_millis: i64,
-) -> Option<(Timestamp, Arc<ContainerInstance>)> {
-    let wait_millis = managed.idle_millis(wait_millis)?;
-    let inside = Prefix::parent(&provider.tenant, &managed.cluster);
-    let pool = provider.pool();
-    let members: Vec<_> = source.scan::<ContainerInstance>(&inside).into_iter().filter(|it| pool.has(it)).collect();
-    let drains = |it: &Arc<ContainerInstance>| it.status == ContainerInstanceStatus::Draining;
-    if members.iter().any(drains) {
-        return None;
-    }
-    let reserves = Reserve::all(source, &provider.tenant, &managed.cluster);
-    let busy = members.iter().filter(|it| it.status == ContainerInstanceStatus::Active);
-    let places: Vec<(Place, Vec<Arc<Task>>)> =
-        busy.map(|it| place(source, it, &reserves)).filter(|(_, tasks)| !tasks.is_empty()).collect();
-    let ended = OnInstances::read(source, &inside);
-    let mut found: Vec<(Timestamp, Arc<ContainerInstance>)> = Vec::new();
-    for (place, tasks) in &places {
-        let others = places.iter().map(|(it, _)| it).filter(|it| {
-            it.instance.id != place.instance.id && it.instance.availability_zone == place.instance.availability_zone
-        });
-        if fits_elsewhere(source, tasks, others) {
-            let touched = ended.on(&place.instance.id).iter();
+/// An instance with tasks that are not of daemons, and when they may be moved.
+struct Busy {
+    place: Place,
+    tasks: Vec<Arc<Task>>,
+    due: Timestamp,
+}
+
+/// The provider's instances, when none of them drains.
+pub(super) struct Site {
+    busy: Vec<Busy>,
+    /// Without such tasks, made in place of one that is busy, and whether the daemons run there.
+    replacements: Vec<(Place, bool)>,
+    reserves: Vec<Reserve>,
+    members: usize,
+}
+
+impl Site {
+    /// Reads it. Instances are moved from after the provider's delay since a task last came to them or ended there.
+    pub(super) fn read(source: &impl Read, maker: &Maker<'_>, wait_millis: i64) -> Option<Self> {
+        let wait_millis = maker.managed.idle_millis(wait_millis)?;
+        let inside = Prefix::parent(&maker.provider.tenant, &maker.managed.cluster);
+        let pool = maker.provider.pool();
+        let mut members = source.scan::<ContainerInstance>(&inside);
+        members.retain(|it| it.is_registered() && pool.has(it));
+        if members.iter().any(|it| it.status == ContainerInstanceStatus::Draining) {
+            return None;
+        }
+        let reserves = Reserve::all(source, &maker.provider.tenant, &maker.managed.cluster);
+        let ended = OnInstances::read(source, &inside);
+        let mut site = Self { busy: Vec::new(), replacements: Vec::new(), members: members.len(), reserves };
+        for instance in &members {
+            let (place, tasks) = place(source, instance, &site.reserves);
+            if tasks.is_empty() {
+                if instance.replaces.is_some() {
+                    let is_ready = has_daemons(source, instance, &site.reserves);
+                    site.replacements.push((place, is_ready));
+                }
+                continue;
+            }
+            let touched = ended.on(&instance.id).iter();
             let last = touched.map(|it| it.created_at.max(it.observed.stopped_at.unwrap_or_default())).max();
-            let due = last.unwrap_or_default().max(place.instance.registered_at).plus_millis(wait_millis);
+            let due = last.unwrap_or_default().max(instance.registered_at).plus_millis(wait_millis);
             // What is protected stays where it is.
             let kept = tasks.iter().filter_map(|it| it.protected_until).max().unwrap_or_default();
-            found.push((due.max(kept), Arc::clone(&place.instance)));
+            site.busy.push(Busy { place, tasks, due: due.max(kept) });
         }
+        site.busy
+            .sort_by(|left, right| (left.due, &left.place.instance.id).cmp(&(right.due, &right.place.instance.id)));
+        Some(site)
     }
-    found.into_iter().min_by(|(left, one), (right, other)| (left, &one.id).cmp(&(right, &other.id)))
+
+    /// The instance that may go first, and when.
+    pub(super) fn leaves(&self, source: &impl Read) -> Option<(Timestamp, Arc<ContainerInstance>)> {
+        let found = self.busy.iter().find(|it| self.is_movable(source, it))?;
+        Some((found.due, Arc::clone(&found.place.instance)))
+    }
+
+    /// The instance that may be made first in place of a larger one, and when.
+    pub(super) fn comes(&self, source: &impl Read, maker: &Maker<'_>) -> Option<(Timestamp, ContainerInstance)> {
+        if self.members >= INSTANCES_MAX || self.busy.iter().any(|it| self.is_awaited(source, it)) {
+            return None;
+        }
+        let mut large = self.busy.iter().filter(|it| !self.is_movable(source, it));
+        large.find_map(|it| Some((it.due, self.smaller(source, maker, it)?)))
+    }
+
+    /// Ids of instances that wait for the tasks of another one.
+    pub(super) fn awaiting(&self, source: &impl Read) -> Vec<String> {
+        let of = |it: &Busy| {
+            let made = self.made_for(it).filter(|(place, _)| fits(source, &it.tasks, [place]));
+            made.map(|(place, _)| place.instance.id.clone()).collect::<Vec<_>>()
+        };
+        self.busy.iter().flat_map(of).collect()
+    }
+
+    fn made_for(&self, busy: &Busy) -> impl Iterator<Item = &(Place, bool)> {
+        let id = busy.place.instance.id.clone();
+        self.replacements.iter().filter(move |(place, _)| place.instance.replaces.as_ref() == Some(&id))
+    }
+
+    fn is_awaited(&self, source: &impl Read, busy: &Busy) -> bool {
+        self.made_for(busy).any(|(place, _)| fits(source, &busy.tasks, [place]))
+    }
+
+    /// Whether its tasks fit on others of its zone.
+    fn is_movable(&self, source: &impl Read, busy: &Busy) -> bool {
+        let here = &busy.place.instance;
+        let others = self
+            .busy
+            .iter()
+            .map(|it| &it.place)
+            .filter(|it| it.instance.id != here.id && it.instance.availability_zone == here.availability_zone);
+        let ready = self.made_for(busy).filter(|(_, is_ready)| *is_ready).map(|(place, _)| place);
+        fits(source, &busy.tasks, others.chain(ready))
+    }
+
+    /// The cheapest instance that holds all its tasks, if it is cheaper.
+    fn smaller(&self, source: &impl Read, maker: &Maker<'_>, busy: &Busy) -> Option<ContainerInstance> {
+        let large = &busy.place.instance;
+        let price = InstanceType::find(large.attribute("ecs.instance-type")?)?.relative_price();
+        let zone = &large.availability_zone;
+        let mut types = offer::types(maker.managed.requirements(), maker.managed.is_spot());
+        types.retain(|one| one.relative_price() < price);
+        types.sort_by_key(|one| (one.relative_price(), one.name));
+        let (cpu, memory_mib) =
+            busy.tasks.iter().fold((0, 0), |sum, it| (sum.0 + it.placement.cpu, sum.1 + it.placement.memory_mib));
+        let large_enough =
+            |one: &&&InstanceType| i64::from(one.vcpus) * 1024 >= cpu && one.registered_memory_mib() >= memory_mib;
+        if !maker.zones(source).contains(zone) {
+            return None;
+        }
+        let made = types.iter().filter(large_enough).filter_map(|one| maker.instance(one.name, zone)).find(|one| {
+            let empty = place(source, &Arc::new(one.clone()), &self.reserves).0;
+            fits(source, &busy.tasks, [&empty])
+        })?;
+        Some(ContainerInstance { replaces: Some(large.id.clone()), ..made })
+    }
 }
 
 /// What is left of an instance beside what is kept for daemons, and the tasks on it that are not daemons'.
@@ -90,8 +181,24 @@ fn place(source: &impl Read, instance: &Arc<ContainerInstance>, reserves: &[Rese
     (place, all.into_iter().filter(|task| task.daemon().is_none()).collect())
 }
 
+/// Whether all daemons run there that tasks would wait for.
+fn has_daemons(source: &impl Read, instance: &ContainerInstance, reserves: &[Reserve]) -> bool {
+    let there = tasks_on(source, instance);
+    let runs = |name: &str| {
+        there.iter().any(|task| task.daemon() == Some(name) && task.observed.status == TaskStatus::Running)
+    };
+    let is_missing = |reserve: &&Reserve| {
+        let key = keys::daemon(&instance.tenant, &instance.cluster, &reserve.daemon);
+        reserve.pool.has(instance)
+            && !runs(&reserve.daemon)
+            && source.get::<Daemon>(&key).is_some_and(|daemon| is_awaited(source, &daemon))
+    };
+    !reserves.iter().any(|reserve| is_missing(&reserve))
+}
+
 /// Whether each of the tasks has room on one of the places, the largest first.
-fn fits_elsewhere<'a>(source: &impl Read, tasks: &[Arc<Task>], places: impl Iterator<Item = &'a Place>) -> bool {
+fn fits<'a>(source: &impl Read, tasks: &[Arc<Task>], places: impl IntoIterator<Item = &'a Place>) -> bool {
+    let places = places.into_iter();
     let mut places: Vec<Place> =
         places.map(|it| Place { instance: Arc::clone(&it.instance), groups: it.groups.clone(), ..*it }).collect();
     let mut tasks: Vec<&Arc<Task>> = tasks.iter().collect();

@@ -89,7 +89,7 @@ pub(super) const KINDS: &[(Furnish, &[Kind])] = &[
                     let added = |at| ContainerInstance { origin: Origin::Added, ..machine(at) };
                     site.write(|tx| empty.for_each(|at| tx.put(added(at))));
                 },
-                act: |site| site.found = fleet::surplus(site.memory.view(), 0).len(),
+                act: |site| site.found = fleet::surplus(site.memory.view(), &site.host, site.now).len(),
                 seen: |site| site.found,
                 wanted: |_| EMPTY,
             },

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | no more instances than drainPercent says are without a healthy task by our own doing | |
 //! | tasks start on ACTIVE instances of the daemon's providers alone, of the revision that is wanted | |
+//! | a managed instance goes with a daemon that ended by itself, as many at once as drainPercent says, unless tasks pause | |
 //! | a draining instance keeps its daemon while other tasks are there | |
 //! | a deployment that has failed starts nothing, nor does a daemon that is deleted | |
 //! | with a daemon everything goes that was kept of it | |
@@ -16,7 +17,7 @@ use cove_base::Timestamp;
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::daemon::{Daemon, DaemonDeployment, DaemonRevision};
 use cove_model::service::Departed;
-use cove_model::task::Task;
+use cove_model::task::{StopCode, Task};
 use cove_store::{Key, Prefix, Read, keys};
 
 use super::super::Checked;
@@ -34,6 +35,10 @@ pub(super) struct Watched {
     /// Draining ones with tasks that are not of daemons.
     waited_for: BTreeSet<String>,
     departed: BTreeSet<String>,
+    /// Managed ones that are ACTIVE and on which a task ended that neither we nor the machine ended, and none is.
+    pub(super) impaired: BTreeSet<String>,
+    /// Managed ones that drain without a healthy task.
+    in_repair: usize,
     settle_millis: i64,
     now: Timestamp,
 }
@@ -58,14 +63,32 @@ impl Watched {
         let active = of_status(ContainerInstanceStatus::Active).filter(|one| is_covered(one));
         let draining = of_status(ContainerInstanceStatus::Draining).filter(|one| has_others(one));
         let inside = Prefix::parent(tenant, &keys::daemon_parent(cluster, name));
+        let tasks = view.listed::<Task>(&keys::tasks_of_daemon(tenant, cluster, name));
+        let departed = view.scan::<Departed>(&inside);
+        let (settle_millis, now) = (world.timing.settle_millis, world.now);
+        let is_up =
+            |one: &ContainerInstance| tasks.iter().any(|it| place(it) == one.id && is_healthy(it, settle_millis, now));
+        let ended = |one: &ContainerInstance| {
+            let is_left = |it: &Arc<Departed>| match it.stop_code {
+                Some(
+                    StopCode::ServiceSchedulerInitiated | StopCode::TerminationNotice | StopCode::SpotInterruption,
+                ) => false,
+                _ => it.instance.as_ref() == Some(&one.id),
+            };
+            departed.iter().any(is_left) && !tasks.iter().any(|it| place(it) == one.id)
+        };
+        let managed = |status| of_status(status).filter(|one| one.managed_by.is_some());
+        let impaired = managed(ContainerInstanceStatus::Active).filter(|one| is_covered(one) && ended(one));
         Some(Self {
+            impaired: impaired.map(|one| one.id.clone()).collect(),
+            in_repair: managed(ContainerInstanceStatus::Draining).filter(|one| !is_up(one)).count(),
             deployment: (*view.get::<DaemonDeployment>(&part(&daemon.deployment)).unwrap()).clone(),
-            tasks: view.listed::<Task>(&keys::tasks_of_daemon(tenant, cluster, name)),
             wanted_on: active.map(|one| one.id.clone()).collect(),
             waited_for: draining.map(|one| one.id.clone()).collect(),
-            departed: view.scan::<Departed>(&inside).iter().map(|it| it.task_id.clone()).collect(),
-            settle_millis: world.timing.settle_millis,
-            now: world.now,
+            departed: departed.iter().map(|it| it.task_id.clone()).collect(),
+            tasks,
+            settle_millis,
+            now,
             daemon,
         })
     }
@@ -134,10 +157,25 @@ impl Watched {
         if failures as usize > before.departed.len() {
             return Err(format!("{:?} were counted as {failures}", before.departed));
         }
+        self.check_repair(before)?;
         let (then, now) = (before.down(&before.wanted_on), self.down(&before.wanted_on));
         let most = self.daemon.configuration.batch(before.wanted_on.len());
         if now > most.max(then) {
             return Err(format!("{now} instances without {} after {then}, at most {most}", self.daemon.name));
+        }
+        Ok(())
+    }
+
+    /// One instance goes, at least, where one is impaired and one may.
+    fn check_repair(&self, before: &Self) -> Checked {
+        let pauses = self.daemon.pacing.not_before.is_some_and(|at| at > self.now);
+        let is_another = self.daemon.revision != before.daemon.revision;
+        let most = before.daemon.configuration.batch(before.wanted_on.len());
+        if pauses || is_another || before.in_repair >= most || before.impaired.is_empty() {
+            return Ok(());
+        }
+        if before.wanted_on.iter().all(|id| self.wanted_on.contains(id)) {
+            return Err(format!("the daemon of {:?} has ended, and they stay", before.impaired));
         }
         Ok(())
     }

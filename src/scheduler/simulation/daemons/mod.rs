@@ -1,7 +1,7 @@
 //! Daemons in the simulated world: turns of their loop, beside those of the services' one.
 //!
 //! Real: looking, deciding, carrying out, beginning deployments. Made up: who asks ([`ask`]), and the gate before which the
-//! tasks of a managed instance wait until its daemons run, which is the agent's.
+//! tasks of an instance wait until its daemons run, which is the agent's.
 //!
 //! Holds: see [`check`] after every decision, and [`rest`] once the faults have stopped.
 
@@ -11,7 +11,7 @@ mod rest;
 
 use std::sync::Arc;
 
-use cove_model::container_instance::ContainerInstance;
+use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::daemon::{Daemon, DaemonDeployment, DaemonRevision};
 use cove_model::task::{Task, TaskStatus};
 use cove_store::{Key, Prefix, Read, StoreError, Tx, keys};
@@ -20,7 +20,7 @@ use super::Checked;
 use super::bug::Bug;
 use super::world::World;
 use crate::daemons::decide::decide;
-use crate::daemons::{apply, look, read};
+use crate::daemons::{apply, covered_by, covering, look, read};
 use crate::deploy::Timing;
 use crate::host::HostFacts;
 use check::Watched;
@@ -96,7 +96,7 @@ impl World {
             return false;
         };
         let instance = view.get::<ContainerInstance>(&keys::container_instance(&task.tenant, &task.cluster, id));
-        let Some(provider) = instance.and_then(|one| one.managed_by.clone()) else { return false };
+        let Some(instance) = instance.filter(|one| one.status == ContainerInstanceStatus::Active) else { return false };
         let runs = |daemon: &Daemon| {
             let there = view.listed::<Task>(&keys::tasks_on(&task.tenant, &task.cluster, id));
             there.iter().any(|one| one.daemon() == Some(&*daemon.name) && one.observed.status == TaskStatus::Running)
@@ -108,7 +108,7 @@ impl World {
             daemon.is_active()
                 && daemon.trouble.is_none()
                 && !deployment.status.has_failed()
-                && revision.capacity_providers.contains(&provider)
+                && covered_by(&instance, &covering(view, &daemon.tenant, &revision.capacity_providers)).is_some()
         };
         self.daemons().iter().any(|daemon| comes(daemon) && !runs(daemon))
     }
