@@ -98,12 +98,12 @@ pub(super) fn list(cx: &Context, input: ListTagsForResourceIn) -> Result<TagsOut
 
 /// A record with tags.
 enum Tagged {
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
     TaskDefinition(Box<TaskDefinition>),
     Task(Box<Task>),
-    ContainerInstance(ContainerInstance),
+    ContainerInstance(Box<ContainerInstance>),
     Service(Box<Service>),
-    CapacityProvider(CapacityProvider),
+    CapacityProvider(Box<CapacityProvider>),
     Daemon(Box<Daemon>),
 }
 
@@ -122,12 +122,12 @@ impl Tagged {
 
     fn put(self, tx: &mut Tx<'_>, tags: Vec<Tag>) {
         match self {
-            Self::Cluster(it) => tx.put(Cluster { tags, ..it }),
+            Self::Cluster(it) => tx.put(Cluster { tags, ..*it }),
             Self::TaskDefinition(it) => tx.put(TaskDefinition { tags, ..*it }),
             Self::Task(it) => tx.put(Task { tags, ..*it }),
-            Self::ContainerInstance(it) => tx.put(ContainerInstance { tags, ..it }),
+            Self::ContainerInstance(it) => tx.put(ContainerInstance { tags, ..*it }),
             Self::Service(it) => tx.put(Service { tags, ..*it }),
-            Self::CapacityProvider(it) => tx.put(CapacityProvider { tags, ..it }),
+            Self::CapacityProvider(it) => tx.put(CapacityProvider { tags, ..*it }),
             Self::Daemon(it) => tx.put(Daemon { tags, ..*it }),
         }
     }
@@ -136,7 +136,7 @@ impl Tagged {
 fn find(store: &impl Read, tenant: &Tenant, resource: &Taggable) -> Result<Tagged, EcsError> {
     let not_found = || EcsError::parameter("The specified resource could not be found.");
     match resource {
-        Taggable::Cluster(name) => Ok(Tagged::Cluster((*cluster::active(store, tenant, name)?).clone())),
+        Taggable::Cluster(name) => Ok(Tagged::Cluster(Box::new((*cluster::active(store, tenant, name)?).clone()))),
         Taggable::TaskDefinition { family, revision } => store
             .get::<TaskDefinition>(&keys::definition(tenant, family, *revision))
             .map(|it| Tagged::TaskDefinition(Box::new((*it).clone())))
@@ -146,14 +146,14 @@ fn find(store: &impl Read, tenant: &Tenant, resource: &Taggable) -> Result<Tagge
             .map(|it| Tagged::Task(Box::new((*it).clone())))
             .ok_or_else(not_found),
         Taggable::CapacityProvider(name) => capacity_provider::find(store, tenant, name)
-            .map(|it| Tagged::CapacityProvider((*it).clone()))
+            .map(|it| Tagged::CapacityProvider(Box::new((*it).clone())))
             .ok_or_else(not_found),
         Taggable::Daemon { cluster, name } => daemon::active(store, tenant, cluster, name)
             .map(|it| Tagged::Daemon(Box::new((*it).clone())))
             .map_err(|_| not_found()),
         Taggable::ContainerInstance { cluster, id } => store
             .get::<ContainerInstance>(&keys::container_instance(tenant, cluster, id))
-            .map(|it| Tagged::ContainerInstance((*it).clone()))
+            .map(|it| Tagged::ContainerInstance(Box::new((*it).clone())))
             .ok_or_else(not_found),
         Taggable::Service { cluster, name } => service::active(store, tenant, cluster, name)
             .map(|it| Tagged::Service(Box::new((*it).clone())))
