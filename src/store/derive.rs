@@ -249,6 +249,8 @@ mod tests {
             managed_by: None,
             asg_max: None,
             agent: None,
+            replaces: None,
+            storage_gib: None,
         }
     }
 

@@ -55,9 +55,10 @@ BEFORE = {
     **{("monitoring", op): [("PutMetricAlarm", None)] for op in model.service("monitoring").operation_names},
 }
 """What is done first, in each try after the first, and by which recipe if not by its own: the operation needs something that lives, or has just begun."""
-AGENTS = "agents of other hosts have no endpoint (ACS) that sends them work yet"
+AGENTS = "no agent of another host is connected here, so there is no task to report (`blackbox ecs::agent` has one)"
 WAITING = {("ecs", "ListServicesByNamespace"): "there are no namespaces of Service Connect yet",
-           **{("ecs", op): AGENTS for op in ("DiscoverPollEndpoint", "SubmitAttachmentStateChanges", "SubmitContainerStateChange", "SubmitTaskStateChange", "UpdateContainerAgent")}}
+           ("ecs", "UpdateContainerAgent"): "there is no package to update agents to",
+           **{("ecs", op): AGENTS for op in ("SubmitAttachmentStateChanges", "SubmitContainerStateChange", "SubmitTaskStateChange")}}
 """Operations that the server refuses every request of, and what they wait for."""
 GARBAGE = {"json": mutate.GARBAGE, "query": [b"Action=\xff\xfe", b"%", b"=&=&", b"\0" * 100]}
 

@@ -228,7 +228,7 @@ fn a_group_grows_although_it_has_instances_without_tasks_when_those_are_no_place
     world.write(|tx, _| tx.put(daemon));
     let launched = world.run(&template(), 1);
     assert!(!launched.tasks[0].is_waiting(), "the daemon has left too little");
-    assert_eq!(world.instances(), 2);
+    assert_eq!(world.instances().len(), 2);
 
     let mut world = of_a_group();
     let mut there = template();
@@ -246,7 +246,7 @@ fn a_group_grows_although_it_has_instances_without_tasks_when_those_are_no_place
         }
     });
     let launched = world.run(&there, 3);
-    assert_eq!((launched.tasks.iter().filter(|task| task.is_waiting()).count(), world.instances()), (0, 3));
+    assert_eq!((launched.tasks.iter().filter(|task| task.is_waiting()).count(), world.instances().len()), (0, 3));
 }
 
 #[test]

@@ -187,7 +187,7 @@ fn scale_in_badly(tx: &mut Tx<'_>, host: &HostFacts, bug: Bug) -> Result<(), Sto
         let large = before.iter().find(|it| it.id == *large);
         tx.delete::<ContainerInstance>(&one.key());
         if let Some(large) = large.filter(|_| bug == Bug::ReplacedTooEarly) {
-            tx.put(leaving(large));
+            tx.put(leaving(large, tx.now()));
         }
     }
     Ok(())

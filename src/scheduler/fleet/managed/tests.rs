@@ -398,7 +398,7 @@ fn an_old_instance_drains_after_two_weeks_and_ends_a_week_later() {
 
 #[test]
 fn an_instance_that_is_too_old_when_somebody_looks_drains_for_a_week_all_the_same() {
-    let mut world = World::new();
+    let mut world = managed();
     world.run(&template(512), 1);
     world.now = NOW.plus_millis(ENDS_AFTER_MILLIS + DAY_MILLIS);
     world.write(|tx, _| depart(tx).unwrap());
