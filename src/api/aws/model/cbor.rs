@@ -118,7 +118,7 @@ mod tests {
             let value = json!({"text": text, "number": number, "list": list, "float": float, "none": null});
             let mut bytes = Vec::new();
             plain(&value, &mut bytes);
-            prop_assert_eq!(decode(&bytes, Keys::Texts, 100), Ok(value));
+            prop_assert_eq!(decode(&bytes, Keys::Texts, 1000), Ok(value));
         }
     }
 }
