@@ -156,7 +156,7 @@ fn wait_for(file: &mut File) -> Result<(), TryLockError> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline && !is_there(&holder(file)) => {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline && !stays(&holder(file)) => {
                 std::thread::sleep(LOCK_POLL);
             }
             done => return done,
@@ -170,6 +170,14 @@ fn holder(file: &mut File) -> String {
     // What cannot be read names nobody.
     let _ = file.rewind().and_then(|()| file.read_to_string(&mut pid));
     pid.trim().to_owned()
+}
+
+/// Whether the process is there, and still is a moment later: between taking a signal and ending it looks like any other.
+fn stays(pid: &str) -> bool {
+    is_there(pid) && {
+        std::thread::sleep(LOCK_POLL);
+        is_there(pid)
+    }
 }
 
 /// Whether the process lives and has not begun to end.
@@ -205,6 +213,17 @@ mod tests {
         });
         assert!(Directories::take(&data, &run).is_ok());
         child.join().unwrap();
+    }
+
+    #[test]
+    fn who_was_killed_is_not_there_any_more_although_nobody_has_looked_after_it() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = child.id().to_string();
+        assert!(stays(&pid) && stays(&std::process::id().to_string()));
+        child.kill().unwrap();
+        assert!(!stays(&pid), "it has its signal, ends, or waits to be reaped");
+        child.wait().unwrap();
+        assert!(!stays(&pid) && !stays(""));
     }
 
     #[test]
