@@ -82,6 +82,14 @@ pub struct Watch {
     pub missing_data: Option<MissingData>,
 }
 
+impl Watch {
+    /// How much of the past an evaluation looks at, in milliseconds.
+    #[must_use]
+    pub fn window_millis(&self) -> i64 {
+        i64::from(self.period_secs) * i64::from(self.evaluation_periods) * 1000
+    }
+}
+
 /// How a value breaches the threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Comparison {

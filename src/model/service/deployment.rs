@@ -62,6 +62,9 @@ pub struct ServiceDeployment {
     pub hooks: Vec<HookState>,
     pub rollback: Option<Rollback>,
     pub triggered_alarms: Vec<String>,
+    /// Of a rolling update that alarms watch: since when the new revision runs alone and whole.
+    #[serde(default)]
+    pub baking_since: Option<Timestamp>,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,

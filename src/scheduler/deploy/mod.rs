@@ -76,6 +76,8 @@ pub struct State {
     pub base: Option<Base>,
     /// Those of the configuration that are in ALARM.
     pub alarms: Vec<String>,
+    /// How long those that the deployment has to fear need to notice something.
+    pub alarms_need_millis: i64,
     pub timing: Timing,
     pub now: Timestamp,
     /// Random: where new ids come from.

@@ -1,7 +1,8 @@
 //! How a deployment ends: completed, failed, rolled back; and whether the service is steady.
 
 use cove_model::service::{
-    Deployment, DeploymentConfiguration, Rollback, RolloutState, ServiceDeployment, ServiceDeploymentStatus as Status,
+    Deployment, DeploymentConfiguration, DeploymentStrategy, Rollback, RolloutState, ServiceDeployment,
+    ServiceDeploymentStatus as Status,
 };
 
 use super::view::TaskView;
@@ -146,15 +147,33 @@ impl Decider<'_> {
             && self.out.stop.is_empty();
         let is_alone = self.out.service.deployments.len() == 1;
         if is_whole && none_leaves && is_alone && self.is_through_its_stages() {
-            self.complete();
+            if self.has_baked() {
+                self.complete();
+            }
             if !self.out.service.is_steady {
                 self.out.service.is_steady = true;
                 self.tell(message::steady(&self.out.service));
             }
-        } else if !is_whole && self.out.service.is_steady {
+        } else if let Some(rollout) = self.rollout_mut() {
+            rollout.baking_since = None;
+        }
+        if !is_whole && self.out.service.is_steady {
             self.out.service.is_steady = false;
         }
         self.wake_when_settled();
+    }
+
+    /// Whether the alarms of a rolling update have had their time: ECS goes on to watch them when the new revision runs
+    /// alone, for a time that it works out from their configuration. Strategies that shift traffic have a stage for it.
+    fn has_baked(&mut self) -> bool {
+        let (now, need_millis) = (self.state.now, self.state.alarms_need_millis);
+        let is_rolling = |it: &&mut ServiceDeployment| it.configuration.strategy() == DeploymentStrategy::Rolling;
+        let Some(rollout) = self.rollout_mut().filter(is_rolling).filter(|_| need_millis > 0) else { return true };
+        let until = rollout.baking_since.get_or_insert(now).plus_millis(need_millis);
+        if until > now {
+            self.wake(until);
+        }
+        until <= now
     }
 
     /// When a task comes to count as healthy, or is protected no more.

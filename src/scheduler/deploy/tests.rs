@@ -52,6 +52,7 @@ fn rollout(revision: &str) -> ServiceDeployment {
         hooks: Vec::new(),
         rollback: None,
         triggered_alarms: Vec::new(),
+        baking_since: None,
         created_at: NOW,
         started_at: Some(NOW),
         finished_at: None,
@@ -107,6 +108,7 @@ fn state(desired: u32, minimum: i32, maximum: i32, deployments: Vec<Deployment>)
         zones: Vec::new(),
         base: None,
         alarms: Vec::new(),
+        alarms_need_millis: 0,
         timing: Timing::default(),
         now: NOW,
         seed: 7,
@@ -228,6 +230,30 @@ fn a_failing_task_is_replaced_first_where_there_is_room() {
     let got = decide(&state);
     assert_eq!((starts(&got), stops(&got)), (0, vec!["a"]));
     assert_eq!(got.stop[0].reason, "Task failed container health checks");
+}
+
+#[test]
+fn a_rolling_update_goes_on_until_its_alarms_had_time_to_notice_something() {
+    let mut state = state(1, 100, 200, vec![deployment(NEW, "r2", RolloutState::InProgress)]);
+    state.alarms_need_millis = 60_000;
+    state.tasks = vec![healthy("a", NEW)];
+    let after = |state: &mut State, got: &Decision, millis: i64| {
+        (state.service, state.rollouts) = (got.service.clone(), got.rollouts.clone());
+        state.now = NOW.plus_millis(millis);
+        decide(state)
+    };
+    let rollout = |got: &Decision| got.service.deployments[0].rollout;
+    let got = decide(&state);
+    assert_eq!((rollout(&got), got.wake_at), (RolloutState::InProgress, Some(NOW.plus_millis(60_000))));
+    assert!(got.service.is_steady, "which services-stable and events tell");
+    // A task that is replaced meanwhile begins the time anew.
+    state.tasks[0] = task("a", NEW, Condition::Unhealthy);
+    let got = after(&mut state, &got, 30_000);
+    state.tasks[0] = healthy("b", NEW);
+    let got = after(&mut state, &got, 40_000);
+    let got = after(&mut state, &got, 99_999);
+    assert_eq!(rollout(&got), RolloutState::InProgress);
+    assert_eq!(rollout(&after(&mut state, &got, 100_000)), RolloutState::Completed);
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub fn begin(tx: &mut Tx<'_>, service: &mut Service, revision: ServiceRevision) 
         hooks: Vec::new(),
         rollback: None,
         triggered_alarms: Vec::new(),
+        baking_since: None,
         created_at: now,
         started_at: None,
         finished_at: None,

@@ -51,7 +51,7 @@ impl<'a> Scene<'a> {
         let mut rollouts: Vec<ServiceDeployment> =
             source.live::<ServiceDeployment>(&inside).iter().map(|one| (**one).clone()).collect();
         rollouts.sort_by_key(|one| std::cmp::Reverse(one.created_at));
-        let alarms = rollouts.first().map_or_else(Vec::new, |rollout| alarms(source, service, rollout));
+        let watching = rollouts.first().map_or_else(Vec::new, |rollout| watching(source, service, rollout));
         State {
             service: service.clone(),
             rollouts,
@@ -61,7 +61,8 @@ impl<'a> Scene<'a> {
             instances: here.instances(source, service),
             zones: zones(source, service, &here.instances),
             base: base(source, service),
-            alarms,
+            alarms: watching.iter().filter(|alarm| fires(alarm)).map(|alarm| alarm.name.clone()).collect(),
+            alarms_need_millis: watching.iter().map(|alarm| alarm.watches.window_millis()).max().unwrap_or(0),
             timing: self.timing.clone(),
             now: self.now,
             seed: cove_base::ids::random_u64(),
@@ -204,22 +205,34 @@ fn pools(source: &impl Read, template: &TaskTemplate) -> Vec<Pool> {
 }
 
 /// Those of the configuration that a deployment has to fear. One that goes back has none: it is the way out of them.
-fn alarms(source: &impl Read, service: &Service, rollout: &ServiceDeployment) -> Vec<String> {
+fn watching(source: &impl Read, service: &Service, rollout: &ServiceDeployment) -> Vec<Arc<Alarm>> {
     let Some(alarms) = service.configuration.alarms.as_ref().filter(|alarms| alarms.enable) else { return Vec::new() };
     match rollout.status {
         ServiceDeploymentStatus::RollbackInProgress => Vec::new(),
-        _ => firing(source, &service.tenant, &alarms.alarm_names, rollout.created_at),
+        _ => known(source, &service.tenant, &alarms.alarm_names, rollout.created_at).collect(),
     }
 }
 
-/// Those of the names that went into ALARM since then and still are: as ECS ignores those that are in ALARM when a
-/// deployment begins, which may well be the one that mends what they are about.
+/// Those of the names that went into ALARM since then and still are.
 pub(crate) fn firing(source: &impl Read, tenant: &Tenant, names: &[String], since: Timestamp) -> Vec<String> {
-    let fires = |name: &&String| {
-        let alarm = source.get::<Alarm>(&keys::alarm(tenant, name));
-        alarm.is_some_and(|alarm| alarm.state.value == StateValue::Alarm && alarm.transitioned_at > since)
-    };
-    names.iter().filter(fires).cloned().collect()
+    let known = known(source, tenant, names, since);
+    known.filter(|alarm| fires(alarm)).map(|alarm| alarm.name.clone()).collect()
+}
+
+/// Without those that have been in ALARM since before then: ECS ignores those that are in ALARM when a deployment begins,
+/// which may well be the one that mends what they are about.
+fn known<'a>(
+    source: &'a impl Read,
+    tenant: &'a Tenant,
+    names: &'a [String],
+    since: Timestamp,
+) -> impl Iterator<Item = Arc<Alarm>> + 'a {
+    let found = names.iter().filter_map(|name| source.get::<Alarm>(&keys::alarm(tenant, name)));
+    found.filter(move |alarm| !fires(alarm) || alarm.transitioned_at > since)
+}
+
+fn fires(alarm: &Alarm) -> bool {
+    alarm.state.value == StateValue::Alarm
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ bugs! {
     ReplacedTooEarly,
     LargeStays,
     BaseLeaves,
+    AlarmUnheard,
 }
 
 impl Bug {
@@ -70,6 +71,7 @@ impl Bug {
                 *minimum = minimum.map(|it| ((desired * it + 99) / 100 - stopping).max(0) * 100 / desired);
             }
             Self::BaseLeaves => state.base = None,
+            Self::AlarmUnheard => state.alarms_need_millis = 0,
             Self::StopsProtected => state.tasks.iter_mut().for_each(|it| it.protected_until = None),
             Self::CountsTwice => state.departed.extend(state.departed.clone()),
             Self::EndingTaskTakesNoRoom => {

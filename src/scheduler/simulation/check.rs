@@ -11,17 +11,19 @@
 //! | never above maximumPercent, never below minimumHealthyPercent, by our own doing | one decision |
 //! | what is protected stays, and the base of a strategy; what has failed starts nothing | one decision |
 //! | the old revision stays, and no hook is passed over, until a deployment has come to CLEAN_UP | one decision |
+//! | a rolling update is not over before its alarm had time to notice | one decision |
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 
 use cove_base::Timestamp;
+use cove_model::alarm::{Alarm, StateValue};
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
 use cove_model::daemon::Daemon;
 use cove_model::service::{
-    Departed, DeploymentController, HookStatus, LifecycleStage, RolloutState, SchedulingStrategy, Service,
-    ServiceDeployment, ServiceDeploymentStatus, ServiceRevision, ServiceStatus, TaskSet,
+    Departed, DeploymentController, DeploymentStrategy, HookStatus, LifecycleStage, RolloutState, SchedulingStrategy,
+    Service, ServiceDeployment, ServiceDeploymentStatus, ServiceRevision, ServiceStatus, TaskSet,
 };
 use cove_model::task::{Health, LaunchType, Task, TaskNetwork, TaskStatus};
 use cove_store::{Key, Prefix, Read, keys};
@@ -155,6 +157,8 @@ pub(super) struct Seen {
     departed: BTreeSet<String>,
     active: BTreeSet<String>,
     draining: BTreeSet<String>,
+    /// Its alarm, if it has one.
+    alarm: Option<Arc<Alarm>>,
     settle_millis: i64,
     now: Timestamp,
 }
@@ -177,6 +181,7 @@ impl Seen {
             Some((id.clone(), view.get::<ServiceRevision>(&key)?))
         };
         let deployments = service.deployments.iter().map(|it| (&it.id, &it.revision));
+        let alarms = service.configuration.alarms.as_ref().filter(|alarms| alarms.enable);
         Some(Self {
             revisions: deployments.chain(sets.iter().map(|it| (&it.id, &it.revision))).filter_map(known).collect(),
             sets,
@@ -187,6 +192,7 @@ impl Seen {
             departed: view.scan::<Departed>(&inside).iter().map(|it| it.task_id.clone()).collect(),
             active: of_status(ContainerInstanceStatus::Active),
             draining: of_status(ContainerInstanceStatus::Draining),
+            alarm: alarms.and_then(|alarms| view.get::<Alarm>(&keys::alarm(tenant, &alarms.alarm_names[0]))),
             settle_millis: world.timing.settle_millis,
             now: world.now,
             service,
@@ -278,6 +284,7 @@ impl Seen {
             return self.check_sets(&started);
         }
         self.check_hold(before, &started)?;
+        self.check_baked(before)?;
         self.check_maximum(before, &started)?;
         self.check_base(before)?;
         self.check_minimum(before)
@@ -336,6 +343,21 @@ impl Seen {
             if started.iter().copied().any(|task| own(&task)) && count > wanted {
                 return Err(format!("{count} tasks of a set that wants {wanted}"));
             }
+        }
+        Ok(())
+    }
+
+    /// An alarm that was not in ALARM already has its time to notice what a rolling update did.
+    fn check_baked(&self, before: &Self) -> Checked {
+        let (Some(was), Some(rollout), Some(alarm)) = (&before.rollout, &self.rollout, &self.alarm) else {
+            return Ok(());
+        };
+        let is_over = was.id == rollout.id && was.is_open() && rollout.status == ServiceDeploymentStatus::Successful;
+        let is_ignored = alarm.state.value == StateValue::Alarm && alarm.transitioned_at <= rollout.created_at;
+        let is_rolling = rollout.configuration.strategy() == DeploymentStrategy::Rolling;
+        let has_baked = was.baking_since.is_some_and(|at| at.plus_millis(alarm.watches.window_millis()) <= self.now);
+        if is_over && is_rolling && !is_ignored && !has_baked {
+            return Err("a deployment was over before its alarm could notice anything".into());
         }
         Ok(())
     }

@@ -153,7 +153,7 @@ fn a_broken_revision_trips_the_circuit_breaker_and_rolls_back() {
 #[test]
 fn an_alarm_rolls_back_and_one_that_was_there_before_lets_a_deployment_be() {
     let mut server = Server::start();
-    let alarm = json!({"AlarmName": "errors", "Namespace": "App", "MetricName": "Errors", "Statistic": "Sum", "Period": 60,
+    let alarm = json!({"AlarmName": "errors", "Namespace": "App", "MetricName": "Errors", "Statistic": "Sum", "Period": 10,
         "EvaluationPeriods": 1, "Threshold": 1.0, "ComparisonOperator": "GreaterThanThreshold", "TreatMissingData": "ignore"});
     server.monitoring("PutMetricAlarm", &alarm).unwrap();
     let set = |server: &Server, state: &str| {
@@ -165,12 +165,15 @@ fn an_alarm_rolls_back_and_one_that_was_there_before_lets_a_deployment_be() {
     let alarms = json!({"alarmNames": ["errors"], "enable": true, "rollback": true});
     create(&server, &good, &json!({"deploymentConfiguration": {"alarms": alarms}}));
     wait_stable(&server);
-    // Never healthy, and so not over before the alarm.
-    let health = json!({"command": ["CMD-SHELL", "exit 1"], "interval": 5, "startPeriod": 300});
-    let image = server.busybox();
-    let slow = json!({"image": image, "command": ["sh", "-c", WAITING], "healthCheck": health});
-    let slow = register(&server, &slow);
-    server.ecs("UpdateService", &json!({"service": "web", "taskDefinition": slow})).unwrap();
+    // The new tasks run alone, and are still watched.
+    let bad = waiting(&server);
+    server.ecs("UpdateService", &json!({"service": "web", "taskDefinition": bad})).unwrap();
+    until("the new tasks run alone", || {
+        let service = describe(&server);
+        let alone = service["deployments"].as_array().map(Vec::len) == Some(1);
+        (alone && service["taskDefinition"] == bad.as_str() && service["runningCount"] == 2).then_some(())
+    });
+    assert_eq!(describe(&server)["deployments"][0]["rolloutState"], "IN_PROGRESS");
     set(&server, "ALARM");
     let newest = |server: &Server| {
         let listed = server.ecs("ListServiceDeployments", &json!({"service": "web"})).unwrap();
