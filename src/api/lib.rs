@@ -35,6 +35,7 @@
 //! # Raw handlers
 //! `oci::handle(cx: RawContext, request: Request) -> Response` and the like get streams; see [`http`].
 
+pub mod autoscaling;
 pub mod aws;
 pub mod cove;
 pub mod ec2;
@@ -71,4 +72,5 @@ pub static SERVICES: &[&Service] = &[
     &events::SERVICE,
     &secretsmanager::SERVICE,
     &ec2::SERVICE,
+    &autoscaling::SERVICE,
 ];

@@ -106,6 +106,10 @@ impl Manifest {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(bytes: &[u8], sent_as: Option<&str>) -> Result<Self, ManifestFault> {
+        // Serde would take an array for the members in their order.
+        if bytes.trim_ascii_start().first() == Some(&b'[') {
+            return Err(ManifestFault::Json("it is an array".to_owned()));
+        }
         let document: Document =
             serde_json::from_slice(bytes).map_err(|error| ManifestFault::Json(error.to_string()))?;
         if document.schema_version != 2 {

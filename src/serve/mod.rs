@@ -10,6 +10,7 @@
 mod admission;
 mod config;
 mod directories;
+mod endpoint;
 mod fleet;
 mod host;
 mod listeners;

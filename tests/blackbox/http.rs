@@ -161,7 +161,11 @@ fn no_operation_breaks_at_empty_or_garbage_input() {
 #[test]
 fn what_is_not_known_says_so() {
     let server = Server::start();
-    assert_refused(server.ecs("FlyToTheMoon", &json!({})), "UnknownOperationException", "");
+    assert_refused(
+        server.ecs("FlyToTheMoon", &json!({})),
+        "UnknownOperationException",
+        "ecs has no operation FlyToTheMoon",
+    );
     assert_refused(server.logs("AssociateKmsKey", &json!({})), "UnsupportedOperationException", "is not there yet");
     let call = |target: &str| server.request("POST", "/", &[("x-amz-target", target)], b"{}");
     assert_eq!(call("Nobody.Knows").0, 400);
@@ -178,6 +182,67 @@ fn what_is_not_known_says_so() {
     ] {
         let (status, body) = server.request(method, path, &[], b"");
         assert!((400..500).contains(&status), "{method} {path}: {status} {}", String::from_utf8_lossy(&body));
+    }
+}
+
+#[test]
+fn a_service_that_is_not_there_says_so_in_its_own_form() {
+    let server = Server::start();
+    let scope = |service: &str| {
+        format!(
+            "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, SignedHeaders=host, Signature=00"
+        )
+    };
+    let send = |method: &str, path: &str, service: &str, more: &[(&str, &str)], body: &str| {
+        let scope = scope(service);
+        let signed = [("authorization", scope.as_str()), ("x-amz-date", "20260101T000000Z")];
+        let answer = server.exchange(method, path, &[&signed, more].concat(), body.as_bytes());
+        assert!(answer.text().contains("`cove ops` lists what is"), "{}", answer.text());
+        answer
+    };
+    let table = "in this version of Cove, so ListTables is not; `cove ops` lists what is";
+
+    let target = [("x-amz-target", "DynamoDB_20120810.ListTables"), ("content-type", "application/x-amz-json-1.0")];
+    let answer = send("POST", "/", "dynamodb", &target, "{}");
+    let error: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((answer.status, &error["__type"]), (400, &json!("UnknownOperationException")));
+    assert_eq!(error["message"], format!("the service `dynamodb` is not there {table}"));
+    let unsigned = server.exchange("POST", "/", &target, b"{}");
+    assert!(
+        unsigned.text().contains("a service with the target `DynamoDB_20120810.ListTables`"),
+        "{}",
+        unsigned.text()
+    );
+
+    let cbor = [("smithy-protocol", "rpc-v2-cbor"), ("content-type", "application/cbor")];
+    let answer = send("POST", "/service/Tables/operation/ListTables", "tables", &cbor, "");
+    assert_eq!((answer.status, answer.header("content-type")), (400, "application/cbor"));
+    assert!(answer.text().contains("the service `tables` is not there"), "{}", answer.text());
+
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let answer = send("POST", "/", "elasticloadbalancing", &form, "Action=DescribeLoadBalancers&Version=2015-12-01");
+    let text = "<Code>InvalidAction</Code><Message>The action DescribeLoadBalancers is not valid for this web service: \
+                the service `elasticloadbalancing` is not there in this version of Cove;";
+    assert!(answer.status == 400 && answer.text().contains(text), "{}", answer.text());
+    let answer = send("POST", "/", "ec2", &form, "Action=CreateFleet&Version=2016-11-15");
+    let text = "<Response><Errors><Error><Code>InvalidAction</Code><Message>The action CreateFleet is not valid for this \
+                web service: ec2 does not have it in this version of Cove;";
+    assert!(answer.status == 400 && answer.text().starts_with(text), "{}", answer.text());
+
+    let answer = send("GET", "/2015-03-31/functions/", "lambda", &[], "");
+    let error: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((answer.status, answer.header("x-amzn-errortype")), (404, "UnknownOperationException"));
+    let text = "the service `lambda` is not there in this version of Cove, so GET /2015-03-31/functions/ is not;";
+    assert!(error["message"].as_str().unwrap().starts_with(text), "{error}");
+
+    let chunked = [("content-encoding", "aws-chunked")];
+    for (method, path, more) in [("GET", "/", &[][..]), ("PUT", "/bucket/key", &chunked)] {
+        let answer = send(method, path, "s3", more, "");
+        let text = format!(
+            "<Error><Code>NotImplemented</Code><Message>the service `s3` is not there in this version of \
+                            Cove, so {method} {path} is not;"
+        );
+        assert!(answer.status == 501 && answer.text().starts_with(&text), "{}", answer.text());
     }
 }
 

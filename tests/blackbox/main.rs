@@ -6,6 +6,7 @@
 mod server;
 mod sign;
 
+mod autoscaling;
 mod care;
 mod cove;
 mod creation_template;

@@ -131,7 +131,25 @@ fn a_task_runs_an_image_that_a_rule_fetches() {
     let task = server.run_task("absent", json!({"image": absent}));
     let stopped = server.wait_task(&task, "STOPPED");
     let reason = stopped["stoppedReason"].as_str().unwrap();
-    assert!(reason.starts_with("CannotPullContainerError") && reason.ends_with("up/none:1: not found"), "{reason}");
+    let via = format!("(pull through cache rule 'up', from 127.0.0.1:{}/none)", upstream.port);
+    let words = "CannotPullContainerError: Error response from daemon: manifest for";
+    assert!(reason.starts_with(words) && reason.contains("not found") && reason.ends_with(&via), "{reason}");
+    let answer = server.exchange("GET", "/v2/up/none/manifests/1", &[], b"");
+    assert!(answer.status == 404 && answer.text().contains(&via), "{}", answer.text());
+    let batch = json!({"repositoryName": "up/none", "imageIds": [{"imageTag": "1"}]});
+    let failure = server.ecr("BatchGetImage", &batch).unwrap()["failures"][0].clone();
+    assert_eq!(failure["failureCode"], "ImageNotFound");
+    assert!(failure["failureReason"].as_str().unwrap().ends_with(&via), "{failure}");
+
+    let mut upstream = upstream;
+    assert_eq!(upstream.terminate(), Some(0));
+    let task = server.run_task("down", json!({"image": format!("127.0.0.1:{}/up/down:1", server.port)}));
+    let stopped = server.wait_task(&task, "STOPPED");
+    let reason = stopped["stoppedReason"].as_str().unwrap();
+    let via = format!("(pull through cache rule 'up', from 127.0.0.1:{}/down)", upstream.port);
+    let words =
+        format!("CannotPullContainerError: Error response from daemon: Get \"http://127.0.0.1:{}", upstream.port);
+    assert!(reason.starts_with(&words) && reason.ends_with(&via), "{reason}");
 }
 
 #[test]

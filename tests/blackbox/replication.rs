@@ -41,6 +41,27 @@ fn status(server: &Server, tag: &str) -> Value {
 }
 
 #[test]
+fn a_region_that_does_not_exist_is_no_destination() {
+    let server = Server::start();
+    let put = |region: &str| {
+        let rules = json!([{"destinations": [to(region, HOME)]}]);
+        server.ecr("PutReplicationConfiguration", &json!({"replicationConfiguration": {"rules": rules}}))
+    };
+    for mistyped in ["eu-wets-1", "us-east-7", "nowhere"] {
+        assert_refused(
+            put(mistyped),
+            "InvalidParameterException",
+            &format!("Region '{mistyped}' is not a valid region"),
+        );
+    }
+    put("ap-southeast-7").unwrap();
+    // An owner's own name, once somebody has used it.
+    assert_refused(put("attic"), "InvalidParameterException", "'attic'");
+    server.ecr_as(HOME, "attic", "DescribeRepositories", &json!({})).unwrap();
+    put("attic").unwrap();
+}
+
+#[test]
 fn a_pushed_image_is_in_the_regions_that_the_rules_name() {
     let mut server = Server::start();
     for repository in ["prod/app", "test/app"] {

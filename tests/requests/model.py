@@ -16,7 +16,10 @@ COMMON = {
     "MissingAction",
 }
 """Errors that any operation of any service may answer."""
-EC2 = {"InvalidGroup.NotFound", "InvalidSubnetID.NotFound", "InvalidVpcID.NotFound", "InvalidNextToken", "DryRunOperation"}
+EC2 = {
+    "InvalidGroup.NotFound", "InvalidSubnetID.NotFound", "InvalidVpcID.NotFound", "InvalidNextToken", "DryRunOperation",
+    "InvalidInstanceID.NotFound", "InvalidInstanceID.Malformed", "InvalidInstanceType", "UnsupportedOperation",
+}
 """EC2's model names no errors; these are in its documentation."""
 WHOLE, NUMBER = {"integer", "long"}, {"float", "double", "timestamp"}
 

@@ -119,7 +119,7 @@ class Player:
             self.problem(what, example)
         elif code not in model.errors(service, op):
             self.problem(f"{what[:150]}: not among the errors of the operation", example)
-        elif not message and code != "UnknownOperationException":
+        elif not message:
             self.problem(f"{what}: no message", example)
 
     def report(self):

@@ -5,11 +5,13 @@ pub mod coverage;
 pub mod credentials;
 mod dispatch;
 pub mod fault;
+mod form;
 #[cfg(test)]
 mod fuzz;
 mod identity;
 pub(crate) mod listing;
 mod model;
+mod route;
 pub mod service;
 mod sigv4;
 mod tenants;

@@ -1,16 +1,19 @@
 //! What every Describe operation does with its ids, filters and pages. They all have the same members beside their ids.
 //!
-//! Holds: a filter that this version does not know is refused, not ignored. Nothing here has tags, so a filter by tag
-//! finds nothing.
+//! Holds: a filter that EC2 does not have is refused, also where there is nothing to filter, and so is one by what is shown
+//! but not looked at, such as the rules of a group. What EC2 has and nothing here does finds nothing.
 
+use std::ops::RangeInclusive;
+
+use cove_model::tag::Tag;
 use cove_model::wildcard;
 use serde_json::{Value, json};
 
 use super::error::Ec2Error;
 use crate::aws::listing;
 
-/// EC2's limits of a page.
-const RESULTS: std::ops::RangeInclusive<i64> = 5..=1000;
+/// EC2's usual limits of a page.
+pub(super) const RESULTS: RangeInclusive<i64> = 5..=1000;
 
 /// Names a property; any of the values will do.
 struct Filter {
@@ -33,8 +36,9 @@ fn filters(input: &Value) -> Vec<Filter> {
 /// One thing that may be shown.
 pub(super) struct Item {
     pub(super) id: String,
-    /// Every name that a filter may have, with the thing's value.
+    /// What filters may name, with the thing's value; what it has several of comes as often.
     pub(super) properties: Vec<(&'static str, String)>,
+    pub(super) tags: Vec<Tag>,
     pub(super) shown: Value,
 }
 
@@ -45,6 +49,15 @@ pub(super) struct Noun {
     pub(super) what: &'static str,
     /// The reply's member.
     pub(super) list: &'static str,
+    /// EC2's filters beside those by tag.
+    pub(super) filters: &'static [&'static str],
+    pub(super) results: RangeInclusive<i64>,
+}
+
+impl Noun {
+    fn has_filter(&self, name: &str) -> bool {
+        name.starts_with("tag:") || matches!(name, "tag-key" | "tag-value") || self.filters.contains(&name)
+    }
 }
 
 /// The reply: those that were asked for by id, or all, that pass every filter.
@@ -53,19 +66,16 @@ pub(super) fn answer(mut all: Vec<Item>, ids: &[String], input: &Value, noun: &N
     if !ids.is_empty() && max_results.is_some() {
         return Err(Ec2Error::Combination(noun.member));
     }
-    if let Some(count) = max_results.filter(|count| !RESULTS.contains(count)) {
-        return Err(Ec2Error::MaxResults(count));
+    if let Some(value) = max_results.filter(|count| !noun.results.contains(count)) {
+        return Err(Ec2Error::MaxResults { value, limits: noun.results.clone() });
     }
     if let Some(id) = ids.iter().find(|id| !all.iter().any(|one| one.id == **id)) {
         return Err(Ec2Error::NotFound { code: noun.code, what: noun.what, id: id.clone() });
     }
-    for filter in &filters {
-        let is_of_tags = filter.name.starts_with("tag:") || filter.name == "tag-key" || filter.name == "tag-value";
-        let is_known = |one: &Item| one.properties.iter().any(|(name, _)| *name == filter.name);
-        if !is_of_tags && all.first().is_some_and(|one| !is_known(one)) {
-            return Err(Ec2Error::Filter(filter.name.clone()));
-        }
+    if let Some(unknown) = filters.iter().find(|filter| !noun.has_filter(&filter.name)) {
+        return Err(Ec2Error::Filter(unknown.name.clone()));
     }
+    debug_assert!(all.iter().flat_map(|one| &one.properties).all(|(name, _)| noun.filters.contains(name)));
     if input["DryRun"] == true {
         return Err(Ec2Error::DryRun);
     }
@@ -84,8 +94,15 @@ pub(super) fn answer(mut all: Vec<Item>, ids: &[String], input: &Value, noun: &N
 
 impl Filter {
     fn passes(&self, one: &Item) -> bool {
-        let mut of_name = one.properties.iter().filter(|(name, _)| *name == self.name);
-        of_name.any(|(_, value)| self.values.iter().any(|wanted| wildcard::is_like(wanted, value)))
+        let is_wanted = |value: &str| self.values.iter().any(|wanted| wildcard::is_like(wanted, value));
+        match self.name.as_str() {
+            "tag-key" => one.tags.iter().any(|tag| is_wanted(&tag.key)),
+            "tag-value" => one.tags.iter().any(|tag| is_wanted(&tag.value)),
+            name => match name.strip_prefix("tag:") {
+                Some(key) => one.tags.iter().any(|tag| tag.key == key && is_wanted(&tag.value)),
+                None => one.properties.iter().any(|(known, value)| *known == name && is_wanted(value)),
+            },
+        }
     }
 }
 
@@ -94,12 +111,20 @@ mod tests {
     use super::*;
     use crate::ApiError;
 
-    const NOUN: Noun = Noun { member: "ids", code: "Invalid.NotFound", what: "thing", list: "Things" };
+    const NOUN: Noun = Noun {
+        member: "ids",
+        code: "Invalid.NotFound",
+        what: "thing",
+        list: "Things",
+        filters: &["zone", "id", "shade"],
+        results: RESULTS,
+    };
 
     fn items() -> Vec<Item> {
         let one = |id: &str, zone: &str| Item {
             id: id.to_owned(),
             properties: vec![("zone", zone.to_owned()), ("id", id.to_owned())],
+            tags: vec![Tag { key: "of".to_owned(), value: id.to_owned() }],
             shown: id.into(),
         };
         vec![one("c", "east-b"), one("a", "east-a"), one("b", "west-a")]
@@ -110,13 +135,22 @@ mod tests {
         let filters = json!([{"Name": "zone", "Values": ["east-*", "north-?"]}, {"Name": "id", "Values": ["c", "b"]}]);
         let got = answer(items(), &[], &json!({"Filters": filters}), &NOUN).expect("an answer");
         assert_eq!(got, json!({"Things": ["c"]}));
-        let tagged = json!({"Filters": [{"Name": "tag:a", "Values": ["*"]}]});
-        assert_eq!(answer(items(), &[], &tagged, &NOUN).expect("an answer"), json!({"Things": []}));
+        for (name, value, found) in [
+            ("tag:a", "*", json!([])),
+            ("tag:of", "[ab]", json!([])),
+            ("tag:of", "?", json!(["a", "b", "c"])),
+            ("tag-key", "o*", json!(["a", "b", "c"])),
+            ("tag-value", "b", json!(["b"])),
+            ("shade", "*", json!([])),
+        ] {
+            let filters = json!({"Filters": [{"Name": name, "Values": [value]}]});
+            assert_eq!(answer(items(), &[], &filters, &NOUN).expect("an answer"), json!({"Things": found}), "{name}");
+        }
         let unknown = json!({"Filters": [{"Name": "colour", "Values": ["red"]}]});
-        assert_eq!(
-            answer(items(), &[], &unknown, &NOUN).expect_err("refused").to_string(),
-            "The filter 'colour' is invalid"
-        );
+        for all in [items(), Vec::new()] {
+            let error = answer(all, &[], &unknown, &NOUN).expect_err("refused");
+            assert_eq!(error.to_string(), "The filter 'colour' is invalid");
+        }
     }
 
     #[test]

@@ -5,11 +5,18 @@ use cove_store::{Prefix, Read};
 use serde_json::{Value, json};
 
 use super::error::Ec2Error;
-use super::filter::{Item, Noun, answer, texts};
+use super::filter::{Item, Noun, RESULTS, answer, texts};
 use crate::Context;
 
-const NOUN: Noun =
-    Noun { member: "GroupIds", code: "InvalidGroup.NotFound", what: "security group", list: "SecurityGroups" };
+const NOUN: Noun = Noun {
+    member: "GroupIds",
+    code: "InvalidGroup.NotFound",
+    what: "security group",
+    list: "SecurityGroups",
+    filters: FILTERS,
+    results: RESULTS,
+};
+const FILTERS: &[&str] = &["description", "group-id", "group-name", "owner-id", "vpc-id"];
 
 /// DescribeSecurityGroups. Names are those of groups in the default VPC.
 pub(super) fn describe(cx: &Context, input: Value) -> Result<Value, Ec2Error> {
@@ -45,5 +52,5 @@ fn item(group: &SecurityGroup) -> Item {
         ("vpc-id", group.vpc_id.clone()),
         ("owner-id", owner.clone()),
     ];
-    Item { id: group.id.clone(), properties, shown }
+    Item { id: group.id.clone(), properties, tags: Vec::new(), shown }
 }

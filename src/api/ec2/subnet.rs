@@ -8,11 +8,48 @@ use cove_store::{Prefix, Read};
 use serde_json::{Value, json};
 
 use super::error::Ec2Error;
-use super::filter::{Item, Noun, answer, texts};
+use super::filter::{Item, Noun, RESULTS, answer, texts};
 use super::zone;
 use crate::Context;
 
-const NOUN: Noun = Noun { member: "SubnetIds", code: "InvalidSubnetID.NotFound", what: "subnet ID", list: "Subnets" };
+const NOUN: Noun = Noun {
+    member: "SubnetIds",
+    code: "InvalidSubnetID.NotFound",
+    what: "subnet ID",
+    list: "Subnets",
+    filters: FILTERS,
+    results: RESULTS,
+};
+const FILTERS: &[&str] = &[
+    "availability-zone",
+    "availability-zone-id",
+    "availabilityZone",
+    "availabilityZoneId",
+    "available-ip-address-count",
+    "cidr",
+    "cidr-block",
+    "cidrBlock",
+    "customer-owned-ipv4-pool",
+    "default-for-az",
+    "defaultForAz",
+    "enable-dns64",
+    "enable-lni-at-device-index",
+    "ipv6-cidr-block-association.association-id",
+    "ipv6-cidr-block-association.ipv6-cidr-block",
+    "ipv6-cidr-block-association.state",
+    "ipv6-native",
+    "map-customer-owned-ip-on-launch",
+    "map-public-ip-on-launch",
+    "outpost-arn",
+    "owner-id",
+    "private-dns-name-options-on-launch.enable-resource-name-dns-a-record",
+    "private-dns-name-options-on-launch.enable-resource-name-dns-aaaa-record",
+    "private-dns-name-options-on-launch.hostname-type",
+    "state",
+    "subnet-arn",
+    "subnet-id",
+    "vpc-id",
+];
 /// AWS keeps the first four addresses of a subnet and the last.
 const RESERVED: u64 = 5;
 
@@ -60,5 +97,5 @@ fn item(subnet: &Subnet, tasks: &[Arc<Task>]) -> Item {
         ("map-public-ip-on-launch", is_default),
         ("state", "available".to_owned()),
     ];
-    Item { id: subnet.id.clone(), properties, shown }
+    Item { id: subnet.id.clone(), properties, tags: Vec::new(), shown }
 }

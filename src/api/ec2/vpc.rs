@@ -5,10 +5,33 @@ use cove_store::{Prefix, Read};
 use serde_json::{Value, json};
 
 use super::error::Ec2Error;
-use super::filter::{Item, Noun, answer, texts};
+use super::filter::{Item, Noun, RESULTS, answer, texts};
 use crate::Context;
 
-const NOUN: Noun = Noun { member: "VpcIds", code: "InvalidVpcID.NotFound", what: "vpc ID", list: "Vpcs" };
+const NOUN: Noun = Noun {
+    member: "VpcIds",
+    code: "InvalidVpcID.NotFound",
+    what: "vpc ID",
+    list: "Vpcs",
+    filters: FILTERS,
+    results: RESULTS,
+};
+const FILTERS: &[&str] = &[
+    "cidr",
+    "cidr-block-association.association-id",
+    "cidr-block-association.cidr-block",
+    "cidr-block-association.state",
+    "dhcp-options-id",
+    "ipv6-cidr-block-association.association-id",
+    "ipv6-cidr-block-association.ipv6-cidr-block",
+    "ipv6-cidr-block-association.ipv6-pool",
+    "ipv6-cidr-block-association.state",
+    "is-default",
+    "isDefault",
+    "owner-id",
+    "state",
+    "vpc-id",
+];
 
 /// DescribeVpcs.
 pub(super) fn describe(cx: &Context, input: Value) -> Result<Value, Ec2Error> {
@@ -29,10 +52,12 @@ fn item(vpc: &Vpc) -> Item {
         ("vpc-id", vpc.id.clone()),
         ("owner-id", owner),
         ("cidr", cidr.clone()),
+        ("cidr-block-association.association-id", association),
         ("cidr-block-association.cidr-block", cidr),
+        ("cidr-block-association.state", "associated".to_owned()),
         ("is-default", is_default.clone()),
         ("isDefault", is_default),
         ("state", "available".to_owned()),
     ];
-    Item { id: vpc.id.clone(), properties, shown }
+    Item { id: vpc.id.clone(), properties, tags: Vec::new(), shown }
 }

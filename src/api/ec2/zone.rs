@@ -8,11 +8,30 @@ use cove_store::{Prefix, Read};
 use serde_json::{Value, json};
 
 use super::error::Ec2Error;
-use super::filter::{Item, Noun, answer, texts};
+use super::filter::{Item, Noun, RESULTS, answer, texts};
 use crate::Context;
 
-const NOUN: Noun =
-    Noun { member: "ZoneNames", code: "InvalidParameterValue", what: "availability zone", list: "AvailabilityZones" };
+const NOUN: Noun = Noun {
+    member: "ZoneNames",
+    code: "InvalidParameterValue",
+    what: "availability zone",
+    list: "AvailabilityZones",
+    filters: FILTERS,
+    results: RESULTS,
+};
+const FILTERS: &[&str] = &[
+    "group-long-name",
+    "group-name",
+    "message",
+    "opt-in-status",
+    "parent-zone-id",
+    "parent-zone-name",
+    "region-name",
+    "state",
+    "zone-id",
+    "zone-name",
+    "zone-type",
+];
 
 /// DescribeAvailabilityZones.
 pub(super) fn describe(cx: &Context, input: Value) -> Result<Value, Ec2Error> {
@@ -50,7 +69,7 @@ fn item(tenant: &Tenant, name: &str) -> Item {
         ("opt-in-status", "opt-in-not-required".to_owned()),
         ("zone-type", "availability-zone".to_owned()),
     ];
-    Item { id: name.to_owned(), properties, shown }
+    Item { id: name.to_owned(), properties, tags: Vec::new(), shown }
 }
 
 /// As in `use1-az1` of `us-east-1a`.

@@ -186,6 +186,7 @@ fn check_given(input: &TemplateIn) -> Result<(), EcrError> {
     if let Some(Err(why)) = given(&input.lifecycle_policy).map(|text| Policy::parse(&text)) {
         return Err(EcrError::InvalidLifecyclePolicy(why));
     }
+    input.encryption_configuration.as_ref().map_or(Ok(()), Encryption::check)?;
     let excludes = input.image_tag_mutability_exclusion_filters.is_some();
     let wants = input.image_tag_mutability.as_deref().is_some_and(|word| word.ends_with("_WITH_EXCLUSION"));
     if excludes != wants {

@@ -235,11 +235,10 @@ pub(super) fn of(tenant: &Tenant, repository: &str) -> impl Fn(RegistryError) ->
             R::DigestMismatch { promised, got } => EcrError::InvalidLayer { promised, got },
             denied @ R::Denied { .. } => EcrError::AccessDenied(denied),
             archived @ R::ImageArchived { .. } => EcrError::ImageArchived(archived),
-            refused @ (R::TagInvalid(_)
-            | R::DigestInvalid(_)
-            | R::ManifestInvalid(_)
-            | R::ManifestTooLarge { .. }
-            | R::BlobInUse { .. }
+            refused @ R::TagInvalid(_) => parameter("imageTag", &refused),
+            refused @ R::DigestInvalid(_) => parameter("imageDigest", &refused),
+            refused @ (R::ManifestInvalid(_) | R::ManifestTooLarge { .. }) => parameter("imageManifest", &refused),
+            refused @ (R::BlobInUse { .. }
             | R::ManifestInUse { .. }
             | R::NotAsExpected { .. }
             | R::UploadBusy(_)
@@ -251,6 +250,11 @@ pub(super) fn of(tenant: &Tenant, repository: &str) -> impl Fn(RegistryError) ->
             broken @ (R::DiskFull | R::StoreFull { .. } | R::Io { .. } | R::Store(_)) => EcrError::Server(broken),
         }
     }
+}
+
+/// In the form that ECR has for a member that is not as it should be.
+fn parameter(member: &str, why: &RegistryError) -> EcrError {
+    EcrError::InvalidParameter(format!("Invalid parameter at '{member}' failed to satisfy constraint: '{why}'"))
 }
 
 fn broken(error: &RegistryError) -> String {

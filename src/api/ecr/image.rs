@@ -163,21 +163,21 @@ pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError
 
 /// Why the registry that an image comes from did not give it.
 fn upstream(id: ImageId, error: &PullError) -> ImageFailure {
-    let failure_code = match error {
+    let failure_code = match error.root() {
+        PullError::NotFound { .. } | PullError::ManifestUnknown { .. } => "ImageNotFound",
         PullError::NotAdmitted { .. } | PullError::Denied { .. } | PullError::Credentials { .. } => {
             "UpstreamAccessDenied"
         }
         PullError::RateLimited { .. } => "UpstreamTooManyRequests",
-        PullError::NotFound { .. }
-        | PullError::ManifestUnknown { .. }
-        | PullError::NoPlatform { .. }
+        PullError::NoPlatform { .. }
         | PullError::Unreachable { .. }
         | PullError::Status { .. }
         | PullError::Invalid { .. }
         | PullError::DigestMismatch { .. }
         | PullError::DiskFull
         | PullError::StoreFull { .. }
-        | PullError::Keep { .. } => "UpstreamUnavailable",
+        | PullError::Keep { .. }
+        | PullError::Through { .. } => "UpstreamUnavailable",
     };
     ImageFailure { image_id: id, failure_code, failure_reason: error.to_string() }
 }

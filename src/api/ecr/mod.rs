@@ -8,6 +8,7 @@
 mod access;
 mod account_setting;
 mod creation_template;
+mod encryption;
 mod error;
 mod image;
 mod layer;

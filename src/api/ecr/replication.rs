@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use cove_model::arn::Tenant;
+use cove_model::network::Vpc;
 use cove_model::registry_rules::{Replication, ReplicationConfiguration, ReplicationRule};
+use cove_store::{Prefix, Read};
 use serde::{Deserialize, Serialize};
 
 use super::error::{EcrError, of};
@@ -14,6 +16,47 @@ use crate::aws::context::Context;
 
 /// AWS's limit over all rules.
 const DESTINATIONS_MAX: usize = 25;
+/// AWS's, of all partitions that anybody may use.
+const REGIONS: &[&str] = &[
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-central-1",
+    "ca-west-1",
+    "cn-north-1",
+    "cn-northwest-1",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-west-1",
+    "us-west-2",
+];
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,6 +98,10 @@ pub(super) async fn put(cx: &Context, input: PutIn) -> Result<PutIn, EcrError> {
     if all.contains(&&cx.tenant) {
         return Err(invalid("Replication destination cannot be the same as the source registry"));
     }
+    if let Some(unknown) = all.iter().find(|to| !is_region(cx, &to.region)) {
+        let region = &unknown.region;
+        return Err(invalid(&format!("Region '{region}' is not a valid region to replicate to")));
+    }
     for rule in &rules {
         if rule.destinations.iter().collect::<BTreeSet<_>>().len() < rule.destinations.len() {
             return Err(invalid("Replication destinations of a rule must be unique"));
@@ -70,6 +117,13 @@ pub(super) async fn put(cx: &Context, input: PutIn) -> Result<PutIn, EcrError> {
     });
     put.await?;
     Ok(PutIn { replication_configuration: configuration(cx) })
+}
+
+/// A mistyped one would take images that nobody finds again. Beside AWS's it may be one that somebody has used here: an
+/// owner's own names are as good.
+fn is_region(cx: &Context, name: &str) -> bool {
+    let is_used = || cx.store.read(|view| view.scan::<Vpc>(&Prefix::all()).iter().any(|it| it.tenant.region == name));
+    REGIONS.contains(&name) || name == cx.settings.region || is_used()
 }
 
 /// What DescribeRegistry shows of it.

@@ -36,8 +36,8 @@ pub(super) async fn create(cx: &Context, input: CreateIn) -> Result<RepositoryOu
     check(&input.tags)?;
     let (tag_mutability, tag_exclusions) =
         mutability::parse(input.image_tag_mutability.as_deref(), input.image_tag_mutability_exclusion_filters)?;
-    let encryption =
-        input.encryption_configuration.unwrap_or(Encryption { encryption_type: "AES256".to_owned(), kms_key: None });
+    let encryption = input.encryption_configuration.unwrap_or_default();
+    encryption.check()?;
     let wanted = Repository {
         tag_mutability,
         tag_exclusions,
@@ -117,9 +117,6 @@ fn shown(cx: &Context, repository: &Repository) -> RepositoryWire {
         image_tag_mutability: mutability::text(repository),
         image_tag_mutability_exclusion_filters: mutability::filters(repository),
         image_scanning_configuration: Scanning { scan_on_push: repository.scan_on_push },
-        encryption_configuration: Encryption {
-            encryption_type: repository.encryption_type.clone(),
-            kms_key: repository.kms_key.clone(),
-        },
+        encryption_configuration: Encryption::of(repository),
     }
 }

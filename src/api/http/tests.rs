@@ -209,7 +209,12 @@ async fn an_account_is_a_tenant_of_its_own() {
 async fn bad_input_is_refused_with_the_texts_of_aws() {
     let door = Door::open(true).await;
     let cases = [
-        ("NoSuch", "{}", "UnknownOperationException", ""),
+        (
+            "NoSuch",
+            "{}",
+            "UnknownOperationException",
+            "ecs has no operation NoSuch in this version of Cove; `cove ops` lists what is",
+        ),
         ("ListClusters", "{", "SerializationException", "Unexpected token received from parser"),
         ("ListClusters", "[]", "SerializationException", "Start of list found where not expected"),
         (

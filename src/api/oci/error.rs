@@ -189,7 +189,7 @@ fn of_registry(error: &RegistryError) -> (StatusCode, &'static str, String, Valu
 /// What the registry that an image comes from said. A 5xx of ours would be a fault of ours: 502 is not.
 fn of_upstream(cause: &PullError) -> (StatusCode, &'static str, String, Value) {
     let text = cause.to_string();
-    match cause {
+    match cause.root() {
         PullError::Denied { .. } | PullError::Credentials { .. } | PullError::NotAdmitted { .. } => {
             (StatusCode::FORBIDDEN, "DENIED", text, Value::Null)
         }
@@ -204,6 +204,7 @@ fn of_upstream(cause: &PullError) -> (StatusCode, &'static str, String, Value) {
         | PullError::Status { .. }
         | PullError::Invalid { .. }
         | PullError::DigestMismatch { .. }
-        | PullError::Keep { .. } => (StatusCode::BAD_GATEWAY, "UNAVAILABLE", text, Value::Null),
+        | PullError::Keep { .. }
+        | PullError::Through { .. } => (StatusCode::BAD_GATEWAY, "UNAVAILABLE", text, Value::Null),
     }
 }

@@ -36,14 +36,27 @@ pub enum PullError {
     Credentials { cause: &'static str },
     #[error("failed to keep the image: {cause}")]
     Keep { cause: String },
+    /// Whoever asked named an image of this registry: they read whose it is and which rule says so.
+    #[error("{cause} (pull through cache rule '{prefix}', from {upstream})")]
+    Through { prefix: String, upstream: String, cause: Box<PullError> },
 }
 
 impl PullError {
+    /// What failed, whoever's rule asked for it.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Through { cause, .. } => cause.root(),
+            own => own,
+        }
+    }
+
     /// Whether the registry could not be asked at all, so that a copy from before may stand in.
     pub(crate) const fn is_unreachable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::RateLimited { .. } => true,
             Self::Status { status, .. } => *status >= 500,
+            Self::Through { cause, .. } => cause.is_unreachable(),
             Self::NotFound { .. }
             | Self::Denied { .. }
             | Self::ManifestUnknown { .. }

@@ -8,7 +8,7 @@ use cove_model::registry_rules::{MadeFor, PullThroughRule};
 use tokio::sync::watch;
 
 use super::source::Origin;
-use super::{Found, LookupKey, TAG_KEEP_MILLIS, asked, finished};
+use super::{Found, LookupKey, TAG_KEEP_MILLIS, Via, asked, finished};
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::expectation::Expectation;
@@ -36,10 +36,11 @@ impl Registry {
         rule: &PullThroughRule,
         told: Told<Arc<Found>>,
     ) {
+        let via = Via::of(rule, &key.1);
         let arrived = self.ask(&key, selector, rule).await;
         let mut by_digest = None;
         match arrived {
-            Err(error) => drop(told.send(Some(Err(error)))),
+            Err(error) => drop(told.send(Some(Err(via.told(error))))),
             Ok((arrival, source)) => {
                 let (kept_in, kept) = watch::channel(None);
                 let found = Arc::new(Found {
@@ -48,6 +49,7 @@ impl Registry {
                     blobs: arrival.blobs.clone(),
                     source: source.clone(),
                     begun: Mutex::default(),
+                    via: via.clone(),
                     kept,
                 });
                 by_digest = self.also_by_digest(&key, &found);
@@ -56,7 +58,7 @@ impl Registry {
                 if !is_quick {
                     let _ = told.send(Some(Ok(Arc::clone(&found))));
                 }
-                let done = self.keep_image(arrival, &found, selector).await;
+                let done = self.keep_image(arrival, &found, selector).await.map_err(|error| via.told(error));
                 if let Err(error) = &done {
                     tracing::warn!(repository = key.1, %error, "an image of another registry could not be kept");
                 }

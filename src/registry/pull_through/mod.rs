@@ -60,8 +60,29 @@ pub(crate) struct Found {
     source: Option<Source>,
     /// The downloads that were begun for it, also those that have ended.
     begun: Mutex<HashMap<Digest, Download>>,
+    via: Via,
     /// When the image is recorded, or why it could not be.
     kept: watch::Receiver<Option<Result<(), PullError>>>,
+}
+
+/// The rule that an image comes by, as whoever does not get it reads it.
+#[derive(Debug, Clone)]
+struct Via {
+    prefix: String,
+    /// Registry and repository.
+    upstream: String,
+}
+
+impl Via {
+    fn of(rule: &PullThroughRule, repository: &str) -> Self {
+        let name = rule.upstream_name(repository).unwrap_or_else(|| repository.to_owned());
+        Self { prefix: rule.prefix.clone(), upstream: format!("{}/{name}", rule.upstream_url) }
+    }
+
+    fn told(&self, cause: PullError) -> PullError {
+        let Self { prefix, upstream } = self.clone();
+        PullError::Through { prefix, upstream, cause: Box::new(cause) }
+    }
 }
 
 /// Where an image is.
@@ -116,12 +137,13 @@ impl Registry {
             // It may have been linked since.
             return here().map_err(|_| unknown);
         };
-        self.fetch_blob(tenant, &found, digest, size).await.map_err(RegistryError::Upstream)?;
+        let fetched = self.fetch_blob(tenant, &found, digest, size).await;
+        fetched.map_err(|error| RegistryError::Upstream(found.via.told(error)))?;
         Ok(BlobFile { digest: digest.clone(), path: self.blobs.path(digest), size })
     }
 
-    /// Makes sure that an image is here with all of its blobs if a rule says where to fetch it. Whether there is such an
-    /// image is not told.
+    /// Makes sure that an image is here with all of its blobs if a rule says where to fetch it. Without a rule it is not
+    /// told whether there is such an image.
     pub(crate) async fn whole_through(
         &self,
         tenant: &Tenant,
@@ -157,7 +179,6 @@ impl Registry {
                 self.ask_later(tenant, repository, selector.as_str(), now).await;
                 Ok(Place::Here(image))
             }
-            (Err(PullError::ManifestUnknown { .. } | PullError::NotFound { .. }), Err(unknown)) => Err(unknown),
             (Err(error), Err(_)) => Err(RegistryError::Upstream(error)),
         }
     }
@@ -179,7 +200,8 @@ impl Registry {
             match lookups.get(&key).filter(lives) {
                 Some(running) => running.clone(),
                 None if lookups.len() >= LOOKUPS_MAX => {
-                    return Err(PullError::RateLimited { host: rule.upstream_url.clone() });
+                    let many = PullError::RateLimited { host: rule.upstream_url.clone() };
+                    return Err(Via::of(rule, repository).told(many));
                 }
                 None => {
                     let (done, lookup) = watch::channel(None);

@@ -38,8 +38,8 @@ pub use record::{CAPABILITIES, add, group_arn};
 pub(crate) use scale::scale_in;
 #[cfg(test)]
 pub(crate) use scale::surplus;
-pub use scale::watch_scaling;
-pub(crate) use scale::{growth, is_used, tasks_on_an_empty};
+pub(crate) use scale::{growth, tasks_on_an_empty};
+pub use scale::{is_used, watch_scaling};
 pub use select::{Selection, select, select_tasks};
 #[cfg(test)]
 pub(crate) use spot::depart;

@@ -314,7 +314,8 @@ fn surplus_of(
 }
 
 /// Whether a task is there that the instance is kept for. Daemons are on all of them, so that AWS does not look at theirs.
-pub(crate) fn is_used(source: &impl Read, instance: &ContainerInstance) -> bool {
+#[must_use]
+pub fn is_used(source: &impl Read, instance: &ContainerInstance) -> bool {
     let (tenant, cluster) = (&instance.tenant, &instance.cluster);
     let of_daemons = |here: &OnInstance| {
         let services = here.services.iter().filter(|(name, _)| is_daemon(source, tenant, cluster, name));

@@ -6,6 +6,30 @@ use super::{create, digest, push_image, put_by_oci};
 use crate::server::{Server, assert_refused};
 
 #[test]
+fn what_is_no_image_is_refused_by_the_name_of_what_is_wrong() {
+    let server = Server::start();
+    create(&server, "repo");
+    let (manifest, _) = push_image(&server, "repo", "one", "1");
+    let put = |over: Value| {
+        let image = json!({"repositoryName": "repo", "imageManifest": manifest});
+        server.ecr("PutImage", &crate::server::with(&image, &over))
+    };
+    for (over, member, words) in [
+        (json!({"imageManifest": "{}"}), "imageManifest", "schemaVersion is not 2"),
+        (json!({"imageManifest": "nothing"}), "imageManifest", "it is no JSON object"),
+        (json!({"imageManifest": "[2]"}), "imageManifest", "it is no JSON object: it is an array"),
+        (json!({"imageManifestMediaType": "text/plain"}), "imageManifest", "text/plain"),
+        (json!({"imageTag": "a b"}), "imageTag", "`a b` is no tag"),
+        (json!({"imageDigest": "sha256:1"}), "imageDigest", "`sha256:1` is no digest"),
+    ] {
+        let refused = put(over.clone()).expect_err("refused");
+        assert_eq!(refused.0, "InvalidParameterException", "{over}");
+        let begin = format!("Invalid parameter at '{member}' failed to satisfy constraint: '");
+        assert!(refused.1.starts_with(&begin) && refused.1.contains(words), "{over}: {}", refused.1);
+    }
+}
+
+#[test]
 fn an_image_is_listed_described_fetched_and_deleted() {
     let mut server = Server::start();
     create(&server, "repo");

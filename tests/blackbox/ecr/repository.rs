@@ -41,6 +41,31 @@ fn a_repository_lives_and_dies() {
 }
 
 #[test]
+fn a_repository_shows_the_key_that_it_is_said_to_be_encrypted_with() {
+    let mut server = Server::start();
+    let create = |server: &Server, name: &str, encryption: &serde_json::Value| {
+        let input = json!({"repositoryName": name, "encryptionConfiguration": encryption});
+        server.ecr("CreateRepository", &input).map(|made| made["repository"]["encryptionConfiguration"].clone())
+    };
+    let own = json!({"encryptionType": "KMS", "kmsKey": "arn:aws:kms:us-east-1:000000000000:key/own"});
+    assert_eq!(create(&server, "own", &own).unwrap(), own);
+    assert_eq!(create(&server, "plain", &json!({"encryptionType": "AES256"})).unwrap()["kmsKey"], json!(null));
+    let managed = create(&server, "managed", &json!({"encryptionType": "KMS"})).unwrap();
+    let key = managed["kmsKey"].as_str().unwrap();
+    assert!(key.starts_with("arn:aws:kms:us-east-1:000000000000:key/"), "the key that AWS manages: {key}");
+    assert_eq!(create(&server, "twice", &json!({"encryptionType": "KMS_DSSE"})).unwrap()["kmsKey"], key);
+    server.kill_and_restart();
+    let shown = server.ecr("DescribeRepositories", &json!({"repositoryNames": ["managed"]})).unwrap();
+    assert_eq!(shown["repositories"][0]["encryptionConfiguration"], managed);
+
+    let both = json!({"encryptionType": "AES256", "kmsKey": "k"});
+    assert_refused(create(&server, "both", &both), "InvalidParameterException", "'encryptionConfiguration'");
+    let template = json!({"prefix": "x", "appliedFor": ["REPLICATION"], "encryptionConfiguration": both});
+    let refused = server.ecr("CreateRepositoryCreationTemplate", &template);
+    assert_refused(refused, "InvalidParameterException", "'encryptionConfiguration'");
+}
+
+#[test]
 fn a_repository_is_tagged_and_untagged() {
     let mut server = Server::start();
     let tags = json!([{"Key": "a", "Value": "1"}]);

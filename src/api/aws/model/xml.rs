@@ -45,17 +45,12 @@ fn is_ec2(namespace: &str) -> bool {
     namespace.starts_with("http://ec2.amazonaws.com/")
 }
 
-/// An error.
+/// An error; of EC2, whose clients read no other form, by its namespace.
 pub(crate) fn error(namespace: &str, fault: &Fault, request_id: &str) -> String {
     let mut out = String::with_capacity(256);
     if is_ec2(namespace) {
         element(&mut out, "Response", |out| {
-            element(out, "Errors", |out| {
-                element(out, "Error", |out| {
-                    element(out, "Code", |out| escape(fault.old_code(), out));
-                    element(out, "Message", |out| escape(&fault.message, out));
-                });
-            });
+            element(out, "Errors", |out| element(out, "Error", |out| code_and_message(fault, out)));
             element(out, "RequestID", |out| escape(request_id, out));
         });
         return out;
@@ -69,12 +64,26 @@ pub(crate) fn error(namespace: &str, fault: &Fault, request_id: &str) -> String 
     out.push('>');
     element(&mut out, "Error", |out| {
         element(out, "Type", |out| out.push_str(fault.blamed()));
-        element(out, "Code", |out| escape(fault.old_code(), out));
-        element(out, "Message", |out| escape(&fault.message, out));
+        code_and_message(fault, out);
     });
     element(&mut out, "RequestId", |out| escape(request_id, out));
     out.push_str("</ErrorResponse>");
     out
+}
+
+/// An error as S3 has it: nothing around it.
+pub(crate) fn bare_error(fault: &Fault, request_id: &str) -> String {
+    let mut out = String::with_capacity(256);
+    element(&mut out, "Error", |out| {
+        code_and_message(fault, out);
+        element(out, "RequestId", |out| escape(request_id, out));
+    });
+    out
+}
+
+fn code_and_message(fault: &Fault, out: &mut String) {
+    element(out, "Code", |out| escape(fault.old_code(), out));
+    element(out, "Message", |out| escape(&fault.message, out));
 }
 
 fn element(out: &mut String, name: &str, inside: impl FnOnce(&mut String)) {

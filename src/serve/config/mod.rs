@@ -4,26 +4,28 @@
 //!
 //! Holds: an unknown key or a bad value ends the start with one line; nothing is accepted and then not used.
 
+mod environment;
+mod given;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser};
+use clap::Parser;
 use cove_api::http::settings::Network;
 use cove_base::paths::NodeName;
-use cove_events::{Endpoint, Endpoints};
+use cove_events::Endpoints;
 use cove_model::network::Cidr;
 use cove_registry::{AdmissionRule, COLLECT_GRACE_MILLIS, Quotas, UPLOAD_EXPIRY_MILLIS};
 use cove_scheduler::deploy::Timing;
-use cove_scheduler::fleet::{Machine, MachineWish};
-use serde::Deserialize;
+use cove_scheduler::fleet::Machine;
 
-use super::admission::{self, AdmissionWish};
-use super::fleet;
+use self::environment::{CRASH_POINT, from_environment};
+use self::given::{Flags, Given, from_file};
 use super::log::Sink;
-use super::scan::{self, ScanWish};
+use super::{admission, endpoint, fleet, scan};
 
 const LISTEN_DEFAULT: &str = "127.0.0.1:4566";
 const DATA_DIR_DEFAULT: &str = "/var/lib/cove";
@@ -59,9 +61,6 @@ const LIFECYCLE_SECS_DEFAULT: u64 = 60 * 60;
 const MEMORY_OVERCOMMIT_DEFAULT: f64 = 1.5;
 /// Task definitions ask for no size larger than this; more overcommitment only hides a mistake.
 const MEMORY_OVERCOMMIT_RANGE: std::ops::RangeInclusive<f64> = 0.1..=16.0;
-
-/// Where tests let the server or its shims die; refused by a release.
-const CRASH_POINT: &str = "COVE_CRASH_POINT";
 
 /// The checked configuration.
 #[derive(Debug, Clone)]
@@ -123,30 +122,6 @@ pub(crate) struct Config {
     pub sink: Sink,
 }
 
-/// An `[[event_endpoint]]`, as it was read.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EndpointWish {
-    name: String,
-    url: String,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-}
-
-fn endpoints(wishes: &[EndpointWish]) -> Result<Endpoints, ConfigError> {
-    let bad =
-        |wish: &EndpointWish, why: String| ConfigError::Value { key: "event_endpoint", value: wish.name.clone(), why };
-    let mut all = Vec::with_capacity(wishes.len());
-    for (place, wish) in wishes.iter().enumerate() {
-        if wishes[..place].iter().any(|other| other.name == wish.name) {
-            return Err(bad(wish, "another one has this name".to_owned()));
-        }
-        let endpoint = Endpoint::new(&wish.name, &wish.url, &wish.headers);
-        all.push(endpoint.map_err(|error| bad(wish, error.to_string()))?);
-    }
-    Ok(Endpoints::new(all))
-}
-
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
@@ -163,156 +138,6 @@ pub(crate) enum ConfigError {
     #[error("--dev takes any credentials, so it listens beyond loopback ({0}) only with --dev-allow ADDR/NET")]
     DevBeyondLoopback(SocketAddr),
 }
-
-/// Run the server in the foreground
-#[derive(Debug, Parser)]
-#[command(name = "cove serve", version, about = "Run the server in the foreground")]
-struct Flags {
-    /// Settings in TOML [default: /etc/cove/cove.toml if there]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Remove everything that a server of this node left behind, then end
-    #[arg(long)]
-    down: bool,
-    #[command(flatten)]
-    given: Given,
-}
-
-/// Each setting as it may be given: as a flag, as `COVE_NAME` in the environment, as a key of the file.
-#[derive(Debug, Default, Args, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Given {
-    /// Address and port, repeatable [default: 127.0.0.1:4566]
-    #[arg(long, value_name = "ADDR:PORT", action = ArgAction::Append)]
-    listen: Option<Vec<String>>,
-    /// Address and port with TLS, repeatable
-    #[arg(long, value_name = "ADDR:PORT", action = ArgAction::Append)]
-    tls_listen: Option<Vec<String>>,
-    /// Where state is kept [default: /var/lib/cove]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// Sockets and mounts; a reboot may empty it [default: /run/cove]
-    #[arg(long, value_name = "DIR")]
-    run_dir: Option<PathBuf>,
-    /// Names everything this server makes in the kernel [default: main]
-    #[arg(long, value_name = "NAME")]
-    node: Option<String>,
-    /// Take any credentials; for development on this machine
-    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
-    dev: Option<bool>,
-    /// Peers beyond loopback that --dev serves, repeatable
-    #[arg(long, value_name = "ADDR/NET", action = ArgAction::Append)]
-    dev_allow: Option<Vec<String>>,
-    /// Remove everything at exit; with directories of its own unless they are given
-    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
-    ephemeral: Option<bool>,
-    /// Region of requests that name none [default: us-east-1]
-    #[arg(long, value_name = "REGION")]
-    region: Option<String>,
-    /// Further host names that requests may use, repeatable
-    #[arg(long = "name", value_name = "HOST", action = ArgAction::Append)]
-    names: Option<Vec<String>>,
-    /// Host of the registry in repository URIs [default: the first listen address]
-    #[arg(long, value_name = "HOST:PORT")]
-    registry_host: Option<String>,
-    /// Registries to ask in place of another, as in docker.io=mirror.lan:5000, repeatable
-    #[arg(long = "registry-mirror", value_name = "HOST=MIRROR", action = ArgAction::Append)]
-    registry_mirrors: Option<Vec<String>>,
-    /// Registries that are spoken to without TLS, repeatable
-    #[arg(long, value_name = "HOST", action = ArgAction::Append)]
-    registry_insecure: Option<Vec<String>>,
-    /// PEM files of authorities that registries may have, repeatable
-    #[arg(long, value_name = "FILE", action = ArgAction::Append)]
-    registry_extra_ca: Option<Vec<PathBuf>>,
-    /// Addresses between host and routers [default: 198.19.0.0/16]
-    #[arg(long, value_name = "NET")]
-    transit_range: Option<String>,
-    /// Cap of one container's log [default: 1024]
-    #[arg(long, value_name = "MIB")]
-    log_stream_max_mib: Option<u64>,
-    /// Cap of all logs together [default: 20480]
-    #[arg(long, value_name = "MIB")]
-    log_node_max_mib: Option<u64>,
-    /// What a task may write that asks for no storage of its own; 0 is no cap [default: 20]
-    #[arg(long, value_name = "GIB")]
-    task_storage_gib: Option<u32>,
-    /// What a shared Docker volume may hold while tasks have it; 0 is no cap [default: 0]
-    #[arg(long, value_name = "GIB")]
-    shared_volume_gib: Option<u32>,
-    /// Cap of the registry's blobs together [default: 102400]
-    #[arg(long, value_name = "MIB")]
-    image_store_max_mib: Option<u64>,
-    /// Cap of the unpacked layers together [default: 204800]
-    #[arg(long, value_name = "MIB")]
-    layer_store_max_mib: Option<u64>,
-    /// Tasks that may live at once on this node [default: 2000]
-    #[arg(long, value_name = "COUNT")]
-    tasks_max: Option<usize>,
-    /// Fargate memory in multiples of the host's [default: 1.5]
-    #[arg(long, value_name = "FACTOR")]
-    memory_overcommit: Option<f64>,
-    /// Whether containers get AWS_ENDPOINT_URL [default: true]
-    #[arg(long, value_name = "BOOL")]
-    inject_endpoint: Option<bool>,
-    /// How long stopped tasks stay visible [default: 3600, as AWS]
-    #[arg(long, value_name = "SECS")]
-    stopped_task_secs: Option<u64>,
-    /// How often old records, expired logs and leftovers are looked for [default: 60]
-    #[arg(long, value_name = "SECS")]
-    housekeeping_secs: Option<u64>,
-    /// How often blobs and unpacked layers that nobody needs are looked for [default: 3600]
-    #[arg(long, value_name = "SECS")]
-    collect_secs: Option<u64>,
-    /// How old what nobody needs must be before it is collected [default: 3600]
-    #[arg(long, value_name = "SECS")]
-    collect_grace_secs: Option<u64>,
-    /// How long an upload may lie idle before it is collected [default: 86400]
-    #[arg(long, value_name = "SECS")]
-    upload_expiry_secs: Option<u64>,
-    /// What a repository may hold, as in team/app=2048 or, for all others, *=512; repeatable [default: no quota]
-    #[arg(long = "repository-quota", value_name = "NAME=MIB", action = ArgAction::Append)]
-    repository_quotas: Option<Vec<String>>,
-    /// How often every blob is read again and its digest checked; 0 is never [default: 7]
-    #[arg(long, value_name = "DAYS")]
-    scrub_days: Option<u64>,
-    /// How fast that goes at most [default: 20]
-    #[arg(long, value_name = "MIB")]
-    scrub_mib_per_sec: Option<u64>,
-    /// How often lifecycle policies of repositories are carried out [default: 3600]
-    #[arg(long, value_name = "SECS")]
-    lifecycle_secs: Option<u64>,
-    /// Between the warning of a Spot interruption and the end [default: 120, as AWS; 2 with --dev]
-    #[arg(long, value_name = "SECS")]
-    spot_warning_secs: Option<u64>,
-    /// How long a task without a health check must have run to count as healthy [default: 40000, as AWS; 500 with --dev]
-    #[arg(long, value_name = "MILLIS")]
-    task_settle_millis: Option<u64>,
-    /// How long an instance that managed scaling added stays empty before it goes [default: 900, as AWS; 5 with --dev]
-    #[arg(long, value_name = "SECS")]
-    scale_in_secs: Option<u64>,
-    /// How long a task waits in PROVISIONING for the group of its capacity provider [default: 1800, as AWS; 60 with --dev]
-    #[arg(long, value_name = "SECS")]
-    provisioning_secs: Option<u64>,
-    /// The fleet: only in the file.
-    #[arg(skip)]
-    instance: Option<Vec<MachineWish>>,
-    /// HTTP endpoints that rules may send events to: only in the file.
-    #[arg(skip)]
-    event_endpoint: Option<Vec<EndpointWish>>,
-    /// Which images may run: only in the file.
-    #[arg(skip)]
-    admission: Option<Vec<AdmissionWish>>,
-    /// Scanners of images: only in the file.
-    #[arg(skip)]
-    scan: Option<ScanWish>,
-    /// What is logged to stderr, as in `info` or `cove_agent=debug` [default: info]
-    #[arg(long, value_name = "FILTER")]
-    log: Option<String>,
-}
-
-/// Variables with our prefix that belong to the command line, to tests or to what we print, not to the server.
-const OTHER_VARIABLES: &[&str] =
-    &["COVE_CONFIG", "COVE_REGISTRY", "COVE_SUBNETS", "COVE_SECURITY_GROUP", "COVE_BIN", "COVE_SHARED_DATA"];
 
 /// Reads flags, environment and file.
 pub(crate) fn read(args: impl Iterator<Item = String>) -> Result<Config, ConfigError> {
@@ -349,129 +174,8 @@ fn sink(journal_stream: Option<&str>) -> Sink {
     if is_journal { Sink::Journal } else { Sink::Plain }
 }
 
-fn from_file(path: &Path) -> Result<Given, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    toml::from_str(&text)
-        .map_err(|error| ConfigError::Parse { path: path.to_owned(), why: error.message().replace('\n', " ") })
-}
-
-/// Lists are separated by commas.
-fn from_environment(variables: &BTreeMap<String, String>) -> Result<Given, ConfigError> {
-    let mut given = Given::default();
-    for (name, value) in variables {
-        let Some(key) = name.strip_prefix("COVE_") else { continue };
-        if OTHER_VARIABLES.contains(&name.as_str()) || name == CRASH_POINT || key.starts_with("TEST_") {
-            continue;
-        }
-        let list =
-            || Some(value.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect());
-        match key {
-            "LISTEN" => given.listen = list(),
-            "TLS_LISTEN" => given.tls_listen = list(),
-            "DATA_DIR" => given.data_dir = Some(value.into()),
-            "RUN_DIR" => given.run_dir = Some(value.into()),
-            "NODE" => given.node = Some(value.clone()),
-            "DEV" => given.dev = Some(parsed("COVE_DEV", value)?),
-            "DEV_ALLOW" => given.dev_allow = list(),
-            "EPHEMERAL" => given.ephemeral = Some(parsed("COVE_EPHEMERAL", value)?),
-            "REGION" => given.region = Some(value.clone()),
-            "NAMES" => given.names = list(),
-            "REGISTRY_HOST" => given.registry_host = Some(value.clone()),
-            "REGISTRY_MIRRORS" => given.registry_mirrors = list(),
-            "REGISTRY_INSECURE" => given.registry_insecure = list(),
-            "REGISTRY_EXTRA_CA" => {
-                given.registry_extra_ca =
-                    list().map(|paths: Vec<String>| paths.into_iter().map(PathBuf::from).collect());
-            }
-            "TRANSIT_RANGE" => given.transit_range = Some(value.clone()),
-            "LOG_STREAM_MAX_MIB" => given.log_stream_max_mib = Some(parsed("COVE_LOG_STREAM_MAX_MIB", value)?),
-            "LOG_NODE_MAX_MIB" => given.log_node_max_mib = Some(parsed("COVE_LOG_NODE_MAX_MIB", value)?),
-            "MEMORY_OVERCOMMIT" => given.memory_overcommit = Some(parsed("COVE_MEMORY_OVERCOMMIT", value)?),
-            "TASK_STORAGE_GIB" => given.task_storage_gib = Some(parsed("COVE_TASK_STORAGE_GIB", value)?),
-            "SHARED_VOLUME_GIB" => given.shared_volume_gib = Some(parsed("COVE_SHARED_VOLUME_GIB", value)?),
-            "IMAGE_STORE_MAX_MIB" => given.image_store_max_mib = Some(parsed("COVE_IMAGE_STORE_MAX_MIB", value)?),
-            "LAYER_STORE_MAX_MIB" => given.layer_store_max_mib = Some(parsed("COVE_LAYER_STORE_MAX_MIB", value)?),
-            "TASKS_MAX" => given.tasks_max = Some(parsed("COVE_TASKS_MAX", value)?),
-            "INJECT_ENDPOINT" => given.inject_endpoint = Some(parsed("COVE_INJECT_ENDPOINT", value)?),
-            "STOPPED_TASK_SECS" => given.stopped_task_secs = Some(parsed("COVE_STOPPED_TASK_SECS", value)?),
-            "HOUSEKEEPING_SECS" => given.housekeeping_secs = Some(parsed("COVE_HOUSEKEEPING_SECS", value)?),
-            "COLLECT_SECS" => given.collect_secs = Some(parsed("COVE_COLLECT_SECS", value)?),
-            "COLLECT_GRACE_SECS" => given.collect_grace_secs = Some(parsed("COVE_COLLECT_GRACE_SECS", value)?),
-            "UPLOAD_EXPIRY_SECS" => given.upload_expiry_secs = Some(parsed("COVE_UPLOAD_EXPIRY_SECS", value)?),
-            "REPOSITORY_QUOTAS" => given.repository_quotas = list(),
-            "SCRUB_DAYS" => given.scrub_days = Some(parsed("COVE_SCRUB_DAYS", value)?),
-            "SCRUB_MIB_PER_SEC" => given.scrub_mib_per_sec = Some(parsed("COVE_SCRUB_MIB_PER_SEC", value)?),
-            "LIFECYCLE_SECS" => given.lifecycle_secs = Some(parsed("COVE_LIFECYCLE_SECS", value)?),
-            "TASK_SETTLE_MILLIS" => given.task_settle_millis = Some(parsed("COVE_TASK_SETTLE_MILLIS", value)?),
-            "SPOT_WARNING_SECS" => given.spot_warning_secs = Some(parsed("COVE_SPOT_WARNING_SECS", value)?),
-            "PROVISIONING_SECS" => given.provisioning_secs = Some(parsed("COVE_PROVISIONING_SECS", value)?),
-            "SCALE_IN_SECS" => given.scale_in_secs = Some(parsed("COVE_SCALE_IN_SECS", value)?),
-            "LOG" => given.log = Some(value.clone()),
-            _ => return Err(ConfigError::UnknownVariable { name: name.clone() }),
-        }
-    }
-    Ok(given)
-}
-
-fn parsed<T: std::str::FromStr>(key: &'static str, value: &str) -> Result<T, ConfigError>
-where
-    T::Err: std::fmt::Display,
-{
-    value.parse().map_err(|error: T::Err| bad(key, value, error))
-}
-
 fn bad(key: &'static str, value: &str, why: impl std::fmt::Display) -> ConfigError {
     ConfigError::Value { key, value: value.to_owned(), why: why.to_string() }
-}
-
-impl Given {
-    /// What is missing here comes from there.
-    fn or(self, other: Self) -> Self {
-        Self {
-            listen: self.listen.or(other.listen),
-            tls_listen: self.tls_listen.or(other.tls_listen),
-            data_dir: self.data_dir.or(other.data_dir),
-            run_dir: self.run_dir.or(other.run_dir),
-            node: self.node.or(other.node),
-            dev: self.dev.or(other.dev),
-            dev_allow: self.dev_allow.or(other.dev_allow),
-            ephemeral: self.ephemeral.or(other.ephemeral),
-            region: self.region.or(other.region),
-            names: self.names.or(other.names),
-            registry_host: self.registry_host.or(other.registry_host),
-            registry_mirrors: self.registry_mirrors.or(other.registry_mirrors),
-            registry_insecure: self.registry_insecure.or(other.registry_insecure),
-            registry_extra_ca: self.registry_extra_ca.or(other.registry_extra_ca),
-            transit_range: self.transit_range.or(other.transit_range),
-            log_stream_max_mib: self.log_stream_max_mib.or(other.log_stream_max_mib),
-            log_node_max_mib: self.log_node_max_mib.or(other.log_node_max_mib),
-            memory_overcommit: self.memory_overcommit.or(other.memory_overcommit),
-            task_storage_gib: self.task_storage_gib.or(other.task_storage_gib),
-            shared_volume_gib: self.shared_volume_gib.or(other.shared_volume_gib),
-            image_store_max_mib: self.image_store_max_mib.or(other.image_store_max_mib),
-            layer_store_max_mib: self.layer_store_max_mib.or(other.layer_store_max_mib),
-            tasks_max: self.tasks_max.or(other.tasks_max),
-            inject_endpoint: self.inject_endpoint.or(other.inject_endpoint),
-            stopped_task_secs: self.stopped_task_secs.or(other.stopped_task_secs),
-            housekeeping_secs: self.housekeeping_secs.or(other.housekeeping_secs),
-            collect_secs: self.collect_secs.or(other.collect_secs),
-            collect_grace_secs: self.collect_grace_secs.or(other.collect_grace_secs),
-            upload_expiry_secs: self.upload_expiry_secs.or(other.upload_expiry_secs),
-            repository_quotas: self.repository_quotas.or(other.repository_quotas),
-            scrub_days: self.scrub_days.or(other.scrub_days),
-            scrub_mib_per_sec: self.scrub_mib_per_sec.or(other.scrub_mib_per_sec),
-            lifecycle_secs: self.lifecycle_secs.or(other.lifecycle_secs),
-            spot_warning_secs: self.spot_warning_secs.or(other.spot_warning_secs),
-            task_settle_millis: self.task_settle_millis.or(other.task_settle_millis),
-            scale_in_secs: self.scale_in_secs.or(other.scale_in_secs),
-            provisioning_secs: self.provisioning_secs.or(other.provisioning_secs),
-            instance: self.instance.or(other.instance),
-            event_endpoint: self.event_endpoint.or(other.event_endpoint),
-            admission: self.admission.or(other.admission),
-            scan: self.scan.or(other.scan),
-            log: self.log.or(other.log),
-        }
-    }
 }
 
 fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
@@ -551,7 +255,7 @@ fn check(given: Given, down: bool) -> Result<Config, ConfigError> {
         scrub_bytes_per_sec: mib("scrub_mib_per_sec", given.scrub_mib_per_sec.unwrap_or(SCRUB_MIB_PER_SEC_DEFAULT))?,
         lifecycle: interval("lifecycle_secs", given.lifecycle_secs.unwrap_or(LIFECYCLE_SECS_DEFAULT))?,
         machines: fleet::machines(&given.instance.unwrap_or_default())?,
-        event_endpoints: endpoints(&given.event_endpoint.unwrap_or_default())?,
+        event_endpoints: endpoint::endpoints(&given.event_endpoint.unwrap_or_default())?,
         admission: admission::rules(&given.admission.unwrap_or_default())?,
         scan: scan::config(&given.scan.unwrap_or_default())?,
         spot_warning: fleet::spot_warning(given.spot_warning_secs, dev),
@@ -735,7 +439,7 @@ mod tests {
     /// Its settings are comments that begin without a space.
     #[test]
     fn the_shipped_config_file_names_only_settings_that_exist() {
-        let shipped = include_str!("../../config/cove.toml");
+        let shipped = include_str!("../../../config/cove.toml");
         let settings: Vec<&str> =
             shipped.lines().filter_map(|line| line.strip_prefix('#')).filter(|line| !line.starts_with(' ')).collect();
         assert!(settings.len() > 15);
