@@ -4,19 +4,21 @@
 //! In: the records, and when a task has been seen long enough. Out: the keys that go. No clock, store or await.
 //!
 //! Holds: a task that is not STOPPED stays; a definition goes only once it is DELETE_IN_PROGRESS and no task that is
-//! still visible, nor any revision of a daemon, refers to it. Nothing new can refer to it by then: RunTask refuses such definitions. An instance that
-//! is declared is remembered as gone, or the next start would register it again.
+//! still visible, nor any revision of a daemon or of a service, refers to it. Nothing new can refer to it by then: RunTask
+//! refuses such definitions. An instance that is declared is remembered as gone, or the next start would register it again.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use cove_base::Timestamp;
+use cove_model::arn::Tenant;
 use cove_model::container_instance::{ContainerInstance, Origin};
 use cove_model::daemon::DaemonRevision;
 use cove_model::secret::Secret;
+use cove_model::service::{Service, ServiceRevision, ServiceStatus, TaskSet};
 use cove_model::task::{ClientToken, Task};
 use cove_model::task_definition::{TaskDefinition, TaskDefinitionStatus};
-use cove_store::{Key, Prefix, Read, Record, StoreError, Tx};
+use cove_store::{Key, Prefix, Read, Record, StoreError, Tx, keys};
 
 /// How long a client token of RunTask is remembered, as AWS says for idempotency tokens.
 const TOKEN_KEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
@@ -31,6 +33,8 @@ pub(crate) struct Records {
     pub definitions: Vec<Arc<TaskDefinition>>,
     pub instances: Vec<Arc<ContainerInstance>>,
     pub daemon_revisions: Vec<Arc<DaemonRevision>>,
+    /// Those that services run or may go back to.
+    pub service_revisions: Vec<Arc<ServiceRevision>>,
     pub secrets: Vec<Arc<Secret>>,
 }
 
@@ -44,9 +48,25 @@ impl Records {
             definitions: from.scan(&all),
             instances: from.scan(&all),
             daemon_revisions: from.scan(&all),
+            service_revisions: revisions_in_use(from),
             secrets: from.scan(&all),
         }
     }
+}
+
+/// ECS keeps a definition for a service that is scaled in to nothing, and for one that may be rolled back to it.
+fn revisions_in_use(from: &impl Read) -> Vec<Arc<ServiceRevision>> {
+    let revision = |tenant: &Tenant, cluster: &str, service: &str, id: &str| {
+        from.get::<ServiceRevision>(&keys::service_revision(tenant, cluster, service, id))
+    };
+    let services = from.scan::<Service>(&Prefix::all());
+    let of_services = services.iter().filter(|service| service.status != ServiceStatus::Inactive).flat_map(|service| {
+        let ids = service.deployments.iter().map(|it| &it.revision).chain(&service.completed_revision);
+        ids.filter_map(|id| revision(&service.tenant, &service.cluster, &service.name, id))
+    });
+    let sets = from.scan::<TaskSet>(&Prefix::all());
+    let of_sets = sets.iter().filter_map(|set| revision(&set.tenant, &set.cluster, &set.service, &set.revision));
+    of_services.chain(of_sets).collect()
 }
 
 /// Keys of what is forgotten.
@@ -73,13 +93,14 @@ pub(crate) fn forgotten(records: &Records, now: Timestamp, keep_millis: i64) -> 
         .collect();
     let gone_ids: HashSet<&str> = gone.iter().map(|task| task.id.as_str()).collect();
     let of_daemons = records.daemon_revisions.iter().map(|one| &one.template);
-    let of_daemons = of_daemons.map(|template| (&template.tenant, template.family.as_str(), template.revision));
+    let kept = of_daemons.chain(records.service_revisions.iter().map(|one| &one.template));
+    let of_revisions = kept.map(|template| (&template.tenant, template.family.as_str(), template.revision));
     let needed: HashSet<_> = records
         .tasks
         .iter()
         .filter(|task| !gone_ids.contains(task.id.as_str()))
         .map(|task| (&task.tenant, task.family.as_str(), task.revision))
-        .chain(of_daemons)
+        .chain(of_revisions)
         .collect();
     let is_unused = |definition: &TaskDefinition| {
         definition.status == TaskDefinitionStatus::DeleteInProgress
@@ -132,7 +153,6 @@ impl Forgotten {
 #[cfg(test)]
 mod tests {
     use cove_model::task::TaskStatus;
-    use cove_store::keys;
 
     use super::*;
     use crate::resolve::tests::task;

@@ -123,6 +123,12 @@ impl Task {
         essential.filter_map(|container| container.seen.health).max().unwrap_or(Health::Unknown)
     }
 
+    /// Whether it counts as healthy by checks, and not by the time that it has run.
+    #[must_use]
+    pub fn is_checked(&self) -> bool {
+        self.containers.iter().any(|container| container.essential && container.seen.health.is_some())
+    }
+
     /// Whether it takes something from that instance.
     #[must_use]
     pub fn is_on(&self, instance: &ContainerInstance) -> bool {

@@ -54,9 +54,10 @@ pub fn service(
         let waits = rollout.hooks.iter().filter(|hook| hook.status == HookStatus::AwaitingAction);
         lines.extend(waits.map(|hook| format!("it waits for ContinueServiceDeployment of hook {}", hook.id)));
     }
-    if let Some(at) = service.pacing.not_before.filter(|at| *at > now) {
+    for (id, pacing) in &service.pacing_of {
+        let Some(at) = pacing.not_before.filter(|at| *at > now) else { continue };
         let secs = (at.millis() - now.millis() + 999) / 1000;
-        lines.push(format!("{} tasks in a row did not stay: the next one starts in {secs} s", service.pacing.failures));
+        lines.push(format!("{} tasks of {id} in a row did not stay: the next one starts in {secs} s", pacing.failures));
     }
     let kept = wanted.iter().filter(|task| task.is_protected(now)).count();
     if kept > 0 {

@@ -89,7 +89,7 @@ pub(crate) fn service(tx: &mut Tx<'_>, before: Option<&Service>, after: Option<&
     if changed(|it| it.trouble.is_some()) {
         kinds.push(ServiceActionKind::ServiceTaskPlacementFailure);
     }
-    if changed(|it| it.pacing.not_before.is_some()) {
+    if changed(Service::is_throttled) {
         kinds.push(ServiceActionKind::ServiceTaskStartImpaired);
     }
     if before.is_some_and(|before| before.desired_count != service.desired_count) {

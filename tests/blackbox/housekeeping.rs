@@ -64,6 +64,8 @@ fn a_deleted_definition_is_gone_once_its_last_task_is_no_longer_seen() {
     let arn = server.run_task("going", json!({"image": image, "command": ["sh", "-c", WAITING]}));
     server.wait_task(&arn, "RUNNING");
     let definition = json!({"taskDefinition": "going:1"});
+    let service = json!({"serviceName": "asleep", "taskDefinition": "going:1", "desiredCount": 0});
+    server.ecs("CreateService", &service).unwrap();
     server.ecs("DeregisterTaskDefinition", &definition).unwrap();
     server.ecs("DeleteTaskDefinitions", &json!({"taskDefinitions": ["going:1"]})).unwrap();
     // Another goes at once, which shows that house-keeping came by.
@@ -82,6 +84,18 @@ fn a_deleted_definition_is_gone_once_its_last_task_is_no_longer_seen() {
     assert_eq!(shown["taskDefinition"]["status"], "DELETE_IN_PROGRESS");
     server.kill_and_restart();
     stop(&server, &arn);
+    until("the task is seen no more", || {
+        let seen = server.ecs("DescribeTasks", &json!({"tasks": [arn]})).unwrap();
+        (seen["failures"][0]["reason"] == "MISSING").then_some(())
+    });
+    // The service still can start tasks of it.
+    server.ecs("UpdateService", &json!({"service": "asleep", "desiredCount": 1})).unwrap();
+    let started = until("the service has its task", || {
+        let listed = server.ecs("ListTasks", &json!({"serviceName": "asleep"})).unwrap();
+        listed["taskArns"][0].as_str().map(str::to_owned)
+    });
+    server.wait_task(&started, "RUNNING");
+    server.ecs("DeleteService", &json!({"service": "asleep", "force": true})).unwrap();
     until("the definition is gone", || server.ecs("DescribeTaskDefinition", &definition).err());
     assert_refused(server.ecs("DescribeTaskDefinition", &definition), "ClientException", "Unable to describe");
     let seen = server.ecs("DescribeTasks", &json!({"tasks": [arn]})).unwrap();

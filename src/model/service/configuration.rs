@@ -28,8 +28,9 @@ pub struct DeploymentConfiguration {
     pub strategy: Option<DeploymentStrategy>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bake_time_in_minutes: Option<i32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub lifecycle_hooks: Vec<LifecycleHook>,
+    /// As given; an empty list takes away those that there were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifecycle_hooks: Option<Vec<LifecycleHook>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linear_configuration: Option<Linear>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -169,6 +170,12 @@ impl DeploymentConfiguration {
         self.strategy.unwrap_or_default()
     }
 
+    /// Those of its lifecycle.
+    #[must_use]
+    pub fn hooks(&self) -> &[LifecycleHook] {
+        self.lifecycle_hooks.as_deref().unwrap_or_default()
+    }
+
     /// Tasks that must stay healthy.
     #[must_use]
     pub fn minimum(&self, desired: u32) -> u32 {
@@ -213,10 +220,10 @@ impl DeploymentConfiguration {
             alarms: given.alarms.or_else(|| self.alarms.clone()),
             strategy: Some(strategy),
             bake_time_in_minutes: (!is(DeploymentStrategy::Rolling)).then_some(bake),
-            lifecycle_hooks: if given.lifecycle_hooks.is_empty() {
-                self.lifecycle_hooks.clone()
-            } else {
-                given.lifecycle_hooks
+            lifecycle_hooks: match given.lifecycle_hooks {
+                None if given.strategy == Some(DeploymentStrategy::Rolling) => None,
+                None => self.lifecycle_hooks.clone(),
+                Some(given) => Some(given).filter(|hooks| !hooks.is_empty()),
             },
             linear_configuration: is(DeploymentStrategy::Linear).then(|| linear.unwrap_or(default_linear)),
             canary_configuration: is(DeploymentStrategy::Canary).then(|| canary.unwrap_or(default_canary)),
@@ -276,10 +283,10 @@ impl DeploymentConfiguration {
         {
             return bad("canaryConfiguration takes a canaryPercent of 0.1 to 100.0 and 0 to 1440 minutes.".to_owned());
         }
-        if self.lifecycle_hooks.iter().any(|hook| hook.lifecycle_stages.is_empty()) {
+        if self.hooks().iter().any(|hook| hook.lifecycle_stages.is_empty()) {
             return bad("lifecycleStages of a lifecycle hook must not be empty.".to_owned());
         }
-        if self.strategy() == DeploymentStrategy::Rolling && !self.lifecycle_hooks.is_empty() {
+        if self.strategy() == DeploymentStrategy::Rolling && !self.hooks().is_empty() {
             return bad("lifecycleHooks are not supported with the ROLLING deployment strategy.".to_owned());
         }
         Ok(())

@@ -57,6 +57,9 @@ pub struct ServiceDeployment {
     pub stage: Option<LifecycleStage>,
     /// When the stage began.
     pub stage_since: Option<Timestamp>,
+    /// When the new revision first got traffic, after the hooks of that stage.
+    #[serde(default)]
+    pub shift_since: Option<Timestamp>,
     /// The share of production traffic that the new revision has, in percent.
     pub production_percent: f64,
     pub hooks: Vec<HookState>,

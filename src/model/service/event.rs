@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arn::Tenant;
 use crate::daemon::daemon_owner;
-use crate::task::{Keeper, StopCode, Task};
+use crate::task::{Health, Keeper, StopCode, Task};
 
 /// ECS shows the newest hundred.
 pub const EVENTS_MAX: u64 = 100;
@@ -41,6 +41,9 @@ pub struct Departed {
     /// When it reached RUNNING, if it did.
     pub started_at: Option<Timestamp>,
     pub stopped_at: Timestamp,
+    /// Of a task with health checks: whether it passed them when last seen.
+    #[serde(default)]
+    pub was_healthy: Option<bool>,
     /// Whether somebody wanted it to stop.
     pub was_ordered: bool,
     pub stop_code: Option<StopCode>,
@@ -64,6 +67,7 @@ impl Departed {
             instance: task.placement.container_instance.clone(),
             started_at: task.observed.started_at,
             stopped_at: task.observed.stopped_at.unwrap_or_default(),
+            was_healthy: task.is_checked().then(|| task.health() == Health::Healthy),
             was_ordered: was_ordered(task.observed.stop_code),
             stop_code: task.observed.stop_code,
             reason: task.observed.stopped_reason.clone(),

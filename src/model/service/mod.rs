@@ -15,6 +15,8 @@ mod express;
 mod revision;
 mod task_set;
 
+use std::collections::BTreeMap;
+
 use cove_base::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +67,9 @@ pub struct Service {
     pub created_by: String,
     /// PRIMARY first; the others are on their way out.
     pub deployments: Vec<Deployment>,
-    pub pacing: Pacing,
+    /// By deployment or task set, of those whose tasks did not stay: what one of them starts is not held up by another.
+    #[serde(default)]
+    pub pacing_of: BTreeMap<String, Pacing>,
     /// Set while a task that is wanted has no place.
     pub trouble: Option<Trouble>,
     /// What runs when a deployment is rolled back.
@@ -102,6 +106,18 @@ impl Service {
     #[must_use]
     pub fn cluster_arn(&self) -> String {
         cluster_arn(&self.tenant, &self.cluster)
+    }
+
+    /// Tasks that did not stay, in the rows that go on.
+    #[must_use]
+    pub fn failures(&self) -> u32 {
+        self.pacing_of.values().map(|pacing| pacing.failures).sum()
+    }
+
+    /// Whether tasks are started more slowly because others did not stay.
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
+        self.pacing_of.values().any(|pacing| pacing.not_before.is_some())
     }
 
     /// The group of its tasks.

@@ -211,6 +211,7 @@ fn ended(instance: &str, code: StopCode) -> Arc<Departed> {
         instance: Some(instance.into()),
         started_at: Some(NOW),
         stopped_at: NOW,
+        was_healthy: None,
         was_ordered: code == StopCode::ServiceSchedulerInitiated,
         stop_code: Some(code),
         reason: None,

@@ -18,49 +18,55 @@ const DOUBLINGS_MAX: u32 = 20;
 impl Decider<'_> {
     /// First of all: everything else goes by these counts.
     pub(super) fn count_departures(&mut self) {
-        self.forgive();
+        let started = self.started();
+        self.out.service.pacing_of.retain(|id, _| started.contains(id));
+        for id in &started {
+            self.forgive(id);
+            self.count_failures(id);
+        }
+    }
+
+    /// The deployments and task sets of which tasks are started.
+    fn started(&self) -> Vec<String> {
+        let primary = self.primary().map(|primary| &primary.id);
+        let kept = self.holds_old_revision().and_then(|_| self.kept_deployment()).map(|kept| &kept.id);
+        primary.into_iter().chain(kept).chain(self.out.task_sets.iter().map(|set| &set.id)).cloned().collect()
+    }
+
+    fn count_failures(&mut self, id: &str) {
         let state = self.state;
-        let failures: Vec<&Departed> =
-            state.departed.iter().map(|one| &**one).filter(|one| self.is_failure(one)).collect();
+        let is_failure = |one: &&Departed| one.deployment == id && is_failure(one, state.timing.settle_millis);
+        let failures: Vec<&Departed> = state.departed.iter().map(|one| &**one).filter(is_failure).collect();
         let Some(last) = failures.iter().map(|one| one.stopped_at).max() else { return };
         let number = u32::try_from(failures.len()).unwrap_or(u32::MAX);
-        let timing = &state.timing;
         let mut reasons = failures.iter().filter_map(|one| one.reason.as_deref());
         if let Some(why) = reasons.rfind(|why| why.starts_with(message::NOT_STARTED)) {
             self.complain(message::misconfigured(&state.service.name, why));
         }
-        if slow_down(&mut self.out.service.pacing, number, last, timing.throttle_max_millis) {
+        let pacing = self.out.service.pacing_of.entry(id.to_owned()).or_default();
+        if slow_down(pacing, number, last, state.timing.throttle_max_millis) {
             self.complain(message::impaired(&state.service));
         }
-        if let Some(primary) = self.primary_mut() {
+        if let Some(primary) = self.primary_mut().filter(|primary| primary.id == id) {
             primary.failed_tasks = primary.failed_tasks.saturating_add(number);
             primary.updated_at = state.now;
         }
     }
 
     /// A task that began after the last failure and is well ends the row.
-    fn forgive(&mut self) {
-        let Some(last) = self.out.service.pacing.last_failure_at else { return };
+    fn forgive(&mut self, id: &str) {
+        let Some(last) = self.out.service.pacing_of.get(id).and_then(|pacing| pacing.last_failure_at) else { return };
         let began_later = |at: Option<Timestamp>| at.is_some_and(|at| at > last);
         let is_well = self.state.tasks.iter().any(|task| {
-            self.is_wanted(task.deployment()) && task.condition == Condition::Healthy && began_later(task.started_at)
+            task.deployment() == id && task.condition == Condition::Healthy && began_later(task.started_at)
         });
         if is_well {
-            self.out.service.pacing = Default::default();
-            if let Some(primary) = self.primary_mut().filter(|it| it.rollout == RolloutState::InProgress) {
+            self.out.service.pacing_of.remove(id);
+            let primary = self.primary_mut().filter(|it| it.id == id && it.rollout == RolloutState::InProgress);
+            if let Some(primary) = primary {
                 primary.failed_tasks = 0;
             }
         }
-    }
-
-    /// Whether tasks of that deployment or task set are still started.
-    fn is_wanted(&self, deployment: &str) -> bool {
-        self.primary().is_some_and(|primary| primary.id == deployment)
-            || self.out.task_sets.iter().any(|set| set.id == deployment)
-    }
-
-    fn is_failure(&self, ended: &Departed) -> bool {
-        self.is_wanted(&ended.deployment) && is_failure(ended, self.state.timing.settle_millis)
     }
 }
 
@@ -69,7 +75,8 @@ pub(crate) fn is_failure(ended: &Departed, settle_millis: i64) -> bool {
     if ended.was_ordered {
         return ended.reason.as_deref() == Some(message::UNHEALTHY);
     }
-    ended.started_at.is_none_or(|at| ended.stopped_at < at.plus_millis(settle_millis))
+    let was_settled = || ended.started_at.is_some_and(|at| at.plus_millis(settle_millis) <= ended.stopped_at);
+    !ended.was_healthy.unwrap_or_else(was_settled)
 }
 
 /// Adds failures to a row; whether it is now too long to be tried again at once.

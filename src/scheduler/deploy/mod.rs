@@ -233,13 +233,14 @@ impl<'a> Decider<'a> {
 
     /// Whether the primary may start tasks, and when it may otherwise.
     fn may_start(&mut self) -> bool {
-        let failed = self.primary().is_none_or(|primary| primary.rollout == RolloutState::Failed);
-        !failed && self.pause_is_over()
+        let going = self.primary().filter(|primary| primary.rollout != RolloutState::Failed);
+        let id = going.map(|primary| primary.id.clone());
+        id.is_some_and(|id| self.pause_is_over(&id))
     }
 
-    /// Whether tasks that keep failing may be tried again.
-    fn pause_is_over(&mut self) -> bool {
-        match self.out.service.pacing.not_before {
+    /// Whether tasks of a deployment or task set that keep failing may be tried again.
+    fn pause_is_over(&mut self, id: &str) -> bool {
+        match self.out.service.pacing_of.get(id).and_then(|pacing| pacing.not_before) {
             Some(at) if at > self.state.now => {
                 self.wake(at);
                 false

@@ -93,6 +93,7 @@ impl Decider<'_> {
             match &target {
                 Some(revision) => {
                     let reason = format!("{status_reason}.");
+                    rollout.production_percent = 0.0;
                     rollout.rollback = Some(Rollback { reason, started_at: now, revision: revision.clone() });
                 }
                 None => {
@@ -131,7 +132,7 @@ impl Decider<'_> {
         back.rollout_reason = format!("ECS deployment circuit breaker: rolling back to deploymentId {}.", back.id);
         let text = message::rolling_back(&self.out.service, &back.id);
         self.tell(text);
-        self.out.service.pacing = Default::default();
+        self.out.service.pacing_of.remove(&back.id);
         self.out.service.deployments.insert(0, back);
     }
 
@@ -228,7 +229,9 @@ fn finish(rollout: &mut ServiceDeployment, now: cove_base::Timestamp) {
         | Status::RollbackFailed => Status::Successful,
     };
     rollout.stage = None;
-    rollout.production_percent = 100.0;
+    if rollout.status == Status::Successful {
+        rollout.production_percent = 100.0;
+    }
     rollout.finished_at = Some(now);
     rollout.updated_at = now;
 }

@@ -77,7 +77,7 @@ impl Decider<'_> {
         let since = rollout.stage_since.unwrap_or(now);
         Ok(match stage {
             Stage::ScaleUp if green < desired => Some(Wait::Event),
-            Stage::ProductionTrafficShift => shift(rollout, &configuration, since, now),
+            Stage::ProductionTrafficShift => shift(rollout, &configuration, now),
             Stage::BakeTime => later(since, configuration.bake_time_in_minutes.unwrap_or(0), now),
             Stage::ReconcileService
             | Stage::PreScaleUp
@@ -92,7 +92,7 @@ impl Decider<'_> {
 
     /// The hook of a stage, if the service has one.
     fn hook(&mut self, stage: HookStage, now: Timestamp) -> Result<Option<Wait>, &'static str> {
-        let configured = self.out.service.configuration.lifecycle_hooks.iter();
+        let configured = self.out.service.configuration.hooks().iter();
         let mut configured = configured
             .filter(|it| it.target_type == Some(HookTarget::Pause))
             .filter(|it| it.lifecycle_stages.contains(&stage));
@@ -181,7 +181,7 @@ impl Decider<'_> {
         }
         let missing = bounds.desired.saturating_sub(number);
         match kept {
-            Some((deployment, revision)) if missing > 0 && self.may_start() => {
+            Some((deployment, revision)) if missing > 0 && self.pause_is_over(&deployment) => {
                 let starts = missing.min(bounds.room);
                 if starts > 0 {
                     self.out.start.push(super::Start { deployment, revision, on: super::On::Anywhere(starts) });
@@ -221,12 +221,8 @@ pub(super) struct Kept {
 }
 
 /// Moves traffic: at once, in steps, or a little first.
-fn shift(
-    rollout: &mut ServiceDeployment,
-    configuration: &DeploymentConfiguration,
-    since: Timestamp,
-    now: Timestamp,
-) -> Option<Wait> {
+fn shift(rollout: &mut ServiceDeployment, configuration: &DeploymentConfiguration, now: Timestamp) -> Option<Wait> {
+    let since = *rollout.shift_since.get_or_insert(now);
     let (percent, wait) = match configuration.strategy() {
         DeploymentStrategy::Rolling | DeploymentStrategy::BlueGreen => (WHOLE, None),
         DeploymentStrategy::Linear => {

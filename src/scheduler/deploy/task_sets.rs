@@ -56,7 +56,7 @@ impl<'a> Decider<'a> {
             self.stop(task, reason);
         }
         let short = desired.saturating_sub(current.len());
-        if short > 0 && self.pause_is_over() {
+        if short > 0 && self.pause_is_over(&set.id) {
             let on = On::Anywhere(u32::try_from(short).unwrap_or(u32::MAX));
             let (deployment, revision) = (set.id.clone(), set.revision.clone());
             self.out.start.push(Start { deployment, revision, on });

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use cove_model::arn::Tenant;
 use cove_model::service::{
-    CircuitBreaker, DeploymentConfiguration, DeploymentController, HookStage, HookTarget, LifecycleHook,
-    LifecycleStage, PropagateTags, ServiceDeploymentStatus,
+    CircuitBreaker, DeploymentConfiguration, DeploymentController, DeploymentStrategy, HookStage, HookTarget,
+    LifecycleHook, LifecycleStage, PropagateTags, ServiceDeploymentStatus,
 };
 use cove_model::task::Task;
 use proptest::prelude::*;
@@ -48,6 +48,7 @@ fn rollout(revision: &str) -> ServiceDeployment {
         status_reason: None,
         stage: None,
         stage_since: Some(NOW),
+        shift_since: None,
         production_percent: 0.0,
         hooks: Vec::new(),
         rollback: None,
@@ -89,7 +90,7 @@ fn state(desired: u32, minimum: i32, maximum: i32, deployments: Vec<Deployment>)
         created_at: NOW,
         created_by: String::new(),
         deployments,
-        pacing: Default::default(),
+        pacing_of: Default::default(),
         trouble: None,
         completed_revision: Some("r1".into()),
         is_steady: false,
@@ -180,6 +181,7 @@ fn failed(id: &str, deployment: &str) -> Arc<Departed> {
         instance: None,
         started_at: None,
         stopped_at: NOW,
+        was_healthy: None,
         was_ordered: false,
         stop_code: None,
         reason: None,
@@ -422,14 +424,47 @@ fn a_task_that_was_killed_in_its_prime_is_no_failure() {
     let stopped = Departed { was_ordered: true, ..Departed::clone(&failed("b", OLD)) };
     state.departed = vec![Arc::new(lived), Arc::new(stopped)];
     let got = decide(&state);
-    assert_eq!((got.service.pacing.failures, starts(&got)), (0, 1));
+    assert_eq!((got.service.failures(), starts(&got)), (0, 1));
+}
+
+#[test]
+fn a_task_that_died_before_its_checks_were_passed_is_a_failure_however_long_it_lived() {
+    let mut state = state(1, 100, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]);
+    let lived = |was_healthy| Departed {
+        started_at: Some(NOW.plus_millis(-50_000)),
+        was_healthy: Some(was_healthy),
+        ..Departed::clone(&failed("a", OLD))
+    };
+    let failures = |state: &mut State, ended: Departed| {
+        state.departed = vec![Arc::new(ended)];
+        decide(state).service.failures()
+    };
+    assert_eq!(failures(&mut state, lived(false)), 1);
+    assert_eq!(failures(&mut state, lived(true)), 0);
+    let brief = Departed { started_at: Some(NOW), ..lived(true) };
+    assert_eq!(failures(&mut state, brief), 0, "it had come to count as healthy");
+}
+
+#[test]
+fn a_revision_whose_tasks_do_not_stay_holds_up_no_other() {
+    let mut state = updating(1, 100, 200);
+    state.rollouts[0].stage = Some(LifecycleStage::BakeTime);
+    state.service.configuration.strategy = Some(DeploymentStrategy::BlueGreen);
+    state.service.configuration.bake_time_in_minutes = Some(10);
+    let fails = |id: &str| (0..5).map(|number| failed(&format!("{id}{number}"), id)).collect::<Vec<_>>();
+    let started = |state: &State| decide(state).start.into_iter().map(|it| it.deployment).collect::<Vec<_>>();
+    state.tasks = Vec::new();
+    state.departed = fails(NEW);
+    assert_eq!(started(&state), [OLD]);
+    state.departed = fails(OLD);
+    assert_eq!(started(&state), [NEW], "the old one waits for its turn");
 }
 
 #[test]
 fn blue_stays_until_green_has_been_through_all_stages() {
     let mut state = updating(1, 100, 200);
     state.rollouts[0].stage = Some(LifecycleStage::PreScaleUp);
-    state.service.configuration.strategy = Some(cove_model::service::DeploymentStrategy::BlueGreen);
+    state.service.configuration.strategy = Some(DeploymentStrategy::BlueGreen);
     state.service.configuration.bake_time_in_minutes = Some(1);
     state.tasks = vec![healthy("a", OLD)];
     let got = decide(&state);
@@ -471,11 +506,11 @@ fn kept(stage: LifecycleStage, desired: u32) -> State {
     let mut state = updating(desired, 0, 100);
     state.service.deployments.insert(1, deployment("ecs-svc/3", "r3", RolloutState::InProgress));
     state.service.configuration.strategy = Some(cove_model::service::DeploymentStrategy::BlueGreen);
-    state.service.configuration.lifecycle_hooks = vec![LifecycleHook {
+    state.service.configuration.lifecycle_hooks = Some(vec![LifecycleHook {
         target_type: Some(HookTarget::Pause),
         lifecycle_stages: vec![HookStage::PreScaleUp, HookStage::PostScaleUp],
         ..LifecycleHook::default()
-    }];
+    }]);
     state.rollouts[0].stage = Some(stage);
     state
 }

@@ -92,14 +92,13 @@ fn condition(task: &Task, now: Timestamp, settle_millis: i64, grace_millis: i64)
     let (TaskStatus::Running, Some(started_at)) = (task.observed.status, task.observed.started_at) else {
         return Condition::Starting { settles_at: None };
     };
-    let is_checked = task.containers.iter().any(|container| container.essential && container.seen.health.is_some());
     match task.health() {
         Health::Healthy => Condition::Healthy,
         Health::Unhealthy if started_at.plus_millis(grace_millis) > now => {
             Condition::Starting { settles_at: Some(started_at.plus_millis(grace_millis)) }
         }
         Health::Unhealthy => Condition::Unhealthy,
-        Health::Unknown if is_checked => Condition::Starting { settles_at: None },
+        Health::Unknown if task.is_checked() => Condition::Starting { settles_at: None },
         Health::Unknown if started_at.plus_millis(settle_millis) <= now => Condition::Healthy,
         Health::Unknown => Condition::Starting { settles_at: Some(started_at.plus_millis(settle_millis)) },
     }

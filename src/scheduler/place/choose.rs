@@ -2,6 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use cove_model::container_instance::{ContainerInstance, EXTERNAL};
 use cove_model::task::LaunchType;
@@ -126,16 +127,24 @@ pub fn is_suitable(instance: &ContainerInstance, required: &[Attribute], constra
 }
 
 /// The place in the list of the instance that the strategies like best, in their order; the seed decides between equals.
-pub(super) fn best(fitting: &[Open<'_, '_>], request: &Request, seed: &mut Seed) -> Option<usize> {
+/// Tasks are spread by all that the group has, also on instances where nothing more fits.
+pub(super) fn best(
+    fitting: &[Open<'_, '_>],
+    request: &Request,
+    instances: &[Arc<ContainerInstance>],
+    ledger: &Ledger<'_>,
+    seed: &mut Seed,
+) -> Option<usize> {
     let mut left: Vec<usize> = (0..fitting.len()).collect();
     for strategy in &request.strategies {
         match strategy {
             Strategy::Random => break,
             Strategy::Spread(field) => {
                 let values: Vec<Option<&str>> = fitting.iter().map(|(instance, _)| value_of(instance, field)).collect();
-                let mut counts: HashMap<Option<&str>, usize> = HashMap::with_capacity(fitting.len());
-                for (value, (_, account)) in values.iter().zip(fitting) {
-                    *counts.entry(*value).or_default() += account.of_group(&request.group);
+                let mut counts: HashMap<Option<&str>, usize> = HashMap::with_capacity(instances.len());
+                for instance in instances {
+                    let here = ledger.account(instance).of_group(&request.group);
+                    *counts.entry(value_of(instance, field)).or_default() += here;
                 }
                 // Instances without the attribute come last.
                 keep_least(&mut left, |at| (values[at].is_none(), counts.get(&values[at]).copied().unwrap_or(0)));

@@ -369,7 +369,7 @@ fn place_one(
     let mut failed = Vec::new();
     loop {
         let (fitting, refusals) = choose::fitting(&candidates, request, ledger);
-        let Some(at) = choose::best(&fitting, request, seed) else {
+        let Some(at) = choose::best(&fitting, request, &snapshot.instances, ledger, seed) else {
             return Err(refusals.into_iter().chain(failed).collect());
         };
         let best = fitting[at].0;

@@ -472,6 +472,28 @@ fn strategies_decide_in_their_order() {
 }
 
 #[test]
+fn tasks_on_instances_where_nothing_more_fits_are_spread_too() {
+    let host = host();
+    let zone = || vec![Strategy::Spread("attribute:ecs.availability-zone".into())];
+    let in_zones = |instances: &[(&str, &str, i64)], request: &Request| {
+        let instances = instances.iter().map(|(id, zone, memory_mib)| instance(id, zone, *memory_mib)).collect();
+        let got = place(&snapshot(&host, instances), request).unwrap();
+        let mut zones: Vec<String> = got.into_iter().map(|it| it.unwrap().placement.availability_zone).collect();
+        zones.sort();
+        zones.concat()
+    };
+    // One task fits on the first.
+    let six = Request { strategies: zone(), ..request(6, NetworkMode::None) };
+    assert_eq!(in_zones(&[("a1", "a", 256), ("a2", "a", 4096), ("b1", "b", 4096)], &six), "aaabbb");
+    let constraints = vec![Constraint::DistinctInstance];
+    for seed in 0..20 {
+        let two =
+            Request { constraints: constraints.clone(), strategies: zone(), seed, ..request(2, NetworkMode::None) };
+        assert_eq!(in_zones(&[("a1", "a", 4096), ("a2", "a", 4096), ("b1", "b", 4096)], &two), "ab");
+    }
+}
+
+#[test]
 fn fargate_memory_is_promised_up_to_the_overcommit() {
     let host = host();
     let snapshot = snapshot(&host, vec![]);

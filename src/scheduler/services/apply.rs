@@ -69,9 +69,12 @@ pub(crate) fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decisi
         }));
     }
     pin_images(tx, &service, state);
-    service.trouble = if start.is_empty() { None } else { service.trouble };
+    let known = service.trouble.take();
     for one in start {
         told.extend(begin(tx, host, &mut service, one));
+    }
+    if let (Some(trouble), Some(known)) = (&mut service.trouble, known) {
+        trouble.since = known.since;
     }
     for say in told {
         tell(tx, &mut service, say);
@@ -178,7 +181,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, host: &HostFacts, service: &mut Service, st
                         message::unplaced_in(&service.name, zone, is_on_instances),
                     ));
                 }
-                (None, _) => service.trouble = None,
+                (None, _) => {}
             }
             told
         }
@@ -273,14 +276,14 @@ fn is_on_draining(tx: &Tx<'_>, task: &Task) -> bool {
 }
 
 fn complain(service: &mut Service, now: Timestamp, text: String) -> Vec<Say> {
-    let since = service.trouble.as_ref().map_or(now, |trouble| trouble.since);
-    service.trouble = Some(Trouble { since, reason: text.clone() });
+    service.trouble = Some(Trouble { since: now, reason: text.clone() });
     vec![Say::Trouble(text)]
 }
 
-/// The refusal that was nearest to a yes: it passed the most checks.
+/// The refusal that was nearest to a yes: it passed the most checks. Of equal ones always the same, in whatever order they
+/// were tried, or each attempt would be news.
 fn closest(refusals: &[Refusal]) -> Option<&Refusal> {
-    refusals.iter().max_by_key(|refusal| refusal.reason)
+    refusals.iter().max_by_key(|refusal| (refusal.reason, &refusal.arn))
 }
 
 fn unplaced(service: &Service, refusal: &Refusal) -> String {

@@ -29,6 +29,7 @@ pub fn begin(tx: &mut Tx<'_>, service: &mut Service, revision: ServiceRevision) 
         status_reason: None,
         stage: first_stage(service),
         stage_since: Some(now),
+        shift_since: None,
         production_percent: if service.deployments.is_empty() { 100.0 } else { 0.0 },
         hooks: Vec::new(),
         rollback: None,
@@ -52,7 +53,6 @@ pub fn begin(tx: &mut Tx<'_>, service: &mut Service, revision: ServiceRevision) 
         updated_at: now,
     };
     service.deployments.insert(0, deployment);
-    service.pacing = Default::default();
     service.trouble = None;
     service.is_steady = false;
     tx.put(revision);

@@ -263,7 +263,7 @@ impl Seen {
         let started: Vec<&Task> = self.tasks.iter().filter(|task| before.find(&task.id).is_none()).collect();
         let went = |task: &&Task| is_wanted(task) && !self.find(&task.id).is_some_and(is_wanted);
         let stopped: Vec<&Task> = before.tasks.iter().filter(went).collect();
-        let failures = self.service.pacing.failures.saturating_sub(before.service.pacing.failures);
+        let failures = self.service.failures().saturating_sub(before.service.failures());
         if failures as usize > before.departed.len() {
             return Err(format!("{:?} were counted as {failures}", before.departed));
         }

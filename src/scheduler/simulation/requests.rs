@@ -169,7 +169,7 @@ impl World {
                 canary_percent: 10.0,
                 canary_bake_time_in_minutes: self.dice.pick(&[0, 2]),
             }),
-            lifecycle_hooks: if strategy == Rolling { Vec::new() } else { self.hooks() },
+            lifecycle_hooks: (strategy != Rolling).then(|| self.hooks()),
         };
         let configuration = DeploymentConfiguration::default().updated(given, scheduling);
         configuration.check(scheduling).unwrap();

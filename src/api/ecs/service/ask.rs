@@ -90,7 +90,7 @@ pub(super) fn check_members(
 ) -> Result<(), EcsError> {
     let connects = members.service_connect_configuration.as_ref().is_some_and(|connect| connect.enabled);
     let is_lambda = |hook: &LifecycleHook| hook.target_type != Some(HookTarget::Pause);
-    let has_lambda = configuration.is_some_and(|it| it.lifecycle_hooks.iter().any(is_lambda));
+    let has_lambda = configuration.is_some_and(|it| it.hooks().iter().any(is_lambda));
     let given = [
         ("loadBalancers", !members.load_balancers.is_empty()),
         ("serviceRegistries", !members.service_registries.is_empty()),

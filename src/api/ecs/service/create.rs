@@ -270,7 +270,7 @@ pub(super) fn make(
         created_at: tx.now(),
         created_by: by.principal.clone(),
         deployments: Vec::new(),
-        pacing: Default::default(),
+        pacing_of: Default::default(),
         trouble: None,
         completed_revision: None,
         is_steady: false,
