@@ -98,10 +98,6 @@ pub(super) async fn put(cx: &Context, input: PutIn) -> Result<PutIn, EcrError> {
     if all.contains(&&cx.tenant) {
         return Err(invalid("Replication destination cannot be the same as the source registry"));
     }
-    if let Some(unknown) = all.iter().find(|to| !is_region(cx, &to.region)) {
-        let region = &unknown.region;
-        return Err(invalid(&format!("Region '{region}' is not a valid region to replicate to")));
-    }
     for rule in &rules {
         if rule.destinations.iter().collect::<BTreeSet<_>>().len() < rule.destinations.len() {
             return Err(invalid("Replication destinations of a rule must be unique"));
@@ -109,6 +105,10 @@ pub(super) async fn put(cx: &Context, input: PutIn) -> Result<PutIn, EcrError> {
     }
     if all.iter().collect::<BTreeSet<_>>().len() > DESTINATIONS_MAX {
         return Err(invalid("A replication configuration can have at most 25 unique destinations"));
+    }
+    if let Some(unknown) = all.iter().find(|to| !is_region(cx, &to.region)) {
+        let region = &unknown.region;
+        return Err(invalid(&format!("Region '{region}' is not a valid region to replicate to")));
     }
     let tenant = cx.tenant.clone();
     let put = cx.store.write(move |tx| {
