@@ -150,8 +150,8 @@ struct StatusWire {
 }
 
 pub(super) fn status(cx: &Context, input: ImageIn) -> Result<StatusOut, EcrError> {
-    let name = &input.repository_name;
-    let tenant = input.reach(cx, "DescribeImageReplicationStatus")?;
+    let name = &input.of.repository_name;
+    let tenant = input.of.reach(cx, "DescribeImageReplicationStatus")?;
     let selector = selector(&input.image_id).map_err(|failure| {
         EcrError::InvalidParameter(format!("Invalid parameter at 'imageId': {}", failure.failure_reason))
     })?;
@@ -165,7 +165,7 @@ pub(super) fn status(cx: &Context, input: ImageIn) -> Result<StatusOut, EcrError
     Ok(StatusOut {
         image_id: ImageId { image_digest: Some(image.digest.clone()), image_tag: input.image_id.image_tag },
         replication_statuses: copies.iter().map(|copy| status(copy)).collect(),
-        repository_name: input.repository_name,
+        repository_name: input.of.repository_name,
     })
 }
 
