@@ -48,6 +48,7 @@ BEFORE = {
     **{("ecr", op): [("CreatePullThroughCacheRule", None)]
        for op in ("UpdatePullThroughCacheRule", "DeletePullThroughCacheRule", "ValidatePullThroughCacheRule", "DescribePullThroughCacheRules")},
     **{("secretsmanager", op): [("CreateSecret", None)] for op in model.service("secretsmanager").operation_names},
+    ("ec2", "TerminateInstances"): [("DescribeInstances", lambda _: {})],
     ("secretsmanager", "GetSecretValue"): [("CreateSecret", None), ("PutSecretValue", None)],
     **{("logs", op): [("CreateLogGroup", None)] for op in model.service("logs").operation_names},
     **{("logs", op): [("CreateLogGroup", None), ("CreateLogStream", None)] for op in ("DeleteLogStream", "PutLogEvents", "GetLogEvents")},

@@ -1,6 +1,6 @@
 """What a client learns from a request that was carried out: what lives now, and what does not any more."""
 import recipes
-from others import digest_of
+from others import ENDING, digest_of
 
 
 def learn(pool, op, value, reply):
@@ -61,7 +61,14 @@ def completed(pool, value, reply):
     pool.drop("uploaded", (reply["repositoryName"], reply["uploadId"], reply["layerDigest"]))
 
 
+def machines(pool, _, reply):
+    for instance in (instance for reservation in reply["Reservations"] for instance in reservation["Instances"]):
+        if instance.get("InstanceType") == ENDING:
+            pool.add("ending", instance["InstanceId"])
+
+
 LEARNT = {
+    "DescribeInstances": machines,
     "RunTask": tasks,
     "DescribeTasks": tasks,
     "StopTask": lambda pool, _, reply: tasks(pool, _, {"tasks": [reply["task"]]}),

@@ -120,6 +120,8 @@ TAGS = {
     ("monitoring", "UntagResource"): lambda m: {"ResourceARN": arn(m, "cloudwatch"), "TagKeys": ["k0"]},
     ("monitoring", "ListTagsForResource"): lambda m: {"ResourceARN": arn(m, "cloudwatch")},
 }
+ENDING = "t2.micro"
+"""The type of the machine that may be terminated, which it stays: the others have tasks."""
 RECIPES = {
     **RULES, **TAGS, **registry.RECIPES, **UPSTREAM, **SECRETS,
     ("ecr", "CreateRepository"): lambda m: {"repositoryName": m.name("r")},
@@ -136,6 +138,7 @@ RECIPES = {
     ("logs", "DeleteLogStream"): stream,
     ("logs", "PutLogEvents"): log_events,
     ("logs", "GetLogEvents"): stream,
+    ("ec2", "TerminateInstances"): lambda m: {"InstanceIds": [m.any("ending", "i-0")]},
     ("iam", "CreateRole"): lambda m: {"RoleName": m.choose.choice([m.name("role"), *NEEDED_ROLES]), "AssumeRolePolicyDocument": TRUST},
     ("iam", "DeleteRole"): lambda m: {"RoleName": m.name("role")},
     ("iam", "PutRolePolicy"): lambda m: {"RoleName": m.any("RoleName"), "PolicyName": m.name("p"), "PolicyDocument": POLICY},

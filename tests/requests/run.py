@@ -24,6 +24,7 @@ import daemons
 import leaks
 from keeper import Keeper
 from maker import RUN_ON
+from others import ENDING
 from player import Player
 from recipes import BLUE, CALM, EXTERNAL, GROUPS, PAUSING
 from watch import Watch, cost
@@ -35,6 +36,7 @@ SENT_ONCE_IN, DONE_ONCE_IN = 1000, 10_000
 """Each ECS operation is called at least once in so many requests, and carried out: 100 and 10 times in 100,000."""
 CONFIG = "".join(f'[[instance]]\ntype = "m5.large"\ncount = 6\nzone = "{zone}"\n' for zone in "abc")
 CONFIG += "".join(f'[[instance]]\ntype = "t3.nano"\nasg = "{group}"\n' for group in [*GROUPS, daemons.PROVIDER])
+CONFIG += f'[[instance]]\ntype = "{ENDING}"\n'
 LIMITS = {"COVE_TASKS_MAX": "40", "COVE_STOPPED_TASK_SECS": "10", "COVE_HOUSEKEEPING_SECS": "5", "COVE_LOG_NODE_MAX_MIB": "64", "COVE_LOG": "warn"}
 
 

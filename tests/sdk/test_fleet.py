@@ -26,7 +26,7 @@ class Fleet(Case):
             ("lambda list-functions", "UnknownOperationException", "`lambda`"),
             ("ec2 run-instances --image-id ami-1", "InvalidAction", "RunInstances"),
             ("elbv2 describe-load-balancers", "InvalidAction", "`elasticloadbalancing`"),
-            ("sqs list-queues", "UnknownOperationException", "`sqs`"),
+            (f"sqs list-queues --endpoint-url {self.server.url}", "UnknownOperationException", "`sqs`"),
             ("dynamodb list-tables", "UnknownOperationException", "`dynamodb`"),
             ("autoscaling set-desired-capacity --auto-scaling-group-name a --desired-capacity 1", "InvalidAction", "SetDesiredCapacity"),
         ):

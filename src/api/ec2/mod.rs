@@ -29,7 +29,8 @@ pub(crate) const OPS: &[Op] = &[
 
 const FLEET: &str = "the_fleets_machines_are_instances_until_they_are_terminated";
 const TYPES: &str = "instance_types_are_described_as_the_table_has_them";
-const TABLE: &str = "x86-64 types of the general, burstable and GPU families alone; addresses per interface, cores, clock speed and placement groups are not known";
+const TABLE: &str = "x86-64 types of the general, burstable and GPU families alone; addresses per interface, cores, clock \
+                     speed and placement groups are not known";
 /// Its test starts a task in what it finds.
 const LOOKED_UP: &str = "a_task_runs_in_the_network_that_was_looked_up";
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::EcrError;
 use super::page::page;
+use super::request::PageIn;
 use super::resource_tag::{check, merged};
 use super::wire::{Encryption, TagWire};
 use crate::aws::context::Context;
@@ -144,8 +145,8 @@ pub(super) async fn delete(cx: &Context, input: DeleteIn) -> Result<TemplateOut,
 pub(super) struct DescribeIn {
     #[serde(default)]
     prefixes: Vec<String>,
-    next_token: Option<String>,
-    max_results: Option<usize>,
+    #[serde(flatten)]
+    page: PageIn,
 }
 
 #[derive(Serialize)]
@@ -163,8 +164,7 @@ pub(super) fn describe(cx: &Context, input: DescribeIn) -> Result<DescribeOut, E
     if !input.prefixes.is_empty() {
         all.retain(|template| input.prefixes.contains(&template.prefix));
     }
-    let (found, next_token) =
-        page(all, |template| template.prefix.clone(), input.next_token.as_deref(), input.max_results)?;
+    let (found, next_token) = page(all, |template| template.prefix.clone(), &input.page)?;
     let repository_creation_templates = found.iter().map(|template| wire((**template).clone())).collect();
     Ok(DescribeOut { registry_id: cx.tenant.account.clone(), repository_creation_templates, next_token })
 }

@@ -7,10 +7,10 @@ use cove_registry::manifest::MANIFEST_MAX_BYTES;
 use cove_registry::{Digest, PullError, RegistryError, TaggedImage, UnlinkChecks};
 use serde::{Deserialize, Serialize};
 
-use super::access::{caller, reach};
+use super::access::caller;
 use super::error::{EcrError, of};
 use super::page::page;
-use super::request::ImagesIn;
+use super::request::{ImagesIn, RepositoryIn};
 use super::wire::{ImageDetail, ImageFailure, ImageId, ImageWire};
 use crate::aws::context::Context;
 
@@ -63,7 +63,7 @@ pub(super) fn list(cx: &Context, input: ImagesIn) -> Result<ListOut, EcrError> {
     let (_, images) = images(cx, &input, "ListImages")?;
     let ids = images.into_iter().filter(|one| input.filter.takes(one)).flat_map(ids_of).collect();
     let key = |id: &ImageId| format!("{}:{}", shown(&id.image_digest), shown(&id.image_tag));
-    let (image_ids, next_token) = page(ids, key, input.next_token.as_deref(), input.max_results)?;
+    let (image_ids, next_token) = page(ids, key, &input.page)?;
     Ok(ListOut { image_ids, next_token })
 }
 
@@ -81,7 +81,7 @@ pub(super) fn describe(cx: &Context, input: ImagesIn) -> Result<DescribeOut, Ecr
         let mut image_details: Vec<ImageDetail> = Vec::new();
         for id in &input.image_ids {
             let found = images.iter().find(|one| is_named(one, id)).ok_or_else(|| EcrError::ImageNotFound {
-                repository: input.repository_name.clone(),
+                repository: input.of.repository_name.clone(),
                 account: tenant.account.clone(),
                 digest: id.image_digest.clone(),
                 tag: id.image_tag.clone(),
@@ -94,15 +94,15 @@ pub(super) fn describe(cx: &Context, input: ImagesIn) -> Result<DescribeOut, Ecr
     }
     let fitting = images.into_iter().filter(|one| input.filter.takes(one)).collect();
     let key = |one: &TaggedImage| one.image.digest.clone();
-    let (found, next_token) = page(fitting, key, input.next_token.as_deref(), input.max_results)?;
+    let (found, next_token) = page(fitting, key, &input.page)?;
     Ok(DescribeOut { image_details: found.iter().map(|one| detail(cx, one)).collect(), next_token })
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BatchIn {
-    registry_id: Option<String>,
-    repository_name: String,
+    #[serde(flatten)]
+    of: RepositoryIn,
     image_ids: Vec<ImageId>,
     #[serde(default)]
     accepted_media_types: Vec<String>,
@@ -115,8 +115,8 @@ pub(super) struct GetOut {
 }
 
 pub(super) async fn get(cx: &Context, input: BatchIn) -> Result<GetOut, EcrError> {
-    let name = &input.repository_name;
-    let tenant = reach(cx, input.registry_id.as_deref(), name, "BatchGetImage")?;
+    let name = &input.of.repository_name;
+    let tenant = input.of.reach(cx, "BatchGetImage")?;
     let who = caller(cx);
     let (mut out, mut bytes) = (GetOut { images: Vec::new(), failures: Vec::new() }, 0);
     for id in input.image_ids {
@@ -190,8 +190,8 @@ pub(super) struct DeleteOut {
 }
 
 pub(super) async fn delete(cx: &Context, input: BatchIn) -> Result<DeleteOut, EcrError> {
-    let name = &input.repository_name;
-    let tenant = reach(cx, input.registry_id.as_deref(), name, "BatchDeleteImage")?;
+    let name = &input.of.repository_name;
+    let tenant = input.of.reach(cx, "BatchDeleteImage")?;
     cx.registry.repository(&tenant, name).map_err(of(&tenant, name))?;
     let mut out = DeleteOut { image_ids: Vec::new(), failures: Vec::new() };
     for id in input.image_ids {
@@ -239,7 +239,7 @@ async fn delete_one(
 }
 
 fn images(cx: &Context, input: &ImagesIn, operation: &str) -> Result<(Tenant, Vec<TaggedImage>), EcrError> {
-    let (tenant, name) = (input.reach(cx, operation)?, &input.repository_name);
+    let (tenant, name) = (input.of.reach(cx, operation)?, &input.of.repository_name);
     let images = cx.registry.images(&tenant, name).map_err(of(&tenant, name))?;
     Ok((tenant, images))
 }

@@ -8,7 +8,6 @@ use cove_registry::lifecycle::{Action, Policy};
 use cove_registry::{Previewed, TaggedImage};
 use serde::{Deserialize, Serialize};
 
-use super::access::reach;
 use super::error::{EcrError, of};
 use super::image::is_named;
 use super::page::page;
@@ -18,8 +17,8 @@ use crate::aws::context::Context;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PutIn {
-    registry_id: Option<String>,
-    repository_name: String,
+    #[serde(flatten)]
+    of: RepositoryIn,
     lifecycle_policy_text: String,
 }
 
@@ -34,8 +33,8 @@ pub(super) struct PolicyOut {
 }
 
 pub(super) async fn put(cx: &Context, input: PutIn) -> Result<PolicyOut, EcrError> {
-    let name = input.repository_name;
-    let tenant = reach(cx, input.registry_id.as_deref(), &name, "PutLifecyclePolicy")?;
+    let tenant = input.of.reach(cx, "PutLifecyclePolicy")?;
+    let name = input.of.repository_name;
     check(&input.lifecycle_policy_text)?;
     let put = cx.registry.put_lifecycle_policy(&tenant, &name, input.lifecycle_policy_text.clone()).await;
     put.map_err(of(&tenant, &name))?;
@@ -64,8 +63,8 @@ pub(super) async fn delete(cx: &Context, input: RepositoryIn) -> Result<PolicyOu
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StartIn {
-    registry_id: Option<String>,
-    repository_name: String,
+    #[serde(flatten)]
+    of: RepositoryIn,
     lifecycle_policy_text: Option<String>,
 }
 
@@ -79,8 +78,8 @@ pub(super) struct StartOut {
 }
 
 pub(super) async fn start_preview(cx: &Context, input: StartIn) -> Result<StartOut, EcrError> {
-    let name = input.repository_name;
-    let tenant = reach(cx, input.registry_id.as_deref(), &name, "StartLifecyclePolicyPreview")?;
+    let tenant = input.of.reach(cx, "StartLifecyclePolicyPreview")?;
+    let name = input.of.repository_name;
     let text = match input.lifecycle_policy_text {
         Some(text) => {
             check(&text)?;
@@ -145,8 +144,8 @@ struct Transitioning {
 }
 
 pub(super) fn preview(cx: &Context, input: ImagesIn) -> Result<PreviewOut, EcrError> {
-    let name = &input.repository_name;
-    let tenant = input.reach(cx, "GetLifecyclePolicyPreview")?;
+    let name = &input.of.repository_name;
+    let tenant = input.of.reach(cx, "GetLifecyclePolicyPreview")?;
     let found = cx.registry.preview(&tenant, name).map_err(of(&tenant, name))?;
     let previewed =
         found.ok_or_else(|| EcrError::PreviewNotFound { repository: name.clone(), account: tenant.account.clone() })?;
@@ -167,7 +166,7 @@ pub(super) fn preview(cx: &Context, input: ImagesIn) -> Result<PreviewOut, EcrEr
         .collect();
     results.sort_by(|one, other| one.image_digest.cmp(&other.image_digest));
     let key = |one: &ResultWire| one.image_digest.clone();
-    let (preview_results, next_token) = page(results, key, input.next_token.as_deref(), input.max_results)?;
+    let (preview_results, next_token) = page(results, key, &input.page)?;
     Ok(PreviewOut {
         registry_id: tenant.account,
         repository_name: name.clone(),

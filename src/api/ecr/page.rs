@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::error::EcrError;
+use super::request::PageIn;
 
 /// ECR's default for `maxResults`.
 const DEFAULT: usize = 100;
@@ -13,11 +14,10 @@ const DEFAULT: usize = 100;
 pub(super) fn page<T>(
     items: Vec<T>,
     key: impl Fn(&T) -> String,
-    token: Option<&str>,
-    max_results: Option<usize>,
+    wanted: &PageIn,
 ) -> Result<(Vec<T>, Option<String>), EcrError> {
-    let after = token.map(decode).transpose()?;
-    let count = max_results.unwrap_or(DEFAULT).max(1);
+    let after = wanted.next_token.as_deref().map(decode).transpose()?;
+    let count = wanted.max_results.unwrap_or(DEFAULT).max(1);
     let mut rest = items.into_iter().filter(|item| after.as_ref().is_none_or(|after| key(item) > *after));
     let page: Vec<T> = rest.by_ref().take(count).collect();
     let next = match (rest.next(), page.last()) {
@@ -49,10 +49,11 @@ mod tests {
     #[test]
     fn pages_join_to_the_whole_list() {
         let all = vec!["a", "b", "c"];
-        let (first, token) = page(all.clone(), |item| (*item).to_owned(), None, Some(2)).expect("a page");
+        let wanted = |next_token| PageIn { next_token, max_results: Some(2) };
+        let (first, token) = page(all.clone(), |item| (*item).to_owned(), &wanted(None)).expect("a page");
         assert_eq!(first, ["a", "b"]);
-        let (second, end) = page(all, |item| (*item).to_owned(), token.as_deref(), Some(2)).expect("a page");
+        let (second, end) = page(all, |item| (*item).to_owned(), &wanted(token)).expect("a page");
         assert_eq!((second, end), (vec!["c"], None));
-        assert!(page(vec!["a"], |item| (*item).to_owned(), Some("!"), None).is_err());
+        assert!(page(vec!["a"], |item| (*item).to_owned(), &wanted(Some("!".to_owned()))).is_err());
     }
 }

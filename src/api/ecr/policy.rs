@@ -7,7 +7,7 @@ use cove_model::registry::Repository;
 use cove_registry::access::{registry_policy, repository_policy};
 use serde::{Deserialize, Serialize};
 
-use super::access::{caller, reach};
+use super::access::caller;
 use super::error::{EcrError, of};
 use super::request::RepositoryIn;
 use crate::aws::context::Context;
@@ -15,8 +15,8 @@ use crate::aws::context::Context;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SetIn {
-    registry_id: Option<String>,
-    repository_name: String,
+    #[serde(flatten)]
+    of: RepositoryIn,
     policy_text: String,
     #[serde(default)]
     force: bool,
@@ -32,8 +32,8 @@ pub(super) struct PolicyOut {
 }
 
 pub(super) async fn set(cx: &Context, input: SetIn) -> Result<PolicyOut, EcrError> {
-    let name = &input.repository_name;
-    let tenant = reach(cx, input.registry_id.as_deref(), name, "SetRepositoryPolicy")?;
+    let name = &input.of.repository_name;
+    let tenant = input.of.reach(cx, "SetRepositoryPolicy")?;
     let policy = repository_policy(&input.policy_text).ok_or_else(|| invalid("Invalid repository policy provided"))?;
     let arn = Repository::arn_of(&tenant, name);
     if !input.force && policy.verdict(&caller(cx), "ecr:SetRepositoryPolicy", &arn) == Verdict::Denied {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::access::reach_any;
 use super::error::EcrError;
 use super::page::page;
+use super::request::PageIn;
 use crate::aws::context::Context;
 
 /// What a registry's policy must let others at who list its rules.
@@ -53,8 +54,8 @@ pub(super) struct DescribeIn {
     registry_id: Option<String>,
     #[serde(default)]
     ecr_repository_prefixes: Vec<String>,
-    next_token: Option<String>,
-    max_results: Option<usize>,
+    #[serde(flatten)]
+    page: PageIn,
 }
 
 /// A rule in every answer. Members that an operation does not have are left out of it.
@@ -180,7 +181,7 @@ pub(super) fn describe(cx: &Context, input: DescribeIn) -> Result<DescribeOut, E
         return Ok(DescribeOut { pull_through_cache_rules, next_token: None });
     }
     let all = cx.store.read(|view| view.scan::<PullThroughRule>(&Prefix::tenant(&tenant)));
-    let (found, next_token) = page(all, |rule| rule.prefix.clone(), input.next_token.as_deref(), input.max_results)?;
+    let (found, next_token) = page(all, |rule| rule.prefix.clone(), &input.page)?;
     Ok(DescribeOut { pull_through_cache_rules: found.iter().map(|rule| shown(rule)).collect(), next_token })
 }
 

@@ -72,7 +72,6 @@ pub(super) fn list(cx: &Context, input: PageIn) -> Result<ListOut, EcrError> {
     let settings = cx.registry.settings(&cx.tenant);
     let mut arns: Vec<String> = settings.pull_time_exclusions.iter().map(|one| one.principal_arn.clone()).collect();
     arns.sort_unstable();
-    let (pull_time_update_exclusions, next_token) =
-        page(arns, Clone::clone, input.next_token.as_deref(), input.max_results)?;
+    let (pull_time_update_exclusions, next_token) = page(arns, Clone::clone, &input)?;
     Ok(ListOut { pull_time_update_exclusions, next_token })
 }

@@ -7,10 +7,10 @@ use cove_registry::manifest::Descriptor;
 use cove_registry::{Digest, RegistryError};
 use serde::{Deserialize, Serialize};
 
-use super::access::reach;
 use super::error::{EcrError, of};
 use super::image::{Filter, status_of};
 use super::page::{decode, encode, page};
+use super::request::{PageIn, RepositoryIn};
 use crate::aws::context::Context;
 
 /// AWS's default for `maxResults`, and its limit.
@@ -21,13 +21,13 @@ const ANNOTATIONS_BYTES_MAX: usize = 4 << 20;
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ListIn {
-    registry_id: Option<String>,
-    repository_name: String,
+    #[serde(flatten)]
+    of: RepositoryIn,
     subject_id: Subject,
     #[serde(default)]
     filter: ReferrerFilter,
-    next_token: Option<String>,
-    max_results: Option<usize>,
+    #[serde(flatten)]
+    page: PageIn,
 }
 
 #[derive(Deserialize)]
@@ -66,8 +66,8 @@ struct ReferrerWire {
 }
 
 pub(super) async fn list(cx: &Context, input: ListIn) -> Result<ListOut, EcrError> {
-    let name = &input.repository_name;
-    let tenant = reach(cx, input.registry_id.as_deref(), name, "ListImageReferrers")?;
+    let name = &input.of.repository_name;
+    let tenant = input.of.reach(cx, "ListImageReferrers")?;
     let of = of(&tenant, name);
     let subject = input.subject_id.image_digest;
     let digest = Digest::parse(&subject).ok_or_else(|| of(RegistryError::DigestInvalid(subject)))?;
@@ -76,8 +76,9 @@ pub(super) async fn list(cx: &Context, input: ListIn) -> Result<ListOut, EcrErro
         types.is_empty() || one.artifact_type.as_ref().is_some_and(|kind| types.contains(kind))
     };
     let fits_status = Filter::of_status(input.filter.artifact_status);
-    let wanted = input.max_results.unwrap_or(PAGE);
-    let mut last = input.next_token.as_deref().map(decode).transpose()?;
+    let wanted = input.page.max_results.unwrap_or(PAGE);
+    let mut last = input.page.next_token.as_deref().map(decode).transpose()?;
+    let first = PageIn { next_token: None, max_results: Some(wanted) };
     let (mut found, mut bytes): (Vec<ReferrerWire>, usize) = (Vec::new(), 0);
     loop {
         let part = cx.registry.referrers(&tenant, name, &digest, None, last.as_deref()).await.map_err(&of)?;
@@ -96,14 +97,14 @@ pub(super) async fn list(cx: &Context, input: ListIn) -> Result<ListOut, EcrErro
             // A page may be shorter than was asked for.
             Some(next) if bytes > ANNOTATIONS_BYTES_MAX => {
                 let next_token = Some(encode(&next)).filter(|_| found.len() <= wanted);
-                let (referrers, more) = page(found, |one| one.digest.clone(), None, Some(wanted))?;
+                let (referrers, more) = page(found, |one| one.digest.clone(), &first)?;
                 return Ok(ListOut { referrers, next_token: next_token.or(more) });
             }
             Some(next) if found.len() <= wanted => last = Some(next),
             Some(_) | None => break,
         }
     }
-    let (referrers, next_token) = page(found, |one| one.digest.clone(), None, Some(wanted))?;
+    let (referrers, next_token) = page(found, |one| one.digest.clone(), &first)?;
     Ok(ListOut { referrers, next_token })
 }
 

@@ -98,10 +98,6 @@ pub(super) async fn put(cx: &Context, input: PutIn) -> Result<PutIn, EcrError> {
     if all.contains(&&cx.tenant) {
         return Err(invalid("Replication destination cannot be the same as the source registry"));
     }
-    if let Some(unknown) = all.iter().find(|to| !is_region(cx, &to.region)) {
-        let region = &unknown.region;
-        return Err(invalid(&format!("Region '{region}' is not a valid region to replicate to")));
-    }
     for rule in &rules {
         if rule.destinations.iter().collect::<BTreeSet<_>>().len() < rule.destinations.len() {
             return Err(invalid("Replication destinations of a rule must be unique"));
@@ -109,6 +105,10 @@ pub(super) async fn put(cx: &Context, input: PutIn) -> Result<PutIn, EcrError> {
     }
     if all.iter().collect::<BTreeSet<_>>().len() > DESTINATIONS_MAX {
         return Err(invalid("A replication configuration can have at most 25 unique destinations"));
+    }
+    if let Some(unknown) = all.iter().find(|to| !is_region(cx, &to.region)) {
+        let region = &unknown.region;
+        return Err(invalid(&format!("Region '{region}' is not a valid region to replicate to")));
     }
     let tenant = cx.tenant.clone();
     let put = cx.store.write(move |tx| {
@@ -150,8 +150,8 @@ struct StatusWire {
 }
 
 pub(super) fn status(cx: &Context, input: ImageIn) -> Result<StatusOut, EcrError> {
-    let name = &input.repository_name;
-    let tenant = input.reach(cx, "DescribeImageReplicationStatus")?;
+    let name = &input.of.repository_name;
+    let tenant = input.of.reach(cx, "DescribeImageReplicationStatus")?;
     let selector = selector(&input.image_id).map_err(|failure| {
         EcrError::InvalidParameter(format!("Invalid parameter at 'imageId': {}", failure.failure_reason))
     })?;
@@ -165,7 +165,7 @@ pub(super) fn status(cx: &Context, input: ImageIn) -> Result<StatusOut, EcrError
     Ok(StatusOut {
         image_id: ImageId { image_digest: Some(image.digest.clone()), image_tag: input.image_id.image_tag },
         replication_statuses: copies.iter().map(|copy| status(copy)).collect(),
-        repository_name: input.repository_name,
+        repository_name: input.of.repository_name,
     })
 }
 

@@ -8,6 +8,7 @@ use super::access::{reach, reach_any};
 use super::error::{EcrError, of};
 use super::mutability::{self, ExclusionFilter};
 use super::page::page;
+use super::request::PageIn;
 use super::resource_tag::{check, merged};
 use super::wire::{Encryption, RepositoryWire, Scanning, TagWire};
 use crate::aws::context::Context;
@@ -57,8 +58,8 @@ pub(super) struct DescribeIn {
     registry_id: Option<String>,
     #[serde(default)]
     repository_names: Vec<String>,
-    next_token: Option<String>,
-    max_results: Option<usize>,
+    #[serde(flatten)]
+    page: PageIn,
 }
 
 #[derive(Serialize)]
@@ -82,8 +83,7 @@ pub(super) fn describe(cx: &Context, input: DescribeIn) -> Result<DescribeOut, E
     let tenant = Tenant::new(registry.unwrap_or(&cx.tenant.account), &cx.tenant.region);
     let mut all = cx.registry.repositories(&tenant);
     all.retain(|one| reach(cx, registry, &one.name, "DescribeRepositories").is_ok());
-    let (found, next_token) =
-        page(all, |repository| repository.name.clone(), input.next_token.as_deref(), input.max_results)?;
+    let (found, next_token) = page(all, |repository| repository.name.clone(), &input.page)?;
     Ok(DescribeOut { repositories: found.iter().map(|one| shown(cx, one)).collect(), next_token })
 }
 

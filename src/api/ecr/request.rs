@@ -19,55 +19,41 @@ pub(super) struct RepositoryIn {
     pub(super) repository_name: String,
 }
 
-/// About one image, and a page of what is known of it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ImageIn {
-    registry_id: Option<String>,
-    pub(super) repository_name: String,
-    pub(super) image_id: ImageId,
-    pub(super) next_token: Option<String>,
-    pub(super) max_results: Option<usize>,
-}
-
-/// About these images, or a page of those that a filter takes.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ImagesIn {
-    registry_id: Option<String>,
-    pub(super) repository_name: String,
-    #[serde(default)]
-    pub(super) image_ids: Vec<ImageId>,
-    pub(super) next_token: Option<String>,
-    pub(super) max_results: Option<usize>,
-    #[serde(default)]
-    pub(super) filter: Filter,
-}
-
-/// A page of what the caller's registry has.
-#[derive(Deserialize)]
+/// A page of a list.
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PageIn {
     pub(super) next_token: Option<String>,
     pub(super) max_results: Option<usize>,
 }
 
+/// About one image, and a page of what is known of it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ImageIn {
+    #[serde(flatten)]
+    pub(super) of: RepositoryIn,
+    pub(super) image_id: ImageId,
+    #[serde(flatten)]
+    pub(super) page: PageIn,
+}
+
+/// About these images, or a page of those that a filter takes.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ImagesIn {
+    #[serde(flatten)]
+    pub(super) of: RepositoryIn,
+    #[serde(default)]
+    pub(super) image_ids: Vec<ImageId>,
+    #[serde(flatten)]
+    pub(super) page: PageIn,
+    #[serde(default)]
+    pub(super) filter: Filter,
+}
+
 impl RepositoryIn {
     /// The registry that is meant, once the caller may do that there.
-    pub(super) fn reach(&self, cx: &Context, operation: &str) -> Result<Tenant, EcrError> {
-        reach(cx, self.registry_id.as_deref(), &self.repository_name, operation)
-    }
-}
-
-impl ImageIn {
-    /// As [`RepositoryIn::reach`].
-    pub(super) fn reach(&self, cx: &Context, operation: &str) -> Result<Tenant, EcrError> {
-        reach(cx, self.registry_id.as_deref(), &self.repository_name, operation)
-    }
-}
-
-impl ImagesIn {
-    /// As [`RepositoryIn::reach`].
     pub(super) fn reach(&self, cx: &Context, operation: &str) -> Result<Tenant, EcrError> {
         reach(cx, self.registry_id.as_deref(), &self.repository_name, operation)
     }

@@ -104,8 +104,8 @@ struct StatusWire {
 }
 
 pub(super) fn status(cx: &Context, input: ImageIn) -> Result<StatusOut, EcrError> {
-    let name = &input.repository_name;
-    let tenant = input.reach(cx, "DescribeImageSigningStatus")?;
+    let name = &input.of.repository_name;
+    let tenant = input.of.reach(cx, "DescribeImageSigningStatus")?;
     let selector = selected(&input.image_id)?;
     let image = cx.registry.image(&tenant, name, &selector).map_err(of(&tenant, name))?;
     let settings = cx.registry.settings(&tenant);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{ARN, create, push_image};
-use crate::server::{Server, assert_refused};
+use crate::server::{Server, assert_refused, with};
 
 #[test]
 fn a_repository_lives_and_dies() {
@@ -58,7 +58,7 @@ fn a_repository_shows_the_key_that_it_is_said_to_be_encrypted_with() {
     let shown = server.ecr("DescribeRepositories", &json!({"repositoryNames": ["managed"]})).unwrap();
     assert_eq!(shown["repositories"][0]["encryptionConfiguration"], managed);
 
-    let both = json!({"encryptionType": "AES256", "kmsKey": "k"});
+    let both = with(&own, &json!({"encryptionType": "AES256"}));
     assert_refused(create(&server, "both", &both), "InvalidParameterException", "'encryptionConfiguration'");
     let template = json!({"prefix": "x", "appliedFor": ["REPLICATION"], "encryptionConfiguration": both});
     let refused = server.ecr("CreateRepositoryCreationTemplate", &template);

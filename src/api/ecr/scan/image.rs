@@ -42,18 +42,18 @@ pub(crate) async fn start(cx: &Context, input: ImageIn) -> Result<StartOut, EcrE
             image.artifact_type.as_ref().or(image.config_media_type.as_ref().filter(|_| image.manifests.is_empty()));
         return Err(EcrError::UnsupportedImageType(media_type.unwrap_or(&image.media_type).clone()));
     }
-    let applied = of_repository(cx, &tenant, &input.repository_name)?;
+    let applied = of_repository(cx, &tenant, &input.of.repository_name)?;
     // Amazon Inspector decides when to scan; ECR answers so where it does.
     if applied.scan_type == ScanType::Enhanced {
         return Err(EcrError::FeatureDisabled);
     }
     let started = cx.registry.start_scan(&image).await.map_err(|refused| match refused {
         ScanRefused::TooSoon => EcrError::ScanLimit,
-        ScanRefused::Registry(error) => of(&tenant, &input.repository_name)(error),
+        ScanRefused::Registry(error) => of(&tenant, &input.of.repository_name)(error),
     })?;
     Ok(StartOut {
         registry_id: tenant.account,
-        repository_name: input.repository_name,
+        repository_name: input.of.repository_name,
         image_id,
         image_scan_status: status(&started, &applied, Eligibility::Eligible),
     })
@@ -85,7 +85,7 @@ struct Findings {
 
 pub(crate) async fn findings(cx: &Context, input: ImageIn) -> Result<FindingsOut, EcrError> {
     let (tenant, image, image_id) = found(cx, &input, "DescribeImageScanFindings")?;
-    let name = &input.repository_name;
+    let name = &input.of.repository_name;
     let applied = of_repository(cx, &tenant, name)?;
     let key = keys::image_scan(&tenant, name, &image.digest);
     let Some(scan) = cx.store.read(|view| view.get::<ImageScan>(&key)) else {
@@ -113,9 +113,9 @@ pub(crate) async fn findings(cx: &Context, input: ImageIn) -> Result<FindingsOut
         }
         read => read.map_err(of(&tenant, name))?,
     };
-    let from = input.next_token.as_deref().map_or(Ok(0), |token| place(token, &result.findings))?;
+    let from = input.page.next_token.as_deref().map_or(Ok(0), |token| place(token, &result.findings))?;
     let rest = report.findings.get(from..).unwrap_or_default();
-    let page = &rest[..rest.len().min(input.max_results.unwrap_or(PAGE).max(1))];
+    let page = &rest[..rest.len().min(input.page.max_results.unwrap_or(PAGE).max(1))];
     if page.len() < rest.len() {
         out.next_token = Some(URL_SAFE_NO_PAD.encode(format!("{} {}", from + page.len(), result.findings)));
     }
@@ -161,8 +161,8 @@ fn of_repository(cx: &Context, tenant: &Tenant, name: &str) -> Result<Applied, E
 
 /// Whose the image is, the image, and its id with the digest that the tag stands for.
 fn found(cx: &Context, input: &ImageIn, operation: &str) -> Result<(Tenant, Arc<Image>, ImageId), EcrError> {
-    let (name, id) = (&input.repository_name, &input.image_id);
-    let tenant = input.reach(cx, operation)?;
+    let (name, id) = (&input.of.repository_name, &input.image_id);
+    let tenant = input.of.reach(cx, operation)?;
     let absent = || EcrError::ImageNotFound {
         repository: name.clone(),
         account: tenant.account.clone(),
