@@ -14,7 +14,7 @@ use cove_store::{Prefix, Read, View, keys};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{good, problem, read};
+use super::{good, wish};
 use crate::{RawContext, Request, Response};
 
 /// Events of one answer.
@@ -33,9 +33,8 @@ struct Wish {
 /// `POST events`.
 pub(super) async fn answer(cx: &RawContext, request: Request) -> Response {
     let Some(identity) = &cx.identity else { return cx.not_found() };
-    let wish: Wish = match read(request).await.map(serde_json::from_value) {
-        Ok(Ok(wish)) => wish,
-        Ok(Err(error)) => return problem(400, "InvalidParameter", &error.to_string()),
+    let wish: Wish = match wish(request).await {
+        Ok(wish) => wish,
         Err(response) => return response,
     };
     let limit = wish.limit.unwrap_or(LIMIT_MAX).min(LIMIT_MAX);

@@ -11,7 +11,7 @@ use cove_store::{Prefix, Read, View, keys};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{good, problem, read};
+use super::{good, problem, wish};
 use crate::{RawContext, Request, Response};
 
 #[derive(Debug, Deserialize)]
@@ -24,9 +24,8 @@ struct Wish {
 /// `POST explain`.
 pub(super) async fn answer(cx: &RawContext, request: Request) -> Response {
     let Some(identity) = &cx.identity else { return cx.not_found() };
-    let wish: Wish = match read(request).await.map(serde_json::from_value) {
-        Ok(Ok(wish)) => wish,
-        Ok(Err(error)) => return problem(400, "InvalidParameter", &error.to_string()),
+    let wish: Wish = match wish(request).await {
+        Ok(wish) => wish,
         Err(response) => return response,
     };
     match cx.store().read(|view| lines(cx, view, &identity.tenant, &wish)) {

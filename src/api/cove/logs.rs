@@ -10,7 +10,7 @@ use cove_store::{Prefix, Read};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{good, problem, read};
+use super::{good, problem, wish};
 use crate::{RawContext, Request, Response};
 
 #[derive(Debug, Deserialize)]
@@ -24,9 +24,8 @@ struct Wish {
 /// `POST logs`.
 pub(super) async fn answer(cx: &RawContext, request: Request) -> Response {
     let Some(identity) = &cx.identity else { return cx.not_found() };
-    let wish: Wish = match read(request).await.map(serde_json::from_value) {
-        Ok(Ok(wish)) => wish,
-        Ok(Err(error)) => return problem(400, "InvalidParameter", &error.to_string()),
+    let wish: Wish = match wish(request).await {
+        Ok(wish) => wish,
         Err(response) => return response,
     };
     let Some(directory) = directory(cx, &identity.tenant, &wish) else {

@@ -43,6 +43,7 @@ mod volume;
 use cove_store::Images;
 use hyper::Method;
 use hyper::header::CONTENT_TYPE;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub use port::{ExecPort, ExecRequest, ExecSession, Finding, Level, PortFuture, TerminalSession};
@@ -115,6 +116,12 @@ async fn builtin(cx: &RawContext, port: &dyn ExecPort, request: Request) -> Resp
         Ok(image) => good(&json!({"image": image})),
         Err(why) => problem(400, "BuiltinImage", &why),
     }
+}
+
+/// What a request asks for: the JSON document that came with it, as this endpoint knows it.
+pub(crate) async fn wish<T: DeserializeOwned>(request: Request) -> Result<T, Response> {
+    let document = read(request).await?;
+    serde_json::from_value(document).map_err(|error| problem(400, "InvalidParameter", &error.to_string()))
 }
 
 /// The JSON document that came with a request.
