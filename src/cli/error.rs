@@ -55,8 +55,10 @@ pub(super) enum CliError {
     ChooseContainer { task: String, names: String },
     #[error("no container `{container}` in task {task}")]
     NoContainer { task: String, container: String },
-    #[error("container `{0}` keeps no log: its definition names neither the driver awslogs nor json-file")]
-    NoLogs(String),
+    #[error("task {task} has no containers yet: `cove explain {task}` says what it waits for")]
+    NoContainers { task: String },
+    #[error("the log of container `{container}` is elsewhere: its definition names the driver {driver}")]
+    NoLogs { container: String, driver: String },
     #[error("cannot use the terminal")]
     Terminal(#[source] io::Error),
     #[error("cannot start the runtime")]

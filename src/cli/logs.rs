@@ -1,4 +1,5 @@
-//! `cove logs`: what a task's containers wrote: by way of CloudWatch Logs, or of the node's own file (`json-file`).
+//! `cove logs`: what a task's containers wrote: by way of CloudWatch Logs, or of the node's own file (`json-file`, or
+//! where no driver is named).
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -78,9 +79,7 @@ impl Stream {
 
 async fn stream_of(client: &Client, task: &Value, container: &Value) -> Result<Stream, CliError> {
     let name = text(container, "name");
-    let input = json!({"taskDefinition": text(task, "taskDefinitionArn")});
-    let answer = client.aws(ECS, "DescribeTaskDefinition", &input).await?;
-    let definitions = answer["taskDefinition"]["containerDefinitions"].as_array().cloned().unwrap_or_default();
+    let definitions = container_definitions(client, text(task, "taskDefinitionArn")).await?;
     let log = definitions
         .iter()
         .find(|definition| text(definition, "name") == name)
@@ -90,14 +89,25 @@ async fn stream_of(client: &Client, task: &Value, container: &Value) -> Result<S
     let id = tasks::id_of(text(task, "taskArn"));
     match text(&log, "logDriver") {
         "awslogs" => {}
-        "json-file" => return Ok(Stream::OfNode { task: id.to_owned(), container: name.to_owned() }),
-        _ => return Err(CliError::NoLogs(name.to_owned())),
+        "json-file" | "" => return Ok(Stream::OfNode { task: id.to_owned(), container: name.to_owned() }),
+        driver => return Err(CliError::NoLogs { container: name.to_owned(), driver: driver.to_owned() }),
     }
     let stream = match text(options, "awslogs-stream-prefix") {
         "" => text(container, "runtimeId").to_owned(),
         prefix => format!("{prefix}/{name}/{id}"),
     };
     Ok(Stream::CloudWatch { group: text(options, "awslogs-group").to_owned(), name: stream })
+}
+
+/// Those of daemons have a describing operation of their own.
+async fn container_definitions(client: &Client, arn: &str) -> Result<Vec<Value>, CliError> {
+    let (operation, named) = if arn.contains(":daemon-task-definition/") {
+        ("DescribeDaemonTaskDefinition", "daemonTaskDefinition")
+    } else {
+        ("DescribeTaskDefinition", "taskDefinition")
+    };
+    let answer = client.aws(ECS, operation, &json!({named: arn})).await?;
+    Ok(answer[named]["containerDefinitions"].as_array().cloned().unwrap_or_default())
 }
 
 async fn is_stopped(client: &Client, task: &Value, arn: &str) -> Result<bool, CliError> {

@@ -10,7 +10,7 @@
 //! | `GET backup` | every record and the keys as one archive |
 //! | `GET backup/images` | the same with the registry's blobs |
 //! | `GET doctor` | what the server finds wrong with this host |
-//! | `POST logs` | what a container of the driver `json-file` wrote (see [`logs`]) |
+//! | `POST logs` | what a container wrote whose log only the node has (see [`logs`]) |
 //! | `GET volumes` | Docker volumes of scope shared: `name`, `bytes`, `tasks` |
 //! | `POST volumes/remove` | removes the one called `name`, unless a live task has it |
 //! | `POST events` | what happened, or what happens next (see [`events`]) |
