@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, ECS, LOGS, text};
 use super::error::CliError;
-use super::{say, tasks};
+use super::{follow, say, tasks};
 
 /// How often `-f` asks for more.
 const POLL: Duration = Duration::from_millis(300);
@@ -37,11 +37,14 @@ pub(super) async fn run(args: &LogsArgs, client: &Client) -> Result<ExitCode, Cl
     let task = tasks::find(client, &args.task).await?;
     let container = tasks::container(&task, args.container.as_deref())?;
     let stream = stream_of(client, &task, container).await?;
-    let arn = text(&task, "taskArn").to_owned();
     let mut token: Option<String> = None;
+    if !args.follow {
+        read_all(args, client, &stream, &mut token).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     loop {
         // Asked before the read: what a task wrote before it stopped is there when it shows as stopped.
-        let ended = !args.follow || is_stopped(client, &task, &arn).await?;
+        let ended = follow::answered(client, async || is_stopped(client, &task).await).await?;
         let more = read_all(args, client, &stream, &mut token).await?;
         if ended {
             return Ok(ExitCode::SUCCESS);
@@ -110,8 +113,8 @@ async fn container_definitions(client: &Client, arn: &str) -> Result<Vec<Value>,
     Ok(answer[named]["containerDefinitions"].as_array().cloned().unwrap_or_default())
 }
 
-async fn is_stopped(client: &Client, task: &Value, arn: &str) -> Result<bool, CliError> {
-    let input = json!({"cluster": text(task, "clusterArn"), "tasks": [arn]});
+async fn is_stopped(client: &Client, task: &Value) -> Result<bool, CliError> {
+    let input = json!({"cluster": text(task, "clusterArn"), "tasks": [text(task, "taskArn")]});
     let answer = client.aws(ECS, "DescribeTasks", &input).await?;
     Ok(answer["tasks"].as_array().is_none_or(|found| found.iter().all(|task| text(task, "lastStatus") == "STOPPED")))
 }
@@ -125,7 +128,11 @@ async fn read_all(
 ) -> Result<bool, CliError> {
     let mut any = false;
     loop {
-        let page = stream.page(client, token.as_deref()).await?;
+        let page = if args.follow {
+            follow::answered(client, async || stream.page(client, token.as_deref()).await).await?
+        } else {
+            stream.page(client, token.as_deref()).await?
+        };
         for event in page["events"].as_array().into_iter().flatten() {
             any = true;
             print(args, event);

@@ -18,6 +18,7 @@ mod events;
 mod exec;
 mod explain;
 mod fleet;
+mod follow;
 mod fsck;
 mod image;
 mod install;

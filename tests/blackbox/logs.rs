@@ -260,6 +260,27 @@ fn a_log_that_nobody_asked_for_is_cut_and_counts_for_the_node() {
 }
 
 #[test]
+fn a_log_is_followed_over_a_restart_of_the_server() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let script = "i=0; while [ ! -e /tmp/end ]; do echo line $i; i=$((i+1)); sleep 0.05; done; echo end";
+    let arn = server.run_task("talks", json!({"image": image, "command": ["sh", "-c", script]}));
+    server.wait_task(&arn, "RUNNING");
+    let mut follower = server.follow(&["logs", "-f", &arn]);
+    until("it has begun", || follower.said().0.contains("line 0\n").then_some(()));
+    server.while_stopped(|_| {
+        until("it says that the server is gone", || follower.said().1.contains("does not answer").then_some(()));
+    });
+    server.inside(&arn, "mkdir -p /tmp; touch /tmp/end");
+    assert!(follower.ends(), "{:?}", follower.said());
+    let (out, err) = follower.said();
+    let lines: Vec<&str> = out.lines().collect();
+    let expected: Vec<String> = (0..lines.len() - 1).map(|number| format!("line {number}")).collect();
+    assert_eq!(lines[..lines.len() - 1], expected, "no line twice, none missing");
+    assert_eq!((lines[lines.len() - 1], err.lines().count()), ("end", 1), "{err}");
+}
+
+#[test]
 fn options_of_awslogs_that_ecs_disallows_are_refused_in_its_words() {
     let server = Server::start();
     let base = json!({"awslogs-group": "/g", "awslogs-region": "us-east-1"});

@@ -4,6 +4,7 @@
 //! first, and `next`, from which a client goes on.
 //!
 //! Holds: with `next` as its `after` a client misses no event, as long as it asks before the event is too old to be kept.
+//! A number of another store (the server began anew, or from a backup) means the oldest event.
 
 use std::time::Duration;
 
@@ -88,6 +89,7 @@ impl Page {
 }
 
 fn page(view: &View, tenant: &Tenant, after: Option<u64>, limit: usize) -> Page {
+    let after = after.map(|number| if number < view.next_event_number() { number } else { 0 });
     let from = after.map(keys::event);
     let all = view.page::<Event>(&Prefix::all(), from.as_ref(), usize::MAX);
     let last = all.last().map_or(after.unwrap_or(0), |event| event.number);
