@@ -94,7 +94,7 @@ enum Verb {
     Logs(logs::LogsArgs),
     /// Show what happened: tasks, container instances, deployments, services
     Events(events::EventsArgs),
-    /// Say why a service or a task is not where it should be
+    /// Say why a service, a daemon or a task is not where it should be
     Explain(explain::ExplainArgs),
     /// Run a command in a task's container
     Exec(exec::ExecArgs),

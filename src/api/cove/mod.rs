@@ -14,7 +14,7 @@
 //! | `GET volumes` | Docker volumes of scope shared: `name`, `bytes`, `tasks` |
 //! | `POST volumes/remove` | removes the one called `name`, unless a live task has it |
 //! | `POST events` | what happened, or what happens next (see [`events`]) |
-//! | `POST explain` | why a service or task is not where it should be (see [`explain`]) |
+//! | `POST explain` | why a service, daemon or task is not where it should be (see [`explain`]) |
 //! | `GET events/dead` | deliveries to targets of rules that were given up |
 //! | `GET scrub` | when every blob was read again last, and what is damaged or gone |
 //! | `POST scrub` | the same, and begins a pass unless one runs |
