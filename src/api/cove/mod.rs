@@ -5,6 +5,7 @@
 //! | `GET info` | version, node, account, region, default subnets and security group, registry host |
 //! | `POST exec` | upgrade to `cove-exec`: a command in a running container (see [`exec`]) |
 //! | `POST down` | stop every task, remove everything of the node from the kernel, end the server |
+//! | `GET down` | what that would wait for, as a sentence |
 //! | `POST images/builtin` | the image that the binary carries, in a repository of the caller |
 //! | `POST images/copy` | an image of another registry into a repository of the caller (see [`copy`]) |
 //! | `GET backup` | every record and the keys as one archive |
@@ -68,6 +69,7 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
         (&Method::POST, "exec") => exec::answer(&cx, port, request).await,
         (&Method::GET, "backup") => backup::answer(&cx, Images::Without),
         (&Method::GET, "backup/images") => backup::answer(&cx, Images::With),
+        (&Method::GET, "down") => good(&json!({"waitsFor": port.stopping()})),
         (&Method::POST, "down") => match port.down().await {
             Ok(tasks) => good(&json!({"tasks": tasks})),
             Err(why) => problem(500, "Leftovers", &why),
