@@ -7,15 +7,17 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cove_base::words::counted;
 use cove_model::task::{Desired, StopCode, StopOrder, Task};
-use cove_store::{Prefix, Read, Record, StoreError, Tx};
+use cove_model::task_definition::TaskDefinition;
+use cove_store::{Prefix, Read, Record, StoreError, Tx, keys};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::deps::{Deps, blocking, instance_in};
 use crate::driver::Driver;
 use crate::usage::Readings;
-use crate::{elsewhere, keep_house, machines, observe, routers, storage};
+use crate::{elsewhere, keep_house, machines, observe, resolve, routers, storage};
 
 /// A driver that ended while its task lives panicked; its successor waits this long.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
@@ -87,7 +89,39 @@ pub enum DownError {
     Leftovers(Vec<String>),
 }
 
+/// What a stop of every task waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopping {
+    pub tasks: usize,
+    /// The longest stop timeout of their containers.
+    pub longest_secs: u32,
+}
+
+impl std::fmt::Display for Stopping {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let verb = if self.tasks == 1 { "stops" } else { "stop" };
+        let tasks = counted(self.tasks, "task");
+        write!(f, "waiting while {tasks} {verb}; the longest stop timeout is {} s", self.longest_secs)
+    }
+}
+
 impl AgentHandle {
+    /// What [`AgentHandle::down`] would wait for; `None` where no task lives.
+    #[must_use]
+    pub fn stopping(&self) -> Option<Stopping> {
+        let mut tasks = live(&self.deps);
+        tasks.retain(|task| !task.is_waiting());
+        let longest = self.deps.store.read(|view| {
+            let definition = |task: &Arc<Task>| {
+                view.get::<TaskDefinition>(&keys::definition(&task.tenant, &task.family, task.revision))
+            };
+            let definitions: Vec<_> = tasks.iter().filter_map(definition).collect();
+            let containers = definitions.iter().flat_map(|it| &it.document.container_definitions);
+            containers.map(resolve::stop_timeout_secs).max()
+        });
+        longest.map(|longest_secs| Stopping { tasks: tasks.len(), longest_secs })
+    }
+
     /// What the agent works with.
     #[must_use]
     pub fn deps(&self) -> &Arc<Deps> {

@@ -142,7 +142,7 @@ pub(crate) async fn collect(deps: &Arc<Deps>) {
     }
 }
 
-/// Log retention, the node's cap, and streams whose record is gone: their own, or the task's for `json-file`.
+/// Log retention, the node's cap, and streams whose record is gone: their own, or the task's for what the node has.
 pub(crate) async fn logs(deps: &Arc<Deps>) {
     let deps = Arc::clone(deps);
     let done = blocking(move || {

@@ -29,7 +29,7 @@ mod storage;
 mod usage;
 mod volumes;
 
-pub use agent::{AgentHandle, DownError, start};
+pub use agent::{AgentHandle, DownError, Stopping, start};
 pub use deps::{Deps, HostMode, Settings};
 pub use exec::{ExecCommand, ExecEnd, ExecError, Execution, TerminalExecution};
 pub use resolve::{Endpoint, HostLimits, HostModeAccess};

@@ -9,5 +9,6 @@ pub mod files;
 pub mod ids;
 pub mod mapped;
 pub mod paths;
+pub mod words;
 
 pub use clock::{Clock, Timestamp};

@@ -7,7 +7,8 @@ use cove_base::Clock;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::{Request, Response};
+use hyper::upgrade::Upgraded;
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -109,59 +110,62 @@ impl Client {
         let body = input.map(|input| input.to_string().into_bytes()).unwrap_or_default();
         let headers = [("content-type", "application/json".to_owned())];
         let response = self.signed(method, path, COVE, &headers, body).await?;
-        let status = response.status();
-        let body = self.collect(response).await?;
-        if !status.is_success() {
-            if let Ok(answer) = serde_json::from_slice::<Value>(&body)
-                && !text(&answer, "message").is_empty()
-            {
-                return Err(CliError::Refused(text(&answer, "message").to_owned()));
-            }
-            let body = String::from_utf8_lossy(&body).into_owned();
-            return Err(CliError::Status { what: path.to_owned(), status: status.as_u16(), body });
+        if !response.status().is_success() {
+            return Err(self.failure(path, response).await);
         }
+        let body = self.collect(response).await?;
         if body.is_empty() {
             return Ok(Value::Null);
         }
         serde_json::from_slice(&body).map_err(|_| CliError::Answer { what: path.to_owned() })
     }
 
-    /// Sends a signed request and gives the response as it comes, for upgrades.
+    /// Asks one of Cove's own endpoints to become another protocol on the same connection.
     pub(super) async fn upgrade(
         &self,
         path: &str,
         protocol: &str,
         header: &Value,
-    ) -> Result<Response<Incoming>, CliError> {
+    ) -> Result<TokioIo<Upgraded>, CliError> {
         let headers = [
             ("content-type", "application/json".to_owned()),
             ("connection", "upgrade".to_owned()),
             ("upgrade", protocol.to_owned()),
         ];
-        self.signed("POST", path, COVE, &headers, header.to_string().into_bytes()).await
+        let response = self.signed("POST", path, COVE, &headers, header.to_string().into_bytes()).await?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(self.failure(path, response).await);
+        }
+        let upgraded = hyper::upgrade::on(response).await;
+        Ok(TokioIo::new(upgraded.map_err(|source| CliError::Http { endpoint: self.url(), source })?))
     }
 
     /// Gets one of Cove's own endpoints whose answer is too large to be collected.
     pub(super) async fn download(&self, path: &str) -> Result<Response<Incoming>, CliError> {
         let response = self.signed("GET", path, COVE, &[], Vec::new()).await?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
-        }
-        let body = String::from_utf8_lossy(&self.collect(response).await?).into_owned();
-        Err(CliError::Status { what: path.to_owned(), status: status.as_u16(), body })
+        if response.status().is_success() { Ok(response) } else { Err(self.failure(path, response).await) }
     }
 
     /// Posts to one of Cove's own endpoints whose answer comes bit by bit.
     pub(super) async fn stream(&self, path: &str, input: &Value) -> Result<Response<Incoming>, CliError> {
         let headers = [("content-type", "application/json".to_owned())];
         let response = self.signed("POST", path, COVE, &headers, input.to_string().into_bytes()).await?;
-        let status = response.status();
-        if status.is_success() {
-            return Ok(response);
+        if response.status().is_success() { Ok(response) } else { Err(self.failure(path, response).await) }
+    }
+
+    /// What an answer of Cove's own endpoints says that is no success.
+    async fn failure(&self, path: &str, response: Response<Incoming>) -> CliError {
+        let status = response.status().as_u16();
+        match self.collect(response).await {
+            Ok(body) => match said(&body) {
+                Some(message) => CliError::Refused(message),
+                None => {
+                    let body = String::from_utf8_lossy(&body).into_owned();
+                    CliError::Status { what: path.to_owned(), status, body }
+                }
+            },
+            Err(error) => error,
         }
-        let body = String::from_utf8_lossy(&self.collect(response).await?).into_owned();
-        Err(CliError::Status { what: path.to_owned(), status: status.as_u16(), body })
     }
 
     async fn signed(
@@ -223,6 +227,13 @@ impl Client {
         let ip = answers.iter().next().ok_or_else(|| failed("no address".to_owned()))?;
         Ok(SocketAddr::new(ip, port))
     }
+}
+
+/// The text of an error, of Cove's own endpoints or of a registry's.
+pub(super) fn said(body: &[u8]) -> Option<String> {
+    let answer: Value = serde_json::from_slice(body).ok()?;
+    let texts = [text(&answer, "message"), text(&answer["errors"][0], "message")];
+    texts.into_iter().find(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// A string member, or nothing.

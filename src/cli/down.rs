@@ -7,10 +7,11 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use cove_base::words::counted;
 
 use super::client::Client;
 use super::error::CliError;
-use super::{Target, say};
+use super::{Target, say, say_error};
 
 /// A server that was asked to end has nothing left to wait for but its own listeners.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,10 +29,18 @@ pub(super) struct DownArgs {
 
 pub(super) async fn run(args: &DownArgs, target: &Target) -> Result<ExitCode, CliError> {
     let client = Client::new(target)?;
+    // What cannot be asked is met again below.
+    if let Ok(answer) = client.cove("GET", "/_cove/v1/down", None).await
+        && let Some(waits_for) = answer["waitsFor"].as_str()
+    {
+        say_error(waits_for);
+    }
     match client.cove("POST", "/_cove/v1/down", None).await {
         Ok(answer) => {
             wait_for_end(&client).await?;
-            say(&format!("stopped {} tasks; the server has removed what was its own and ended", answer["tasks"]));
+            let tasks = answer["tasks"].as_u64().and_then(|tasks| usize::try_from(tasks).ok()).unwrap_or_default();
+            let tasks = counted(tasks, "task");
+            say(&format!("stopped {tasks}; the server has removed what was its own and ended"));
             Ok(ExitCode::SUCCESS)
         }
         Err(CliError::Connect { .. }) => without_server(args, target),

@@ -25,12 +25,16 @@ pub(super) enum CliError {
     },
     #[error("{what} answered what this version does not understand")]
     Answer { what: String },
-    #[error("{operation}: {code}: {message}")]
+    #[error("{operation}: {code}{}", behind(.message))]
     Aws { operation: String, code: String, message: String },
     #[error("the server refused: {0}")]
     Refused(String),
-    #[error("{what} answered {status}: {body}")]
+    #[error("{what} answered {status}{}", behind(.body))]
     Status { what: String, status: u16, body: String },
+    #[error("no image `{image}`{}", behind(.why))]
+    NoImage { image: String, why: String },
+    #[error("{what} failed{}", behind(.why))]
+    Registry { what: String, why: String },
     #[error("cannot read {path}")]
     Read {
         path: PathBuf,
@@ -42,6 +46,12 @@ pub(super) enum CliError {
         path: PathBuf,
         #[source]
         source: io::Error,
+    },
+    #[error("{path}")]
+    Archive {
+        path: PathBuf,
+        #[source]
+        source: cove_registry::archive::ArchiveError,
     },
     #[error(transparent)]
     Backup(#[from] cove_store::BackupError),
@@ -55,8 +65,10 @@ pub(super) enum CliError {
     ChooseContainer { task: String, names: String },
     #[error("no container `{container}` in task {task}")]
     NoContainer { task: String, container: String },
-    #[error("container `{0}` keeps no log: its definition names neither the driver awslogs nor json-file")]
-    NoLogs(String),
+    #[error("task {task} has no containers yet: `cove explain {task}` says what it waits for")]
+    NoContainers { task: String },
+    #[error("the log of container `{container}` is elsewhere: its definition names the driver {driver}")]
+    NoLogs { container: String, driver: String },
     #[error("cannot use the terminal")]
     Terminal(#[source] io::Error),
     #[error("cannot start the runtime")]
@@ -69,4 +81,10 @@ pub(super) enum CliError {
     },
     #[error("{0}")]
     Failed(String),
+}
+
+/// A text that explains, behind what it explains; nothing where there is none.
+fn behind(text: &str) -> String {
+    let text = text.trim();
+    if text.is_empty() { String::new() } else { format!(": {text}") }
 }

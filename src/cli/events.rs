@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, text};
 use super::error::CliError;
-use super::say;
+use super::{follow, say};
 
 /// How long the server may keep an answer back.
 const WAIT_MILLIS: u64 = 15_000;
@@ -42,7 +42,8 @@ pub(super) async fn run(args: &EventsArgs, client: &Client) -> Result<ExitCode, 
         if !args.follow {
             return Ok(ExitCode::SUCCESS);
         }
-        page = ask(client, &json!({"after": page["next"], "wait_millis": WAIT_MILLIS})).await?;
+        let wish = json!({"after": page["next"], "wait_millis": WAIT_MILLIS});
+        page = follow::answered(client, async || ask(client, &wish).await).await?;
     }
 }
 

@@ -7,8 +7,6 @@ use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
 use clap::Args;
-use hyper::StatusCode;
-use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -60,14 +58,7 @@ pub(super) async fn run(args: &ExecArgs, client: &Client) -> Result<ExitCode, Cl
         "user": args.user,
         "cwd": args.workdir,
     });
-    let response = client.upgrade("/_cove/v1/exec", "cove-exec", &header).await?;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let status = response.status().as_u16();
-        let body = String::from_utf8_lossy(&client.collect(response).await?).into_owned();
-        return Err(CliError::Status { what: "exec".to_owned(), status, body });
-    }
-    let http = |source| CliError::Http { endpoint: client.url(), source };
-    let stream = TokioIo::new(hyper::upgrade::on(response).await.map_err(http)?);
+    let stream = client.upgrade("/_cove/v1/exec", "cove-exec", &header).await?;
     let (mut from, mut to) = tokio::io::split(stream);
     let input = tokio::spawn(async move { forward_stdin(&mut to).await });
     let code = read_frames(&mut from).await;

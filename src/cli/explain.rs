@@ -1,4 +1,4 @@
-//! `cove explain`: why a service or task is not where it should be.
+//! `cove explain`: why a service, a daemon or a task is not where it should be.
 
 use std::process::ExitCode;
 
@@ -11,8 +11,8 @@ use super::say;
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// A service's name, a task's id or the beginning of it, or an ARN
-    #[arg(value_name = "SERVICE|TASK")]
+    /// A service's or a daemon's name, a task's id or the beginning of it, or an ARN
+    #[arg(value_name = "SERVICE|DAEMON|TASK")]
     what: String,
     /// Cluster [default: default]
     #[arg(long)]

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use cove_base::words::counted;
 use serde_json::{Value, json};
 
 use super::client::{Client, text};
 use super::error::CliError;
-use super::{say, table};
+use super::{say, say_error, table};
 
 #[derive(Debug, Args)]
 pub(super) struct FleetArgs {
@@ -21,21 +22,34 @@ pub(super) struct FleetArgs {
     verb: Option<FleetVerb>,
 }
 
+/// clap shows what excludes each other in a form of its own.
+macro_rules! usage {
+    ($verb:literal) => {
+        concat!("cove fleet ", $verb, " [OPTIONS] <INSTANCE>...\n       cove fleet ", $verb, " [OPTIONS] --zone <ZONE>")
+    };
+}
+
 #[derive(Debug, Subcommand)]
 enum FleetVerb {
     /// Register one more instance, until it is removed
     Add(AddArgs),
     /// Deregister instances
+    #[command(override_usage = usage!("remove"))]
     Remove(RemoveArgs),
     /// No new tasks; those that run go on
+    #[command(override_usage = usage!("drain"))]
     Drain(Which),
     /// Take tasks again
+    #[command(override_usage = usage!("activate"))]
     Activate(Which),
     /// Interrupt Spot instances: they drain, and leave when the warning is over; or tasks on Fargate Spot
+    #[command(override_usage = concat!(usage!("interrupt"), "\n       cove fleet interrupt [OPTIONS] --task <TASK>"))]
     Interrupt(InterruptArgs),
     /// As if the machines had died: their tasks are lost at once
+    #[command(override_usage = usage!("fail"))]
     Fail(Which),
     /// Bring back what is gone
+    #[command(override_usage = usage!("recover"))]
     Recover(Which),
 }
 
@@ -89,7 +103,8 @@ struct RemoveArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// Instances: EC2 id, id, ARN, or the first digits
+    /// EC2 id, id, ARN, or the first digits
+    #[arg(value_name = "INSTANCE")]
     instances: Vec<String>,
     /// Every instance of this zone, as in a
     #[arg(long)]
@@ -100,7 +115,8 @@ struct Which {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct InterruptArgs {
-    /// Instances: EC2 id, id, ARN, or the first digits
+    /// EC2 id, id, ARN, or the first digits
+    #[arg(value_name = "INSTANCE")]
     instances: Vec<String>,
     /// Every instance of this zone, as in a
     #[arg(long)]
@@ -130,14 +146,20 @@ pub(super) async fn run(args: &FleetArgs, client: &Client) -> Result<ExitCode, C
         return Ok(ExitCode::SUCCESS);
     }
     let listed = answer["instances"].as_array().cloned().unwrap_or_default();
-    let gone = |one: &Value| text(one, "status") == "INACTIVE";
-    let shown: Vec<Value> = listed.into_iter().filter(|one| args.all || args.verb.is_some() || !gone(one)).collect();
+    let is_hidden = |one: &Value| !args.all && args.verb.is_none() && text(one, "status") == "INACTIVE";
+    let (hidden, shown): (Vec<Value>, Vec<Value>) = listed.into_iter().partition(is_hidden);
     if args.json {
         say(&Value::from(shown).to_string());
         return Ok(ExitCode::SUCCESS);
     }
     let heading = ["INSTANCE", "TYPE", "ZONE", "CLUSTER", "STATUS", "CPU FREE", "MIB FREE", "ENIS", "TASKS", "FROM"];
     table::print(&heading, shown.iter().map(row).collect());
+    if !hidden.is_empty() {
+        let hidden = counted(hidden.len(), "instance");
+        say_error(&format!(
+            "{hidden} more failed or left: `cove fleet --all` shows them, `cove fleet recover` brings them back"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

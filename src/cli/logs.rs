@@ -1,4 +1,5 @@
-//! `cove logs`: what a task's containers wrote: by way of CloudWatch Logs, or of the node's own file (`json-file`).
+//! `cove logs`: what a task's containers wrote: by way of CloudWatch Logs, or of the node's own file (`json-file`, or
+//! where no driver is named).
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, ECS, LOGS, text};
 use super::error::CliError;
-use super::{say, tasks};
+use super::{follow, say, tasks};
 
 /// How often `-f` asks for more.
 const POLL: Duration = Duration::from_millis(300);
@@ -36,11 +37,14 @@ pub(super) async fn run(args: &LogsArgs, client: &Client) -> Result<ExitCode, Cl
     let task = tasks::find(client, &args.task).await?;
     let container = tasks::container(&task, args.container.as_deref())?;
     let stream = stream_of(client, &task, container).await?;
-    let arn = text(&task, "taskArn").to_owned();
     let mut token: Option<String> = None;
+    if !args.follow {
+        read_all(args, client, &stream, &mut token).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     loop {
         // Asked before the read: what a task wrote before it stopped is there when it shows as stopped.
-        let ended = !args.follow || is_stopped(client, &task, &arn).await?;
+        let ended = follow::answered(client, async || is_stopped(client, &task).await).await?;
         let more = read_all(args, client, &stream, &mut token).await?;
         if ended {
             return Ok(ExitCode::SUCCESS);
@@ -78,9 +82,7 @@ impl Stream {
 
 async fn stream_of(client: &Client, task: &Value, container: &Value) -> Result<Stream, CliError> {
     let name = text(container, "name");
-    let input = json!({"taskDefinition": text(task, "taskDefinitionArn")});
-    let answer = client.aws(ECS, "DescribeTaskDefinition", &input).await?;
-    let definitions = answer["taskDefinition"]["containerDefinitions"].as_array().cloned().unwrap_or_default();
+    let definitions = container_definitions(client, text(task, "taskDefinitionArn")).await?;
     let log = definitions
         .iter()
         .find(|definition| text(definition, "name") == name)
@@ -90,8 +92,8 @@ async fn stream_of(client: &Client, task: &Value, container: &Value) -> Result<S
     let id = tasks::id_of(text(task, "taskArn"));
     match text(&log, "logDriver") {
         "awslogs" => {}
-        "json-file" => return Ok(Stream::OfNode { task: id.to_owned(), container: name.to_owned() }),
-        _ => return Err(CliError::NoLogs(name.to_owned())),
+        "json-file" | "" => return Ok(Stream::OfNode { task: id.to_owned(), container: name.to_owned() }),
+        driver => return Err(CliError::NoLogs { container: name.to_owned(), driver: driver.to_owned() }),
     }
     let stream = match text(options, "awslogs-stream-prefix") {
         "" => text(container, "runtimeId").to_owned(),
@@ -100,8 +102,19 @@ async fn stream_of(client: &Client, task: &Value, container: &Value) -> Result<S
     Ok(Stream::CloudWatch { group: text(options, "awslogs-group").to_owned(), name: stream })
 }
 
-async fn is_stopped(client: &Client, task: &Value, arn: &str) -> Result<bool, CliError> {
-    let input = json!({"cluster": text(task, "clusterArn"), "tasks": [arn]});
+/// Those of daemons have a describing operation of their own.
+async fn container_definitions(client: &Client, arn: &str) -> Result<Vec<Value>, CliError> {
+    let (operation, named) = if arn.contains(":daemon-task-definition/") {
+        ("DescribeDaemonTaskDefinition", "daemonTaskDefinition")
+    } else {
+        ("DescribeTaskDefinition", "taskDefinition")
+    };
+    let answer = client.aws(ECS, operation, &json!({named: arn})).await?;
+    Ok(answer[named]["containerDefinitions"].as_array().cloned().unwrap_or_default())
+}
+
+async fn is_stopped(client: &Client, task: &Value) -> Result<bool, CliError> {
+    let input = json!({"cluster": text(task, "clusterArn"), "tasks": [text(task, "taskArn")]});
     let answer = client.aws(ECS, "DescribeTasks", &input).await?;
     Ok(answer["tasks"].as_array().is_none_or(|found| found.iter().all(|task| text(task, "lastStatus") == "STOPPED")))
 }
@@ -115,7 +128,11 @@ async fn read_all(
 ) -> Result<bool, CliError> {
     let mut any = false;
     loop {
-        let page = stream.page(client, token.as_deref()).await?;
+        let page = if args.follow {
+            follow::answered(client, async || stream.page(client, token.as_deref()).await).await?
+        } else {
+            stream.page(client, token.as_deref()).await?
+        };
         for event in page["events"].as_array().into_iter().flatten() {
             any = true;
             print(args, event);

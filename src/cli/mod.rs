@@ -18,6 +18,7 @@ mod events;
 mod exec;
 mod explain;
 mod fleet;
+mod follow;
 mod fsck;
 mod image;
 mod install;
@@ -43,8 +44,13 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use client::Client;
 use error::CliError;
 
+/// The port that LocalStack's tools use, too.
+const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4566";
 /// The data directory whose root key is used when no key is given.
 const DEFAULT_DATA_DIR: &str = "/var/lib/cove";
+
+/// Under which the options stand that all verbs have, apart from a verb's own.
+const HEADING: &str = "Which server, and as whom";
 
 /// A mini-cloud in one binary: ECS, ECR and the services around them, with containers that really run.
 #[derive(Debug, Parser)]
@@ -60,18 +66,18 @@ struct Cli {
 #[derive(Debug, Clone, Args)]
 struct Target {
     /// The server's address
-    #[arg(long, global = true, env = "AWS_ENDPOINT_URL", default_value = "http://127.0.0.1:4566")]
+    #[arg(long, global = true, help_heading = HEADING, env = "AWS_ENDPOINT_URL", default_value = DEFAULT_ENDPOINT)]
     endpoint: String,
     /// Region of the things to show
-    #[arg(long, global = true, env = "AWS_DEFAULT_REGION", default_value = "us-east-1")]
+    #[arg(long, global = true, help_heading = HEADING, env = "AWS_DEFAULT_REGION", default_value = "us-east-1")]
     region: String,
     /// Key id; without one the root key in the data directory is used, if it can be read
-    #[arg(long, global = true, env = "AWS_ACCESS_KEY_ID", hide_env_values = true)]
+    #[arg(long, global = true, help_heading = HEADING, env = "AWS_ACCESS_KEY_ID", hide_env_values = true)]
     access_key_id: Option<String>,
     #[arg(long, global = true, env = "AWS_SECRET_ACCESS_KEY", hide = true, hide_env_values = true)]
     secret_access_key: Option<String>,
     /// Where the server keeps its state
-    #[arg(long, global = true, env = "COVE_DATA_DIR", default_value = DEFAULT_DATA_DIR)]
+    #[arg(long, global = true, help_heading = HEADING, env = "COVE_DATA_DIR", default_value = DEFAULT_DATA_DIR)]
     data_dir: PathBuf,
 }
 
@@ -93,13 +99,13 @@ enum Verb {
     Logs(logs::LogsArgs),
     /// Show what happened: tasks, container instances, deployments, services
     Events(events::EventsArgs),
-    /// Say why a service or a task is not where it should be
+    /// Say why a service, a daemon or a task is not where it should be
     Explain(explain::ExplainArgs),
     /// Run a command in a task's container
     Exec(exec::ExecArgs),
     /// List container instances; add, drain, interrupt and fail them
     Fleet(fleet::FleetArgs),
-    /// Load, list and remove images
+    /// Push, pull, copy, show and remove images of the registry
     #[command(subcommand)]
     Image(image::ImageVerb),
     /// List and remove shared Docker volumes
@@ -120,7 +126,10 @@ enum Verb {
     /// List the operations of every service: done, partial or missing
     Ops(ops::OpsArgs),
     /// Print a completion script for a shell
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
     /// The sample application (runs inside the demo's container)
     #[command(hide = true)]
     DemoApp(demo_app::DemoAppArgs),
@@ -203,4 +212,21 @@ fn say(line: &str) {
 fn say_error(line: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "cove: {line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_verb_and_every_argument_says_what_it_is() {
+        let mut open = vec![Cli::command()];
+        while let Some(command) = open.pop() {
+            assert!(command.get_about().is_some(), "{}", command.get_name());
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                assert!(argument.get_help().is_some(), "{}: {}", command.get_name(), argument.get_id());
+            }
+            open.extend(command.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned());
+        }
+    }
 }

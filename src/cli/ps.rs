@@ -1,4 +1,4 @@
-//! `cove ps`: the tasks, one a line.
+//! `cove ps`: the tasks, one a line, the newest first.
 
 use std::process::ExitCode;
 
@@ -24,7 +24,8 @@ pub(super) struct PsArgs {
 }
 
 pub(super) async fn run(args: &PsArgs, client: &Client) -> Result<ExitCode, CliError> {
-    let found = tasks::describe_all(client, args.cluster.as_deref(), args.all).await?;
+    let mut found = tasks::describe_all(client, args.cluster.as_deref(), args.all).await?;
+    found.sort_by(|one, other| began(other).total_cmp(&began(one)));
     if args.json {
         say(&Value::from(found).to_string());
         return Ok(ExitCode::SUCCESS);
@@ -38,23 +39,28 @@ pub(super) async fn run(args: &PsArgs, client: &Client) -> Result<ExitCode, CliE
 fn row(task: &Value, now: f64) -> Vec<String> {
     let id = tasks::id_of(text(task, "taskArn"));
     let containers = task["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let since = task["startedAt"].as_f64().or(task["createdAt"].as_f64()).unwrap_or(now);
     vec![
         id.get(..12).unwrap_or(id).to_owned(),
         tasks::id_of(text(task, "clusterArn")).to_owned(),
         tasks::id_of(text(task, "taskDefinitionArn")).to_owned(),
         status(task),
-        table::age(now - since),
+        table::age(now - began(task)),
         address(containers),
         ports(containers),
         text(task, "stoppedReason").to_owned(),
     ]
 }
 
-/// With the health, where it is known.
+/// When it began to run, or was made if it has not.
+fn began(task: &Value) -> f64 {
+    task["startedAt"].as_f64().or(task["createdAt"].as_f64()).unwrap_or_default()
+}
+
+/// With the health, where it is known and still means something.
 fn status(task: &Value) -> String {
     let status = text(task, "lastStatus");
     match text(task, "healthStatus") {
+        _ if status == "STOPPED" => status.to_owned(),
         "HEALTHY" => format!("{status}, healthy"),
         "UNHEALTHY" => format!("{status}, unhealthy"),
         _ => status.to_owned(),
@@ -75,4 +81,18 @@ fn ports(containers: &[Value]) -> String {
         .map(|binding| format!("{}->{}/{}", binding["hostPort"], binding["containerPort"], text(binding, "protocol")))
         .collect();
     shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_has_stopped_is_neither_healthy_nor_ill() {
+        let shown = |status_now: &str, health: &str| status(&json!({"lastStatus": status_now, "healthStatus": health}));
+        assert_eq!(shown("RUNNING", "HEALTHY"), "RUNNING, healthy");
+        assert_eq!([shown("STOPPED", "HEALTHY"), shown("STOPPED", "UNHEALTHY")], ["STOPPED", "STOPPED"]);
+    }
 }

@@ -22,7 +22,7 @@ pub(super) fn run(args: &RestoreArgs, target: &Target) -> Result<ExitCode, CliEr
     }
     let images = match (restored.images, restored.blobs) {
         (true, blobs) => format!(" and {blobs} blobs of images"),
-        (false, _) => "; the backup has no images: push them again".to_owned(),
+        (false, _) => "; the backup has no images (`--with-images` keeps them): push them again".to_owned(),
     };
     say(&format!("{}: {} records{images}", target.data_dir.display(), restored.records));
     Ok(ExitCode::SUCCESS)

@@ -34,7 +34,8 @@ pub(super) struct ScanArgs {
 enum ScanVerb {
     /// Import OSV records (archives, directories or files) for the built-in scanner
     Import {
-        #[arg(required = true)]
+        /// As OSV publishes them
+        #[arg(required = true, value_name = "SOURCE")]
         sources: Vec<PathBuf>,
     },
 }

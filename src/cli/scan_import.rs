@@ -7,7 +7,6 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use hyper::StatusCode;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use indicatif::ProgressBar;
@@ -49,14 +48,7 @@ pub(super) async fn run(sources: &[PathBuf], client: &Client) -> Result<ExitCode
         }
         wish.push(json!({"name": name, "is_directory": is_directory}));
     }
-    let response = client.upgrade("/_cove/v1/scan/import", "cove-import", &json!({"sources": wish})).await?;
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let status = response.status().as_u16();
-        let body = String::from_utf8_lossy(&client.collect(response).await?).into_owned();
-        return Err(CliError::Status { what: "import".to_owned(), status, body });
-    }
-    let http = |source| CliError::Http { endpoint: client.url(), source };
-    let mut stream = TokioIo::new(hyper::upgrade::on(response).await.map_err(http)?);
+    let mut stream = client.upgrade("/_cove/v1/scan/import", "cove-import", &json!({"sources": wish})).await?;
     let bar = progress(files.iter().map(|file| file.size).sum());
     for file in &files {
         let read = |source| CliError::Read { path: file.path.clone(), source };

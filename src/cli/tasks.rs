@@ -59,6 +59,7 @@ pub(super) fn container<'a>(task: &'a Value, wanted: Option<&str>) -> Result<&'a
     let id = id_of(text(task, "taskArn")).to_owned();
     let all = task["containers"].as_array().map(Vec::as_slice).unwrap_or_default();
     match (wanted, all) {
+        (_, []) => Err(CliError::NoContainers { task: id }),
         (None, [only]) => Ok(only),
         (None, _) => {
             let names: Vec<&str> = all.iter().map(|container| text(container, "name")).collect();

@@ -21,7 +21,8 @@ pub(super) enum VolumeVerb {
     },
     /// Remove shared volumes with all that is in them; what a live task has stays
     Rm {
-        #[arg(required = true)]
+        /// As `ls` shows them
+        #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
 }

@@ -432,8 +432,8 @@ pub struct Container {
     #[serde(default)]
     pub pinned_digest: Option<String>,
     pub essential: bool,
-    /// Set for the drivers `awslogs` and `json-file`: where its log stream lies. The record of a stream of `awslogs` is
-    /// made with the task.
+    /// Set for the drivers `awslogs` and `json-file`, and where none is named: where its log stream lies. The record of
+    /// a stream of `awslogs` is made with the task.
     pub log: Option<ContainerLog>,
     /// As text as ECS shows them.
     pub cpu: Option<String>,
@@ -462,7 +462,7 @@ impl Container {
 /// The log stream of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerLog {
-    /// Empty for `json-file`, which is in no group.
+    /// Empty for what only the node has: `json-file`, or nothing said.
     pub group: String,
     pub stream: String,
     /// The directory below `logs/`.

@@ -90,6 +90,8 @@ pub struct ArchiveManifest {
 pub enum ArchiveError {
     #[error("cannot read the archive")]
     Read(#[from] io::Error),
+    #[error("it is no whole tar file, and so no image archive")]
+    NoTar,
     #[error("the archive is compressed; decompress it first (gunzip, zstd -d)")]
     Compressed,
     #[error("the archive has neither index.json nor manifest.json: it is no image archive")]
@@ -148,14 +150,14 @@ impl Archive {
         }
         let mut entries = HashMap::new();
         let mut tar = tar::Archive::new(io::BufReader::with_capacity(64 * 1024, file.try_clone()?));
-        for entry in tar.entries_with_seek()? {
-            let entry = entry?;
-            let Some(name) = normal(&entry.path()?) else { continue };
+        for entry in tar.entries_with_seek().map_err(of_tar)? {
+            let entry = entry.map_err(of_tar)?;
+            let Some(name) = normal(&entry.path().map_err(of_tar)?) else { continue };
             let found = match entry.header().entry_type() {
                 tar::EntryType::Regular | tar::EntryType::Continuous => {
                     Entry::File { offset: entry.raw_file_position(), size: entry.size() }
                 }
-                tar::EntryType::Symlink | tar::EntryType::Link => match entry.link_name()?.as_deref() {
+                tar::EntryType::Symlink | tar::EntryType::Link => match entry.link_name().map_err(of_tar)?.as_deref() {
                     Some(target) => Entry::Link(link_target(&name, target, entry.header().entry_type())),
                     None => continue,
                 },
@@ -320,6 +322,48 @@ impl Archive {
     }
 }
 
+/// Whether a tar file, compressed or not, is an image archive: an OCI layout, or what Docker saved.
+///
+/// # Errors
+/// When it is no tar file or cannot be read.
+pub fn is_image(path: &Path) -> Result<bool, ArchiveError> {
+    let mut file = File::open(path)?;
+    let mut magic = Vec::new();
+    file.by_ref().take(4).read_to_end(&mut magic)?;
+    let media_type = layer_media_type(&magic);
+    let whole = io::BufReader::with_capacity(64 * 1024, io::Cursor::new(magic).chain(file));
+    let plain: Box<dyn Read> = match media_type {
+        OCI_LAYER_GZIP => Box::new(flate2::read::MultiGzDecoder::new(whole)),
+        crate::manifest::OCI_LAYER_ZSTD => Box::new(zstd::Decoder::with_buffer(whole)?),
+        _plain => Box::new(whole),
+    };
+    for entry in tar::Archive::new(plain).entries().map_err(of_tar)? {
+        let mut entry = entry.map_err(of_tar)?;
+        match normal(&entry.path().map_err(of_tar)?).as_deref() {
+            Some("oci-layout") => return Ok(true),
+            // A file of that name may be anything in a root filesystem.
+            Some("manifest.json") if entry.size() <= MANIFEST_MAX_BYTES as u64 => {
+                let mut bytes = Vec::new();
+                entry.read_to_end(&mut bytes).map_err(of_tar)?;
+                if serde_json::from_slice::<Vec<Saved>>(&bytes).is_ok_and(|images| !images.is_empty()) {
+                    return Ok(true);
+                }
+            }
+            Some(_) | None => {}
+        }
+    }
+    Ok(false)
+}
+
+/// What is wrong with the bytes is told without them: they may be those of any file that somebody named by mistake.
+fn of_tar(error: io::Error) -> ArchiveError {
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    match error.kind() {
+        Other | InvalidData | InvalidInput | UnexpectedEof => ArchiveError::NoTar,
+        _ => ArchiveError::Read(error),
+    }
+}
+
 /// The header of a file in a tar file that somebody writes; its content follows, filled up to whole blocks.
 #[must_use]
 pub fn header(name: &str, size: u64) -> [u8; BLOCK] {
@@ -461,5 +505,33 @@ mod tests {
         assert!(matches!(images, Err(ArchiveError::Missing(_))), "nothing outside of a directory: {images:?}");
         let file = tar_of(&[("x", b"")]);
         assert!(matches!(Archive::open(file.path()).expect("open").images(), Err(ArchiveError::NoImage)));
+    }
+
+    #[test]
+    fn a_file_that_is_no_archive_is_refused_without_a_word_of_it() {
+        for content in ["secret", "secret line\n".repeat(100).as_str()] {
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(file.path(), content).expect("write");
+            let errors = [Archive::open(file.path()).err(), is_image(file.path()).err()];
+            for error in errors {
+                let told = cove_base::error::chain(&error.expect("an error"));
+                assert!(told.contains("no whole tar file") && !told.contains("secret"), "{told}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_image_archive_is_told_from_a_root_filesystem() {
+        let saved: &[u8] = br#"[{"Config":"c.json","Layers":[]}]"#;
+        let of = |files: &[(&str, &[u8])]| is_image(tar_of(files).path()).expect("a tar file");
+        assert!(of(&[("c.json", b"{}"), ("manifest.json", saved)]));
+        assert!(of(&[("index.json", b"{}"), ("./oci-layout", b"{}")]));
+        assert!(!of(&[("bin/sh", b""), ("manifest.json", b"{}"), ("app/manifest.json", saved), ("index.json", b"{}")]));
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let plain = std::fs::read(tar_of(&[("manifest.json", saved)]).path()).expect("read");
+        io::Write::write_all(&mut packed, &plain).expect("write");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), packed.finish().expect("finish")).expect("write");
+        assert!(is_image(file.path()).expect("a tar file"));
     }
 }

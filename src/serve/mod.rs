@@ -164,6 +164,10 @@ async fn work(config: &Config, bound: listeners::Bound) -> Result<(), ServeError
     let parts = Parts::open(config, &bound)?;
     let ended = Arc::new(Notify::new());
     if config.down {
+        if let Some(stopping) = parts.agent.stopping() {
+            // Nobody is left to tell when the terminal is gone.
+            let _ = writeln!(std::io::stderr(), "cove: {stopping}");
+        }
         let result = parts.agent.down().await;
         parts.close().await;
         cove_shim::binary::withdraw(&config.run_dir);

@@ -68,6 +68,10 @@ impl ExecPort for NodePort {
         })
     }
 
+    fn stopping(&self) -> Option<String> {
+        self.agent.stopping().map(|stopping| stopping.to_string())
+    }
+
     fn down(&self) -> PortFuture<'_, Result<usize, String>> {
         Box::pin(async move {
             // For good, if it succeeds: the server ends.

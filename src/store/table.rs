@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use crate::events;
 use crate::key::{Key, Prefix};
 use crate::record::{AnyTable, Record, Sum};
 use crate::schema::KINDS;
@@ -148,6 +149,12 @@ impl View {
     #[must_use]
     pub const fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// No event has this number yet: one that is told a number from here on was told it of another store.
+    #[must_use]
+    pub const fn next_event_number(&self) -> u64 {
+        events::number(self.revision + 1, 0)
     }
 
     pub(crate) const fn set_revision(&mut self, revision: u64) {

@@ -139,6 +139,23 @@ fn a_directory_at_rest_is_backed_up_checked_and_mended() {
 }
 
 #[test]
+fn a_restore_without_images_is_one_finding_for_people() {
+    let mut server = Server::start();
+    server.busybox();
+    let (file, other) = (server.home().join("backup"), server.home().join("other"));
+    server.while_stopped(|data| {
+        assert_code(&cove(data, &["backup", file.to_str().unwrap()]), 0);
+    });
+    let restored = assert_code(&cove(&other, &["restore", file.to_str().unwrap()]), 0);
+    assert!(restored.contains("--with-images"), "{restored}");
+    let short = assert_code(&cove(&other, &["fsck"]), 1);
+    assert!(short.contains("--with-images") && short.lines().count() == 2, "{short}");
+    let long = assert_code(&cove(&other, &["fsck", "--details"]), 1);
+    assert!(long.lines().count() > 6 && long.contains("image-broken"), "{long}");
+    assert!(fsck(&other, &[], 1).len() > 3, "documents are whole");
+}
+
+#[test]
 fn data_of_a_newer_version_is_refused_untouched() {
     let mut server = Server::start();
     server.ecs("CreateCluster", &json!({"clusterName": "kept"})).unwrap();

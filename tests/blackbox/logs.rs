@@ -196,6 +196,91 @@ fn a_json_file_keeps_the_newest_of_what_it_may_hold() {
 }
 
 #[test]
+fn what_a_container_without_a_driver_writes_is_kept_until_its_task_is_forgotten() {
+    let mut server = Server::start_set(&["--housekeeping-secs", "1", "--stopped-task-secs", "3"]);
+    let image = server.busybox();
+    let script = "echo one; echo two >&2; trap 'echo end; exit 0' TERM; while :; do sleep 0.1; done";
+    let container = json!({"image": image, "command": ["sh", "-c", script]});
+    let on_fargate =
+        json!({"networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512"});
+    let run = json!({"launchType": "FARGATE", "networkConfiguration": server.network()});
+    let arns =
+        [server.run_task("bridged", container.clone()), server.run_task_with("fargate", container, &on_fargate, &run)];
+    for arn in &arns {
+        server.wait_task(arn, "RUNNING");
+        until("both lines are there", || {
+            let text = printed(&server, arn);
+            (text.contains("one\n") && text.contains("two\n")).then_some(())
+        });
+    }
+    server.kill_and_restart();
+    let definition = server.ecs("DescribeTaskDefinition", &json!({"taskDefinition": "bridged"})).unwrap();
+    let definition = &definition["taskDefinition"]["containerDefinitions"][0];
+    assert_eq!(definition.get("logConfiguration"), None, "what was registered stays as it was");
+    assert_eq!(server.logs("DescribeLogGroups", &json!({})).unwrap()["logGroups"], json!([]));
+    for arn in &arns {
+        server.ecs("StopTask", &json!({"task": arn})).unwrap();
+        server.wait_task(arn, "STOPPED");
+        let text = printed(&server, arn);
+        assert!(text.contains("one\n") && text.ends_with("end\n"), "{text}");
+    }
+    let logs = server.home().join("data/logs");
+    until("the logs go with the tasks' records", || std::fs::read_dir(&logs).unwrap().next().is_none().then_some(()));
+    let gone = server.cove(&["logs", &arns[0]]);
+    assert!(!gone.status.success() && String::from_utf8_lossy(&gone.stderr).contains("no task"), "{gone:?}");
+}
+
+#[test]
+fn a_log_that_nobody_asked_for_is_cut_and_counts_for_the_node() {
+    let server = Server::start_set(&["--housekeeping-secs", "1", "COVE_LOG_NODE_MAX_MIB=1"]);
+    let image = server.busybox();
+    // Several segments of the largest size.
+    let line = "y".repeat(1000);
+    let script = format!("yes {line} | head -n 20000; echo done; sleep 600");
+    let arn = server.run_task("long", json!({"image": image, "command": ["sh", "-c", script]}));
+    until("everything is written", || printed(&server, &arn).ends_with("done\n").then_some(()));
+    let logs = server.home().join("data/logs");
+    let kept = || -> u64 {
+        let streams = std::fs::read_dir(&logs).unwrap().map(|stream| stream.unwrap().path());
+        let segments = streams.flat_map(|stream| std::fs::read_dir(stream).unwrap());
+        segments.filter_map(|segment| segment.unwrap().metadata().ok()).map(|about| about.len()).sum()
+    };
+    until("the oldest segments have gone", || (kept() < 9 << 20).then_some(()));
+    assert!(printed(&server, &arn).ends_with("done\n"), "what is written now stays");
+    server.ecs("StopTask", &json!({"task": arn})).unwrap();
+    server.wait_task(&arn, "STOPPED");
+    until("the rest has gone too", || (kept() <= 1 << 20).then_some(()));
+
+    let small = Server::start_set(&["COVE_LOG_STREAM_MAX_MIB=1"]);
+    let script = format!("yes {line} | head -n 20000; echo done");
+    let arn = small.run_task("long", json!({"image": small.busybox(), "command": ["sh", "-c", script]}));
+    small.wait_task(&arn, "STOPPED");
+    let text = printed(&small, &arn);
+    assert!(text.len() > 200_000 && text.len() < 2_000_000 && text.ends_with("done\n"), "{}", text.len());
+}
+
+#[test]
+fn a_log_is_followed_over_a_restart_of_the_server() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let script = "i=0; while [ ! -e /tmp/end ]; do echo line $i; i=$((i+1)); sleep 0.05; done; echo end";
+    let arn = server.run_task("talks", json!({"image": image, "command": ["sh", "-c", script]}));
+    server.wait_task(&arn, "RUNNING");
+    let mut follower = server.follow(&["logs", "-f", &arn]);
+    until("it has begun", || follower.said().0.contains("line 0\n").then_some(()));
+    server.while_stopped(|_| {
+        until("it says that the server is gone", || follower.said().1.contains("does not answer").then_some(()));
+    });
+    server.inside(&arn, "mkdir -p /tmp; touch /tmp/end");
+    assert!(follower.ends(), "{:?}", follower.said());
+    let (out, err) = follower.said();
+    let lines: Vec<&str> = out.lines().collect();
+    let expected: Vec<String> = (0..lines.len() - 1).map(|number| format!("line {number}")).collect();
+    assert_eq!(lines[..lines.len() - 1], expected, "no line twice, none missing");
+    assert_eq!((lines[lines.len() - 1], err.lines().count()), ("end", 1), "{err}");
+}
+
+#[test]
 fn options_of_awslogs_that_ecs_disallows_are_refused_in_its_words() {
     let server = Server::start();
     let base = json!({"awslogs-group": "/g", "awslogs-region": "us-east-1"});

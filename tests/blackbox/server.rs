@@ -273,6 +273,23 @@ impl Server {
         command.envs(keys).stdin(Stdio::null()).args(["--endpoint", &endpoint]).args(args).output().unwrap()
     }
 
+    /// Starts a verb that goes on by itself.
+    pub(crate) fn follow(&self, args: &[&str]) -> Following {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let [out, err] = ["out", "err"].map(|name| self.home().join(format!("followed-{number}.{name}")));
+        let child = Command::new(env!("CARGO_BIN_EXE_cove"))
+            .envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")])
+            .args(["--endpoint", &format!("http://127.0.0.1:{}", self.port)])
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(std::fs::File::create(&out).unwrap())
+            .stderr(std::fs::File::create(&err).unwrap())
+            .spawn()
+            .unwrap();
+        Following { child, out, err }
+    }
+
     /// What a shell script prints in the task's container `main`. It must succeed.
     pub(crate) fn inside(&self, arn: &str, script: &str) -> String {
         let done = self.cove(&["exec", arn, "--container", "main", "--", "sh", "-c", script]);
@@ -323,6 +340,32 @@ impl Server {
     /// Waits until the task shows that status.
     pub(crate) fn wait_task(&self, arn: &str, status: &str) -> Value {
         until(&format!("{arn} {status}"), || Some(self.describe_task(arn)).filter(|task| task["lastStatus"] == status))
+    }
+}
+
+/// A verb that goes on; ended when dropped.
+pub(crate) struct Following {
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Following {
+    /// What it has said so far, on stdout and on stderr.
+    pub(crate) fn said(&self) -> (String, String) {
+        (std::fs::read_to_string(&self.out).unwrap(), std::fs::read_to_string(&self.err).unwrap())
+    }
+
+    /// Waits until it ends by itself; whether it succeeded.
+    pub(crate) fn ends(&mut self) -> bool {
+        until("the verb ends", || self.child.try_wait().unwrap()).success()
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -1,19 +1,22 @@
-//! How much of its log a container of the driver `json-file` keeps.
+//! How much of its log a container keeps whose log only the node has: of the driver `json-file`, or of none.
 //!
 //! In: `max-size` and `max-file` as Docker reads them. Out: bytes, of which the oldest go first. Segments are Cove's own,
 //! so `max-file` is only a factor.
 
 use cove_model::task_definition::{ContainerDefinition, LogDriver};
 
+/// Of a container that says nothing of a log: nobody asked for one, so it is for looking at what happened lately. Eight
+/// of a stream's largest segments, so that an eighth of it goes at a time.
+const UNASKED_BYTES_MAX: u64 = 64 << 20;
 /// Docker's decimal units.
 const UNITS: [(char, f64); 5] = [('k', 1e3), ('m', 1e6), ('g', 1e9), ('t', 1e12), ('p', 1e15)];
 
-/// `None` where nothing is said: the node's own cap is enough. The reason is in Docker's words.
+/// `None` where a driver is named and no size: the node's own caps are enough. The reason is in Docker's words.
 pub(super) fn limit(definition: &ContainerDefinition) -> Result<Option<u64>, String> {
-    let Some(log) = definition.log_configuration.as_ref().filter(|log| log.log_driver == Some(LogDriver::JsonFile))
-    else {
+    let Some(log) = &definition.log_configuration else { return Ok(Some(UNASKED_BYTES_MAX)) };
+    if log.log_driver != Some(LogDriver::JsonFile) {
         return Ok(None);
-    };
+    }
     let files = match log.options.get("max-file") {
         None => 1,
         Some(text) => match text.parse::<u64>() {
@@ -80,5 +83,13 @@ mod tests {
         assert!(limited(json!({"max-file": "0"})).is_err());
         assert!(limited(json!({"max-size": "much"})).is_err());
         assert!(limited(json!({"max-size": "0"})).is_err());
+    }
+
+    #[test]
+    fn a_log_that_nobody_asked_for_is_small_and_one_of_cloudwatch_is_as_large_as_the_node_allows() {
+        let of = |whole: serde_json::Value| limit(&serde_json::from_value(whole).unwrap());
+        assert_eq!(of(serde_json::json!({"name": "a", "image": "b"})), Ok(Some(UNASKED_BYTES_MAX)));
+        let log = serde_json::json!({"logDriver": "awslogs", "options": {"max-size": "1m"}});
+        assert_eq!(of(serde_json::json!({"name": "a", "image": "b", "logConfiguration": log})), Ok(None));
     }
 }

@@ -174,15 +174,18 @@ pub(crate) fn container(
         }),
         stdin_open: definition.interactive.unwrap_or(false),
         stop_signal: command::stop_signal(image.stop_signal.as_deref())?,
-        stop_timeout_secs: definition
-            .stop_timeout
-            .and_then(|secs| u32::try_from(secs).ok())
-            .unwrap_or(STOP_TIMEOUT_DEFAULT_SECS),
+        stop_timeout_secs: stop_timeout_secs(definition),
         health: health::check(definition, &image.shell),
         terminal: definition.pseudo_terminal == Some(true),
         offline: definition.disable_networking == Some(true),
     };
     Ok(Resolved { spec, files: files.contents, directories: mounts.directories, fills: mounts.fills })
+}
+
+/// How long the container may take to stop.
+pub(crate) fn stop_timeout_secs(definition: &ContainerDefinition) -> u32 {
+    let given = definition.stop_timeout.and_then(|secs| u32::try_from(secs).ok());
+    given.unwrap_or(STOP_TIMEOUT_DEFAULT_SECS)
 }
 
 /// Where events of several lines begin in what the container writes.

@@ -4,6 +4,7 @@
 //! first, and `next`, from which a client goes on.
 //!
 //! Holds: with `next` as its `after` a client misses no event, as long as it asks before the event is too old to be kept.
+//! A number of another store (the server began anew, or from a backup) means the oldest event.
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use cove_store::{Prefix, Read, View, keys};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{good, problem, read};
+use super::{good, wish};
 use crate::{RawContext, Request, Response};
 
 /// Events of one answer.
@@ -33,9 +34,8 @@ struct Wish {
 /// `POST events`.
 pub(super) async fn answer(cx: &RawContext, request: Request) -> Response {
     let Some(identity) = &cx.identity else { return cx.not_found() };
-    let wish: Wish = match read(request).await.map(serde_json::from_value) {
-        Ok(Ok(wish)) => wish,
-        Ok(Err(error)) => return problem(400, "InvalidParameter", &error.to_string()),
+    let wish: Wish = match wish(request).await {
+        Ok(wish) => wish,
         Err(response) => return response,
     };
     let limit = wish.limit.unwrap_or(LIMIT_MAX).min(LIMIT_MAX);
@@ -89,6 +89,7 @@ impl Page {
 }
 
 fn page(view: &View, tenant: &Tenant, after: Option<u64>, limit: usize) -> Page {
+    let after = after.map(|number| if number < view.next_event_number() { number } else { 0 });
     let from = after.map(keys::event);
     let all = view.page::<Event>(&Prefix::all(), from.as_ref(), usize::MAX);
     let last = all.last().map_or(after.unwrap_or(0), |event| event.number);

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::unix::pipe;
 use tokio::sync::{Mutex, Semaphore};
 
-use super::{ExecPort, ExecRequest, ExecSession, problem, read};
+use super::{ExecPort, ExecRequest, ExecSession, problem, wish};
 use crate::{Body, RawContext, Request, Response};
 
 /// The protocol's name in the upgrade.
@@ -52,13 +52,9 @@ pub(super) async fn answer(cx: &RawContext, port: Arc<dyn ExecPort>, mut request
         return problem(429, "TooManySessions", "too many commands run at once; try again later");
     };
     let upgrade = hyper::upgrade::on(&mut request);
-    let document = match read(request).await {
-        Ok(document) => document,
-        Err(response) => return response,
-    };
-    let mut wanted: ExecRequest = match serde_json::from_value(document) {
+    let mut wanted: ExecRequest = match wish(request).await {
         Ok(wanted) => wanted,
-        Err(error) => return problem(400, "InvalidBody", &error.to_string()),
+        Err(response) => return response,
     };
     wanted.task = wanted.task.rsplit('/').next().unwrap_or_default().to_owned();
     let session = match port.exec(identity.tenant, wanted).await {

@@ -1,8 +1,10 @@
-//! `POST explain`: why a service or task is not where it should be.
+//! `POST explain`: why a service, a daemon or a task is not where it should be.
 //!
-//! In: `cluster` and `what`, the name of a service or the id of a task, both also as ARNs. Out: `lines`.
+//! In: `cluster` and `what`, the name of a service or a daemon or the id of a task, all also as ARNs. Out: `lines`,
+//! those of both where a service and a daemon have the same name.
 
 use cove_model::arn::Tenant;
+use cove_model::daemon::Daemon;
 use cove_model::service::Service;
 use cove_model::task::Task;
 use cove_scheduler::explain;
@@ -11,7 +13,7 @@ use cove_store::{Prefix, Read, View, keys};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{good, problem, read};
+use super::{good, problem, wish};
 use crate::{RawContext, Request, Response};
 
 #[derive(Debug, Deserialize)]
@@ -24,29 +26,39 @@ struct Wish {
 /// `POST explain`.
 pub(super) async fn answer(cx: &RawContext, request: Request) -> Response {
     let Some(identity) = &cx.identity else { return cx.not_found() };
-    let wish: Wish = match read(request).await.map(serde_json::from_value) {
-        Ok(Ok(wish)) => wish,
-        Ok(Err(error)) => return problem(400, "InvalidParameter", &error.to_string()),
+    let wish: Wish = match wish(request).await {
+        Ok(wish) => wish,
         Err(response) => return response,
     };
     match cx.store().read(|view| lines(cx, view, &identity.tenant, &wish)) {
         Some(lines) => good(&json!({"lines": lines})),
-        None => problem(404, "NotFound", &format!("there is no service and no task `{}`", wish.what)),
+        None => problem(404, "NotFound", &format!("there is no service, daemon or task `{}`", wish.what)),
     }
 }
 
 fn lines(cx: &RawContext, view: &View, tenant: &Tenant, wish: &Wish) -> Option<Vec<String>> {
-    // An ARN says the cluster itself.
+    // An ARN says itself of which cluster, and which sort of thing it is.
     let mut parts = wish.what.rsplit('/');
-    let name = parts.next()?;
-    let of_arn = parts.next().filter(|_| parts.next().is_some());
-    let cluster = of_arn.or(wish.cluster.as_deref()).unwrap_or(DEFAULT_CLUSTER);
-    if let Some(service) = view.get::<Service>(&keys::service(tenant, cluster, name)) {
-        let settings = cx.settings();
-        return Some(explain::service(view, &settings.host, &settings.timing, &service, cx.clock().now()));
+    let (name, of_arn, kind) = (parts.next()?, parts.next(), parts.next());
+    let kind = kind.and_then(|before| before.rsplit(':').next());
+    let cluster = of_arn.filter(|_| kind.is_some()).or(wish.cluster.as_deref()).unwrap_or(DEFAULT_CLUSTER);
+    let (settings, now) = (cx.settings(), cx.clock().now());
+    let mut lines = Vec::new();
+    if kind.is_none_or(|kind| kind == "service")
+        && let Some(service) = view.get::<Service>(&keys::service(tenant, cluster, name))
+    {
+        lines.extend(explain::service(view, &settings.host, &settings.timing, &service, now));
+    }
+    if kind.is_none_or(|kind| kind == "daemon")
+        && let Some(daemon) = view.get::<Daemon>(&keys::daemon(tenant, cluster, name))
+    {
+        lines.extend(explain::daemon(view, &settings.timing, &daemon, now));
+    }
+    if !lines.is_empty() {
+        return Some(lines);
     }
     let tasks = view.scan::<Task>(&Prefix::parent(tenant, cluster));
     let mut found = tasks.iter().filter(|task| task.id.starts_with(name));
     let task = found.next().filter(|_| found.next().is_none())?;
-    Some(explain::task(view, &cx.settings().host, task))
+    Some(explain::task(view, &settings.host, task))
 }

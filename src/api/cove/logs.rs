@@ -1,4 +1,4 @@
-//! `POST logs`: what a container of the driver `json-file` wrote.
+//! `POST logs`: what a container wrote whose log only the node has: of the driver `json-file`, or of none.
 //!
 //! In: `task` (its id), `container`, and `nextToken` to go on from. Out: `events` as GetLogEvents shows them, and
 //! `nextForwardToken`, which stays the same at the end.
@@ -10,7 +10,7 @@ use cove_store::{Prefix, Read};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{good, problem, read};
+use super::{good, problem, wish};
 use crate::{RawContext, Request, Response};
 
 #[derive(Debug, Deserialize)]
@@ -24,15 +24,13 @@ struct Wish {
 /// `POST logs`.
 pub(super) async fn answer(cx: &RawContext, request: Request) -> Response {
     let Some(identity) = &cx.identity else { return cx.not_found() };
-    let wish: Wish = match read(request).await.map(serde_json::from_value) {
-        Ok(Ok(wish)) => wish,
-        Ok(Err(error)) => return problem(400, "InvalidParameter", &error.to_string()),
+    let wish: Wish = match wish(request).await {
+        Ok(wish) => wish,
         Err(response) => return response,
     };
-    let Some(directory) = directory(cx, &identity.tenant, &wish) else {
-        let text =
-            format!("there is no container `{}` with the log driver json-file in task {}", wish.container, wish.task);
-        return problem(404, "NotFound", &text);
+    let directory = match directory(cx, &identity.tenant, &wish) {
+        Ok(directory) => directory,
+        Err(why) => return problem(404, "NotFound", &why),
     };
     let start = match wish.next_token.as_deref().map(position) {
         None => Start::Head,
@@ -52,11 +50,21 @@ pub(super) async fn answer(cx: &RawContext, request: Request) -> Response {
     }
 }
 
-fn directory(cx: &RawContext, tenant: &Tenant, wish: &Wish) -> Option<String> {
-    let tasks = cx.store().read(|view| view.scan::<Task>(&Prefix::all()));
-    let task = tasks.iter().find(|task| task.tenant == *tenant && task.id == wish.task)?;
-    let container = task.containers.iter().find(|container| container.name == wish.container)?;
-    container.log.as_ref().filter(|log| log.is_local()).map(|log| log.directory.clone())
+/// Where the container's log lies, or why not here.
+fn directory(cx: &RawContext, tenant: &Tenant, wish: &Wish) -> Result<String, String> {
+    let Wish { task: id, container: name, next_token: _ } = wish;
+    let tasks = cx.store().read(|view| view.scan::<Task>(&Prefix::tenant(tenant)));
+    let task = tasks.iter().find(|task| task.id == *id).ok_or_else(|| format!("there is no task {id}"))?;
+    let container = task.containers.iter().find(|container| container.name == *name);
+    let container = container.ok_or_else(|| format!("there is no container `{name}` in task {id}"))?;
+    match &container.log {
+        Some(log) if log.is_local() => Ok(log.directory.clone()),
+        Some(log) => Err(format!("container `{name}` logs to CloudWatch Logs, to the group {}", log.group)),
+        None if task.placement.elsewhere => {
+            Err(format!("task {id} runs on another host, whose Docker has the log of container `{name}`"))
+        }
+        None => Err(format!("no log of container `{name}` was kept when task {id} was placed")),
+    }
 }
 
 fn position(token: &str) -> Option<Position> {

@@ -5,16 +5,17 @@
 //! | `GET info` | version, node, account, region, default subnets and security group, registry host |
 //! | `POST exec` | upgrade to `cove-exec`: a command in a running container (see [`exec`]) |
 //! | `POST down` | stop every task, remove everything of the node from the kernel, end the server |
+//! | `GET down` | what that would wait for, as a sentence |
 //! | `POST images/builtin` | the image that the binary carries, in a repository of the caller |
 //! | `POST images/copy` | an image of another registry into a repository of the caller (see [`copy`]) |
 //! | `GET backup` | every record and the keys as one archive |
 //! | `GET backup/images` | the same with the registry's blobs |
 //! | `GET doctor` | what the server finds wrong with this host |
-//! | `POST logs` | what a container of the driver `json-file` wrote (see [`logs`]) |
+//! | `POST logs` | what a container wrote whose log only the node has (see [`logs`]) |
 //! | `GET volumes` | Docker volumes of scope shared: `name`, `bytes`, `tasks` |
 //! | `POST volumes/remove` | removes the one called `name`, unless a live task has it |
 //! | `POST events` | what happened, or what happens next (see [`events`]) |
-//! | `POST explain` | why a service or task is not where it should be (see [`explain`]) |
+//! | `POST explain` | why a service, daemon or task is not where it should be (see [`explain`]) |
 //! | `GET events/dead` | deliveries to targets of rules that were given up |
 //! | `GET scrub` | when every blob was read again last, and what is damaged or gone |
 //! | `POST scrub` | the same, and begins a pass unless one runs |
@@ -43,6 +44,7 @@ mod volume;
 use cove_store::Images;
 use hyper::Method;
 use hyper::header::CONTENT_TYPE;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub use port::{ExecPort, ExecRequest, ExecSession, Finding, Level, PortFuture, TerminalSession};
@@ -67,6 +69,7 @@ pub async fn handle(cx: RawContext, request: Request) -> Response {
         (&Method::POST, "exec") => exec::answer(&cx, port, request).await,
         (&Method::GET, "backup") => backup::answer(&cx, Images::Without),
         (&Method::GET, "backup/images") => backup::answer(&cx, Images::With),
+        (&Method::GET, "down") => good(&json!({"waitsFor": port.stopping()})),
         (&Method::POST, "down") => match port.down().await {
             Ok(tasks) => good(&json!({"tasks": tasks})),
             Err(why) => problem(500, "Leftovers", &why),
@@ -115,6 +118,12 @@ async fn builtin(cx: &RawContext, port: &dyn ExecPort, request: Request) -> Resp
         Ok(image) => good(&json!({"image": image})),
         Err(why) => problem(400, "BuiltinImage", &why),
     }
+}
+
+/// What a request asks for: the JSON document that came with it, as this endpoint knows it.
+pub(crate) async fn wish<T: DeserializeOwned>(request: Request) -> Result<T, Response> {
+    let document = read(request).await?;
+    serde_json::from_value(document).map_err(|error| problem(400, "InvalidParameter", &error.to_string()))
 }
 
 /// The JSON document that came with a request.

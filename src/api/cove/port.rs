@@ -82,6 +82,8 @@ pub trait ExecPort: Send + Sync {
     fn exec(&self, tenant: Tenant, request: ExecRequest) -> PortFuture<'_, Result<ExecSession, String>>;
     /// Starts a command on a terminal.
     fn terminal(&self, tenant: Tenant, request: ExecRequest) -> PortFuture<'_, Result<TerminalSession, String>>;
+    /// What [`ExecPort::down`] would wait for, as a sentence for people; `None` where no task lives.
+    fn stopping(&self) -> Option<String>;
     /// Stops every task and removes everything of the node; how many tasks. The server ends after that.
     fn down(&self) -> PortFuture<'_, Result<usize, String>>;
     /// What is wrong with this host.

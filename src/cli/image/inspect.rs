@@ -1,6 +1,7 @@
 //! `cove image inspect` and `history`.
 
 use clap::Args;
+use cove_base::words::counted;
 use cove_registry::manifest::{Descriptor, Kind, Manifest, Platform};
 use cove_registry::{Digest, ImageConfig};
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ pub(in crate::cli) struct InspectArgs {
     /// Of an index the manifest for this architecture [default: this machine's]
     #[arg(long, value_name = "ARCH")]
     pub(super) platform: Option<String>,
+    /// As one JSON document
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -86,7 +88,7 @@ pub(super) async fn inspect(args: &InspectArgs, client: &Client) -> Result<(), C
         row("has", format!("{} {}", platform(one.platform.as_ref()), one.digest));
     }
     if let Kind::Image { layers, .. } = &shown.parsed.kind {
-        row("size", format!("{} in {} layers", table::size(shown.parsed.content_size()), layers.len()));
+        row("size", format!("{} in {}", table::size(shown.parsed.content_size()), counted(layers.len(), "layer")));
     }
     let run = &shown.config["config"];
     row(

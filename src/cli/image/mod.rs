@@ -33,7 +33,7 @@ pub(super) enum ImageVerb {
     Copy(copy::CopyArgs),
     /// Push the images of an archive under the names in it
     Load(push::LoadArgs),
-    /// Make an image of one layer from a tar file of a root filesystem
+    /// Make an image of one layer from a tar file of a root filesystem (for archives of images: push)
     Import(push::ImportArgs),
     /// List images
     Ls {
@@ -50,7 +50,10 @@ pub(super) enum ImageVerb {
     /// Show an index, its manifests, their layers, and what refers to them
     Tree(inspect::InspectArgs),
     /// Remove a tag, or an image by digest
-    Rm { image: String },
+    Rm {
+        /// REPOSITORY[:TAG] or REPOSITORY@DIGEST
+        image: String,
+    },
     /// Remove images that no tag leads to, or old ones
     Prune(prune::PruneArgs),
 }

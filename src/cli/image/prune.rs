@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use clap::Args;
+use cove_base::words::counted;
 use cove_registry::manifest::Manifest;
 use serde_json::{Value, json};
 
@@ -127,7 +128,7 @@ fn show(args: &PruneArgs, gone: &[Value], now: f64) {
     });
     table::print(&["REPOSITORY", "TAGS", "DIGEST", "SIZE", "PUSHED"], rows.collect());
     let verb = if args.dry_run { "would go" } else { "removed; the next collection frees what no other image has" };
-    say(&format!("{} images of {}: {verb}", gone.len(), table::size(gone.iter().map(size).sum())));
+    say(&format!("{} of {}: {verb}", counted(gone.len(), "image"), table::size(gone.iter().map(size).sum())));
 }
 
 /// `90s`, `30m`, `12h`, `7d`.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use cove_registry::archive::{Archive, ArchiveBlob, ArchiveImage, ArchiveManifest};
+use cove_registry::archive::{Archive, ArchiveBlob, ArchiveImage, ArchiveManifest, is_image};
 use cove_registry::build::{LayerFacts, image_from_layer};
 use cove_registry::image_config::RunConfig;
 use cove_registry::manifest::OCI_MANIFEST;
@@ -36,6 +36,7 @@ pub(in crate::cli) struct PushArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ImportArgs {
+    /// A tar file of a root filesystem, plain or compressed; an image archive is pushed as `push` does
     tar: PathBuf,
     /// REPOSITORY[:TAG]
     name: String,
@@ -65,11 +66,9 @@ pub(super) async fn load(args: &LoadArgs, client: &Client) -> Result<(), CliErro
 }
 
 async fn load_as(path: &Path, given: Option<&String>, client: &Client) -> Result<(), CliError> {
-    let unreadable = |error: &dyn std::error::Error| {
-        CliError::Failed(format!("{}: {}", path.display(), cove_base::error::chain(error)))
-    };
-    let archive = Archive::open(path).map_err(|error| unreadable(&error))?;
-    let images = archive.images().map_err(|error| unreadable(&error))?;
+    let unreadable = |source| CliError::Archive { path: path.to_owned(), source };
+    let archive = Archive::open(path).map_err(unreadable)?;
+    let images = archive.images().map_err(unreadable)?;
     if given.is_some() && images.len() != 1 {
         return Err(CliError::Usage(format!("a name needs an archive of one image; this one holds {}", images.len())));
     }
@@ -129,8 +128,18 @@ pub(super) async fn ensure_repository(client: &Client, repository: &str) -> Resu
     Ok(text(&answer["repositories"][0], "repositoryUri").to_owned())
 }
 
-/// The tar file is the layer, as it is.
+/// The tar file is the layer, as it is. An image archive is pushed instead: from such a layer nothing could run.
 pub(super) async fn import(args: &ImportArgs, client: &Client) -> Result<(), CliError> {
+    let is_image = is_image(&args.tar).map_err(|source| CliError::Archive { path: args.tar.clone(), source })?;
+    if is_image && [&args.cmd, &args.env, &args.volume].iter().any(|given| !given.is_empty()) {
+        let tar = args.tar.display();
+        let why =
+            format!("{tar} is an image archive, which says itself how it runs: `cove image push {tar} {}`", args.name);
+        return Err(CliError::Usage(why));
+    }
+    if is_image {
+        return load_as(&args.tar, Some(&args.name), client).await;
+    }
     let read = |source| CliError::Read { path: args.tar.clone(), source };
     let facts = LayerFacts::read(&mut File::open(&args.tar).map_err(read)?).map_err(read)?;
     let cmd = Some(args.cmd.clone()).filter(|cmd| !cmd.is_empty());

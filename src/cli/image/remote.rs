@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::cli::client::{Body, Client, ECR, text};
+use crate::cli::client::{Body, Client, ECR, said, text};
 use crate::cli::error::CliError;
 
 /// Read at a time from the archive.
@@ -119,7 +119,10 @@ impl<'a> Repository<'a> {
         let path = format!("/v2/{}/manifests/{reference}", self.name);
         let answer = self.send("GET", &path, &[("accept", ACCEPT.to_owned())], empty()).await?;
         if answer.status() == StatusCode::NOT_FOUND {
-            return Err(CliError::Failed(format!("there is no image `{reference}` in repository `{}`", self.name)));
+            // The repository is missing, or the image, or it is archived: the registry knows.
+            let why = said(&self.client.collect(answer).await?).unwrap_or_default();
+            let between = if reference.contains(':') { '@' } else { ':' };
+            return Err(CliError::NoImage { image: format!("{}{between}{reference}", self.name), why });
         }
         let (digest, media_type) = (header(&answer, "docker-content-digest"), header(&answer, "content-type"));
         let bytes = self.expect(answer, StatusCode::OK, "getting a manifest").await?;
@@ -174,6 +177,9 @@ impl<'a> Repository<'a> {
         let body = self.client.collect(answer).await?;
         if status == wanted {
             return Ok(body);
+        }
+        if let Some(why) = said(&body) {
+            return Err(CliError::Registry { what: what.to_owned(), why });
         }
         let body = String::from_utf8_lossy(&body).into_owned();
         Err(CliError::Status { what: what.to_owned(), status: status.as_u16(), body })

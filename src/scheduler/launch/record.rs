@@ -102,20 +102,25 @@ fn give_place(tx: &mut Tx<'_>, task: &mut Task, template: &TaskTemplate, definit
     for (document, (ports, gpu_ids)) in definition.document.container_definitions.iter().zip(given) {
         let mut container = Container { gpu_ids, ..container(template, document, ports) };
         let elsewhere = placed.placement.elsewhere;
-        container.log = document.log_configuration.as_ref().and_then(|log| match log.log_driver {
-            Some(LogDriver::Awslogs) => Some(log_stream(tx, &template.tenant, log, &container, (&task.id, elsewhere))),
-            // Another host keeps its own.
-            Some(LogDriver::JsonFile) => (!elsewhere).then(|| local_log(&container)),
-            Some(
-                LogDriver::Syslog
-                | LogDriver::Journald
-                | LogDriver::Gelf
-                | LogDriver::Fluentd
-                | LogDriver::Splunk
-                | LogDriver::Awsfirelens,
-            )
-            | None => None,
-        });
+        container.log = match &document.log_configuration {
+            // As with Docker, whose driver is json-file where nothing is said. Another host keeps its own.
+            None => (!elsewhere).then(|| local_log(&container)),
+            Some(log) => match log.log_driver {
+                Some(LogDriver::Awslogs) => {
+                    Some(log_stream(tx, &template.tenant, log, &container, (&task.id, elsewhere)))
+                }
+                Some(LogDriver::JsonFile) => (!elsewhere).then(|| local_log(&container)),
+                Some(
+                    LogDriver::Syslog
+                    | LogDriver::Journald
+                    | LogDriver::Gelf
+                    | LogDriver::Fluentd
+                    | LogDriver::Splunk
+                    | LogDriver::Awsfirelens,
+                )
+                | None => None,
+            },
+        };
         task.containers.push(container);
     }
     let provider = task.placement.capacity_provider.take();

@@ -1,11 +1,8 @@
 //! `cove events`: what happened, also before the last restart, and what happens now.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-
 use serde_json::{Value, json};
 
-use crate::server::Server;
+use crate::server::{Server, until};
 
 fn shown(server: &Server) -> Vec<Value> {
     let done = server.cove(&["events", "--json", "-n", "1000"]);
@@ -45,35 +42,55 @@ fn every_state_of_a_task_is_an_event_once_also_across_restarts() {
 #[test]
 fn events_of_another_region_are_not_shown_and_followers_see_what_happens() {
     let server = Server::start();
-    let follow = Command::new(env!("CARGO_BIN_EXE_cove"))
-        .env("AWS_ACCESS_KEY_ID", "test")
-        .env("AWS_SECRET_ACCESS_KEY", "test")
-        .args(["--endpoint", &format!("http://127.0.0.1:{}", server.port), "events", "-f", "-n", "0"])
-        .stdout(Stdio::piped())
-        .spawn();
-    let mut follow = follow.unwrap();
+    let follow = server.follow(&["events", "-f", "-n", "0"]);
     let elsewhere = server.cove(&["--region", "eu-west-1", "events", "--json"]);
     let elsewhere = String::from_utf8(elsewhere.stdout).unwrap();
     assert!(elsewhere.lines().all(|line| line.contains("eu-west-1")), "{elsewhere}");
     let listed = server.ecs("ListContainerInstances", &json!({})).unwrap();
     let id = listed["containerInstanceArns"][0].as_str().unwrap().to_owned();
     let input = json!({"containerInstances": [id], "status": "DRAINING"});
-    let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
     // The follower may still be on its way: whatever it sees first, it sees in order.
-    let seen = std::thread::spawn(move || lines.next().unwrap().unwrap());
-    let deadline = std::time::Instant::now() + crate::server::PATIENCE;
     let mut draining = true;
-    while !seen.is_finished() {
-        assert!(std::time::Instant::now() < deadline, "the follower sees nothing");
+    let line = until("the follower sees something", || {
         let status = if draining { "DRAINING" } else { "ACTIVE" };
         let mut input = input.clone();
         input["status"] = json!(status);
         server.ecs("UpdateContainerInstancesState", &input).unwrap();
         draining = !draining;
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
-    let line = seen.join().unwrap();
+        follow.said().0.split_once('\n').map(|(line, _)| line.to_owned())
+    });
     assert!(line.contains("Container Instance State Change") && line.contains("container-instance/default/"), "{line}");
-    follow.kill().unwrap();
-    follow.wait().unwrap();
+}
+
+#[test]
+fn followers_go_on_over_restarts_and_with_another_store() {
+    let mut server = Server::start();
+    let follow = server.follow(&["events", "-f", "-n", "1000", "--json"]);
+    let ids = |events: &[Value]| -> Vec<String> {
+        events.iter().map(|event| event["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let seen = |from: usize| -> Vec<String> {
+        let said = follow.said().0;
+        let events: Vec<Value> = said[from..].lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        ids(&events)
+    };
+    let image = server.busybox();
+    server.run_task("before", json!({"image": image, "command": ["true"]}));
+    until("it has begun", || (!seen(0).is_empty()).then_some(()));
+    server.while_stopped(|_| {
+        until("it says that the server is gone", || follow.said().1.contains("does not answer").then_some(()));
+    });
+    let arn = server.run_task("after", json!({"image": image, "command": ["true"]}));
+    server.wait_task(&arn, "STOPPED");
+    until("it has seen everything", || (seen(0) == ids(&shown(&server))).then_some(()));
+    assert_eq!(follow.said().1.lines().count(), 1, "{}", follow.said().1);
+    // A server that begins anew counts from the beginning.
+    server.while_stopped(|data| {
+        until("it says so again", || (follow.said().1.lines().count() == 2).then_some(()));
+        std::fs::rename(data, data.with_file_name("old")).unwrap();
+    });
+    let before = follow.said().0.len();
+    let arn = server.run_task("anew", json!({"image": server.busybox(), "command": ["true"]}));
+    server.wait_task(&arn, "STOPPED");
+    until("it sees what the new one says", || (seen(before) == ids(&shown(&server))).then_some(()));
 }

@@ -290,3 +290,18 @@ fn an_interrupted_spot_instance_warns_then_takes_its_tasks_along() {
     assert_eq!(stopped["stoppedReason"], format!("Host EC2 (instance {spot}) terminated."));
     assert!(!ids(&fleet(&server, &[])).contains(&spot.to_owned()));
 }
+
+#[test]
+fn what_failed_is_not_shown_and_not_forgotten_either() {
+    let server = Server::start_configured(TWO_ZONES);
+    let listed = || {
+        let done = server.cove(&["fleet"]);
+        (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap())
+    };
+    let (table, hint) = listed();
+    assert!(table.lines().count() == 4 && hint.is_empty(), "{table}{hint}");
+    assert!(server.cove(&["fleet", "fail", "--zone", "b"]).status.success());
+    let (table, hint) = listed();
+    assert_eq!(table.lines().count(), 3, "{table}");
+    assert!(hint.contains("1 instance more") && hint.contains("cove fleet --all"), "{hint}");
+}

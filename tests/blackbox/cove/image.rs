@@ -75,7 +75,7 @@ fn an_image_goes_out_and_comes_back_byte_for_byte() {
     let name = blobs_of(Path::new(layout)).remove(0);
     std::fs::write(Path::new(layout).join("blobs/sha256").join(name), b"something else").unwrap();
     assert!(!server.cove(&["image", "push", layout, "broken:1"]).status.success());
-    assert!(failed(&server, &["pull", "app:nope", "/nonexistent"]).contains("there is no image `nope`"));
+    assert!(failed(&server, &["pull", "app:nope", "/nonexistent"]).contains("no image `app:nope`"));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn an_index_is_copied_shown_and_pulled_with_what_refers_to_it() {
     let signature_digest = put(&server, "app", &digest(signature.to_string().as_bytes()), &signature);
 
     let shown = said(&server, &["inspect", "app:multi", "--platform", "amd64"]);
-    for words in ["linux/amd64", &index_digest, "command      sh", "environment  A=b PATH=/bin", " in 1 layers"] {
+    for words in ["linux/amd64", &index_digest, "command      sh", "environment  A=b PATH=/bin", " in 1 layer\n"] {
         assert!(shown.replace("PATH=/bin A=b", "A=b PATH=/bin").contains(words), "{words}: {shown}");
     }
     let shown: Value = serde_json::from_str(&said(&server, &["inspect", "app:multi", "--json"])).unwrap();
@@ -138,9 +138,45 @@ fn an_index_is_copied_shown_and_pulled_with_what_refers_to_it() {
     let loose: Value = serde_json::from_str(&said(&server, &["prune", "app", "--dry-run", "--json"])).unwrap();
     assert_eq!((loose.as_array().unwrap().len(), &loose[0]["imageDigest"]), (1, &json!(signature_digest)));
     assert!(said(&server, &["prune", "--older-than", "1h"]).contains("0 images"));
-    assert!(said(&server, &["prune"]).contains("1 images"));
+    assert!(said(&server, &["prune"]).contains("1 image of "));
     assert!(said(&server, &["prune"]).contains("0 images"));
     assert_eq!(server.cove(&["image", "prune", "--tagged"]).status.code(), Some(64));
+}
+
+#[test]
+fn what_is_no_image_archive_is_refused_in_one_line_and_an_archive_is_never_taken_for_a_layer() {
+    let server = Server::start();
+    server.image("app", "echo one > etc/one", &["--cmd", "sh"]);
+    for verb in ["push", "import"] {
+        let said = failed(&server, &[verb, "/etc/passwd", "some:1"]);
+        assert!(said.contains("/etc/passwd: it is no whole tar file") && !said.contains("root"), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    let archive = server.home().join("app.tar");
+    let archive = archive.to_str().unwrap();
+    let pulled = said(&server, &["pull", "app:latest", archive]);
+    said(&server, &["import", archive, "again/both:1"]);
+    // As docker saved it before it wrote layouts.
+    let (old, unpacked) = (server.home().join("old.tar"), server.home().join("unpacked"));
+    std::fs::create_dir(&unpacked).unwrap();
+    let tar = |args: &[&str]| {
+        let done = std::process::Command::new("tar").arg("-C").arg(&unpacked).args(args).status().unwrap();
+        assert!(done.success(), "{args:?}");
+    };
+    tar(&["-xf", archive]);
+    tar(&["-cf", old.to_str().unwrap(), "blobs", "manifest.json"]);
+    said(&server, &["import", old.to_str().unwrap(), "again/old:1"]);
+    for name in ["again/both:1", "again/old:1"] {
+        let shown: Value = serde_json::from_str(&said(&server, &["inspect", name, "--json"])).unwrap();
+        assert_eq!(shown["config"]["config"]["Cmd"], json!(["sh"]), "{name}: {shown}");
+        assert_eq!(shown["manifest"]["layers"].as_array().unwrap().len(), 1);
+    }
+    let head = server.exchange("HEAD", "/v2/again/both/manifests/1", &[], b"");
+    assert_eq!(head.header("docker-content-digest"), pulled.trim());
+    let refused = server.cove(&["image", "import", "--cmd", "sh", archive, "again/not:1"]);
+    let why = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && why.contains("`cove image push "), "{why}");
+    assert!(failed(&server, &["inspect", "nosuch:1"]).contains("repository with name 'nosuch' does not exist"));
 }
 
 #[test]

@@ -3,3 +3,4 @@
 mod events;
 mod fleet;
 mod image;
+mod task;

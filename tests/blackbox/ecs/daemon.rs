@@ -192,3 +192,31 @@ fn tasks_of_cluster(server: &Server) -> Vec<String> {
     let listed = server.ecs("ListTasks", &json!({})).unwrap();
     texts(&listed["taskArns"]).into_iter().map(str::to_owned).collect()
 }
+
+#[test]
+fn why_a_daemon_is_not_where_it_should_be_is_explained_and_its_log_is_read() {
+    let server = Server::start();
+    fleet(&server);
+    let good = register(&server, &format!("echo watching; {WAITING}"));
+    let made = server.ecs("CreateDaemon", &request(&good, &json!({}))).unwrap();
+    wait_status(&server, &made["deploymentArn"], "SUCCESSFUL");
+    let explain = |what: &str| {
+        let done = server.cove(&["explain", what]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8(done.stdout).unwrap()
+    };
+    let lines = explain("watch");
+    let wanted = "daemon watch is ACTIVE: 2 container instances to run on, 2 with its task, 2 of them healthy";
+    assert!(lines.starts_with(wanted) && lines.contains(" has succeeded"), "{lines}");
+    assert_eq!(explain(made["daemonArn"].as_str().unwrap()), lines);
+    let task = tasks(&server)[0]["taskArn"].as_str().unwrap().to_owned();
+    let log = server.cove(&["logs", &task]);
+    assert_eq!(String::from_utf8_lossy(&log.stdout), "watching\n", "{log:?}");
+    let input = json!({"daemonArn": made["daemonArn"], "daemonTaskDefinitionArn": register(&server, "exit 4"),
+        "capacityProviderArns": ["agents"]});
+    server.ecs("UpdateDaemon", &input).unwrap();
+    until("what failed is told", || {
+        let lines = explain("watch");
+        lines.contains("container main has ended with exit code 4").then_some(())
+    });
+}

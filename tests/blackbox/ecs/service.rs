@@ -411,6 +411,22 @@ fn why_a_service_waits_is_explained() {
 }
 
 #[test]
+fn why_a_service_that_keeps_failing_waits_is_explained() {
+    let server = Server::start();
+    let definition = register(&server, &json!({"image": server.busybox(), "command": ["sh", "-c", "exit 3"]}));
+    create(&server, &definition, &json!({"desiredCount": 1}));
+    let lines = until("it pauses", || {
+        let done = server.cove(&["explain", "web"]);
+        let lines = String::from_utf8(done.stdout).unwrap();
+        lines.contains("in a row did not stay: the next one starts in ").then_some(lines)
+    });
+    assert!(lines.starts_with("service web is ACTIVE: 1 task wanted"), "{lines}");
+    let last = lines.lines().find(|line| line.starts_with("the last task that stopped is ")).unwrap();
+    assert!(last.ends_with(": Essential container in task exited"), "{lines}");
+    assert!(lines.contains("    container main has ended with exit code 3"), "{lines}");
+}
+
+#[test]
 fn task_sets_share_the_desired_count() {
     let mut server = Server::start();
     let definition = waiting(&server);

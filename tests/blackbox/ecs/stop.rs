@@ -71,6 +71,9 @@ fn down_stops_every_task_and_leaves_nothing_in_the_kernel() {
     server.wait_task(&arn, "RUNNING");
     let done = server.cove(&["down"]);
     assert!(done.status.success(), "{done:?}");
+    let waits = "cove: waiting while 1 task stops; the longest stop timeout is 2 s\n";
+    assert_eq!(String::from_utf8_lossy(&done.stderr), waits);
+    assert!(String::from_utf8_lossy(&done.stdout).starts_with("stopped 1 task;"), "{done:?}");
     let left = std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten().map(|entry| entry.path());
     let own = format!("cove-{}", server.node);
     for directory in left.chain([std::path::PathBuf::from("/sys/fs/cgroup")]) {
@@ -82,4 +85,27 @@ fn down_stops_every_task_and_leaves_nothing_in_the_kernel() {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         (!mounts.contains(home)).then_some(())
     });
+}
+
+#[test]
+fn a_server_that_is_started_to_take_everything_down_says_what_it_waits_for() {
+    let mut server = Server::start();
+    let image = server.busybox();
+    let command = ["sh", "-c", super::task::WAITING];
+    for stop_timeout in [2, 3] {
+        let container = json!({"image": image, "command": command, "stopTimeout": stop_timeout});
+        let arn = server.run_task("down", container);
+        server.wait_task(&arn, "RUNNING");
+    }
+    assert_eq!(server.terminate(), Some(0));
+    let done = std::process::Command::new(env!("CARGO_BIN_EXE_cove"))
+        .args(["serve", "--down", "--node", &server.node, "--data-dir"])
+        .arg(server.home().join("data"))
+        .arg("--run-dir")
+        .arg(server.home().join("run"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains("cove: waiting while 2 tasks stop; the longest stop timeout is 3 s\n"), "{said}");
 }

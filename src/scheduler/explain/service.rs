@@ -1,0 +1,98 @@
+//! Why a service is not where it should be.
+
+use cove_base::Timestamp;
+use cove_base::words::counted;
+use cove_model::service::{HookStatus, LifecycleStage, RolloutState, Service, ServiceRevision, ServiceStatus};
+use cove_model::task::Keeper;
+use cove_model::task_definition::TaskDefinition;
+use cove_store::{Read, keys};
+
+use super::{REFUSALS_MAX, last_stopped, pause, refusal};
+use crate::deploy::Timing;
+use crate::host::HostFacts;
+use crate::launch::probe;
+use crate::services::Scene;
+
+/// Explains a service.
+#[must_use]
+pub fn service(
+    source: &impl Read,
+    host: &HostFacts,
+    timing: &Timing,
+    service: &Service,
+    now: Timestamp,
+) -> Vec<String> {
+    let state = Scene::at(timing, now).state(source, service);
+    let wanted: Vec<_> = state.tasks.iter().filter(|task| task.is_wanted).collect();
+    let healthy = wanted.iter().filter(|task| task.is_healthy()).count();
+    let mut lines = vec![format!(
+        "service {} is {}: {} wanted, {} there, {healthy} of them healthy",
+        service.name,
+        status(service.status),
+        counted(service.desired_count as usize, "task"),
+        wanted.len(),
+    )];
+    let (minimum, maximum) =
+        (service.configuration.minimum(service.desired_count), service.configuration.maximum(service.desired_count));
+    for (place, it) in service.deployments.iter().enumerate() {
+        let tasks = wanted.iter().filter(|task| task.deployment() == it.id).count();
+        let kind = if place == 0 { "PRIMARY" } else { "ACTIVE" };
+        lines.push(format!("deployment {} ({kind}) has {}: {}", it.id, counted(tasks, "task"), rollout(it.rollout)));
+    }
+    if service.deployments.len() > 1 {
+        let maximum = counted(maximum as usize, "task");
+        lines.push(format!("between {minimum} healthy ones and {maximum} at once are allowed meanwhile"));
+    }
+    if let Some(rollout) = state.rollouts.first().filter(|rollout| rollout.stage.is_some()) {
+        lines.push(format!("the deployment is in the stage {}", rollout.stage.map_or("", LifecycleStage::as_str)));
+        let waits = rollout.hooks.iter().filter(|hook| hook.status == HookStatus::AwaitingAction);
+        lines.extend(waits.map(|hook| format!("it waits for ContinueServiceDeployment of hook {}", hook.id)));
+    }
+    let pauses = service.pacing_of.iter();
+    lines.extend(pauses.filter_map(|(id, pacing)| pause(pacing, now).map(|text| format!("{id}: {text}"))));
+    let kept = wanted.iter().filter(|task| task.is_protected(now)).count();
+    if kept > 0 {
+        let are = if kept == 1 { "is" } else { "are" };
+        lines.push(format!("{} {are} protected from scaling in and deployments", counted(kept, "task")));
+    }
+    if let Some(trouble) = &service.trouble {
+        lines.push(format!("since {}: {}", trouble.since.rfc3339(), trouble.reason));
+        lines.extend(refusals(source, host, service));
+    }
+    let keeper = Keeper::Service(service.name.clone());
+    lines.extend(last_stopped(source, &service.tenant, &service.cluster, &keeper));
+    lines
+}
+
+/// What each instance lacks for one more task.
+fn refusals(source: &impl Read, host: &HostFacts, service: &Service) -> Vec<String> {
+    let Some(primary) = service.primary() else { return Vec::new() };
+    let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &primary.revision);
+    let Some(revision) = source.get::<ServiceRevision>(&key) else { return Vec::new() };
+    let mut template = revision.template.clone();
+    template.group = service.group();
+    template.constraints.extend(service.constraints.iter().cloned());
+    let key = keys::definition(&template.tenant, &template.family, template.revision);
+    let Some(definition) = source.get::<TaskDefinition>(&key) else { return Vec::new() };
+    match probe(source, host, &template, &definition) {
+        Ok(refusals) if refusals.is_empty() => vec!["by now there is room for one more task".to_owned()],
+        Ok(refusals) => refusals.iter().take(REFUSALS_MAX).map(refusal).collect(),
+        Err(error) => vec![error.to_string()],
+    }
+}
+
+const fn status(status: ServiceStatus) -> &'static str {
+    match status {
+        ServiceStatus::Active => "ACTIVE",
+        ServiceStatus::Draining => "DRAINING",
+        ServiceStatus::Inactive => "INACTIVE",
+    }
+}
+
+const fn rollout(state: RolloutState) -> &'static str {
+    match state {
+        RolloutState::InProgress => "in progress",
+        RolloutState::Completed => "completed",
+        RolloutState::Failed => "failed, it starts no more tasks",
+    }
+}
