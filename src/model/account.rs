@@ -14,9 +14,17 @@ pub struct AccountSetting {
     pub value: String,
 }
 
-/// Marks that a tenant has its default cluster, VPC, roles and container instance. Written once, in the same
-/// transaction that makes them.
+/// Marks that a tenant has its default cluster, VPC, roles and container instance. Written in the same transaction that
+/// makes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TenantRecord {
     pub tenant: Tenant,
+    /// How many of the usual roles were made. What a later version adds to them is made once; what the user deletes
+    /// stays away.
+    #[serde(default = "roles_before_they_were_counted")]
+    pub roles: usize,
+}
+
+const fn roles_before_they_were_counted() -> usize {
+    3
 }

@@ -3,6 +3,7 @@
 use cove_base::Timestamp;
 
 use crate::arn::Tenant;
+use crate::service::Departed;
 use crate::task::{Container, ContainerSeen, Desired, LaunchType, Observed, Placement, Task, TaskNetwork, TaskStatus};
 
 /// A task on EC2 that is PENDING on no instance, of no service, without containers and without a network.
@@ -64,5 +65,24 @@ pub fn container(name: &str) -> Container {
         ports: Vec::new(),
         gpu_ids: Vec::new(),
         seen: ContainerSeen::default(),
+    }
+}
+
+/// A task of a deployment of the service `web` that ended by itself before it ran.
+#[must_use]
+pub fn departed(task_id: &str, deployment: &str, stopped_at: Timestamp) -> Departed {
+    Departed {
+        tenant: Tenant::new("000000000000", "us-east-1"),
+        cluster: "default".into(),
+        service: "web".into(),
+        task_id: task_id.into(),
+        deployment: deployment.into(),
+        instance: None,
+        started_at: None,
+        stopped_at,
+        was_healthy: None,
+        was_ordered: false,
+        stop_code: None,
+        reason: None,
     }
 }

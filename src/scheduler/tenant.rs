@@ -1,7 +1,8 @@
 //! What AWS gives a new account, made when a tenant is first seen: a default cluster, VPC, subnets, security group,
 //! the usual ECS roles, and the fleet: the host as a container instance, or what is declared in its place.
 //!
-//! Holds: everything of a tenant is made in one transaction with its [`TenantRecord`]; a second call writes nothing.
+//! Holds: everything of a tenant is made in one transaction with its [`TenantRecord`]; a second call writes nothing, unless
+//! there are more roles than when the tenant was made.
 //! Ids derive from the tenant, so that they are the same after the data was thrown away.
 
 use cove_base::Timestamp;
@@ -26,29 +27,38 @@ const SUBNETS_MAX: usize = 16;
 /// IAM's default for roles.
 const SESSION_SECS: u32 = 3600;
 
-/// The roles that ECS's tools expect, and who may take them.
-const ROLES: [(&str, &str, &str); 3] = [
+/// The roles that ECS's tools expect, and who may take them. Others come at the end: tenants count those that they have.
+const ROLES: [(&str, &str, &str); 4] = [
     ("ecsTaskExecutionRole", "ecs-tasks.amazonaws.com", "Lets ECS pull images and write logs for tasks"),
     ("ecsInstanceRole", "ec2.amazonaws.com", "Lets container instances register with ECS"),
     ("ecsInfrastructureRoleForExpressServices", "ecs.amazonaws.com", "Lets ECS manage Express services"),
+    ("ecsInfrastructureRole", "ecs.amazonaws.com", "Lets ECS manage the instances of capacity providers"),
 ];
 
 /// Makes the tenant's defaults if it has none yet. Cheap when it has.
 pub fn ensure_tenant(tx: &mut Tx<'_>, tenant: &Tenant, host: &HostFacts) {
-    if tx.get::<TenantRecord>(&keys::tenant(tenant)).is_some() {
+    let known = tx.get::<TenantRecord>(&keys::tenant(tenant));
+    let has_roles = known.as_ref().map_or(0, |it| it.roles);
+    if known.is_some() && has_roles >= ROLES.len() {
         return;
     }
+    make_roles(tx, tenant, &ROLES[has_roles..]);
+    if known.is_none() {
+        tx.put(new_cluster(tenant, DEFAULT_CLUSTER, tx.now()));
+        network(tx, tenant, host);
+        reconcile_tenant(tx, tenant, host);
+    }
+    tx.put(TenantRecord { tenant: tenant.clone(), roles: ROLES.len() });
+}
+
+fn make_roles(tx: &mut Tx<'_>, tenant: &Tenant, roles: &[(&str, &str, &str)]) {
     let now = tx.now();
-    tx.put(new_cluster(tenant, DEFAULT_CLUSTER, now));
-    network(tx, tenant, host);
-    for (name, service, description) in ROLES {
+    for (name, service, description) in roles {
         // IAM has no regions: another region of the account may have made them, or the user changed them.
         if tx.get::<Role>(&keys::role(&tenant.account, name)).is_none() {
             tx.put(role(&tenant.account, name, service, description, now));
         }
     }
-    reconcile_tenant(tx, tenant, host);
-    tx.put(TenantRecord { tenant: tenant.clone() });
 }
 
 /// A cluster as CreateCluster makes it from a name alone.
@@ -160,12 +170,33 @@ mod tests {
             let mut ranges: Vec<String> = subnets.iter().map(|subnet| subnet.cidr.to_string()).collect();
             ranges.sort();
             assert_eq!(ranges, ["172.31.0.0/20", "172.31.16.0/20", "172.31.32.0/20"]);
-            assert_eq!(view.count::<Role>(&Prefix::all()), 3);
+            assert_eq!(view.count::<Role>(&Prefix::all()), ROLES.len());
             assert_eq!(view.count::<Cluster>(&Prefix::all()), 2);
             let instances = view.scan::<ContainerInstance>(&Prefix::all());
             assert_ne!(instances[0].id, instances[1].id);
             assert_eq!(instances[0].availability_zone, "eu-west-1a");
             assert_eq!(instances[0].id.len(), 32);
         });
+    }
+    #[test]
+    fn a_tenant_of_an_older_version_gets_the_roles_that_came_since_and_not_what_its_user_deleted() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&DataDir::new(directory.path()), Clock::system(), StoreOptions::default()).unwrap();
+        let tenant = Tenant::new("123456789012", "eu-west-1");
+        let old = format!(r#"{{"tenant":{}}}"#, serde_json::to_string(&tenant).unwrap());
+        let old: TenantRecord = serde_json::from_str(&old).unwrap();
+        let ensured = store.write_blocking(move |tx| {
+            let account = old.tenant.account.clone();
+            tx.put(old.clone());
+            ensure_tenant(tx, &old.tenant, &host());
+            let names: Vec<String> = tx.scan::<Role>(&Prefix::all()).iter().map(|role| role.name.clone()).collect();
+            assert_eq!(names, ["ecsInfrastructureRole"]);
+            assert_eq!(tx.count::<Cluster>(&Prefix::all()), 0, "nothing else is made again");
+            tx.delete::<Role>(&keys::role(&account, "ecsInfrastructureRole"));
+            ensure_tenant(tx, &old.tenant, &host());
+            assert_eq!(tx.count::<Role>(&Prefix::all()), 0);
+            Ok::<_, StoreError>(())
+        });
+        ensured.unwrap();
     }
 }

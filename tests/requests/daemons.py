@@ -4,9 +4,9 @@ import json
 from maker import ACCOUNT, IMAGE, RUN_ON
 
 PROVIDER = "agents"
-"""A capacity provider over the group of the same name, which the default cluster has from the start."""
+"""A capacity provider of managed instances that stay, which the default cluster has from the start."""
 DAEMONS = 3
-"""Names of daemons: each has a task on every instance of the group."""
+"""Names of daemons: each has a task on every instance of the provider."""
 
 
 MANAGED, MANAGED_PROVIDERS = "managed", 2
@@ -72,17 +72,29 @@ RECIPES = {
 }
 
 
+PROFILE = f"arn:aws:iam::{ACCOUNT.split(':')[1]}:instance-profile/ecsInstanceRole"
+ROLE = "ecsInfrastructureRole"
+
+
+def own():
+    """The provider that daemons run by."""
+    template = {"ec2InstanceProfileArn": PROFILE, "networkConfiguration": {"subnets": SUBNETS[:1]},
+                "instanceRequirements": {"vCpuCount": {"min": 2, "max": 2}, "memoryMiB": {"min": 0}}}
+    return {"name": PROVIDER, "cluster": "default", "managedInstancesProvider": {
+        "infrastructureRoleArn": ROLE, "instanceLaunchTemplate": template, "infrastructureOptimization": {"scaleInAfter": -1}}}
+
+
 def managed(m):
     """Instances that are made for tasks; some requirements contradict themselves, or nothing meets them."""
     size = m.choose.choice([(1, 2), (2, 4), (0, None), (3, 1), (1000, None)])
     limits = lambda least, most: {"min": least, **({} if most is None else {"max": most})}
     wanted = {"vCpuCount": limits(*size), "memoryMiB": {"min": 0},
               **m.maybe(burstablePerformance="included", allowedInstanceTypes=["c5.*", "m5.large"], cpuManufacturers=["amd"], bareMetal="excluded")}
-    template = {"ec2InstanceProfileArn": f"arn:aws:iam::{ACCOUNT.split(':')[1]}:instance-profile/ecsInstanceRole",
+    template = {"ec2InstanceProfileArn": PROFILE,
                 "networkConfiguration": {"subnets": m.choose.sample(SUBNETS, m.choose.randrange(1, len(SUBNETS) + 1))},
                 **m.maybe(instanceRequirements=wanted, capacityOptionType="SPOT", monitoring="BASIC", fipsEnabled=False),
                 **({"storageConfiguration": {"storageSizeGiB": 80}} if m.chance(0.1) else {})}
-    return {"infrastructureRoleArn": "ecsInfrastructureRoleForExpressServices", "instanceLaunchTemplate": template,
+    return {"infrastructureRoleArn": ROLE, "instanceLaunchTemplate": template,
             **m.maybe(propagateTags="CAPACITY_PROVIDER", infrastructureOptimization={"scaleInAfter": m.choose.choice([-1, 0, 1, 30])}, autoRepairConfiguration={"actionsStatus": "ENABLED"})}
 
 
@@ -91,4 +103,5 @@ def managed_name(m):
 
 
 def run_managed(m):
-    return {"taskDefinition": MANAGED, "count": m.choose.choice([1, 2, 3]), "capacityProviderStrategy": [{"capacityProvider": managed_name(m), "weight": 1}]}
+    provider = PROVIDER if m.chance(0.3) else managed_name(m)
+    return {"taskDefinition": MANAGED, "count": m.choose.choice([1, 2, 3]), "capacityProviderStrategy": [{"capacityProvider": provider, "weight": 1}]}

@@ -12,7 +12,7 @@ RULE = {"source": ["aws.ecs"]}
 KINDS = {"ecr": "repository/r", "logs": "log-group:g", "events": "rule/rule", "cloudwatch": "alarm:alarm"}
 """Of what a service lets tag: the resource of its ARN, up to the name's number."""
 
-NEEDED_ROLES = ["ecsTaskExecutionRole", "ecsInfrastructureRoleForExpressServices"]
+NEEDED_ROLES = ["ecsTaskExecutionRole", "ecsInfrastructureRole", "ecsInfrastructureRoleForExpressServices"]
 """What uses them fails while some client has deleted them."""
 
 

@@ -85,18 +85,13 @@ def of_set(m, member, **more):
     return {"cluster": parts[1], "service": parts[2], member: "/".join(parts) if m.chance(0.6) else parts[-2] + "/" + parts[-1], **more}
 
 
-def own_provider(_):
-    """The one that daemons run by."""
-    return {"name": daemons.PROVIDER, "autoScalingGroupProvider": {"autoScalingGroupArn": daemons.PROVIDER}}
-
-
 def own_cluster(_):
     return {"cluster": "default", "capacityProviders": [daemons.PROVIDER, "FARGATE"], "defaultCapacityProviderStrategy": []}
 
 
 def provider(m):
     if m.chance(0.2):
-        return own_provider(m)
+        return daemons.own()
     if m.chance(0.4):
         return {"name": daemons.managed_name(m), "cluster": "default", "managedInstancesProvider": daemons.managed(m), **m.maybe(tags=m.tags())}
     return {"name": m.name("cp"), "autoScalingGroupProvider": {"autoScalingGroupArn": m.choose.choice(GROUPS)}, **m.maybe(tags=m.tags())}

@@ -35,7 +35,7 @@ SUCCESS_MIN = 0.30
 SENT_ONCE_IN, DONE_ONCE_IN = 1000, 10_000
 """Each ECS operation is called at least once in so many requests, and carried out: 100 and 10 times in 100,000."""
 CONFIG = "".join(f'[[instance]]\ntype = "m5.large"\ncount = 6\nzone = "{zone}"\n' for zone in "abc")
-CONFIG += "".join(f'[[instance]]\ntype = "t3.nano"\nasg = "{group}"\n' for group in [*GROUPS, daemons.PROVIDER])
+CONFIG += "".join(f'[[instance]]\ntype = "t3.nano"\nasg = "{group}"\n' for group in GROUPS)
 CONFIG += f'[[instance]]\ntype = "{ENDING}"\n'
 LIMITS = {"COVE_TASKS_MAX": "40", "COVE_STOPPED_TASK_SECS": "10", "COVE_HOUSEKEEPING_SECS": "5", "COVE_LOG_NODE_MAX_MIB": "64", "COVE_LOG": "warn"}
 
@@ -172,8 +172,10 @@ def start(world):
     for number in range(BLUE):
         world.ecs("CreateService", serviceName=f"blue{number}", taskDefinition=CALM, desiredCount=1, deploymentConfiguration=PAUSING)
     world.ecs("RunTask", taskDefinition=CALM)
-    world.ecs("CreateCapacityProvider", name=daemons.PROVIDER, autoScalingGroupProvider={"autoScalingGroupArn": daemons.PROVIDER})
+    world.ecs("CreateCapacityProvider", **daemons.own())
     world.ecs("PutClusterCapacityProviders", cluster="default", capacityProviders=[daemons.PROVIDER, "FARGATE"], defaultCapacityProviderStrategy=[])
+    # The first of the instances, so that there are daemons' tasks from the beginning.
+    world.ecs("RunTask", taskDefinition=daemons.MANAGED, capacityProviderStrategy=[{"capacityProvider": daemons.PROVIDER, "weight": 1}])
 
 
 def main():

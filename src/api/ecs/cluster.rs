@@ -207,7 +207,7 @@ pub(super) async fn put_providers(cx: &Context, input: PutClusterCapacityProvide
             cluster.capacity_providers = providers;
             cluster.default_capacity_provider_strategy = input.default_capacity_provider_strategy;
             tx.put(cluster.clone());
-            Ok(show(tx, &cluster, &ALL_FIELDS))
+            Ok(show(tx, &cluster, &[&ALL_FIELDS[..], &[ClusterField::Attachments]].concat()))
         })
         .await?;
     Ok(ClusterOut { cluster })
@@ -320,6 +320,7 @@ fn show(store: &impl Read, cluster: &Cluster, include: &[ClusterField]) -> wire:
     let inside = Prefix::parent(&cluster.tenant, &cluster.name);
     let counts = Counts::of(&store.live::<Task>(&inside));
     let shown = |field: ClusterField| include.contains(&field);
+    let with_attachments = shown(ClusterField::Attachments);
     wire::Cluster {
         cluster_arn: cluster.arn(),
         cluster_name: cluster.name.clone(),
@@ -335,6 +336,8 @@ fn show(store: &impl Read, cluster: &Cluster, include: &[ClusterField]) -> wire:
         capacity_providers: cluster.capacity_providers.clone(),
         default_capacity_provider_strategy: cluster.default_capacity_provider_strategy.clone(),
         service_connect_defaults: cluster.service_connect_defaults.clone(),
+        attachments: with_attachments.then(|| capacity_provider::attachments(store, cluster)),
+        attachments_status: with_attachments.then_some("UPDATE_COMPLETE"),
     }
 }
 

@@ -34,6 +34,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use task::{own_protection, protect_own};
 pub use unsupported::{FIELDS, Field};
 
 use crate::{Op, Service, json, read};

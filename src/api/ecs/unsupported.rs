@@ -7,9 +7,10 @@
 
 use cove_model::task_definition::{
     CPUArchitecture, ContainerDefinition, DeviceCgroupPermission, DockerVolumeConfiguration, LogConfiguration,
-    LogDriver, NetworkMode, OSFamily, ResourceRequirement, ResourceType, Scope, TaskDefinitionDocument,
+    LogDriver, NetworkMode, OSFamily, ResourceRequirement, ResourceType, Scope, TaskDefinitionDocument, Volume,
 };
 use cove_model::task_override::TaskOverride;
+use serde::Serialize;
 
 use super::error::EcsError;
 
@@ -39,12 +40,13 @@ enum Support {
     Refused(Obstacle),
 }
 
+/// Each says what was found: the values that are not carried out, or [`used`] where no value is.
 enum Obstacle {
-    Task(fn(&TaskDefinitionDocument) -> bool),
-    Container(fn(&ContainerDefinition) -> bool),
+    Task(fn(&TaskDefinitionDocument) -> Option<String>),
+    Container(fn(&ContainerDefinition) -> Option<String>),
     /// Only where the host keeps no container to its device permissions.
-    ContainerWithoutDeviceRules(fn(&ContainerDefinition) -> bool),
-    Request(fn(&Wish<'_>) -> bool),
+    ContainerWithoutDeviceRules(fn(&ContainerDefinition) -> Option<String>),
+    Request(fn(&Wish<'_>) -> Option<String>),
 }
 
 /// The members of RunTask and StartTask that the table looks at.
@@ -65,24 +67,48 @@ const fn partly(name: &'static str, missing: &'static str) -> Field {
     Field { name, support: Support::Full, missing }
 }
 
-const fn task(name: &'static str, missing: &'static str, finds: fn(&TaskDefinitionDocument) -> bool) -> Field {
+const fn task(
+    name: &'static str,
+    missing: &'static str,
+    finds: fn(&TaskDefinitionDocument) -> Option<String>,
+) -> Field {
     Field { name, support: Support::Refused(Obstacle::Task(finds)), missing }
 }
 
-const fn container(name: &'static str, missing: &'static str, finds: fn(&ContainerDefinition) -> bool) -> Field {
+const fn container(
+    name: &'static str,
+    missing: &'static str,
+    finds: fn(&ContainerDefinition) -> Option<String>,
+) -> Field {
     Field { name, support: Support::Refused(Obstacle::Container(finds)), missing }
 }
 
 const fn without_device_rules(
     name: &'static str,
     missing: &'static str,
-    finds: fn(&ContainerDefinition) -> bool,
+    finds: fn(&ContainerDefinition) -> Option<String>,
 ) -> Field {
     Field { name, support: Support::Refused(Obstacle::ContainerWithoutDeviceRules(finds)), missing }
 }
 
-const fn request(name: &'static str, missing: &'static str, finds: fn(&Wish<'_>) -> bool) -> Field {
+const fn request(name: &'static str, missing: &'static str, finds: fn(&Wish<'_>) -> Option<String>) -> Field {
     Field { name, support: Support::Refused(Obstacle::Request(finds)), missing }
+}
+
+/// Where a member is refused whatever it says.
+fn used(is_used: bool) -> Option<String> {
+    is_used.then(String::new)
+}
+
+/// Values that are refused, if there are any.
+fn refused<T: AsRef<str>>(values: impl IntoIterator<Item = T>) -> Option<String> {
+    let all: Vec<String> = values.into_iter().map(|value| value.as_ref().to_owned()).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
+/// As clients write it.
+fn word(value: impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// What stands for "no use of it".
@@ -104,7 +130,7 @@ pub const FIELDS: &[Field] = &[
     done("containerDefinitions[].entryPoint"),
     done("containerDefinitions[].command"),
     done("containerDefinitions[].environment"),
-    container("containerDefinitions[].environmentFiles", ANY, |it| !it.environment_files.is_empty()),
+    container("containerDefinitions[].environmentFiles", ANY, |it| used(!it.environment_files.is_empty())),
     done("containerDefinitions[].mountPoints"),
     done("containerDefinitions[].volumesFrom"),
     done("containerDefinitions[].linuxParameters"),
@@ -114,7 +140,8 @@ pub const FIELDS: &[Field] = &[
         has_partial_device,
     ),
     container("containerDefinitions[].secrets", "other than of Secrets Manager", |it| {
-        it.secrets.iter().any(|secret| !secret.value_from.as_deref().is_some_and(is_managed_secret))
+        let named = it.secrets.iter().map(|secret| secret.value_from.as_deref().unwrap_or_default());
+        refused(named.filter(|text| !is_managed_secret(text)))
     }),
     done("containerDefinitions[].dependsOn"),
     done("containerDefinitions[].startTimeout"),
@@ -130,7 +157,7 @@ pub const FIELDS: &[Field] = &[
     done("containerDefinitions[].dnsSearchDomains"),
     done("containerDefinitions[].extraHosts"),
     container("containerDefinitions[].dockerSecurityOptions", "all but no-new-privileges", |it| {
-        it.docker_security_options.iter().any(|option| !is_no_new_privileges(option))
+        refused(it.docker_security_options.iter().filter(|option| !is_no_new_privileges(option)))
     }),
     done("containerDefinitions[].interactive"),
     done("containerDefinitions[].pseudoTerminal"),
@@ -138,25 +165,25 @@ pub const FIELDS: &[Field] = &[
     done("containerDefinitions[].ulimits"),
     container("containerDefinitions[].logConfiguration.logDriver", "drivers other than awslogs and json-file", |it| {
         let driver = it.log_configuration.as_ref().and_then(|log| log.log_driver);
-        driver.is_some_and(|driver| !matches!(driver, LogDriver::Awslogs | LogDriver::JsonFile))
+        refused(driver.filter(|it| !matches!(it, LogDriver::Awslogs | LogDriver::JsonFile)).map(word))
     }),
     container(
         "containerDefinitions[].logConfiguration.options",
         "of json-file all but max-size, max-file, mode and max-buffer-size",
-        |it| it.log_configuration.as_ref().is_some_and(has_log_option_to_come),
+        |it| refused(it.log_configuration.iter().flat_map(log_options_to_come)),
     ),
     container("containerDefinitions[].logConfiguration.secretOptions", ANY, |it| {
-        it.log_configuration.as_ref().is_some_and(|log| !log.secret_options.is_empty())
+        used(it.log_configuration.as_ref().is_some_and(|log| !log.secret_options.is_empty()))
     }),
     done("containerDefinitions[].healthCheck"),
     done("containerDefinitions[].systemControls"),
     container(
         "containerDefinitions[].resourceRequirements",
         "other than GPU; GPUs are counted, there is no device",
-        |it| it.resource_requirements.iter().any(is_no_gpu),
+        |it| refused(it.resource_requirements.iter().filter_map(not_gpu)),
     ),
-    container("containerDefinitions[].firelensConfiguration", ANY, |it| it.firelens_configuration.is_some()),
-    container("containerDefinitions[].credentialSpecs", ANY, |it| !it.credential_specs.is_empty()),
+    container("containerDefinitions[].firelensConfiguration", ANY, |it| used(it.firelens_configuration.is_some())),
+    container("containerDefinitions[].credentialSpecs", ANY, |it| used(!it.credential_specs.is_empty())),
     done("family"),
     done("taskRoleArn"),
     done("executionRoleArn"),
@@ -165,64 +192,69 @@ pub const FIELDS: &[Field] = &[
     task(
         "volumes[].dockerVolumeConfiguration",
         "drivers other than local, and driverOpts other than a tmpfs of scope task",
-        |it| it.volumes.iter().filter_map(|volume| volume.docker_volume_configuration.as_ref()).any(is_foreign_volume),
+        |it| {
+            let is_foreign =
+                |volume: &&Volume| volume.docker_volume_configuration.as_ref().is_some_and(is_foreign_volume);
+            refused(it.volumes.iter().filter(is_foreign).map(|volume| volume.name.as_deref().unwrap_or_default()))
+        },
     ),
     task("volumes[].efsVolumeConfiguration", ANY, |it| {
-        it.volumes.iter().any(|volume| volume.efs_volume_configuration.is_some())
+        used(it.volumes.iter().any(|volume| volume.efs_volume_configuration.is_some()))
     }),
     task("volumes[].s3filesVolumeConfiguration", ANY, |it| {
-        it.volumes.iter().any(|volume| volume.s3files_volume_configuration.is_some())
+        used(it.volumes.iter().any(|volume| volume.s3files_volume_configuration.is_some()))
     }),
     task("volumes[].fsxWindowsFileServerVolumeConfiguration", ANY, |it| {
-        it.volumes.iter().any(|volume| volume.fsx_windows_file_server_volume_configuration.is_some())
+        used(it.volumes.iter().any(|volume| volume.fsx_windows_file_server_volume_configuration.is_some()))
     }),
     task("volumes[].configuredAtLaunch", "true", |it| {
-        it.volumes.iter().any(|volume| volume.configured_at_launch == Some(true))
+        used(it.volumes.iter().any(|volume| volume.configured_at_launch == Some(true)))
     }),
     done("placementConstraints"),
     done("requiresCompatibilities"),
     task("runtimePlatform.operatingSystemFamily", "Windows", |it| {
         let family = it.runtime_platform.as_ref().and_then(|platform| platform.operating_system_family);
-        family.is_some_and(|family| family != OSFamily::Linux)
+        refused(family.filter(|family| *family != OSFamily::Linux).map(word))
     }),
     task("runtimePlatform.cpuArchitecture", "other than the host's", |it| {
         let wanted = it.runtime_platform.as_ref().and_then(|platform| platform.cpu_architecture);
-        wanted.is_some_and(|wanted| Some(wanted) != host_architecture())
+        refused(wanted.filter(|wanted| Some(*wanted) != host_architecture()).map(word))
     }),
     done("cpu"),
     done("memory"),
     done("pidMode"),
     done("ipcMode"),
-    task("proxyConfiguration", ANY, |it| it.proxy_configuration.is_some()),
-    task("inferenceAccelerators", ANY, |it| !it.inference_accelerators.is_empty()),
+    task("proxyConfiguration", ANY, |it| used(it.proxy_configuration.is_some())),
+    task("inferenceAccelerators", ANY, |it| used(!it.inference_accelerators.is_empty())),
     partly("ephemeralStorage", "a disk that is full: a task that writes more is stopped"),
     task("enableFaultInjection", "true in network mode host, which is the host's own network", |it| {
-        it.enable_fault_injection == Some(true) && it.network_mode == Some(NetworkMode::Host)
+        used(it.enable_fault_injection == Some(true) && it.network_mode == Some(NetworkMode::Host))
     }),
     done("enableExecuteCommand"),
-    request("volumeConfigurations", ANY, |it| it.has_volume_configurations),
-    request("referenceId", ANY, |it| it.has_reference_id),
+    request("volumeConfigurations", ANY, |it| used(it.has_volume_configurations)),
+    request("referenceId", ANY, |it| used(it.has_reference_id)),
     request("overrides.inferenceAcceleratorOverrides", ANY, |it| {
-        !it.overrides.inference_accelerator_overrides.is_empty()
+        used(!it.overrides.inference_accelerator_overrides.is_empty())
     }),
     request("overrides.containerOverrides[].environmentFiles", ANY, |it| {
-        it.overrides.container_overrides.iter().any(|given| !given.environment_files.is_empty())
+        used(it.overrides.container_overrides.iter().any(|given| !given.environment_files.is_empty()))
     }),
     request("overrides.containerOverrides[].resourceRequirements", "other than GPU", |it| {
-        it.overrides.container_overrides.iter().flat_map(|given| &given.resource_requirements).any(is_no_gpu)
+        let given = it.overrides.container_overrides.iter().flat_map(|given| &given.resource_requirements);
+        refused(given.filter_map(not_gpu))
     }),
 ];
 
 /// A privileged container has every device whatever it says, as in Docker. No permission named is all of them.
-fn has_partial_device(container: &ContainerDefinition) -> bool {
+fn has_partial_device(container: &ContainerDefinition) -> Option<String> {
     let all = [DeviceCgroupPermission::Read, DeviceCgroupPermission::Write, DeviceCgroupPermission::Mknod];
     let devices = container.linux_parameters.iter().flat_map(|linux| &linux.devices);
     let mut permissions = devices.map(|device| &device.permissions).filter(|some| !some.is_empty());
-    container.privileged != Some(true) && permissions.any(|some| all.iter().any(|one| !some.contains(one)))
+    used(container.privileged != Some(true) && permissions.any(|some| all.iter().any(|one| !some.contains(one))))
 }
 
-fn is_no_gpu(requirement: &ResourceRequirement) -> bool {
-    requirement.kind != Some(ResourceType::Gpu)
+fn not_gpu(requirement: &ResourceRequirement) -> Option<String> {
+    (requirement.kind != Some(ResourceType::Gpu)).then(|| word(requirement.kind))
 }
 
 fn is_no_new_privileges(option: &str) -> bool {
@@ -230,9 +262,10 @@ fn is_no_new_privileges(option: &str) -> bool {
 }
 
 /// Registration has looked at those of awslogs.
-fn has_log_option_to_come(log: &LogConfiguration) -> bool {
+fn log_options_to_come(log: &LogConfiguration) -> impl Iterator<Item = &String> {
     let here = ["max-size", "max-file", "mode", "max-buffer-size"];
-    log.log_driver == Some(LogDriver::JsonFile) && log.options.keys().any(|option| !here.contains(&option.as_str()))
+    let is_json = log.log_driver == Some(LogDriver::JsonFile);
+    log.options.keys().filter(move |option| is_json && !here.contains(&option.as_str()))
 }
 
 /// A local volume is a directory; with options it may be a tmpfs, which lives as long as the task.
@@ -258,13 +291,13 @@ pub(crate) fn check(document: &TaskDefinitionDocument, wish: &Wish<'_>) -> Resul
     for field in FIELDS {
         let Support::Refused(obstacle) = &field.support else { continue };
         match obstacle {
-            Obstacle::Task(finds) if finds(document) => names.push(field.name.to_owned()),
-            Obstacle::Request(finds) if finds(wish) => names.push(field.name.to_owned()),
-            Obstacle::Task(_) | Obstacle::Request(_) => {}
+            Obstacle::Task(finds) => names.extend(finds(document).map(|found| with_value(field.name, &found))),
+            Obstacle::Request(finds) => names.extend(finds(wish).map(|found| with_value(field.name, &found))),
             Obstacle::ContainerWithoutDeviceRules(_) if wish.enforces_device_permissions => {}
             Obstacle::Container(finds) | Obstacle::ContainerWithoutDeviceRules(finds) => {
-                let found = document.container_definitions.iter().filter(|it| finds(it));
-                names.extend(found.map(|it| of_container(field.name, it.name.as_deref().unwrap_or_default())));
+                let named = |it: &ContainerDefinition| of_container(field.name, it.name.as_deref().unwrap_or_default());
+                let found = document.container_definitions.iter().filter_map(|it| Some((it, finds(it)?)));
+                names.extend(found.map(|(it, found)| with_value(&named(it), &found)));
             }
         }
     }
@@ -275,6 +308,11 @@ pub(crate) fn check(document: &TaskDefinitionDocument, wish: &Wish<'_>) -> Resul
         "This version of Cove does not carry out: {}. `cove ops --fields` lists what it does.",
         names.join(", ")
     )))
+}
+
+/// `x (y)`: what of the member stands in the way, where that is one value of several.
+fn with_value(field: &str, found: &str) -> String {
+    if found.is_empty() { field.to_owned() } else { format!("{field} ({found})") }
 }
 
 /// Parameters of Systems Manager are named without a service, or with another one.
@@ -298,8 +336,10 @@ mod tests {
             "proxyConfiguration": {"containerName": "web"},
             "containerDefinitions": [
                 {"name": "web", "image": "x", "secrets": [{"name": "A", "valueFrom": "b"}], "credentialSpecs": ["c"]},
-                {"name": "db", "image": "y", "secrets": [{"name": "A", "valueFrom": "b"}]},
+                {"name": "db", "image": "y", "secrets": [{"name": "A", "valueFrom": "b"}],
+                    "logConfiguration": {"logDriver": "fluentd"}},
             ],
+            "runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"},
         }))
         .expect("a document");
         let wish = Wish {
@@ -310,8 +350,10 @@ mod tests {
         };
         let text = check(&document, &wish).expect_err("refused").to_string();
         for name in [
-            "containerDefinitions[web].secrets",
-            "containerDefinitions[db].secrets",
+            "containerDefinitions[web].secrets (b)",
+            "containerDefinitions[db].secrets (b)",
+            "containerDefinitions[db].logConfiguration.logDriver (fluentd)",
+            "runtimePlatform.operatingSystemFamily (WINDOWS_SERVER_2022_CORE)",
             "containerDefinitions[web].credentialSpecs",
             "proxyConfiguration",
             "volumeConfigurations",

@@ -24,7 +24,7 @@ use super::server::{ListenerKind, Shared};
 use super::{Body, RawContext, Request, Response, health};
 use crate::aws;
 use crate::ecs::acs;
-use crate::metadata::{FAULT_BODY_MAX_BYTES, Metadata, Router, host_mode};
+use crate::metadata::{Ask, Asked, FAULT_BODY_MAX_BYTES, Metadata, PROTECTION_BODY_MAX_BYTES, Router, host_mode};
 use crate::terminal;
 
 const OCI: Label = ("oci", "request");
@@ -78,6 +78,10 @@ async fn routed(cx: RawContext, request: Request) -> (Response, Label) {
         return (problem(403, "Forbidden", foreign.message()), ("cove", "foreign"));
     }
     let path = request.uri().path();
+    let is_task = matches!(cx.listener, ListenerKind::Task { .. });
+    if (is_task || path.starts_with(host_mode::PREFIX)) && Metadata::is_protection(path) {
+        return (Box::pin(protection(cx, request)).await, ("metadata", "protection"));
+    }
     if let ListenerKind::Task { network } = &cx.listener {
         if Metadata::injects_faults(path) {
             let network = network.clone();
@@ -119,6 +123,30 @@ async fn fault(cx: RawContext, network: Router, request: Request) -> Response {
         Err(error) => return document(400, &serde_json::json!({"Error": error.to_string()})),
     };
     let reply = cx.shared.metadata.inject(&network, cx.peer.ip(), &path, &body, cx.shared.clock.now()).await;
+    document(reply.status, &reply.body)
+}
+
+/// A task that looks at its own protection from scaling in, or changes it.
+async fn protection(cx: RawContext, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let body = match *request.method() {
+        Method::GET => None,
+        Method::PUT => match super::collect(request.into_body(), PROTECTION_BODY_MAX_BYTES).await {
+            Ok(body) => Some(body),
+            Err(error) => {
+                let error = serde_json::json!({"Code": "InvalidParameterException", "Message": error.to_string()});
+                return document(400, &serde_json::json!({"error": error}));
+            }
+        },
+        _ => return document(405, &serde_json::Value::Null),
+    };
+    let ask = body.as_ref().map_or(Ask::Look, |body| Ask::Change(body));
+    let asked = Asked { ask, request_id: &cx.request_id, now: cx.shared.clock.now() };
+    let (metadata, peer) = (&cx.shared.metadata, cx.peer.ip());
+    let reply = match &cx.listener {
+        ListenerKind::Task { network } => metadata.protection(network, peer, &path, asked).await,
+        ListenerKind::Public { .. } => metadata.protection_host_mode(peer, &path, asked).await,
+    };
     document(reply.status, &reply.body)
 }
 

@@ -21,7 +21,7 @@ use cove_model::task::{Task, TaskNetwork};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Metadata, Reply, Router, container, unknown_caller};
+use super::{Metadata, Reply, Router, container, container_of, unknown_caller};
 
 /// Some thousand addresses.
 pub(crate) const BODY_MAX_BYTES: usize = 16 << 10;
@@ -79,8 +79,7 @@ impl Metadata {
     }
 
     fn allows(&self, task: &Task, id: &str) -> Result<(), Reply> {
-        let is_its = |one: &cove_model::task::Container| one.id == id || one.seen.runtime_id.as_deref() == Some(id);
-        if !task.containers.iter().any(is_its) {
+        if container_of(task, id).is_none() {
             return Err(refused(404, &format!("unable to lookup container: {id}")));
         }
         let definition = container::definition(&self.store, task);

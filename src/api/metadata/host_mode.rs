@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! http://127.0.0.1:PORT/_cove/task/TASK/SECRET/v4/CONTAINER/task      metadata: whoever knows the path
+//!                                             /api/CONTAINER/task-protection/v1/state   likewise
 //!                                             /v2/credentials/ID      credentials: and sends the token
 //! ```
 //!
@@ -53,17 +54,11 @@ impl Metadata {
         authorization: Option<&[u8]>,
         now: Timestamp,
     ) -> Reply {
-        let nothing = || Reply::not_found("404 page not found");
-        let Some((id, rest)) = path.strip_prefix(PREFIX).and_then(|path| path.split_once('/')) else {
-            return nothing();
-        };
-        let (given, rest) = rest.split_once('/').unwrap_or((rest, ""));
-        let known = same(given.as_bytes(), secret(&self.node_secret, id).as_bytes());
-        let Some(task) = self.host_mode_task(id).filter(|_| known && peer.to_canonical().is_loopback()) else {
-            return nothing();
+        let Some((task, rest)) = self.host_mode_caller(peer, path) else {
+            return Reply::not_found("404 page not found");
         };
         let authorized = || {
-            let token = token(&self.node_secret, id);
+            let token = token(&self.node_secret, &task.id);
             authorization.is_some_and(|given| same(given, token.as_bytes()))
         };
         let parts: Vec<&str> = rest.trim_matches('/').split('/').collect();
@@ -74,6 +69,15 @@ impl Metadata {
             };
         }
         self.of_task(&task, &parts, now)
+    }
+
+    /// The task that a path below [`PREFIX`] names with its secret, and the rest of the path.
+    pub(super) fn host_mode_caller<'a>(&self, peer: IpAddr, path: &'a str) -> Option<(Arc<Task>, &'a str)> {
+        let (id, rest) = path.strip_prefix(PREFIX)?.split_once('/')?;
+        let (given, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        let known = same(given.as_bytes(), secret(&self.node_secret, id).as_bytes());
+        let task = self.host_mode_task(id).filter(|_| known && peer.to_canonical().is_loopback())?;
+        Some((task, rest))
     }
 
     fn host_mode_task(&self, id: &str) -> Option<Arc<Task>> {

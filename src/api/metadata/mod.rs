@@ -1,4 +1,5 @@
-//! What a task asks about itself on 169.254.170.2: metadata, statistics, credentials of its role, faults in its network.
+//! What a task asks about itself on 169.254.170.2: metadata, statistics, credentials of its role, faults in its network,
+//! its protection from scaling in.
 //!
 //! In: the network that a request came from, the peer's address, a path. Out: JSON as the ECS agent writes it.
 //!
@@ -11,6 +12,7 @@ mod credentials;
 mod dns;
 mod fault;
 pub mod host_mode;
+mod protection;
 mod stats;
 mod task;
 
@@ -20,11 +22,12 @@ use std::sync::Arc;
 use cove_base::Timestamp;
 use cove_model::task::{Container, Task, TaskNetwork};
 use cove_store::{Prefix, Read, Store};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cove::ExecPort;
 
 pub(crate) use fault::BODY_MAX_BYTES as FAULT_BODY_MAX_BYTES;
+pub(crate) use protection::{Ask, Asked, BODY_MAX_BYTES as PROTECTION_BODY_MAX_BYTES};
 
 pub use dns::{DnsServer, serve as serve_dns};
 pub use stats::Sample;
@@ -94,9 +97,6 @@ impl Metadata {
                 let v4 = parts[0] == "v4";
                 self.with_container(task, id, |container| self.versioned(task, container, v4, rest))
             }
-            ["api", ..] => {
-                Reply { status: 501, body: json!({"error": {"Message": "task protection is not carried out yet"}}) }
-            }
             _ => Reply::not_found("404 page not found"),
         }
     }
@@ -132,8 +132,7 @@ impl Metadata {
     }
 
     fn with_container(&self, task: &Task, id: &str, answer: impl FnOnce(&Container) -> Reply) -> Reply {
-        let named = |container: &&Container| container.id == id || container.seen.runtime_id.as_deref() == Some(id);
-        match task.containers.iter().find(named) {
+        match container_of(task, id) {
             Some(container) => answer(container),
             None => Reply { status: 404, body: Value::from(format!("unable to get container ID for request: {id}")) },
         }
@@ -155,6 +154,11 @@ impl Metadata {
         });
         Reply::good(Value::Object(all.collect()))
     }
+}
+
+/// The container that an id in a path means.
+fn container_of<'a>(task: &'a Task, id: &str) -> Option<&'a Container> {
+    task.containers.iter().find(|container| container.id == id || container.seen.runtime_id.as_deref() == Some(id))
 }
 
 fn unknown_caller() -> Reply {

@@ -3,6 +3,7 @@ use cove_base::paths::DataDir;
 use cove_model::fixture;
 use cove_model::task::{ElasticNetworkInterface, Health, LaunchType, Observed, Placement, TaskRole, TaskStatus};
 use cove_store::{StoreError, StoreOptions};
+use serde_json::json;
 
 use super::*;
 

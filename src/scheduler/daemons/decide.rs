@@ -33,6 +33,8 @@ use crate::deploy::{Condition, InstanceView, Stop, TaskView, Tasks, Timing, mess
 const DELETED: &str = "Daemon is being deleted";
 const REPLACED: &str = "Daemon deployment in progress";
 const LEFT: &str = "The container instance is not one of the daemon's capacity providers any more";
+/// AWS's words: the instance goes, idle or replaced.
+const DRAINED: &str = "Task stopped during instance draining";
 /// Why a deployment was given up.
 const BREAKER: &str = "Circuit breaker triggered";
 const ALARMS: &str = "Alarms triggered";
@@ -263,15 +265,14 @@ impl<'a> Decider<'a> {
     /// Tasks on instances that are not the daemon's: a draining one keeps its daemon until the other tasks have left.
     fn leave_others(&mut self) {
         let instances: HashMap<&str, &InstanceView> = self.state.instances.iter().map(|it| (&*it.id, it)).collect();
-        let strangers: Vec<&TaskView> = self
-            .staying()
-            .filter(|task| {
-                let here = task.instance().and_then(|id| instances.get(id));
-                !here.is_some_and(|it| it.is_eligible || (it.is_draining && it.others > 0))
-            })
-            .collect();
-        for task in strangers {
-            self.stop(task, LEFT);
+        let why = |task: &TaskView| match task.instance().and_then(|id| instances.get(id)) {
+            Some(it) if it.is_eligible || (it.is_draining && it.others > 0) => None,
+            Some(it) if it.is_draining => Some(DRAINED),
+            Some(_) | None => Some(LEFT),
+        };
+        let strangers: Vec<_> = self.staying().filter_map(|task| Some((task, why(task)?))).collect();
+        for (task, why) in strangers {
+            self.stop(task, why);
         }
     }
 

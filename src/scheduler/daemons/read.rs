@@ -82,7 +82,7 @@ fn views_of(source: &impl Read, daemon: &Daemon, instances: &[Arc<ContainerInsta
     let key = keys::definition(&template.tenant, &template.family, template.revision);
     let definition = source.get::<TaskDefinition>(&key);
     let covering = covering(source, tenant, &revision.capacity_providers);
-    let suitability = definition.as_ref().map(|it| Suitability::of(&template.constraints, it));
+    let suitability = definition.map(|it| Suitability::of(&template.constraints, it));
     let fits = |one: &ContainerInstance| suitability.as_ref().is_some_and(|it| it.holds(one));
     let taken = source.sum::<Task>();
     let waited_for = |here: &OnInstance| here.tasks() - here.daemons.values().sum::<i64>();

@@ -5,6 +5,7 @@ use cove_model::daemon::{
     Daemon, DaemonConfiguration, DaemonDeployment, DaemonDeploymentStatus as Status, DaemonStatus, daemon_owner,
     daemon_started_by,
 };
+use cove_model::fixture::departed;
 use cove_model::task::{StopCode, Task};
 
 use super::*;
@@ -124,7 +125,10 @@ fn a_draining_instance_keeps_its_daemon_until_the_others_have_left() {
     (state.instances[0].is_eligible, state.instances[0].is_draining, state.instances[0].others) = (false, true, 1);
     assert!(decide(&state).stop.is_empty());
     state.instances[0].others = 0;
-    assert_eq!(stopped(&decide(&state)), ["1"]);
+    let got = decide(&state);
+    assert_eq!((stopped(&got), &*got.stop[0].reason), (vec!["1"], DRAINED));
+    state.instances[0].is_draining = false;
+    assert_eq!(decide(&state).stop[0].reason, LEFT, "the daemon has other providers now");
 }
 
 #[test]
@@ -203,18 +207,12 @@ fn ill_daemons_of_another_revision_are_no_reason_to_wait_for_the_one_that_mends_
 /// A task of the wanted revision that was on the instance.
 fn ended(instance: &str, code: StopCode) -> Arc<Departed> {
     Arc::new(Departed {
-        tenant: Tenant::new("000000000000", "us-east-1"),
-        cluster: "default".into(),
         service: daemon_owner("watch"),
-        task_id: "gone".into(),
-        deployment: daemon_started_by("new"),
         instance: Some(instance.into()),
         started_at: Some(NOW),
-        stopped_at: NOW,
-        was_healthy: None,
         was_ordered: code == StopCode::ServiceSchedulerInitiated,
         stop_code: Some(code),
-        reason: None,
+        ..departed("gone", &daemon_started_by("new"), NOW)
     })
 }
 

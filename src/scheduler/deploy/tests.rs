@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
+use cove_model::fixture::departed;
 use cove_model::service::{
     CircuitBreaker, DeploymentConfiguration, DeploymentController, DeploymentStrategy, HookStage, HookTarget,
     LifecycleHook, LifecycleStage, PropagateTags, ServiceDeploymentStatus,
@@ -172,20 +173,7 @@ fn stops(decision: &Decision) -> Vec<&str> {
 }
 
 fn failed(id: &str, deployment: &str) -> Arc<Departed> {
-    Arc::new(Departed {
-        tenant: Tenant::new("000000000000", "us-east-1"),
-        cluster: "default".into(),
-        service: "web".into(),
-        task_id: id.into(),
-        deployment: deployment.into(),
-        instance: None,
-        started_at: None,
-        stopped_at: NOW,
-        was_healthy: None,
-        was_ordered: false,
-        stop_code: None,
-        reason: None,
-    })
+    Arc::new(departed(id, deployment, NOW))
 }
 
 #[test]

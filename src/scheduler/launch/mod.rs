@@ -211,18 +211,18 @@ pub fn probe(
 }
 
 /// What an instance must be for a template, however much is left of it.
-pub struct Suitability<'a> {
+pub struct Suitability {
     /// `None`: they make no sense, and no instance is suitable.
     constraints: Option<Vec<Constraint>>,
-    definition: &'a TaskDefinition,
+    definition: Arc<TaskDefinition>,
 }
 
-impl<'a> Suitability<'a> {
+impl Suitability {
     /// Read once, to be asked of many instances. `constraints`: all that are to be met.
     #[must_use]
-    pub fn of<'b>(
-        constraints: impl IntoIterator<Item = &'b PlacementConstraint>,
-        definition: &'a TaskDefinition,
+    pub fn of<'a>(
+        constraints: impl IntoIterator<Item = &'a PlacementConstraint>,
+        definition: Arc<TaskDefinition>,
     ) -> Self {
         Self { constraints: constraints.into_iter().map(constraint).collect::<Result<_, _>>().ok(), definition }
     }

@@ -99,7 +99,7 @@ impl Cluster {
             SchedulingStrategy::Daemon => {}
         }
         let Some((revision, definition)) = workload(source, service) else { return Vec::new() };
-        let suitability = suitability(service, &revision, &definition);
+        let suitability = suitability(service, &revision, definition);
         let others = self.others(source);
         let taken = source.sum::<Task>();
         let own = |here: &OnInstance| here.services.get(&service.name).copied().unwrap_or(0);
@@ -158,7 +158,7 @@ fn base(source: &impl Read, service: &Service) -> Option<Base> {
 }
 
 /// What an instance must be, the service's own constraints among it.
-fn suitability<'a>(service: &Service, revision: &ServiceRevision, definition: &'a TaskDefinition) -> Suitability<'a> {
+fn suitability(service: &Service, revision: &ServiceRevision, definition: Arc<TaskDefinition>) -> Suitability {
     Suitability::of(revision.template.constraints.iter().chain(&service.constraints), definition)
 }
 
@@ -178,7 +178,7 @@ fn zones(source: &impl Read, service: &Service, instances: &[Arc<ContainerInstan
         return reached.into_iter().collect();
     }
     let pools = pools(source, template);
-    let suitability = suitability(service, &revision, &definition);
+    let suitability = suitability(service, &revision, definition);
     let takes_tasks = |one: &ContainerInstance| {
         one.is_connected()
             && one.status == ContainerInstanceStatus::Active

@@ -58,6 +58,25 @@ fn a_capacity_provider_sends_tasks_to_its_group_across_restarts() {
     let described = server.ecs("DescribeContainerInstances", &described).unwrap();
     assert_eq!(described["containerInstances"][0]["capacityProviderName"], "web");
 
+    let attachments = |include: &Value| {
+        let cluster = server.ecs("DescribeClusters", &json!({"include": include})).unwrap()["clusters"][0].clone();
+        (cluster["attachmentsStatus"].clone(), cluster["attachments"].clone())
+    };
+    assert_eq!(attachments(&json!([])), (Value::Null, Value::Null), "only who asks is shown them");
+    let (status, shown_first) = attachments(&json!(["ATTACHMENTS"]));
+    assert_eq!((&status, &shown_first), (&json!("UPDATE_COMPLETE"), &json!([])), "it neither scales nor drains");
+    let scaling = json!({"managedScaling": {"status": "ENABLED"}, "managedDraining": "ENABLED"});
+    server.ecs("UpdateCapacityProvider", &json!({"name": "web", "autoScalingGroupProvider": scaling})).unwrap();
+    let (_, both) = attachments(&json!(["ATTACHMENTS"]));
+    let kinds: Vec<_> = both.as_array().unwrap().iter().map(|it| (&it["type"], &it["status"])).collect();
+    let created = json!("CREATED");
+    assert_eq!(kinds, [(&json!("as_policy"), &created), (&json!("managed_draining"), &created)]);
+    let [of, policy] = &both[0]["details"].as_array().unwrap()[..] else { panic!("{both}") };
+    assert_eq!((&of["name"], &of["value"]), (&json!("capacityProviderName"), &json!("web")));
+    assert_eq!(policy["name"], "scalingPolicyName");
+    assert!(policy["value"].as_str().unwrap().starts_with("ECSManagedAutoScalingPolicy-"), "{policy}");
+    assert_eq!(attachments(&json!(["ATTACHMENTS"])).1, both, "their ids stay");
+
     assert_refused(put(&server, &json!([]), &json!([])), "ResourceInUseException", "is in use and cannot be removed.");
     let delete = json!({"capacityProvider": shown["capacityProviderArn"]});
     let code = "ClientException";
@@ -67,7 +86,8 @@ fn a_capacity_provider_sends_tasks_to_its_group_across_restarts() {
         server.ecs("StopTask", &json!({"task": arn})).unwrap();
         server.wait_task(arn, "STOPPED");
     }
-    put(&server, &json!(["FARGATE"]), &json!([])).unwrap();
+    let without = put(&server, &json!(["FARGATE"]), &json!([])).unwrap()["cluster"].clone();
+    assert_eq!((&without["attachmentsStatus"], &without["attachments"]), (&json!("UPDATE_COMPLETE"), &json!([])));
     server.ecs("DeleteCapacityProvider", &delete).unwrap();
     server.kill_and_restart();
     assert_eq!(describe(&server, "web")["status"], "INACTIVE");

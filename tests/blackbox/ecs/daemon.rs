@@ -5,17 +5,35 @@ use serde_json::{Value, json};
 use super::WAITING;
 use crate::server::{Server, assert_refused, texts, until, with};
 
-/// A capacity provider `agents` of a group of two instances, which the default cluster has.
+/// A capacity provider `agents` of the default cluster, whose instances stay and are not repaired.
+fn provider(server: &Server) {
+    let network = server.network()["awsvpcConfiguration"].clone();
+    let iam = "arn:aws:iam::000000000000";
+    let template = json!({"ec2InstanceProfileArn": format!("{iam}:instance-profile/ecsInstanceRole"),
+        "networkConfiguration": {"subnets": network["subnets"]},
+        "instanceRequirements": {"vCpuCount": {"min": 2, "max": 2}, "memoryMiB": {"min": 0}}});
+    let managed = json!({"infrastructureRoleArn": format!("{iam}:role/ecsInfrastructureRole"),
+        "instanceLaunchTemplate": template, "infrastructureOptimization": {"scaleInAfter": -1},
+        "autoRepairConfiguration": {"actionsStatus": "DISABLED"}});
+    let input = json!({"name": "agents", "cluster": "default", "managedInstancesProvider": managed});
+    server.ecs("CreateCapacityProvider", &input).unwrap();
+}
+
+/// The same with two instances: each has room for one task of a service `full`.
 fn fleet(server: &Server) {
-    for _ in 0..2 {
-        let added = server.cove(&["fleet", "add", "--type", "t3.small", "--asg", "blue"]);
-        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-    }
-    let group = json!({"autoScalingGroupArn": "blue"});
-    server.ecs("CreateCapacityProvider", &json!({"name": "agents", "autoScalingGroupProvider": group})).unwrap();
-    let put = json!({"cluster": "default", "capacityProviders": ["agents", "FARGATE"],
-        "defaultCapacityProviderStrategy": []});
-    server.ecs("PutClusterCapacityProviders", &put).unwrap();
+    provider(server);
+    let main = json!({"name": "main", "image": server.busybox(), "memory": 16, "cpu": 1536, "stopTimeout": 2,
+        "command": ["sh", "-c", WAITING]});
+    let definition = json!({"family": "full", "containerDefinitions": [main], "networkMode": "none",
+        "requiresCompatibilities": ["MANAGED_INSTANCES"]});
+    server.ecs("RegisterTaskDefinition", &definition).unwrap();
+    let service = json!({"serviceName": "full", "taskDefinition": "full", "desiredCount": 2,
+        "capacityProviderStrategy": [{"capacityProvider": "agents", "weight": 1}]});
+    server.ecs("CreateService", &service).unwrap();
+    until("both run", || {
+        let shown = server.ecs("DescribeServices", &json!({"services": ["full"]})).unwrap();
+        (shown["services"][0]["runningCount"] == 2).then_some(())
+    });
 }
 
 fn register(server: &Server, command: &str) -> String {
@@ -112,7 +130,7 @@ fn a_daemon_runs_once_on_each_instance_of_its_providers_across_restarts() {
             now.iter().all(|task| task["taskArn"] != running[0]["taskArn"] && task["lastStatus"] == "RUNNING");
         (now.len() == 2 && is_other).then_some(())
     });
-    assert!(server.cove(&["fleet", "add", "--type", "t3.small", "--asg", "blue"]).status.success());
+    server.ecs("UpdateService", &json!({"service": "full", "desiredCount": 3})).unwrap();
     until("the new instance has its task", || (tasks(&server).len() == 3).then_some(()));
     let named = json!({"daemonArn": made["daemonArn"]});
     until("the daemon says so", || {
@@ -121,8 +139,18 @@ fn a_daemon_runs_once_on_each_instance_of_its_providers_across_restarts() {
     });
     let listed = server.ecs("ListDaemons", &json!({"capacityProviderArns": ["agents"]})).unwrap();
     assert_eq!(listed["daemonSummariesList"][0]["daemonArn"], made["daemonArn"]);
-    let on_fargate = request(&definition, &json!({"daemonName": "b", "capacityProviderArns": ["FARGATE"]}));
-    assert_refused(server.ecs("CreateDaemon", &on_fargate), "InvalidParameterException", "FARGATE");
+    assert!(server.cove(&["fleet", "add", "--type", "t3.small", "--asg", "blue"]).status.success());
+    let group = json!({"name": "group", "autoScalingGroupProvider": {"autoScalingGroupArn": "blue"}});
+    server.ecs("CreateCapacityProvider", &group).unwrap();
+    for (other, why) in
+        [("FARGATE", "only supported for"), ("group", "only supported for"), ("none", "'none' was not found")]
+    {
+        let input = request(&definition, &json!({"daemonName": "b", "capacityProviderArns": [other]}));
+        assert_refused(server.ecs("CreateDaemon", &input), "InvalidParameterException", why);
+        let input = json!({"daemonArn": made["daemonArn"], "daemonTaskDefinitionArn": definition,
+            "capacityProviderArns": [other]});
+        assert_refused(server.ecs("UpdateDaemon", &input), "InvalidParameterException", why);
+    }
     server.ecs("DeleteDaemon", &named).unwrap();
     server.kill_and_restart();
     until("the daemon is gone", || server.ecs("DescribeDaemon", &named).err());
@@ -159,13 +187,14 @@ fn a_daemon_deployment_replaces_its_tasks_and_goes_back_when_they_fail() {
     assert_eq!(listed["daemonDeployments"].as_array().unwrap().len(), 3);
     assert_eq!(listed["daemonDeployments"][0]["daemonDeploymentArn"], bad);
     server.ecs("DeleteDaemon", &json!({"daemonArn": made["daemonArn"]})).unwrap();
+    server.ecs("DeleteService", &json!({"service": "full", "force": true})).unwrap();
     until("nothing is left", || tasks_of_cluster(&server).is_empty().then_some(()));
 }
 
 #[test]
-fn tasks_of_a_group_wait_for_its_daemon() {
+fn tasks_of_a_provider_wait_for_its_daemon() {
     let mut server = Server::start();
-    fleet(&server);
+    provider(&server);
     let first = json!({"name": "first", "image": server.busybox(), "memory": 8, "cpu": 16, "essential": false,
         "command": ["sleep", "3"]});
     let main = json!({"name": "main", "image": server.busybox(), "memory": 8, "cpu": 16, "stopTimeout": 2,
@@ -175,7 +204,8 @@ fn tasks_of_a_group_wait_for_its_daemon() {
     let definition = made["daemonTaskDefinitionArn"].as_str().unwrap();
     server.ecs("CreateDaemon", &request(definition, &json!({}))).unwrap();
     let main = json!({"name": "main", "image": server.busybox(), "memory": 16, "command": ["sh", "-c", WAITING]});
-    let definition = json!({"family": "a", "containerDefinitions": [main], "networkMode": "none"});
+    let definition = json!({"family": "a", "containerDefinitions": [main], "networkMode": "none",
+        "requiresCompatibilities": ["MANAGED_INSTANCES"]});
     server.ecs("RegisterTaskDefinition", &definition).unwrap();
     let input =
         json!({"taskDefinition": "a", "capacityProviderStrategy": [{"capacityProvider": "agents", "weight": 1}]});

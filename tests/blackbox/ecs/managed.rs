@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::WAITING;
 use crate::server::{AwsError, Server, assert_refused, texts, until, with};
 
-const ROLE: &str = "arn:aws:iam::000000000000:role/ecsInfrastructureRoleForExpressServices";
+const ROLE: &str = "arn:aws:iam::000000000000:role/ecsInfrastructureRole";
 const PROFILE: &str = "arn:aws:iam::000000000000:instance-profile/ecsInstanceRole";
 
 /// What a provider of instances with two vCPUs says, with a member of its launch template in another way.

@@ -18,6 +18,7 @@ mod inside;
 mod managed;
 mod network;
 mod placement;
+mod protection;
 mod refusal;
 mod secret;
 mod service;

@@ -24,7 +24,7 @@ fn everything_that_is_not_carried_out_is_named_at_once_when_it_is_to_run() {
     for field in [
         "containerDefinitions[a].credentialSpecs",
         "containerDefinitions[a].secrets",
-        "containerDefinitions[b].logConfiguration.logDriver",
+        "containerDefinitions[b].logConfiguration.logDriver (splunk)",
         "volumes[].efsVolumeConfiguration",
         "referenceId",
     ] {

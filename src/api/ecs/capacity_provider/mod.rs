@@ -4,6 +4,7 @@
 //! A group is there when instances of the fleet were declared or added with its name; managed instances are made for
 //! tasks.
 
+mod attachment;
 mod group;
 mod managed;
 
@@ -26,6 +27,8 @@ use super::wire::{
 };
 use super::{cluster, reference, tag};
 use crate::Context;
+
+pub(super) use attachment::attachments;
 
 /// ECS's limit of a name.
 const NAME_MAX: usize = 255;

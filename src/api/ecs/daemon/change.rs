@@ -191,7 +191,7 @@ fn template(
     resolve(tx, around.tenant, around.host, &ask, around.reach)
 }
 
-/// Names of providers that the cluster has.
+/// Names of providers of managed instances that the cluster has.
 fn providers(tx: &Tx<'_>, tenant: &Tenant, cluster: &str, given: &[String]) -> Result<Vec<String>, EcsError> {
     if given.is_empty() {
         return Err(EcsError::parameter("capacityProviderArns cannot be empty."));
@@ -200,13 +200,14 @@ fn providers(tx: &Tx<'_>, tenant: &Tenant, cluster: &str, given: &[String]) -> R
     let mut names = Vec::new();
     for text in given {
         let name = reference::capacity_provider(tenant, text)?;
-        if is_fargate(&name) {
-            return Err(EcsError::parameter(format!(
-                "Daemons are not supported for the capacity provider '{name}': it has no container instances."
-            )));
-        }
-        if capacity_provider::find(tx, tenant, &name).is_none() {
+        let known = capacity_provider::find(tx, tenant, &name);
+        if !is_fargate(&name) && known.is_none() {
             return Err(EcsError::parameter(format!("The specified capacity provider '{name}' was not found.")));
+        }
+        if known.is_none_or(|it| it.managed.is_none()) {
+            return Err(EcsError::parameter(format!(
+                "Daemons are only supported for Amazon ECS Managed Instances capacity providers: '{name}' is none."
+            )));
         }
         if !cluster.capacity_providers.contains(&name) {
             return Err(EcsError::parameter(format!(

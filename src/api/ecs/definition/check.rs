@@ -18,8 +18,9 @@ use crate::ecs::error::EcsError;
 const CONTAINERS_MAX: usize = 10;
 /// ECS's quota of placement constraints, here and at run time together.
 pub(crate) const CONSTRAINTS_MAX: usize = 10;
-/// IAM's longest path and name of a role together.
-const ROLE_MAX: usize = 576;
+/// IAM's longest name of a role, and the longest path before it.
+const ROLE_MAX: usize = 64;
+const ROLE_PATH_MAX: usize = 512;
 /// Names of families, containers and volumes.
 const NAME_MAX: usize = 255;
 
@@ -52,7 +53,7 @@ pub(crate) fn check(mut document: TaskDefinitionDocument) -> Result<Checked, Ecs
         port::normalise(definition, mode)?;
         port::check_network_members(definition, mode)?;
     }
-    port::check_host_ports(&document.container_definitions)?;
+    port::check_host_ports(&document.container_definitions, mode)?;
     port::check_number(&document.container_definitions, mode)?;
     volume::check_mounts(&document)?;
     dependency::check(&document.container_definitions)?;
@@ -74,15 +75,20 @@ pub(crate) fn is_name(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// An IAM role's ARN or name.
+/// An IAM role's ARN or name, or its name with its path.
 fn is_role(text: &str) -> bool {
-    let name = match Arn::parse(text) {
-        Some(arn) if arn.service == "iam" && arn.region.is_empty() => arn.path_of("role"),
+    let is_account = |text: &str| text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let whole = match Arn::parse(text) {
+        Some(arn) if arn.service == "iam" && arn.region.is_empty() && is_account(arn.account) => arn.path_of("role"),
         Some(_) => None,
         None => Some(text),
     };
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-/".contains(&byte);
-    name.is_some_and(|name| !name.is_empty() && name.len() <= ROLE_MAX && name.bytes().all(legal))
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte);
+    whole.is_some_and(|whole| {
+        let (path, name) = whole.rsplit_once('/').unwrap_or(("", whole));
+        let is_path = path.len() <= ROLE_PATH_MAX && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
+        is_path && (1..=ROLE_MAX).contains(&name.len()) && name.bytes().all(in_name)
+    })
 }
 
 fn check_family(family: Option<&str>) -> Result<(), EcsError> {

@@ -3,7 +3,7 @@
 //! Holds: after [`normalise`], every mapping has a protocol and, outside port ranges, a container port and a host port;
 //! host port 0 asks for one of the ephemeral range.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cove_model::task_definition::{ContainerDefinition, NetworkMode, PortMapping, TransportProtocol};
 
@@ -21,7 +21,7 @@ pub(super) fn normalise(definition: &mut ContainerDefinition, mode: NetworkMode)
     if mode == NetworkMode::None && !definition.port_mappings.is_empty() {
         return Err(EcsError::client("Port mappings are not supported when networkMode=none."));
     }
-    let mut taken: Vec<(TransportProtocol, u16, u16)> = Vec::new();
+    let (mut singles, mut ranges) = (Spans::default(), Spans::default());
     for mapping in &mut definition.port_mappings {
         let protocol = *mapping.protocol.get_or_insert(TransportProtocol::Tcp);
         let (first, last) = match mapping.container_port_range.as_deref() {
@@ -29,17 +29,36 @@ pub(super) fn normalise(definition: &mut ContainerDefinition, mode: NetworkMode)
             None => normalise_single(&name, mapping, mode)?,
         };
         check_mapping_name(&name, mapping)?;
-        let overlaps =
-            |(other, from, to): &(TransportProtocol, u16, u16)| *other == protocol && first <= *to && *from <= last;
-        if mapping.container_port_range.is_some() && taken.iter().any(overlaps) {
+        let is_range = mapping.container_port_range.is_some();
+        // A single port may be mapped to several of the host; which one a port of a range has must be plain.
+        let meets =
+            ranges.meet(protocol, first, last).or_else(|| singles.meet(protocol, first, last).filter(|_| is_range));
+        if meets.is_some() {
             return Err(invalid("containerPortRange", &name));
         }
-        taken.push((protocol, first, last));
+        let spans = if is_range { &mut ranges } else { &mut singles };
+        spans.add(protocol, first, last);
     }
     if definition.port_mappings.iter().filter(|it| it.container_port_range.is_some()).count() > RANGES_MAX {
         return Err(invalid("containerPortRange", &name));
     }
     Ok(())
+}
+
+/// Ports that were seen: spans without a port in common, by protocol and last port.
+#[derive(Default)]
+struct Spans(BTreeMap<(TransportProtocol, u16), u16>);
+
+impl Spans {
+    /// The first port in common with one of them.
+    fn meet(&self, protocol: TransportProtocol, first: u16, last: u16) -> Option<u16> {
+        let ((other, _), from) = self.0.range((protocol, first)..).next()?;
+        (*other == protocol && *from <= last).then_some((*from).max(first))
+    }
+
+    fn add(&mut self, protocol: TransportProtocol, first: u16, last: u16) {
+        self.0.insert((protocol, last), first);
+    }
 }
 
 fn invalid(setting: &str, container: &str) -> EcsError {
@@ -91,17 +110,23 @@ fn check_mapping_name(container: &str, mapping: &PortMapping) -> Result<(), EcsE
     Ok(())
 }
 
-/// A fixed host port may be mapped once in a task.
-pub(super) fn check_host_ports(containers: &[ContainerDefinition]) -> Result<(), EcsError> {
-    let mut seen = BTreeSet::new();
+/// A fixed host port may be mapped once in a task. The ports of ranges are fixed where the task has an address of its
+/// own, for there they are the containers'; elsewhere they are found when it starts.
+pub(super) fn check_host_ports(containers: &[ContainerDefinition], mode: NetworkMode) -> Result<(), EcsError> {
+    let mut seen = Spans::default();
     let mut names = BTreeSet::new();
     for mapping in containers.iter().flat_map(|it| &it.port_mappings) {
         if mapping.name.as_deref().is_some_and(|name| !names.insert(name)) {
             return Err(EcsError::client("Port mapping names must be unique in a task definition."));
         }
-        let Some(host_port) = mapping.host_port.filter(|port| *port > 0) else { continue };
+        let fixed = match mode {
+            NetworkMode::Awsvpc => mapping.port_range(),
+            NetworkMode::Bridge | NetworkMode::Host | NetworkMode::None => None,
+        };
+        let single = || mapping.host_port.and_then(port).filter(|port| *port > 0).map(|port| (port, port));
+        let Some((first, last)) = fixed.or_else(single) else { continue };
         let protocol = mapping.protocol.unwrap_or(TransportProtocol::Tcp);
-        if !seen.insert((protocol, host_port)) {
+        if let Some(host_port) = seen.meet(protocol, first, last) {
             let protocol = match protocol {
                 TransportProtocol::Tcp => "TCP",
                 TransportProtocol::Udp => "UDP",
@@ -110,6 +135,7 @@ pub(super) fn check_host_ports(containers: &[ContainerDefinition]) -> Result<(),
                 "{protocol} host port '{host_port}' is mapped multiple times in task."
             )));
         }
+        seen.add(protocol, first, last);
     }
     Ok(())
 }

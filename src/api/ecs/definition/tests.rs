@@ -146,6 +146,59 @@ fn ports_are_many_where_a_task_has_an_address_of_its_own() {
 }
 
 #[test]
+fn a_port_is_in_one_range_alone_whichever_comes_first() {
+    let ports = |given: Value| ec2(json!({"portMappings": given}));
+    let (range, inside) = (json!({"containerPortRange": "8000-8010"}), json!({"containerPort": 8005}));
+    let why = "Invalid 'containerPortRange' setting for container 'web'.";
+    assert_eq!(refusal(ports(json!([range, inside]))), why);
+    assert_eq!(refusal(ports(json!([inside, range]))), why);
+    assert_eq!(refusal(ports(json!([range, {"containerPortRange": "8010-8020"}]))), why);
+    let udp = json!({"containerPort": 8005, "protocol": "udp"});
+    taken(ports(json!([range, udp, {"containerPort": 8011}, {"containerPort": 8011}])));
+}
+
+#[test]
+fn containers_that_share_an_address_share_its_ports() {
+    let web = |given: Value| json!({"name": "web", "image": "x", "memory": 64, "portMappings": [given]});
+    let db = |given: Value| json!({"name": "db", "image": "x", "memory": 64, "portMappings": [given]});
+    let whole = |mode: &str, first: Value, second: Value| json!({"family": "a", "networkMode": mode, "containerDefinitions": [web(first), db(second)]});
+    let range = json!({"containerPortRange": "8000-8010"});
+    for other in [json!({"containerPort": 8005}), json!({"containerPortRange": "8005-9000"})] {
+        let why = "TCP host port '8005' is mapped multiple times in task.";
+        assert_eq!(refusal(whole("awsvpc", range.clone(), other.clone())), why);
+        assert_eq!(refusal(whole("awsvpc", other.clone(), range.clone())), why);
+        taken(whole("bridge", range.clone(), other));
+    }
+    taken(whole("awsvpc", range, json!({"containerPort": 8005, "protocol": "udp"})));
+}
+
+#[test]
+fn a_role_is_an_arn_or_a_name_with_or_without_its_path() {
+    let with = |role: &str| {
+        json!({"family": "a", "taskRoleArn": role, "executionRoleArn": "app",
+        "containerDefinitions": [{"name": "web", "image": "x", "memory": 64}]})
+    };
+    for good in ["app", "team/app", "arn:aws:iam::000000000000:role/app", "arn:aws:iam::123456789012:role/a/b+c=,.@-_"]
+    {
+        taken(with(good));
+    }
+    let long = "x".repeat(65);
+    for bad in [
+        "",
+        "a b",
+        "team/",
+        "arn:aws:iam::000000000000:user/app",
+        "arn:aws:iam::12:role/app",
+        "arn:aws:iam:us-east-1:000000000000:role/app",
+        "arn:aws:iam::000000000000:role/",
+        "arn:app",
+        &long,
+    ] {
+        assert_eq!(refusal(with(bad)), "Role is not valid", "{bad}");
+    }
+}
+
+#[test]
 fn a_circle_of_dependencies_is_refused() {
     let container = |name: &str, on: &str| json!({"name": name, "image": "x", "memory": 64, "dependsOn": [{"containerName": on, "condition": "START"}]});
     let whole = json!({"family": "app", "containerDefinitions": [container("a", "b"), container("b", "a")]});

@@ -1,25 +1,16 @@
-use cove_model::arn::Tenant;
-use cove_model::container_instance::ContainerInstance;
 use cove_model::daemon::{DaemonDeployment, DaemonRevision};
-use cove_store::{Prefix, Read, StoreError};
+use cove_store::{Prefix, Read};
 use serde_json::json;
 
 use super::Api;
 
-/// A daemon `watch` of the instance that there is.
+/// A daemon `watch` of instances that nothing has needed yet.
 fn daemon(api: &Api) -> serde_json::Value {
-    let tenant = Tenant::new("000000000000", "us-east-1");
-    let into_group = move |tx: &mut cove_store::Tx<'_>| {
-        for one in tx.scan::<ContainerInstance>(&Prefix::tenant(&tenant)) {
-            tx.put(ContainerInstance { asg: Some("blue".to_owned()), ..(*one).clone() });
-        }
-        Ok::<_, StoreError>(())
-    };
-    api.cx.store.write_blocking(into_group).expect("a group");
-    let group = json!({"autoScalingGroupArn": "blue"});
-    api.done("CreateCapacityProvider", json!({"name": "agents", "autoScalingGroupProvider": group}));
-    let put = json!({"cluster": "default", "capacityProviders": ["agents"], "defaultCapacityProviderStrategy": []});
-    api.done("PutClusterCapacityProviders", put);
+    let template = json!({"ec2InstanceProfileArn": "arn:aws:iam::000000000000:instance-profile/ecsInstanceRole",
+        "networkConfiguration": {"subnets": [api.subnet()]}});
+    let managed = json!({"infrastructureRoleArn": "ecsInfrastructureRole", "instanceLaunchTemplate": template});
+    let provider = json!({"name": "agents", "cluster": "default", "managedInstancesProvider": managed});
+    api.done("CreateCapacityProvider", provider);
     let containers = json!([{"name": "main", "image": "busybox", "memory": 8}]);
     let made = api.done("RegisterDaemonTaskDefinition", json!({"family": "watch", "containerDefinitions": containers}));
     let definition = &made["daemonTaskDefinitionArn"];

@@ -5,7 +5,7 @@ use cove_model::tag::Tag;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Failure, PageIn, Pair};
+use super::{Attachment, Failure, PageIn, Pair};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -97,4 +97,9 @@ pub(crate) struct Cluster {
     pub(crate) default_capacity_provider_strategy: Vec<CapacityProviderStrategyItem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) service_connect_defaults: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) attachments: Option<Vec<Attachment>>,
+    /// Of the attachments: there is nothing to wait for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) attachments_status: Option<&'static str>,
 }

@@ -1,9 +1,10 @@
 //! Tasks as they are described, listed and stopped.
 
+use cove_base::Timestamp;
 use cove_model::tag::Tag;
 use cove_model::task::{LaunchType, StopCode};
 use cove_model::task_definition::{Attribute, EphemeralStorage, TransportProtocol};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{PageIn, Pair, TagsField};
@@ -218,8 +219,14 @@ pub(crate) struct ProtectionOut {
 pub(crate) struct ProtectedTask {
     pub(crate) task_arn: String,
     pub(crate) protection_enabled: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) expiration_date: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "epoch_seconds")]
+    pub(crate) expiration_date: Option<Timestamp>,
+}
+
+/// As the API has times; tasks that ask about themselves read the same one as text.
+#[allow(clippy::ref_option, reason = "the form that serde calls")]
+fn epoch_seconds<S: Serializer>(at: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
+    at.map(Timestamp::epoch_seconds).serialize(to)
 }
 
 /// ECS shape `ManagedAgent`.

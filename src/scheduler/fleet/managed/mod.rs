@@ -153,7 +153,7 @@ const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 pub(super) fn surplus(source: &impl Read, maker: &Maker<'_>, wait_millis: i64) -> Vec<(Timestamp, Change)> {
     let site = Site::read(source, maker, wait_millis);
     let mut going = idle(source, maker, site.as_ref(), wait_millis);
-    going.extend(site.as_ref().and_then(|site| site.leaves(source)));
+    going.extend(site.as_ref().and_then(Site::leaves));
     let pool = maker.provider.pool();
     let members = source.scan::<ContainerInstance>(&Prefix::parent(&maker.provider.tenant, &maker.managed.cluster));
     let staying = members.into_iter().filter(|one| one.is_registered() && !one.leaves_when_empty && pool.has(one));
@@ -190,7 +190,7 @@ fn idle(
         emptied.unwrap_or(one.registered_at).max(one.registered_at).plus_millis(wait_millis)
     };
     // While an instance drains nobody says what fits where.
-    let awaiting = site.map(|site| site.awaiting(source));
+    let awaiting = site.map(Site::awaiting);
     let waits = |one: &ContainerInstance| {
         let of_large = one.replaces.as_ref().is_some_and(|large| on(large).any(|task| task.is_live()));
         let takes_tasks = one.status == ContainerInstanceStatus::Active;

@@ -15,7 +15,8 @@
 //! the service scheduler's: the instance drains, within the bounds of each service.
 
 use std::cmp::Reverse;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use cove_base::Timestamp;
@@ -47,9 +48,29 @@ struct Place {
 /// An instance with tasks that are not of daemons, and when they may be moved.
 struct Busy {
     place: Place,
-    tasks: Vec<Arc<Task>>,
+    tasks: Vec<Load>,
     due: Timestamp,
 }
+
+/// A task as far as room is looked for it.
+struct Load {
+    cpu: i64,
+    memory_mib: i64,
+    interfaces: i64,
+    group: String,
+    /// `None`: it stays where it is, for nobody would start it again, or its successor could not have what it has.
+    wish: Option<Rc<Wish>>,
+}
+
+/// What all tasks of a deployment ask of their instance.
+struct Wish {
+    suitability: Suitability,
+    is_alone: bool,
+    definition: Arc<TaskDefinition>,
+}
+
+/// Wishes that were read: of each service and deployment once, for expressions are long.
+type Wishes = HashMap<(String, String), Option<Rc<Wish>>>;
 
 /// The provider's instances, when none of them drains.
 pub(super) struct Site {
@@ -73,6 +94,7 @@ impl Site {
         }
         let reserves = Reserve::all(source, &maker.provider.tenant, &maker.managed.cluster);
         let ended = OnInstances::read(source, &inside);
+        let mut wishes = Wishes::new();
         let mut site = Self { busy: Vec::new(), replacements: Vec::new(), members: members.len(), reserves };
         for instance in &members {
             let (place, tasks) = place(source, instance, &site.reserves);
@@ -88,6 +110,7 @@ impl Site {
             let due = last.unwrap_or_default().max(instance.registered_at).plus_millis(wait_millis);
             // What is protected stays where it is.
             let kept = tasks.iter().filter_map(|it| it.protected_until).max().unwrap_or_default();
+            let tasks = tasks.iter().map(|task| load(source, task, &mut wishes)).collect();
             site.busy.push(Busy { place, tasks, due: due.max(kept) });
         }
         site.busy
@@ -96,24 +119,24 @@ impl Site {
     }
 
     /// The instance that may go first, and when.
-    pub(super) fn leaves(&self, source: &impl Read) -> Option<(Timestamp, Arc<ContainerInstance>)> {
-        let found = self.busy.iter().find(|it| self.is_movable(source, it))?;
+    pub(super) fn leaves(&self) -> Option<(Timestamp, Arc<ContainerInstance>)> {
+        let found = self.busy.iter().find(|it| self.is_movable(it))?;
         Some((found.due, Arc::clone(&found.place.instance)))
     }
 
     /// The instance that may be made first in place of a larger one, and when.
     pub(super) fn comes(&self, source: &impl Read, maker: &Maker<'_>) -> Option<(Timestamp, ContainerInstance)> {
-        if self.members >= INSTANCES_MAX || self.busy.iter().any(|it| self.is_awaited(source, it)) {
+        if self.members >= INSTANCES_MAX || self.busy.iter().any(|it| self.is_awaited(it)) {
             return None;
         }
-        let mut large = self.busy.iter().filter(|it| !self.is_movable(source, it));
+        let mut large = self.busy.iter().filter(|it| !self.is_movable(it));
         large.find_map(|it| Some((it.due, self.smaller(source, maker, it)?)))
     }
 
     /// Ids of instances that wait for the tasks of another one.
-    pub(super) fn awaiting(&self, source: &impl Read) -> Vec<String> {
+    pub(super) fn awaiting(&self) -> Vec<String> {
         let of = |it: &Busy| {
-            let made = self.made_for(it).filter(|(place, _)| fits(source, &it.tasks, [place]));
+            let made = self.made_for(it).filter(|(place, _)| fits(&it.tasks, [place]));
             made.map(|(place, _)| place.instance.id.clone()).collect::<Vec<_>>()
         };
         self.busy.iter().flat_map(of).collect()
@@ -124,12 +147,12 @@ impl Site {
         self.replacements.iter().filter(move |(place, _)| place.instance.replaces.as_ref() == Some(&id))
     }
 
-    fn is_awaited(&self, source: &impl Read, busy: &Busy) -> bool {
-        self.made_for(busy).any(|(place, _)| fits(source, &busy.tasks, [place]))
+    fn is_awaited(&self, busy: &Busy) -> bool {
+        self.made_for(busy).any(|(place, _)| fits(&busy.tasks, [place]))
     }
 
     /// Whether its tasks fit on others of its zone.
-    fn is_movable(&self, source: &impl Read, busy: &Busy) -> bool {
+    fn is_movable(&self, busy: &Busy) -> bool {
         let here = &busy.place.instance;
         let others = self
             .busy
@@ -137,7 +160,7 @@ impl Site {
             .map(|it| &it.place)
             .filter(|it| it.instance.id != here.id && it.instance.availability_zone == here.availability_zone);
         let ready = self.made_for(busy).filter(|(_, is_ready)| *is_ready).map(|(place, _)| place);
-        fits(source, &busy.tasks, others.chain(ready))
+        fits(&busy.tasks, others.chain(ready))
     }
 
     /// The cheapest instance that holds all its tasks, if it is cheaper.
@@ -148,8 +171,7 @@ impl Site {
         let mut types = offer::types(maker.managed.requirements(), maker.managed.is_spot());
         types.retain(|one| one.relative_price() < price);
         types.sort_by_key(|one| (one.relative_price(), one.name));
-        let (cpu, memory_mib) =
-            busy.tasks.iter().fold((0, 0), |sum, it| (sum.0 + it.placement.cpu, sum.1 + it.placement.memory_mib));
+        let (cpu, memory_mib) = busy.tasks.iter().fold((0, 0), |sum, it| (sum.0 + it.cpu, sum.1 + it.memory_mib));
         let large_enough =
             |one: &&&InstanceType| i64::from(one.vcpus) * 1024 >= cpu && one.registered_memory_mib() >= memory_mib;
         if !maker.zones(source).contains(zone) {
@@ -157,7 +179,7 @@ impl Site {
         }
         let made = types.iter().filter(large_enough).filter_map(|one| maker.instance(one.name, zone)).find(|one| {
             let empty = place(source, &Arc::new(one.clone()), &self.reserves).0;
-            fits(source, &busy.tasks, [&empty])
+            fits(&busy.tasks, [&empty])
         })?;
         Some(ContainerInstance { replaces: Some(large.id.clone()), ..made })
     }
@@ -197,37 +219,45 @@ fn has_daemons(source: &impl Read, instance: &ContainerInstance, reserves: &[Res
 }
 
 /// Whether each of the tasks has room on one of the places, the largest first.
-fn fits<'a>(source: &impl Read, tasks: &[Arc<Task>], places: impl IntoIterator<Item = &'a Place>) -> bool {
+fn fits<'a>(tasks: &[Load], places: impl IntoIterator<Item = &'a Place>) -> bool {
     let places = places.into_iter();
     let mut places: Vec<Place> =
         places.map(|it| Place { instance: Arc::clone(&it.instance), groups: it.groups.clone(), ..*it }).collect();
-    let mut tasks: Vec<&Arc<Task>> = tasks.iter().collect();
-    tasks.sort_by_key(|task| (Reverse(task.placement.memory_mib), Reverse(task.placement.cpu)));
-    tasks.into_iter().all(|task| take(source, task, &mut places))
+    let mut tasks: Vec<&Load> = tasks.iter().collect();
+    tasks.sort_by_key(|task| (Reverse(task.memory_mib), Reverse(task.cpu)));
+    tasks.into_iter().all(|task| take(task, &mut places))
 }
 
 /// Takes room for the task on the first place that has it.
-fn take(source: &impl Read, task: &Task, places: &mut [Place]) -> bool {
-    let Some((service, revision, definition)) = kept_by(source, task).filter(|it| !is_bound(task, &it.2)) else {
-        return false;
-    };
-    let constraints = || revision.template.constraints.iter().chain(&service.constraints);
-    let suitability = Suitability::of(constraints(), &definition);
-    let is_alone = constraints().any(|it| it.kind == Some(PlacementConstraintType::DistinctInstance));
-    let interfaces = i64::from(task.network.mode() == NetworkMode::Awsvpc);
+fn take(task: &Load, places: &mut [Place]) -> bool {
+    let Some(wish) = &task.wish else { return false };
     let found = places.iter_mut().find(|it| {
-        it.cpu >= task.placement.cpu
-            && it.memory_mib >= task.placement.memory_mib
-            && it.interfaces >= interfaces
-            && !(is_alone && it.groups.contains(&task.group))
-            && suitability.holds(&it.instance)
+        it.cpu >= task.cpu
+            && it.memory_mib >= task.memory_mib
+            && it.interfaces >= task.interfaces
+            && !(wish.is_alone && it.groups.contains(&task.group))
+            && wish.suitability.holds(&it.instance)
     });
     let Some(place) = found else { return false };
-    place.cpu -= task.placement.cpu;
-    place.memory_mib -= task.placement.memory_mib;
-    place.interfaces -= interfaces;
+    place.cpu -= task.cpu;
+    place.memory_mib -= task.memory_mib;
+    place.interfaces -= task.interfaces;
     place.groups.insert(task.group.clone());
     true
+}
+
+fn load(source: &impl Read, task: &Task, wishes: &mut Wishes) -> Load {
+    let wish = task.service().zip(task.started_by.as_deref()).and_then(|(service, deployment)| {
+        let of = (service.to_owned(), deployment.to_owned());
+        wishes.entry(of).or_insert_with(|| wish(source, task, service).map(Rc::new)).clone()
+    });
+    Load {
+        cpu: task.placement.cpu,
+        memory_mib: task.placement.memory_mib,
+        interfaces: i64::from(task.network.mode() == NetworkMode::Awsvpc),
+        group: task.group.clone(),
+        wish: wish.filter(|it| !is_bound(task, &it.definition)),
+    }
 }
 
 /// Whether it has what its successor cannot have before it goes: a port of the host, GPUs.
@@ -241,12 +271,18 @@ fn is_bound(task: &Task, definition: &TaskDefinition) -> bool {
     has_port || task.containers.iter().any(|it| !it.gpu_ids.is_empty())
 }
 
-/// The service that would start the task again, and from what.
-fn kept_by(source: &impl Read, task: &Task) -> Option<(Arc<Service>, Arc<ServiceRevision>, Arc<TaskDefinition>)> {
-    let (tenant, cluster, name) = (&task.tenant, &task.cluster, task.service()?);
-    let service = source.get::<Service>(&keys::service(tenant, cluster, name))?;
+/// What the task's deployment asks for, if its service would start the task again.
+fn wish(source: &impl Read, task: &Task, service: &str) -> Option<Wish> {
+    let (tenant, cluster) = (&task.tenant, &task.cluster);
+    let service = source.get::<Service>(&keys::service(tenant, cluster, service))?;
     let of = service.deployments.iter().find(|it| Some(&it.id) == task.started_by.as_ref())?;
-    let revision = source.get::<ServiceRevision>(&keys::service_revision(tenant, cluster, name, &of.revision))?;
+    let revision = keys::service_revision(tenant, cluster, &service.name, &of.revision);
+    let revision = source.get::<ServiceRevision>(&revision)?;
     let definition = source.get::<TaskDefinition>(&keys::definition(tenant, &task.family, task.revision))?;
-    Some((service, revision, definition))
+    let constraints = || revision.template.constraints.iter().chain(&service.constraints);
+    Some(Wish {
+        suitability: Suitability::of(constraints(), Arc::clone(&definition)),
+        is_alone: constraints().any(|it| it.kind == Some(PlacementConstraintType::DistinctInstance)),
+        definition,
+    })
 }
