@@ -493,7 +493,7 @@ fn a_daemon_replaces_the_task_of_an_instance_old_one_first() {
 fn kept(stage: LifecycleStage, desired: u32) -> State {
     let mut state = updating(desired, 0, 100);
     state.service.deployments.insert(1, deployment("ecs-svc/3", "r3", RolloutState::InProgress));
-    state.service.configuration.strategy = Some(cove_model::service::DeploymentStrategy::BlueGreen);
+    state.service.configuration.strategy = Some(DeploymentStrategy::BlueGreen);
     state.service.configuration.lifecycle_hooks = Some(vec![LifecycleHook {
         target_type: Some(HookTarget::Pause),
         lifecycle_stages: vec![HookStage::PreScaleUp, HookStage::PostScaleUp],
