@@ -28,3 +28,14 @@ pub struct TenantRecord {
 const fn roles_before_they_were_counted() -> usize {
     3
 }
+
+#[cfg(test)]
+mod tests {
+    use super::TenantRecord;
+
+    #[test]
+    fn a_tenant_of_a_version_that_did_not_count_has_its_three_roles() {
+        let old = r#"{"tenant":{"account":"000000000000","region":"us-east-1"}}"#;
+        assert_eq!(serde_json::from_str::<TenantRecord>(old).unwrap().roles, 3);
+    }
+}

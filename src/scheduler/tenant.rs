@@ -183,8 +183,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(&DataDir::new(directory.path()), Clock::system(), StoreOptions::default()).unwrap();
         let tenant = Tenant::new("123456789012", "eu-west-1");
-        let old = format!(r#"{{"tenant":{}}}"#, serde_json::to_string(&tenant).unwrap());
-        let old: TenantRecord = serde_json::from_str(&old).unwrap();
+        let old = TenantRecord { tenant, roles: 3 };
         let ensured = store.write_blocking(move |tx| {
             let account = old.tenant.account.clone();
             tx.put(old.clone());
