@@ -27,8 +27,6 @@ const MIB: f64 = 1_048_576.0;
 const UNITS_PER_VCPU: f64 = 1024.0;
 /// What a container without a share of CPU counts as: the kernel's smallest share.
 const CPU_MIN_PER_CONTAINER: f64 = 2.0;
-/// The share of a service's task group before its name.
-const SERVICE_GROUP: &str = "service:";
 
 /// What a task's control group has used so far, and holds now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +113,7 @@ fn values(
     for task in tasks {
         let used = used(before, now, &task.id);
         let reserved = (cpu_reserved(task), float(task.placement.memory_mib));
-        if let (Some(service), Some(used)) = (task.group.strip_prefix(SERVICE_GROUP), used) {
+        if let (Some(service), Some(used)) = (task.service(), used) {
             out.extend(both("Utilization", &task.tenant, &task.cluster, Some(service), used, reserved));
         }
         let on_instance = task.placement.container_instance.is_some();
@@ -182,7 +180,7 @@ fn float_of(number: u64) -> f64 {
 mod tests {
     use cove_model::container_instance::{Capacity, ContainerInstanceStatus, Origin, Resources};
     use cove_model::fixture;
-    use cove_model::task::{Observed, Placement, TaskNetwork};
+    use cove_model::task::{Keeper, Observed, Placement, TaskNetwork};
 
     use super::*;
 
@@ -192,6 +190,7 @@ mod tests {
         Arc::new(Task {
             placement: Placement { container_instance, cpu: 512, memory_mib: 100, ..fresh.placement },
             group: group.into(),
+            keeper: group.strip_prefix("service:").map(|name| Keeper::Service(name.to_owned())),
             network: TaskNetwork::Host,
             observed: Observed::new(TaskStatus::Running),
             containers: vec![fixture::container("main")],

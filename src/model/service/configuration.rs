@@ -45,7 +45,7 @@ pub struct CircuitBreaker {
 }
 
 /// ECS shape `DeploymentAlarms`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Alarms {
     pub alarm_names: Vec<String>,
@@ -217,7 +217,7 @@ impl DeploymentConfiguration {
                 .or(Some(CircuitBreaker { enable: false, rollback: false })),
             maximum_percent: given.maximum_percent.or(self.maximum_percent).or(Some(maximum)),
             minimum_healthy_percent: given.minimum_healthy_percent.or(self.minimum_healthy_percent).or(Some(minimum)),
-            alarms: given.alarms.or_else(|| self.alarms.clone()),
+            alarms: given.alarms.or_else(|| self.alarms.clone()).or_else(|| Some(Alarms::default())),
             strategy: Some(strategy),
             bake_time_in_minutes: (!is(DeploymentStrategy::Rolling)).then_some(bake),
             lifecycle_hooks: match given.lifecycle_hooks {

@@ -65,6 +65,9 @@ pub struct ServiceDeployment {
     pub hooks: Vec<HookState>,
     pub rollback: Option<Rollback>,
     pub triggered_alarms: Vec<String>,
+    /// Of one that failed: what its circuit breaker saw by then.
+    #[serde(default)]
+    pub failed_at: Option<BreakerCount>,
     /// Of a rolling update that alarms watch: since when the new revision runs alone and whole.
     #[serde(default)]
     pub baking_since: Option<Timestamp>,
@@ -82,6 +85,12 @@ impl ServiceDeployment {
         self.tenant.arn("ecs", format_args!("service-deployment/{}/{}/{}", self.cluster, self.service, self.id))
     }
 
+    /// Hooks that nobody waits for any more.
+    pub fn give_hooks_up(&mut self) {
+        let waits = |hook: &&mut HookState| matches!(hook.status, HookStatus::AwaitingAction | HookStatus::InProgress);
+        self.hooks.iter_mut().filter(waits).for_each(|hook| hook.status = HookStatus::Failed);
+    }
+
     /// Whether it goes on.
     #[must_use]
     pub const fn is_open(&self) -> bool {
@@ -97,6 +106,13 @@ impl ServiceDeployment {
             | ServiceDeploymentStatus::RollbackFailed => false,
         }
     }
+}
+
+/// How many tasks of a deployment had failed, and how many its circuit breaker stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakerCount {
+    pub failures: u32,
+    pub threshold: u32,
 }
 
 /// ECS's status of a service deployment.

@@ -30,7 +30,7 @@ pub use configuration::{
     HookStage, HookTarget, HookTimeout, LifecycleHook, Linear,
 };
 pub use deployment::{
-    Deployment, HookState, HookStatus, LifecycleStage, Rollback, RolloutState, ServiceDeployment,
+    BreakerCount, Deployment, HookState, HookStatus, LifecycleStage, Rollback, RolloutState, ServiceDeployment,
     ServiceDeploymentStatus,
 };
 pub use event::{Departed, EVENTS_MAX, ServiceEvent};

@@ -1,7 +1,7 @@
 //! How a deployment ends: completed, failed, rolled back; and whether the service is steady.
 
 use cove_model::service::{
-    Deployment, DeploymentConfiguration, DeploymentStrategy, Rollback, RolloutState, ServiceDeployment,
+    BreakerCount, Deployment, DeploymentConfiguration, DeploymentStrategy, Rollback, RolloutState, ServiceDeployment,
     ServiceDeploymentStatus as Status,
 };
 
@@ -77,6 +77,8 @@ impl Decider<'_> {
         };
         primary.updated_at = now;
         let failed_revision = primary.revision.clone();
+        let threshold = DeploymentConfiguration::breaker_threshold(service.desired_count);
+        let failed_at = BreakerCount { failures: primary.failed_tasks, threshold };
         self.tell(message::failed(&service, &failed_id, why));
         let is_rollback = self.rollout_mut().is_some_and(|rollout| rollout.status == Status::RollbackInProgress);
         let back = self.state.service.completed_revision.clone().filter(|revision| *revision != failed_revision);
@@ -89,6 +91,8 @@ impl Decider<'_> {
         if let Some(rollout) = self.rollout_mut() {
             rollout.status = status;
             rollout.status_reason = Some(status_reason.to_owned());
+            rollout.failed_at.get_or_insert(failed_at);
+            rollout.give_hooks_up();
             rollout.updated_at = now;
             match &target {
                 Some(revision) => {

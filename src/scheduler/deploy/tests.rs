@@ -4,8 +4,9 @@ use std::sync::Arc;
 use cove_model::arn::Tenant;
 use cove_model::fixture::departed;
 use cove_model::service::{
-    CircuitBreaker, DeploymentConfiguration, DeploymentController, DeploymentStrategy, HookStage, HookTarget,
-    LifecycleHook, LifecycleStage, PropagateTags, ServiceDeploymentStatus,
+    BreakerCount, CircuitBreaker, DeploymentConfiguration, DeploymentController, DeploymentStrategy, HookAction,
+    HookStage, HookState, HookStatus, HookTarget, LifecycleHook, LifecycleStage, PropagateTags,
+    ServiceDeploymentStatus,
 };
 use cove_model::task::Task;
 use proptest::prelude::*;
@@ -54,6 +55,7 @@ fn rollout(revision: &str) -> ServiceDeployment {
         hooks: Vec::new(),
         rollback: None,
         triggered_alarms: Vec::new(),
+        failed_at: None,
         baking_since: None,
         created_at: NOW,
         started_at: Some(NOW),
@@ -431,6 +433,32 @@ fn a_task_that_died_before_its_checks_were_passed_is_a_failure_however_long_it_l
     assert_eq!(failures(&mut state, lived(true)), 0);
     let brief = Departed { started_at: Some(NOW), ..lived(true) };
     assert_eq!(failures(&mut state, brief), 0, "it had come to count as healthy");
+}
+
+#[test]
+fn what_went_back_has_no_traffic_and_waits_for_no_hook() {
+    let mut state = updating(1, 100, 200);
+    state.service.deployments[0].failed_tasks = 4;
+    let rollout = &mut state.rollouts[0];
+    rollout.status = ServiceDeploymentStatus::RollbackRequested;
+    (rollout.stage, rollout.production_percent) = (Some(LifecycleStage::BakeTime), 100.0);
+    rollout.hooks = vec![HookState {
+        id: "h".into(),
+        stage: HookStage::PostScaleUp,
+        status: HookStatus::AwaitingAction,
+        since: NOW,
+        expires_at: None,
+        on_timeout: HookAction::Rollback,
+    }];
+    state.tasks = vec![healthy("a", OLD)];
+    let got = decide(&state);
+    let rollout = &got.rollouts[0];
+    assert_eq!((rollout.hooks[0].status, rollout.production_percent), (HookStatus::Failed, 0.0));
+    assert_eq!(rollout.failed_at, Some(BreakerCount { failures: 4, threshold: 3 }));
+    assert_eq!(
+        (rollout.status, got.service.deployments[0].id.as_str()),
+        (ServiceDeploymentStatus::RollbackSuccessful, OLD)
+    );
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub fn begin(tx: &mut Tx<'_>, service: &mut Service, revision: ServiceRevision) 
         hooks: Vec::new(),
         rollback: None,
         triggered_alarms: Vec::new(),
+        failed_at: None,
         baking_since: None,
         created_at: now,
         started_at: None,
@@ -67,6 +68,7 @@ pub fn end_open(tx: &mut Tx<'_>, service: &Service, reason: &str) {
     for open in tx.live::<ServiceDeployment>(&inside) {
         let mut open = (*open).clone();
         open.status = ServiceDeploymentStatus::Stopped;
+        open.give_hooks_up();
         open.status_reason = Some(reason.to_owned());
         (open.stopped_at, open.finished_at, open.updated_at) = (Some(now), Some(now), now);
         tx.put(open);

@@ -335,6 +335,15 @@ fn an_interrupted_fargate_spot_task_gets_its_warning_and_its_service_another() {
     until("the base stays", || {
         (of(&server, "FARGATE").len() == 1 && of(&server, "FARGATE_SPOT").is_empty()).then_some(())
     });
+    // An empty strategy is the way back to the launch type, and not to the cluster's own strategy.
+    put(&server, &json!(["FARGATE", "FARGATE_SPOT"]), &strategy).unwrap();
+    let back = json!({"service": "web", "capacityProviderStrategy": []});
+    let service = server.ecs("UpdateService", &back).unwrap()["service"].clone();
+    assert_eq!((&service["launchType"], &service["capacityProviderStrategy"]), (&json!("FARGATE"), &Value::Null));
+    let awsvpc = &service["networkConfiguration"]["awsvpcConfiguration"];
+    assert_eq!(awsvpc["assignPublicIp"], "DISABLED", "{service}");
+    let alarms = json!({"alarmNames": [], "enable": false, "rollback": false});
+    assert_eq!(service["deploymentConfiguration"]["alarms"], alarms, "{service}");
 }
 
 #[test]

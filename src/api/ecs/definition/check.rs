@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use cove_model::arn::Arn;
 use cove_model::task_definition::{Attribute, Compatibility, ContainerDefinition, NetworkMode, TaskDefinitionDocument};
+use cove_scheduler::place::Expression;
 
 use super::{attributes, container, dependency, fargate, managed, port, size, volume};
 use crate::ecs::error::EcsError;
@@ -181,6 +182,9 @@ fn check_task_members(document: &TaskDefinitionDocument, mode: NetworkMode) -> R
         }
         if constraint.expression.as_deref().is_none_or(|text| text.trim().is_empty() || text.len() > 2000) {
             return Err(EcsError::client("Placement constraint of type 'memberOf' requires an expression."));
+        }
+        if let Some(Err(error)) = constraint.expression.as_deref().map(Expression::parse) {
+            return Err(EcsError::client(format!("Invalid expression: {error}")));
         }
     }
     if let Some(storage) = &document.ephemeral_storage

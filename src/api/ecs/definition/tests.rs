@@ -74,6 +74,11 @@ fn refusals_have_the_texts_of_ecs() {
         (json!({"containerDefinitions": []}), "Family can not be blank."),
         (json!({"family": "a b", "containerDefinitions": []}), "Family contains invalid characters."),
         (json!({"family": "a", "containerDefinitions": []}), "Container list cannot be empty."),
+        (
+            json!({"family": "a", "containerDefinitions": [{"name": "a", "image": "a", "memory": 8}],
+                "placementConstraints": [{"type": "memberOf", "expression": "attribute:x =="}]}),
+            "Invalid expression: `attribute:x ==` ends too early",
+        ),
         (ec2(json!({"name": ""})), "Container.name should not be null or empty."),
         (ec2(json!({"image": ""})), "Container.image should not be null or empty."),
         (ec2(json!({"image": "a b"})), "Container.image contains invalid characters."),

@@ -5,7 +5,7 @@ use cove_base::ids::random_u64;
 use cove_model::service::{
     DeploymentConfiguration, ExpressRevision, HookTarget, LifecycleHook, Service, ServiceRevision,
 };
-use cove_model::task_override::{NetworkConfiguration, TaskOverride};
+use cove_model::task_override::{AssignPublicIp, NetworkConfiguration, TaskOverride};
 use cove_model::task_template::{PlacementConstraint, PlacementStrategy, TaskTemplate};
 use cove_scheduler::deploy::digits;
 
@@ -32,7 +32,7 @@ impl Workload {
             launch_type: self.launch_type,
             capacity_provider_strategy: self.capacity_provider_strategy,
             platform_version: self.platform_version,
-            network_configuration: self.network_configuration,
+            network_configuration: self.network_configuration.map(with_defaults),
             express: self.express,
             ..ServiceRevision::new(service, &digits(random_u64()), template, now)
         }
@@ -47,6 +47,14 @@ impl Workload {
             express: revision.express.clone(),
         }
     }
+}
+
+/// ECS says what it took for granted.
+fn with_defaults(mut network: NetworkConfiguration) -> NetworkConfiguration {
+    if let Some(awsvpc) = &mut network.awsvpc_configuration {
+        awsvpc.assign_public_ip.get_or_insert(AssignPublicIp::Disabled);
+    }
+    network
 }
 
 /// The service's own rules, beside the workload.

@@ -2,8 +2,8 @@
 
 use cove_model::arn::Tenant;
 use cove_model::service::{
-    DeploymentConfiguration, HookAction, HookStatus, Service, ServiceDeployment, ServiceDeploymentStatus as Status,
-    ServiceRevision, revision_arn,
+    BreakerCount, DeploymentConfiguration, HookAction, HookStatus, Service, ServiceDeployment,
+    ServiceDeploymentStatus as Status, ServiceRevision, revision_arn,
 };
 use cove_store::{Prefix, Read, keys};
 
@@ -148,8 +148,12 @@ fn show_one(store: &impl Read, service: &Service, it: &ServiceDeployment) -> wir
     }
 }
 
-fn breaker(service: &Service, it: &ServiceDeployment, failure_count: u32) -> Breaker {
-    let threshold = DeploymentConfiguration::breaker_threshold(service.desired_count);
+fn breaker(service: &Service, it: &ServiceDeployment, failed_tasks: u32) -> Breaker {
+    let now = BreakerCount {
+        failures: failed_tasks,
+        threshold: DeploymentConfiguration::breaker_threshold(service.desired_count),
+    };
+    let BreakerCount { failures: failure_count, threshold } = it.failed_at.unwrap_or(now);
     let enabled = it.configuration.deployment_circuit_breaker.as_ref().is_some_and(|breaker| breaker.enable);
     let status = match (enabled, it.is_open()) {
         (false, _) => "DISABLED",

@@ -36,6 +36,15 @@ pub(in crate::ecs) async fn update(cx: &Context, input: UpdateServiceIn) -> Resu
     Ok(ServiceOut { service })
 }
 
+/// Where a service goes back to from its capacity providers, whatever the cluster's own are: an empty strategy says so.
+/// Managed instances have no launch type that a service could name.
+const fn launch_type_of(revision: &ServiceRevision) -> Option<LaunchType> {
+    match revision.template.placing.launch_type {
+        LaunchType::ManagedInstances => None,
+        it @ (LaunchType::Ec2 | LaunchType::Fargate | LaunchType::External) => Some(it),
+    }
+}
+
 /// `express` is what the next revision of an Express service says beside its workload; absent, what the last one says.
 pub(super) fn change(
     tx: &mut Tx<'_>,
@@ -47,7 +56,8 @@ pub(super) fn change(
     let tenant = &by.tenant;
     if input.deployment_controller.is_some_and(|given| given.kind != service.controller) {
         return Err(EcsError::UnsupportedFeature(
-            "This version of Cove does not carry out: deploymentController other than ECS.".to_owned(),
+            "This version of Cove does not carry out: another deploymentController of a service that is there."
+                .to_owned(),
         ));
     }
     in_force_at_once(&mut service, input)?;
@@ -60,7 +70,7 @@ pub(super) fn change(
     let mut workload = Workload::of(&before);
     if let Some(strategy) = &input.capacity_provider_strategy {
         workload.capacity_provider_strategy.clone_from(strategy);
-        workload.launch_type = None;
+        workload.launch_type = if strategy.is_empty() { launch_type_of(&before) } else { None };
     }
     if let Some(version) = &input.platform_version {
         workload.platform_version = Some(version.clone());
