@@ -96,6 +96,18 @@ fn managed_instances_are_made_for_tasks_and_go_when_idle_across_restarts() {
     assert_eq!(before[0]["tags"], json!([{"key": "team", "value": "a"}]));
     let shown = server.cove(&["fleet"]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("managed by mi"), "{shown:?}");
+    let managed = [
+        ("Action", "DescribeInstances"),
+        ("Filter.1.Name", "operator.principal"),
+        ("Filter.1.Value.1", "ecs.amazonaws.com"),
+        ("Filter.2.Name", "tag:team"),
+        ("Filter.2.Value.1", "a"),
+    ];
+    let (status, xml) = server.query("ec2", "2016-11-15", &managed);
+    assert_eq!((status, crate::ec2::texts(&xml, "instanceId").len()), (200, 2), "{xml}");
+    let network = server.network()["awsvpcConfiguration"]["subnets"].clone();
+    let (wanted, subnets) = (texts(&network), crate::ec2::texts(&xml, "subnetId"));
+    assert!(subnets.len() == 2 && subnets.iter().all(|id| wanted.contains(&id.as_str())), "{xml}");
 
     let deleted = server.ecs("DeleteCapacityProvider", &json!({"capacityProvider": "mi", "cluster": "default"}));
     assert_refused(deleted, "ClientException", "in use by the default capacity provider strategy");
