@@ -125,5 +125,5 @@ fn a_cluster_with_instances_or_tasks_is_not_deleted() {
     let live = counts["pendingTasksCount"].as_i64().unwrap() + counts["runningTasksCount"].as_i64().unwrap();
     assert_eq!(live, 1, "{counts}");
     server.ecs("StopTask", &json!({"cluster": "f", "task": arn})).unwrap();
-    crate::server::until("the cluster is empty", || delete("f").ok());
+    until("the cluster is empty", || delete("f").ok());
 }
