@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::server::{Server, assert_refused, texts};
+use crate::server::{Server, assert_refused, texts, until};
 
 #[test]
 fn a_cluster_survives_restarts_until_it_is_deleted() {
@@ -45,7 +45,8 @@ fn a_cluster_survives_restarts_until_it_is_deleted() {
     let again = server.ecs("CreateCluster", &json!({"clusterName": "blue"})).unwrap();
     assert_eq!(again["cluster"]["settings"], enhanced, "creating it again shows it as it is");
 
-    server.ecs("DeleteCluster", &json!({"cluster": shown["clusterArn"]})).unwrap();
+    let delete = json!({"cluster": shown["clusterArn"]});
+    until("its service has drained and it is deleted", || server.ecs("DeleteCluster", &delete).ok());
     server.kill_and_restart();
     let listed = server.ecs("ListClusters", &json!({})).unwrap();
     assert_eq!(texts(&listed["clusterArns"]), ["arn:aws:ecs:us-east-1:000000000000:cluster/default"]);
@@ -124,5 +125,5 @@ fn a_cluster_with_instances_or_tasks_is_not_deleted() {
     let live = counts["pendingTasksCount"].as_i64().unwrap() + counts["runningTasksCount"].as_i64().unwrap();
     assert_eq!(live, 1, "{counts}");
     server.ecs("StopTask", &json!({"cluster": "f", "task": arn})).unwrap();
-    crate::server::until("the cluster is empty", || delete("f").ok());
+    until("the cluster is empty", || delete("f").ok());
 }
