@@ -6,6 +6,7 @@ import time
 
 import model
 import mutate
+import daemons
 import recipes
 import wire
 
@@ -71,7 +72,7 @@ def rank(one):
 
 def restore(player):
     """A task that runs, and the default cluster's provider."""
-    for op, recipe in (("RunTask", recipes.run_calm), ("CreateCapacityProvider", recipes.own_provider), ("PutClusterCapacityProviders", recipes.own_cluster)):
+    for op, recipe in (("RunTask", recipes.run_calm), ("CreateCapacityProvider", lambda _: daemons.own()), ("PutClusterCapacityProviders", recipes.own_cluster)):
         sensible(player, "ecs", op, recipe)
     player.prime()
 
