@@ -5,7 +5,7 @@
 //! Holds: what a crash cuts off is done again: at least once. A delivery ends: delivered, or dead after the tries and the
 //! time of the target's RetryPolicy, or at once when trying again could not help.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use cove_base::{Clock, Timestamp};
 use cove_model::alarm::Metric;
+use cove_model::arn::Tenant;
 use cove_model::rule::Delivery;
 use cove_store::{Prefix, Read, Record, Store, StoreError, Tx};
 use serde_json::Value;
@@ -23,6 +24,8 @@ use crate::target::{self, Reach};
 
 /// Deliveries under way at once: each may wait for another host.
 const PARALLEL_MAX: usize = 16;
+/// Of these, to one target: one that does not answer must not hold up all others.
+const TARGET_PARALLEL_MAX: usize = 4;
 /// AWS's defaults of a RetryPolicy.
 const ATTEMPTS_MAX: i64 = 185;
 const AGE_SECS_MAX: i64 = 86_400;
@@ -60,21 +63,21 @@ pub trait Port: Send + Sync + 'static {
 /// Runs until the store is closed.
 pub async fn deliver_for_ever(store: Store, clock: Clock, port: Arc<dyn Port>, endpoints: Endpoints) {
     let mut changed = store.watch::<Delivery>();
-    let mut under_way: HashSet<u64> = HashSet::new();
+    let mut under_way: HashMap<u64, Arc<Delivery>> = HashMap::new();
     let mut working: JoinSet<u64> = JoinSet::new();
     loop {
         changed.mark_unchanged();
         let now = clock.now();
         let waiting = store.read(|view| view.live::<Delivery>(&Prefix::all()));
-        let idle = waiting.iter().filter(|delivery| !under_way.contains(&delivery.number));
+        let idle = waiting.iter().filter(|delivery| !under_way.contains_key(&delivery.number));
         let (due, later): (Vec<_>, Vec<_>) = idle.cloned().partition(|delivery| delivery.next_at <= now);
-        for delivery in due.into_iter().take(PARALLEL_MAX - under_way.len()) {
-            under_way.insert(delivery.number);
+        for delivery in next(due, under_way.values()) {
+            under_way.insert(delivery.number, Arc::clone(&delivery));
             let parts = (store.clone(), clock.clone(), Arc::clone(&port), endpoints.clone());
             working.spawn(one(parts, delivery));
         }
-        let next = later.iter().map(|delivery| delivery.next_at.millis() - now.millis()).min();
-        let sleep = next.and_then(|millis| u64::try_from(millis).ok()).map_or(SLEEP_MAX, Duration::from_millis);
+        let soonest = later.iter().map(|delivery| delivery.next_at.millis() - now.millis()).min();
+        let sleep = soonest.and_then(|millis| u64::try_from(millis).ok()).map_or(SLEEP_MAX, Duration::from_millis);
         tokio::select! {
             result = changed.changed() => if result.is_err() { return },
             Some(done) = working.join_next() => match done {
@@ -85,6 +88,28 @@ pub async fn deliver_for_ever(store: Store, clock: Clock, port: Arc<dyn Port>, e
             () = tokio::time::sleep(sleep.min(SLEEP_MAX)) => {}
         }
     }
+}
+
+/// Which of the due ones start: each target's first, then each one's second; the oldest first among equals.
+fn next<'a>(due: Vec<Arc<Delivery>>, under_way: impl Iterator<Item = &'a Arc<Delivery>>) -> Vec<Arc<Delivery>> {
+    let mut busy = 0;
+    let mut of_target: HashMap<(Tenant, String), usize> = HashMap::new();
+    let target = |delivery: &Delivery| (delivery.tenant.clone(), delivery.target.arn.clone());
+    for delivery in under_way {
+        busy += 1;
+        *of_target.entry(target(delivery)).or_default() += 1;
+    }
+    let mut in_turn: Vec<(usize, Arc<Delivery>)> = Vec::new();
+    for delivery in due {
+        let ahead = of_target.entry(target(&delivery)).or_default();
+        if *ahead < TARGET_PARALLEL_MAX {
+            in_turn.push((*ahead, delivery));
+            *ahead += 1;
+        }
+    }
+    // The sort keeps the order among equals: by number.
+    in_turn.sort_by_key(|(ahead, _)| *ahead);
+    in_turn.into_iter().take(PARALLEL_MAX.saturating_sub(busy)).map(|(_, delivery)| delivery).collect()
 }
 
 type Parts = (Store, Clock, Arc<dyn Port>, Endpoints);
@@ -196,6 +221,25 @@ mod tests {
 
     fn again() -> Result<(), Failure> {
         Err(Failure::Again("busy".into()))
+    }
+
+    #[test]
+    fn a_target_that_does_not_answer_leaves_room_for_others() {
+        let to = |number: u64, arn: &str| {
+            let mut one = Delivery { number, ..waiting(json!({})) };
+            one.target.arn = arn.into();
+            Arc::new(one)
+        };
+        let numbers = |due: Vec<Arc<Delivery>>, under_way: &[Arc<Delivery>]| -> Vec<u64> {
+            next(due, under_way.iter()).iter().map(|delivery| delivery.number).collect()
+        };
+        let mut due: Vec<_> = (1..100).map(|number| to(number, "silent")).collect();
+        due.extend([to(100, "good"), to(101, "good")]);
+        assert_eq!(numbers(due.clone(), &[]), [1, 100, 2, 101, 3, 4]);
+        let under_way: Vec<_> = (200..204).map(|number| to(number, "silent")).collect();
+        assert_eq!(numbers(due, &under_way), [100, 101]);
+        let many: Vec<_> = (1..50).map(|number| to(number, &number.to_string())).collect();
+        assert_eq!(numbers(many, &under_way), (1..13).collect::<Vec<_>>());
     }
 
     #[test]

@@ -20,5 +20,5 @@ mod tick;
 
 pub use deliver::{Carried, Failure, Port, deliver_for_ever};
 pub use endpoint::{BadEndpoint, Endpoint, Endpoints};
-pub use route::{BACKLOG_MAX, deliveries, route_for_ever};
+pub use route::{BACKLOG_MAX, bury_for_full_targets, deliveries, route_for_ever};
 pub use tick::tick_for_ever;

@@ -4,10 +4,12 @@
 //! transaction with how far it came. Events that no rule wants cost nothing but a look: then only memory knows how far it
 //! came, and after a crash the look is repeated with the same end ([`cove_model::rule::Target::since`]).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cove_base::{Clock, Timestamp};
+use cove_model::arn::Tenant;
 use cove_model::event::Event;
 use cove_model::rule::{Delivery, Routed, Rule, Target};
 use cove_store::{Prefix, Read, Store, StoreError, Tx, keys};
@@ -18,6 +20,8 @@ use crate::pattern::Pattern;
 
 /// Deliveries that wait at once; more than that are dead at once, or refused where somebody can be told.
 pub const BACKLOG_MAX: usize = 10_000;
+/// Of these, for one target: one that does not answer leaves room for all others.
+const TARGET_BACKLOG_MAX: usize = 1000;
 /// Events that share one transaction.
 const EVENTS_MAX: usize = 256;
 /// The pause after a write that failed: the disk may be full for a while.
@@ -32,7 +36,7 @@ pub async fn route_for_ever(store: Store, clock: Clock) {
         let (found, rules, waiting) = store.read(|view| {
             let found = view.page::<Event>(&Prefix::all(), Some(&keys::event(last)), EVENTS_MAX);
             let rules = if found.is_empty() { Vec::new() } else { view.scan::<Rule>(&Prefix::all()) };
-            (found, rules, view.live::<Delivery>(&Prefix::all()).len())
+            (found, rules, view.live::<Delivery>(&Prefix::all()))
         });
         let Some(newest) = found.last().map(|event| event.number) else {
             if events.changed().await.is_err() {
@@ -43,7 +47,8 @@ pub async fn route_for_ever(store: Store, clock: Clock) {
         let now = clock.now();
         let unrouted = found.iter().filter(|event| !event.is_routed);
         let mut all: Vec<Delivery> = unrouted.flat_map(|event| deliveries(&rules, event, now)).collect();
-        bury_excess(&mut all, waiting, now);
+        bury_for_full_targets(all.iter_mut(), &waiting, now);
+        bury_excess(&mut all, waiting.len(), now);
         if !all.is_empty()
             && let Err(error) = store.write(move |tx| put(tx, all, newest)).await
         {
@@ -69,10 +74,34 @@ fn put(tx: &mut Tx<'_>, all: Vec<Delivery>, newest: u64) -> Result<(), StoreErro
 /// What does not fit into the backlog is not tried.
 fn bury_excess(all: &mut [Delivery], waiting: usize, now: Timestamp) {
     let room = BACKLOG_MAX.saturating_sub(waiting);
-    for delivery in all.iter_mut().skip(room) {
-        delivery.dead_at = Some(now);
-        delivery.last_error = Some(format!("{BACKLOG_MAX} deliveries wait already"));
+    for delivery in all.iter_mut().filter(|delivery| delivery.dead_at.is_none()).skip(room) {
+        bury(delivery, format!("{BACKLOG_MAX} deliveries wait already"), now);
     }
+}
+
+/// What a target has no room for is not tried, and nobody else's deliveries suffer from it.
+pub fn bury_for_full_targets<'a>(
+    all: impl Iterator<Item = &'a mut Delivery>,
+    waiting: &[Arc<Delivery>],
+    now: Timestamp,
+) {
+    let mut of_target: HashMap<(Tenant, String), usize> = HashMap::new();
+    for delivery in waiting {
+        *of_target.entry((delivery.tenant.clone(), delivery.target.arn.clone())).or_default() += 1;
+    }
+    for delivery in all {
+        let there = of_target.entry((delivery.tenant.clone(), delivery.target.arn.clone())).or_default();
+        if *there < TARGET_BACKLOG_MAX {
+            *there += 1;
+        } else {
+            bury(delivery, format!("{TARGET_BACKLOG_MAX} deliveries wait for this target already"), now);
+        }
+    }
+}
+
+fn bury(delivery: &mut Delivery, why: String, now: Timestamp) {
+    delivery.dead_at = Some(now);
+    delivery.last_error = Some(why);
 }
 
 /// What follows from an event, by the rules of its bus. Numbers are given when they are kept.
@@ -184,5 +213,17 @@ pub(crate) mod tests {
         let mut all = vec![one.clone(), one];
         bury_excess(&mut all, BACKLOG_MAX - 1, Timestamp(9));
         assert_eq!((all[0].dead_at, all[1].dead_at), (None, Some(Timestamp(9))));
+    }
+
+    #[test]
+    fn a_full_target_buries_its_own_deliveries_only() {
+        let (full, mut free) = (rule("r", None, None), rule("q", None, None));
+        free.targets[0].arn = tenant().arn("logs", "log-group:h");
+        let to = |rule: &Rule| delivery(rule, &rule.targets[0], &json!({}), Timestamp(0));
+        let waiting = vec![Arc::new(to(&full)); TARGET_BACKLOG_MAX - 1];
+        let mut all = vec![to(&full), to(&full), to(&free)];
+        bury_for_full_targets(all.iter_mut(), &waiting, Timestamp(9));
+        let dead: Vec<_> = all.iter().map(|delivery| delivery.dead_at).collect();
+        assert_eq!(dead, [None, Some(Timestamp(9)), None]);
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_base::ids::uuid;
-use cove_events::BACKLOG_MAX;
 use cove_events::pattern::Pattern;
+use cove_events::{BACKLOG_MAX, bury_for_full_targets};
 use cove_model::arn::Tenant;
 use cove_model::event::NewEvent;
 use cove_model::rule::{Delivery, Rule};
@@ -31,9 +31,8 @@ pub(super) async fn events(cx: &Context, input: PutEventsIn) -> Result<PutEvents
         )));
     }
     let now = cx.clock.now();
-    let (rules, waiting) = cx
-        .store
-        .read(|view| (view.scan::<Rule>(&Prefix::tenant(&cx.tenant)), view.live::<Delivery>(&Prefix::all()).len()));
+    let (rules, waiting) =
+        cx.store.read(|view| (view.scan::<Rule>(&Prefix::tenant(&cx.tenant)), view.live::<Delivery>(&Prefix::all())));
     let mut good = Vec::new();
     let mut entries = Vec::with_capacity(input.entries.len());
     for entry in input.entries {
@@ -49,7 +48,9 @@ pub(super) async fn events(cx: &Context, input: PutEventsIn) -> Result<PutEvents
             }
         });
     }
-    if waiting + good.iter().map(|(_, deliveries)| deliveries.len()).sum::<usize>() > BACKLOG_MAX {
+    bury_for_full_targets(good.iter_mut().flat_map(|(_, deliveries)| deliveries), &waiting, now);
+    let new = good.iter().flat_map(|(_, deliveries)| deliveries).filter(|delivery| delivery.dead_at.is_none());
+    if waiting.len() + new.count() > BACKLOG_MAX {
         let busy = || EntryOut {
             error_code: Some("ThrottlingException"),
             error_message: Some(format!("{BACKLOG_MAX} deliveries wait already")),
