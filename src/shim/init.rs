@@ -6,9 +6,7 @@
 use std::ffi::OsString;
 use std::process::{Command, ExitCode};
 
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::sys::signal::SigSet;
 
 /// What a shell says when a program is missing or cannot be run.
 const NOT_FOUND: u8 = 127;
@@ -33,32 +31,41 @@ pub fn init_main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         });
     }
     let Ok(child) = command.spawn() else { return ExitCode::from(NOT_FOUND) };
-    let child = Pid::from_raw(i32::try_from(child.id()).unwrap_or(-1));
+    let child = i32::try_from(child.id()).unwrap_or(-1);
     loop {
-        match all.wait() {
-            Ok(Signal::SIGCHLD) => {
+        match wait_signal(&all) {
+            libc::SIGCHLD => {
                 if let Some(code) = reap_until(child) {
                     return ExitCode::from(code);
                 }
             }
-            Ok(signal) => {
-                let _ = nix::sys::signal::kill(child, signal);
-            }
-            Err(_) => {}
+            // SAFETY: two integers; a child that has just ended is still there to be reaped.
+            signal => drop(unsafe { libc::kill(child, signal) }),
         }
     }
 }
 
+/// The next signal, by number: real-time signals have no name in `nix`, and a container may be stopped with one.
+fn wait_signal(all: &SigSet) -> i32 {
+    let mut signal = 0;
+    // SAFETY: a live set, and an integer to write to. It fails for a bad set only.
+    unsafe { libc::sigwait(all.as_ref(), &raw mut signal) };
+    signal
+}
+
 /// Reaps all that have ended; the code when the program itself is among them.
-fn reap_until(child: Pid) -> Option<u8> {
+fn reap_until(child: i32) -> Option<u8> {
     let mut code = None;
-    while let Ok(status) = waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
-        match status {
-            WaitStatus::Exited(pid, status) if pid == child => code = u8::try_from(status).ok().or(Some(1)),
-            WaitStatus::Signaled(pid, signal, _) if pid == child => code = Some(128 + signal as u8),
-            WaitStatus::StillAlive => break,
-            _ => {}
+    loop {
+        let mut status = 0;
+        // SAFETY: an integer to write to.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        if pid <= 0 {
+            return code;
+        }
+        if pid == child {
+            let number = if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) };
+            code = u8::try_from(number).ok().or(Some(1));
         }
     }
-    code
 }

@@ -2,6 +2,7 @@
 
 use cove_base::crash::{self, Point};
 use cove_model::task::Task;
+use cove_runtime::rootfs::RootfsError;
 use cove_shim::protocol::Request;
 
 use super::{Driver, FINISH_TIMEOUT, StepError};
@@ -71,7 +72,7 @@ pub(crate) fn remove(deps: &Deps, id: &str) -> Result<(), ReleaseError> {
     crash::at(Point::ReleasedLayers);
     note("run directory", remove_directory(&deps.run.task(id)).map_err(|error| error.to_string()));
     super::docker_volumes::unmount_below(&volumes(deps).join(id));
-    note("volumes", remove_directory(&volumes(deps).join(id)).map_err(|error| error.to_string()));
+    note("volumes", remove_volumes(deps, id).map_err(|error| chain(&error)));
     if failures.is_empty() { Ok(()) } else { Err(ReleaseError { id: id.to_owned(), failures }) }
 }
 
@@ -80,6 +81,13 @@ pub(crate) fn volumes(deps: &Deps) -> std::path::PathBuf {
     deps.data.root().join("volumes")
 }
 
+/// By way of the trash: what containers wrote may be nested deeper than a recursion can go.
+fn remove_volumes(deps: &Deps, id: &str) -> Result<(), RootfsError> {
+    let all = volumes(deps);
+    if all.join(id).exists() { deps.snapshots.remove_directory(&all, id) } else { Ok(()) }
+}
+
+/// Of what the server itself wrote.
 fn remove_directory(path: &std::path::Path) -> std::io::Result<()> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),

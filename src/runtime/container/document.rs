@@ -11,7 +11,7 @@ use crate::spec::{BindMount, ContainerSpec, Rlimit, TmpfsMount};
 /// Where an init of ours is seen inside.
 pub(super) const INIT_PATH: &str = "/dev/init";
 
-const MASKED: [&str; 10] = [
+const MASKED: [&str; 11] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/kcore",
@@ -21,6 +21,7 @@ const MASKED: [&str; 10] = [
     "/proc/timer_stats",
     "/proc/sched_debug",
     "/proc/scsi",
+    "/sys/devices/virtual/powercap",
     "/sys/firmware",
 ];
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];

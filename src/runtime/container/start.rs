@@ -19,7 +19,7 @@ use super::document::{self, INIT_PATH};
 use super::executor::RestrictedExecutor;
 use crate::capability::{self, Capabilities};
 use crate::cgroup::{DeviceProgram, Group, Layout};
-use crate::process::PidFd;
+use crate::process::{self, PidFd};
 use crate::program::{self, Program};
 use crate::restriction::Restriction;
 use crate::rootfs::{self, User};
@@ -142,6 +142,8 @@ fn try_start(plan: &Plan<'_>, streams: Streams) -> Result<Running, StartError> {
     crash::at(Point::ShimRootMounted);
     let user = rootfs::lookup_user(&rootfs, &spec.user)
         .map_err(|source| StartError::User { user: spec.user.clone(), source })?;
+    give_streams(&streams, user.uid)
+        .map_err(|source| StartError::Prepare { path: PathBuf::from("standard streams"), source })?;
     let cwd = document::cwd(spec);
     super::cwd::ensure(&rootfs, cwd).map_err(|source| StartError::WorkingDirectory { cwd: cwd.to_owned(), source })?;
     let devices = device_program(plan)?;
@@ -170,6 +172,16 @@ fn try_start(plan: &Plan<'_>, streams: Streams) -> Result<Running, StartError> {
     }
     crash::at(Point::ShimStarted);
     Ok(Running { pid, handle, keyboard, restriction, user, env })
+}
+
+/// A program that is not root opens its streams by name too (`/dev/stdout`), for which the pipes must be its own.
+fn give_streams(streams: &Streams, uid: u32) -> io::Result<()> {
+    match streams {
+        Streams::Terminal => Ok(()),
+        Streams::Pipes { stdin, stdout, stderr } => {
+            [stdin, stdout, stderr].into_iter().try_for_each(|stream| process::give_pipe(stream.as_fd(), uid))
+        }
+    }
 }
 
 /// libcontainer's part: namespaces, cgroup, mounts, ids, up to the executor's check of the program.

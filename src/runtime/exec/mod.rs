@@ -16,14 +16,14 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::cgroup::Group;
-use crate::process::PidFd;
+use crate::process::{self, PidFd};
 use crate::program::Program;
 use crate::restriction::{self, Restriction};
 
@@ -76,6 +76,9 @@ const STEPS: [&str; 10] = [
     "execute",
     "terminal",
 ];
+
+/// Descriptors that are marked one by one where the kernel does not mark a range: this program never has so many.
+const DESCRIPTORS_MAX: i32 = 1 << 16;
 
 /// Starts the command and returns once its program has begun.
 ///
@@ -266,10 +269,10 @@ impl Inside<'_> {
         for (number, stream) in (0..).zip(moved) {
             // SAFETY: as above; the copy loses CLOEXEC.
             check(unsafe { libc::dup2(stream, number) }.min(0))?;
+            // SAFETY: it stays open until the program ends.
+            process::give_pipe(unsafe { BorrowedFd::borrow_raw(number) }, self.command.uid)?;
         }
-        const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
-        // SAFETY: marks descriptors of this process alone.
-        check(unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) } as i32)
+        mark_others()
     }
 
     fn change_directory(&self) -> io::Result<()> {
@@ -341,4 +344,28 @@ fn take_terminal() -> io::Result<()> {
 
 fn check(result: i32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// What is neither stream is closed when the program begins. Linux before 5.11 does not mark a range.
+fn mark_others() -> io::Result<()> {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
+    // SAFETY: marks descriptors of this process alone.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOSE_RANGE_CLOEXEC) };
+    if done == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    if !matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) {
+        return Err(error);
+    }
+    mark_each();
+    Ok(())
+}
+
+/// Numbers without a descriptor are refused, which is as good.
+fn mark_each() {
+    for number in 3..DESCRIPTORS_MAX {
+        // SAFETY: as above.
+        unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
 }

@@ -2,9 +2,9 @@
 //!
 //! Holds: links are resolved as the container would, with its root as `/`; nothing but regular files is read or written.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use super::error::{Result, RootfsError};
@@ -24,18 +24,18 @@ pub(super) fn open_directory(path: &Path) -> Result<OwnedFd> {
 pub fn read_in_root(rootfs: &Path, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
     let root = open_directory(rootfs)?;
     let full = || rootfs.join(path.trim_start_matches('/'));
-    // Not blocking: the image may have put a FIFO there.
-    let flags = libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = match sys::open_beneath(root.as_fd(), path.as_bytes(), flags, 0, Resolve::InRoot) {
-        Ok(file) => File::from(file),
-        Err(error) if missing(&error) => return Ok(None),
-        Err(error) => return Err(RootfsError::file("open", full(), error)),
-    };
     let read = |error| RootfsError::file("read", full(), error);
-    let about = file.metadata().map_err(read)?;
+    let Some(found) = find(root.as_fd(), path).map_err(|error| RootfsError::file("open", full(), error))? else {
+        return Ok(None);
+    };
+    let about = found.metadata().map_err(read)?;
     let mut content = Vec::new();
     if about.is_file() && about.len() <= limit {
-        file.take(limit + 1).read_to_end(&mut content).map_err(read)?;
+        reopen(&found, File::options().read(true))
+            .map_err(read)?
+            .take(limit + 1)
+            .read_to_end(&mut content)
+            .map_err(read)?;
     }
     if !about.is_file() || about.len() > limit || content.len() as u64 > limit {
         return Err(RootfsError::NotReadable { path: full(), limit });
@@ -54,13 +54,32 @@ pub fn write_in_root(rootfs: &Path, path: &str, content: &[u8], mode: u32) -> Re
     if let Some((parent, _)) = path.trim_matches('/').rsplit_once('/') {
         make_directories(root.as_fd(), parent.as_bytes(), |_| ()).map_err(failed)?;
     }
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let opened = sys::open_beneath(root.as_fd(), path.as_bytes(), flags, mode & 0o7777, Resolve::InRoot);
-    let mut file = File::from(opened.map_err(failed)?);
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(RootfsError::NotReadable { path: full(), limit: 0 });
-    }
+    let mut file = match find(root.as_fd(), path).map_err(failed)? {
+        Some(found) if !found.metadata().map_err(failed)?.is_file() => {
+            return Err(RootfsError::NotReadable { path: full(), limit: 0 });
+        }
+        Some(found) => reopen(&found, File::options().write(true)).map_err(failed)?,
+        None => {
+            let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NONBLOCK | libc::O_NOCTTY;
+            let made = sys::open_beneath(root.as_fd(), path.as_bytes(), flags, mode & 0o7777, Resolve::InRoot);
+            File::from(made.map_err(failed)?)
+        }
+    };
     file.set_len(0).and_then(|()| file.write_all(content)).map_err(failed)
+}
+
+/// What is there, without opening it: to open a device does something to it, and a container may have put one there.
+fn find(root: BorrowedFd<'_>, path: &str) -> io::Result<Option<File>> {
+    match sys::open_beneath(root, path.as_bytes(), libc::O_PATH, 0, Resolve::InRoot) {
+        Ok(found) => Ok(Some(File::from(found))),
+        Err(error) if missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens what was found.
+fn reopen(found: &File, how: &OpenOptions) -> io::Result<File> {
+    how.open(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
 /// Makes the directories of a path, links resolved in the root; `made` hears of each new one. Returns the last.
@@ -118,5 +137,12 @@ mod tests {
         assert!(read_in_root(&root, "secret", 3).is_err());
         nix::unistd::mkfifo(&root.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(read_in_root(&root, "fifo", 10).is_err());
+        // Nobody drives this device: to open it would fail in another way.
+        let (kind, device) = (nix::sys::stat::SFlag::S_IFCHR, nix::sys::stat::makedev(511, 4095));
+        nix::sys::stat::mknod(&root.join("device"), kind, nix::sys::stat::Mode::S_IRWXU, device).unwrap();
+        let refused = [read_in_root(&root, "device", 10).map(drop), write_in_root(&root, "device", b"x", 0o600)];
+        for refused in refused {
+            assert!(matches!(refused, Err(RootfsError::NotReadable { .. })), "{refused:?}");
+        }
     }
 }

@@ -218,7 +218,8 @@ impl Snapshots {
     pub fn remove_writable(&self, task_id: &str) -> Result<()> {
         let task = path_part(task_id)?;
         self.discard("w", task)?;
-        remove::empty(&self.dir.join("trash"))
+        empty_trash(&self.dir.join("trash"));
+        Ok(())
     }
 
     /// Task ids that have writable layers.
@@ -472,7 +473,8 @@ impl Snapshots {
     /// When it cannot be moved or something of it not be removed; what was moved is tried again at the next removal.
     pub fn remove_directory(&self, parent: &Path, name: &str) -> Result<()> {
         self.discard_of(parent, name)?;
-        remove::empty(&self.dir.join("trash"))
+        empty_trash(&self.dir.join("trash"));
+        Ok(())
     }
 
     /// Moves something into the trash, from where it is removed for good.
@@ -504,11 +506,7 @@ impl Snapshots {
     /// Best effort, beside the real work: what stays is met again at the next removal and at the next start.
     pub(super) fn empty_trash_later(&self) {
         let trash = self.dir.join("trash");
-        std::thread::spawn(move || {
-            if let Err(error) = remove::empty(&trash) {
-                tracing::warn!(error = cove_base::error::chain(&error), "leftovers in the snapshots' trash");
-            }
-        });
+        std::thread::spawn(move || empty_trash(&trash));
     }
 
     fn layer(&self, number: u64) -> PathBuf {
@@ -517,6 +515,13 @@ impl Snapshots {
 
     pub(super) fn link(&self, chain: &str) -> PathBuf {
         self.dir.join("chains").join(chain.replacen(':', "-", 1))
+    }
+}
+
+/// What cannot be removed holds up nothing that is discarded beside it.
+fn empty_trash(trash: &Path) {
+    if let Err(error) = remove::empty(trash) {
+        tracing::warn!(error = cove_base::error::chain(&error), "leftovers in the snapshots' trash");
     }
 }
 

@@ -553,6 +553,41 @@ fn trees_deeper_than_a_path_can_name_and_locked_files_are_removed() {
 }
 
 #[test]
+fn a_volume_nested_deeper_than_a_recursion_goes_is_removed() {
+    use nix::fcntl::{OFlag, open, openat};
+    use nix::sys::stat::{Mode, mkdirat};
+    let f = Fixture::new();
+    let volumes = f.dir.path().join("volumes");
+    fs::create_dir_all(volumes.join("t")).unwrap();
+    let mut at = open(&volumes.join("t"), OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+    for _ in 0..20_000 {
+        mkdirat(Some(at), "d", Mode::S_IRWXU).unwrap();
+        let below = openat(Some(at), "d", OFlag::O_DIRECTORY, Mode::empty()).unwrap();
+        nix::unistd::close(at).unwrap();
+        at = below;
+    }
+    nix::unistd::close(at).unwrap();
+    f.snapshots.remove_directory(&volumes, "t").unwrap();
+    assert_eq!(fs::read_dir(&volumes).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(f.snapshots.dir.join("trash")).unwrap().count(), 0);
+}
+
+#[test]
+fn what_cannot_be_removed_holds_up_nobody_elses_removal() {
+    let f = Fixture::new();
+    let stack = f.unpack(&[f.layer(Tar::default().file("a", "1"))]).unwrap();
+    let root = f.snapshots.writable("t", "c", &stack).unwrap();
+    let stuck = root.base.join("trash/x/y");
+    fs::create_dir_all(&stuck).unwrap();
+    let bind = nix::mount::MsFlags::MS_BIND;
+    nix::mount::mount(Some(f.dir.path()), &stuck, None::<&str>, bind, None::<&str>).unwrap();
+    let removed = f.snapshots.remove_writable("t");
+    nix::mount::umount(&stuck).unwrap();
+    removed.unwrap();
+    assert!(!root.base.join(&root.upper).exists());
+}
+
+#[test]
 fn an_empty_volume_begins_with_what_the_image_shows_at_its_path() {
     let f = Fixture::new();
     let outside = f.dir.path().join("outside");

@@ -120,6 +120,33 @@ fn a_read_only_root_a_tmpfs_and_shared_memory_are_as_they_were_asked_for() {
 }
 
 #[test]
+fn a_program_that_is_not_root_opens_its_streams_by_name() {
+    let server = Server::start();
+    let script = format!("set -e; echo out > /dev/stdout; echo err > /dev/stderr; {WAITING}");
+    let container = json!({"image": server.busybox(), "user": "1000", "command": ["sh", "-c", script]});
+    let arn = server.run_task("named", container);
+    server.wait_task(&arn, "RUNNING");
+    let said = server.inside(&arn, "echo again > /dev/stdout; echo more > /dev/stderr; id -u");
+    assert!(said.contains("again") && said.contains("1000"), "{said}");
+    let logged = server.cove(&["logs", &arn]);
+    let logged = String::from_utf8_lossy(&logged.stdout);
+    assert!(logged.contains("out") && logged.contains("err"), "{logged}");
+}
+
+#[test]
+fn an_init_process_lives_with_real_time_signals() {
+    let server = Server::start();
+    let container = |script: &str| {
+        json!({"image": server.busybox(), "command": ["sh", "-c", script],
+            "linuxParameters": {"initProcessEnabled": true}})
+    };
+    let killed = server.run_task("killed", container("kill -40 $$"));
+    assert_eq!(server.wait_task(&killed, "STOPPED")["containers"][0]["exitCode"], 168);
+    let told = server.run_task("told", container("trap 'exit 7' 40; kill -40 1; while :; do sleep 0.1; done"));
+    assert_eq!(server.wait_task(&told, "STOPPED")["containers"][0]["exitCode"], 7);
+}
+
+#[test]
 fn limits_of_processes_and_kernel_settings_arrive() {
     let server = Server::start();
     let image = server.busybox();
