@@ -220,8 +220,8 @@ pub(crate) mod tests {
         let (full, mut free) = (rule("r", None, None), rule("q", None, None));
         free.targets[0].arn = tenant().arn("logs", "log-group:h");
         let to = |rule: &Rule| delivery(rule, &rule.targets[0], &json!({}), Timestamp(0));
-        let waiting = vec![Arc::new(to(&full)); TARGET_BACKLOG_MAX - 1];
-        let mut all = vec![to(&full), to(&full), to(&free)];
+        let waiting = std::iter::repeat_n(Arc::new(to(&full)), TARGET_BACKLOG_MAX - 1).collect::<Vec<_>>();
+        let mut all = [to(&full), to(&full), to(&free)];
         bury_for_full_targets(all.iter_mut(), &waiting, Timestamp(9));
         let dead: Vec<_> = all.iter().map(|delivery| delivery.dead_at).collect();
         assert_eq!(dead, [None, Some(Timestamp(9)), None]);

@@ -4,10 +4,11 @@
 //! different run directories never collide. A pair that was given back is not leased again before all others were:
 //! connections to its last owner may linger.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use cove_model::network::Cidr;
@@ -17,6 +18,8 @@ use super::netlink::route::Destination;
 
 /// One for the whole machine, whatever the run directories are.
 const LOCK: &str = "/run/cove-transit.lock";
+/// Who can open it can hold it, and with it every server of the host.
+const LOCK_MODE: u32 = 0o600;
 /// Shorter prefixes are default routes in disguise (VPNs route two halves of everything).
 const SHORTEST_REAL_PREFIX: u8 = 8;
 
@@ -57,8 +60,11 @@ impl HostLock {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(LOCK_MODE)
             .open(Path::new(LOCK))
             .map_err(failed)?;
+        // One of an earlier version can be opened, and so held, by anybody.
+        file.set_permissions(Permissions::from_mode(LOCK_MODE)).map_err(failed)?;
         loop {
             // SAFETY: the descriptor is open; closing it gives the lock back.
             if unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) } == 0 {
