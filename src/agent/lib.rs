@@ -31,6 +31,7 @@ mod volumes;
 
 pub use agent::{AgentHandle, DownError, Stopping, start};
 pub use deps::{Deps, HostMode, Settings};
+pub use driver::unmount_volumes;
 pub use exec::{ExecCommand, ExecEnd, ExecError, Execution, TerminalExecution};
 pub use resolve::{Endpoint, HostLimits, HostModeAccess};
 pub use usage::Reading;

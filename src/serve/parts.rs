@@ -223,6 +223,7 @@ pub(crate) fn remove_everything(config: &Config) -> Result<(), ServeError> {
     // Processes first: they hold the networks and the mounts.
     NodeCgroups::open(&config.node)?.remove_all()?;
     Networks::open(network_config(config))?.remove_all()?;
+    cove_agent::unmount_volumes(&config.data_dir);
     cove_shim::binary::withdraw(&config.run_dir);
     Ok(())
 }

@@ -16,6 +16,7 @@ mod release;
 mod simulation;
 
 pub(crate) use docker_volumes::{shared as shared_volumes, turn as shared_volumes_turn};
+pub use release::unmount_volumes;
 pub(crate) use release::{remove, volumes};
 
 use std::sync::Arc;

@@ -9,6 +9,9 @@ use super::{Driver, FINISH_TIMEOUT, StepError};
 use crate::deps::{Deps, blocking};
 use crate::step::Shim;
 
+/// In the data directory.
+const VOLUMES: &str = "volumes";
+
 impl Driver {
     /// Ends the shim, then removes processes, network, writable layers and directories.
     pub(super) async fn release(&mut self, task: &Task) -> Result<(), StepError> {
@@ -78,13 +81,23 @@ pub(crate) fn remove(deps: &Deps, id: &str) -> Result<(), ReleaseError> {
 
 /// Volumes without a source path, one directory per task.
 pub(crate) fn volumes(deps: &Deps) -> std::path::PathBuf {
-    deps.data.root().join("volumes")
+    deps.data.root().join(VOLUMES)
+}
+
+/// Takes every mount off the volumes of all tasks, for who removes the data directory as a whole.
+pub fn unmount_volumes(data_dir: &std::path::Path) {
+    for task in std::fs::read_dir(data_dir.join(VOLUMES)).into_iter().flatten().flatten() {
+        super::docker_volumes::unmount_below(&task.path());
+    }
 }
 
 /// By way of the trash: what containers wrote may be nested deeper than a recursion can go.
 fn remove_volumes(deps: &Deps, id: &str) -> Result<(), RootfsError> {
     let all = volumes(deps);
-    if all.join(id).exists() { deps.snapshots.remove_directory(&all, id) } else { Ok(()) }
+    match all.join(id).try_exists() {
+        Ok(false) => Ok(()),
+        Ok(true) | Err(_) => deps.snapshots.remove_directory(&all, id),
+    }
 }
 
 /// Of what the server itself wrote.

@@ -135,7 +135,15 @@ impl Group {
         };
         for (controller, file, value) in wishes {
             if let (Some(value), Some(directory)) = (value, self.layout.controller(controller, &self.path)) {
-                write(&directory.join(file), &value)?;
+                let file = directory.join(file);
+                // On v1 memory is never more than memory and swap together, so that goes first where memory is raised.
+                write(&file, &value).or_else(|error| match controller {
+                    "memory" => {
+                        self.limit_swap(limits.memory_bytes);
+                        write(&file, &value)
+                    }
+                    _ => Err(error),
+                })?;
             }
         }
         self.limit_swap(limits.memory_bytes);

@@ -226,8 +226,9 @@ mod tests {
             memory_bytes: Some(mib << 20),
             pids: None,
         };
-        node.0.ensure_instance("i-01", &limits(50, 64)).unwrap();
-        node.0.ensure_instance("i-01", &limits(50, 64)).unwrap();
+        for mib in [64, 128, 64, 64] {
+            node.0.ensure_instance("i-01", &limits(50, mib)).unwrap();
+        }
         let task = Group::new(Layout::detect().unwrap(), &node.0.task_path(Some("i-01"), "one")).unwrap();
         task.create().unwrap();
         task.limit(&limits(50, 512)).unwrap();

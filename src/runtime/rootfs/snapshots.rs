@@ -214,7 +214,7 @@ impl Snapshots {
     /// Removes all writable layers of a task. Doing it again is fine.
     ///
     /// # Errors
-    /// When something cannot be removed; it stays in the trash and is tried again at the next removal.
+    /// When they cannot be moved into the trash. What stays there is tried again at the next removal.
     pub fn remove_writable(&self, task_id: &str) -> Result<()> {
         let task = path_part(task_id)?;
         self.discard("w", task)?;
@@ -470,7 +470,7 @@ impl Snapshots {
     /// Removes a directory of the same file system that containers have written to. Doing it again is fine.
     ///
     /// # Errors
-    /// When it cannot be moved or something of it not be removed; what was moved is tried again at the next removal.
+    /// When it cannot be moved into the trash. What stays there is tried again at the next removal.
     pub fn remove_directory(&self, parent: &Path, name: &str) -> Result<()> {
         self.discard_of(parent, name)?;
         empty_trash(&self.dir.join("trash"));

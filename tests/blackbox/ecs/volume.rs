@@ -103,6 +103,22 @@ fn a_docker_volume_of_a_task_begins_with_the_images_content_and_goes_with_the_ta
 }
 
 #[test]
+fn an_ephemeral_server_takes_volumes_in_memory_along_also_after_a_crash() {
+    let mut server = Server::start_set(&["--ephemeral"]);
+    let run = |server: &Server| {
+        let options = json!({"driverOpts": {"type": "tmpfs", "device": "tmpfs"}});
+        let arn = server.run_definition(&docker_volume("memory", &image(server), WAITING, options), &json!({}));
+        server.wait_task(&arn, "RUNNING");
+    };
+    run(&server);
+    server.kill_and_restart();
+    run(&server);
+    assert_eq!(server.terminate(), Some(0));
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(server.home().to_str().unwrap()), "{mounts}");
+}
+
+#[test]
 fn a_shared_docker_volume_is_made_if_that_is_wanted_and_outlives_its_tasks() {
     let mut server = Server::start();
     let (image, busybox) = (image(&server), server.busybox());
