@@ -3,9 +3,10 @@
 Reads what `src/scheduler/simulation/cost` measured: each kind of decision on fleets of 10 to 100 instances with 100 tasks
 each, and on 100 instances with 1,000 to 10,000 tasks: the processor's time. Prints a row for each kind and draws both
 grids into target/scheduling. An exponent is the slope of the logarithms from half of the largest size on: 0 does not
-grow, 1 is linear, 2 grows as the square. `reading` is the same of what reads every live task once, measured beside each
-kind, of which the median is taken: it is linear, and above 1 because so many tasks are more than the caches hold. A kind is
-worse than linear when it grows by more than TOLERANCE faster than reading, in either grid; then the exit code is 1.
+grow, 1 is linear, 2 grows as the square. `reading` is the same of what reads every live task once, on the store of that
+kind and in turns with it: it is linear, and above 1 because so many tasks are more than the caches hold, the more so the
+more was written to the store before. A kind is worse than linear when it grows by more than TOLERANCE faster than reading,
+in either grid; then the exit code is 1.
 """
 import argparse
 import collections
@@ -13,7 +14,6 @@ import csv
 import math
 import os
 import pathlib
-import statistics
 import subprocess
 import sys
 
@@ -38,13 +38,10 @@ def measure(path, kind):
 def read(path):
     """By kind and grid: (size, seconds for each decision, seconds to read all) from the smallest to the largest."""
     kinds = collections.defaultdict(lambda: collections.defaultdict(list))
-    readings = collections.defaultdict(list)
-    rows = [(int(row[GRIDS[row["grid"]][1]]), row) for row in csv.DictReader(open(path))]
-    for size, row in rows:
-        readings[row["grid"], size].append(int(row["reading"]) / 1e9)
-    for size, row in rows:
+    for row in csv.DictReader(open(path)):
+        size = int(row[GRIDS[row["grid"]][1]])
         kinds[row["kind"], row["per"]][row["grid"]].append(
-            (size, int(row["nanoseconds"]) / int(row["decisions"]) / 1e9, statistics.median(readings[row["grid"], size])))
+            (size, int(row["nanoseconds"]) / int(row["decisions"]) / 1e9, int(row["reading"]) / 1e9))
     return kinds
 
 

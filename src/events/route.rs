@@ -1,8 +1,9 @@
 //! Passes events on to rules.
 //!
 //! Woken by the store, it reads the events behind the last one that it dealt with, and writes what follows from them in one
-//! transaction with how far it came. Events that no rule wants cost nothing but a look: then only memory knows how far it
-//! came, and after a crash the look is repeated with the same end ([`cove_model::rule::Target::since`]).
+//! transaction with how far it came. Events that no rule wants cost a look and, for many of them, one note how far it came:
+//! the store keeps what lies behind that. After a crash the look is repeated with the same end
+//! ([`cove_model::rule::Target::since`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub const BACKLOG_MAX: usize = 10_000;
 const TARGET_BACKLOG_MAX: usize = 1000;
 /// Events that share one transaction.
 const EVENTS_MAX: usize = 256;
+/// Looks at so many events are noted together.
+const UNNOTED_MAX: usize = 512;
 /// The pause after a write that failed: the disk may be full for a while.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -31,6 +34,7 @@ const RETRY: Duration = Duration::from_secs(1);
 pub async fn route_for_ever(store: Store, clock: Clock) {
     let mut events = store.watch::<Event>();
     let mut last = store.read(|view| view.get::<Routed>(&keys::routed())).map_or(0, |routed| routed.number);
+    let mut unnoted = 0;
     loop {
         events.mark_unchanged();
         let (found, rules, waiting) = store.read(|view| {
@@ -49,15 +53,18 @@ pub async fn route_for_ever(store: Store, clock: Clock) {
         let mut all: Vec<Delivery> = unrouted.flat_map(|event| deliveries(&rules, event, now)).collect();
         bury_for_full_targets(all.iter_mut(), &waiting, now);
         bury_excess(&mut all, waiting.len(), now);
-        if !all.is_empty()
-            && let Err(error) = store.write(move |tx| put(tx, all, newest)).await
-        {
-            if matches!(error, StoreError::Closed) {
-                return;
+        if !all.is_empty() || unnoted + found.len() >= UNNOTED_MAX {
+            if let Err(error) = store.write(move |tx| put(tx, all, newest)).await {
+                if matches!(error, StoreError::Closed) {
+                    return;
+                }
+                tracing::warn!(error = cove_base::error::chain(&error), "events wait until the store can write");
+                tokio::time::sleep(RETRY).await;
+                continue;
             }
-            tracing::warn!(error = cove_base::error::chain(&error), "events wait until the store can write");
-            tokio::time::sleep(RETRY).await;
-            continue;
+            unnoted = 0;
+        } else {
+            unnoted += found.len();
         }
         last = newest;
     }

@@ -66,11 +66,17 @@ pub struct Task {
     pub version: u64,
 }
 
+/// The ARN of a task, in the long form.
+#[must_use]
+pub fn task_arn(tenant: &Tenant, cluster: &str, id: &str) -> String {
+    tenant.arn("ecs", format_args!("task/{cluster}/{id}"))
+}
+
 impl Task {
     /// The task's ARN, in the long form.
     #[must_use]
     pub fn arn(&self) -> String {
-        self.tenant.arn("ecs", format_args!("task/{}/{}", self.cluster, self.id))
+        task_arn(&self.tenant, &self.cluster, &self.id)
     }
 
     /// The cluster's ARN.

@@ -8,12 +8,13 @@
 //! Why here: there are many writers of tasks, and this is the one place that none of them gets around.
 
 use cove_model::alarm::{Alarm, AlarmHistory, HistoryKind};
+use cove_model::capacity_provider::capacity_provider_arn;
 use cove_model::container_instance::{ContainerInstance, remaining};
 use cove_model::event::ecs::{DeploymentState, ServiceAction, ServiceActionKind};
 use cove_model::event::{cloudwatch, ecs, image_scan as scan_event, inspector};
 use cove_model::registry::{Image, ImageTag, Repository};
 use cove_model::scan::{self, ImageScan, ScanSettings, ScanState, ScanType};
-use cove_model::service::{RolloutState, Service};
+use cove_model::service::{RolloutState, SchedulingStrategy, Service, ServiceRevision, TaskSet};
 use cove_model::task::Task;
 use serde_json::{Value, json};
 
@@ -86,26 +87,59 @@ pub(crate) fn service(tx: &mut Tx<'_>, before: Option<&Service>, after: Option<&
     if is_over && before.is_some_and(|before| before.rebalancing.is_some()) {
         kinds.push(ServiceActionKind::ServiceRebalancingCompleted);
     }
-    if changed(|it| it.trouble.is_some()) {
-        kinds.push(ServiceActionKind::ServiceTaskPlacementFailure);
-    }
     if changed(Service::is_throttled) {
         kinds.push(ServiceActionKind::ServiceTaskStartImpaired);
     }
-    if before.is_some_and(|before| before.desired_count != service.desired_count) {
-        kinds.push(ServiceActionKind::ServiceDesiredCountUpdated);
-    }
     let arn = service.arn();
-    for kind in kinds {
-        let mut action = ServiceAction::new(kind, &service.tenant, &service.cluster, &arn);
-        if kind == ServiceActionKind::ServiceDesiredCountUpdated {
-            action.desired_count = Some(service.desired_count);
-        }
-        if kind == ServiceActionKind::ServiceTaskPlacementFailure {
-            action.reason = service.trouble.as_ref().map(|trouble| trouble.reason.as_str());
-        }
+    let action = |kind| ServiceAction::new(kind, &service.tenant, &service.cluster, &arn);
+    let mut actions: Vec<ServiceAction<'_>> = kinds.into_iter().map(action).collect();
+    // Not what a user asked for, only what ECS works out itself.
+    let is_computed = service.scheduling == SchedulingStrategy::Daemon;
+    if is_computed && before.is_some_and(|before| before.desired_count != service.desired_count) {
+        let updated = action(ServiceActionKind::ServiceDesiredCountUpdated);
+        actions.push(ServiceAction { desired_count: Some(service.desired_count), ..updated });
+    }
+    let provider_arns = provider_arns(tx, service);
+    if changed(|it| it.is_steady) && !provider_arns.is_empty() {
+        let steady = action(ServiceActionKind::CapacityProviderSteadyState);
+        actions.push(ServiceAction { capacity_provider_arns: &provider_arns, ..steady });
+    }
+    let refused = service.trouble.as_ref().and_then(|trouble| trouble.refused.as_ref());
+    let instance_arns: Vec<String> = refused.and_then(|it| it.instance.clone()).into_iter().collect();
+    if let Some(trouble) = service.trouble.as_ref().filter(|_| changed(|it| it.trouble.is_some())) {
+        actions.push(match refused {
+            Some(refused) => ServiceAction {
+                capacity_provider_arns: &provider_arns,
+                container_instance_arns: &instance_arns,
+                reason: refused.code.as_deref(),
+                ..action(ServiceActionKind::ServiceTaskPlacementFailure)
+            },
+            None => ServiceAction {
+                reason: Some(&trouble.reason),
+                ..action(ServiceActionKind::ServiceTaskConfigurationFailure)
+            },
+        });
+    }
+    for action in actions {
         tx.emit(action.event(tx.now()));
     }
+}
+
+/// Those that the tasks of the primary deployment may come to.
+fn provider_arns(tx: &Tx<'_>, service: &Service) -> Vec<String> {
+    let Some(primary) = service.primary() else { return Vec::new() };
+    let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &primary.revision);
+    let Some(revision) = tx.get::<ServiceRevision>(&key) else { return Vec::new() };
+    let strategy = revision.template.placing.strategy.iter();
+    strategy.map(|item| capacity_provider_arn(&service.tenant, &item.capacity_provider)).collect()
+}
+
+/// A task set comes to have the tasks that it should.
+pub(crate) fn task_set(tx: &mut Tx<'_>, before: Option<&TaskSet>, after: Option<&TaskSet>) {
+    let Some(set) = after.filter(|set| set.is_steady && before.is_none_or(|before| !before.is_steady)) else { return };
+    let arn = set.arn();
+    let steady = ServiceAction::new(ServiceActionKind::TasksetSteadyState, &set.tenant, &set.cluster, &arn);
+    tx.emit(steady.event(tx.now()));
 }
 
 fn deployments(tx: &mut Tx<'_>, before: Option<&Service>, service: &Service) {

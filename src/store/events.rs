@@ -1,6 +1,7 @@
 //! How many events are kept, and for how long.
 //!
-//! Holds: each command that emits events deletes more old ones than it adds, until no more than [`KEPT_MAX`] are there.
+//! Holds: each command that emits events deletes more old ones than it adds, until no more than [`KEPT_MAX`] are there. What
+//! no rule has looked at yet stays, up to [`UNROUTED_MAX`]: one command may stop ten thousand tasks.
 
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use crate::record::Record;
 
 /// A few MiB of memory: two kilobytes each.
 const KEPT_MAX: usize = if cfg!(test) { 40 } else { 3000 };
+/// When nobody passes events on, as long as the disk is full, they go all the same.
+const UNROUTED_MAX: usize = 4 * KEPT_MAX;
 /// Who looks back further keeps a log of its own.
 const AGE_MAX_MILLIS: i64 = 7 * 86_400_000;
 /// How many old ones a command looks at, and may delete, for each that it adds.
@@ -34,11 +37,14 @@ pub(crate) fn trimmed_at_once(emitted: u64) -> usize {
     usize::try_from(emitted.saturating_mul(TRIM_FACTOR)).unwrap_or(usize::MAX)
 }
 
-/// Which of the oldest events must go, of `there` altogether.
-pub(crate) fn expired(oldest: &[Arc<Event>], there: usize, now: Timestamp) -> Vec<Key> {
-    let too_many = there.saturating_sub(KEPT_MAX);
+/// Which of the oldest events must go, of `there` altogether. `routed`: the number of the last that was passed on.
+pub(crate) fn expired(oldest: &[Arc<Event>], there: usize, routed: u64, now: Timestamp) -> Vec<Key> {
+    let (too_many, far_too_many) = (there.saturating_sub(KEPT_MAX), there.saturating_sub(UNROUTED_MAX));
     let is_old = |event: &Event| event.at.plus_millis(AGE_MAX_MILLIS) < now;
-    let going = oldest.iter().enumerate().take_while(|(place, event)| *place < too_many || is_old(event));
+    let goes = |place: usize, event: &Event| {
+        place < far_too_many || event.number <= routed && place < too_many || is_old(event)
+    };
+    let going = oldest.iter().enumerate().take_while(|(place, event)| goes(*place, event));
     going.map(|(_, event)| event.key()).collect()
 }
 
@@ -56,6 +62,7 @@ pub(crate) fn buried(dead: &[Arc<Delivery>]) -> Vec<Key> {
 mod tests {
     use cove_base::paths::DataDir;
     use cove_model::event::NewEvent;
+    use cove_model::rule::Routed;
 
     use super::*;
     use crate::tests::{open, tenant};
@@ -90,8 +97,27 @@ mod tests {
         }
         let kept = store.read(|view| view.scan::<Event>(&Prefix::all()));
         let sources: Vec<usize> = kept.iter().map(|event| event.source.parse().unwrap()).collect();
-        assert_eq!(sources, (2 * KEPT_MAX..3 * KEPT_MAX).collect::<Vec<_>>());
+        assert_eq!(sources, (0..3 * KEPT_MAX).collect::<Vec<_>>(), "nobody has looked at them");
+        let newest = kept.last().unwrap().number;
+        let look = move |tx: &mut crate::Tx<'_>| {
+            tx.put(Routed { number: newest });
+            (0..KEPT_MAX).for_each(|number| drop(tx.emit(event(&(3 * KEPT_MAX + number).to_string(), 7))));
+            Ok::<_, StoreError>(())
+        };
+        store.write(look).await.unwrap();
+        let kept = store.read(|view| view.scan::<Event>(&Prefix::all()));
+        let sources: Vec<usize> = kept.iter().map(|event| event.source.parse().unwrap()).collect();
+        assert_eq!(sources, (3 * KEPT_MAX..4 * KEPT_MAX).collect::<Vec<_>>());
         store.close().await;
+    }
+
+    #[test]
+    fn what_nobody_passes_on_goes_when_there_is_far_too_much() {
+        let all: Vec<Arc<Event>> = (1..=2 + UNROUTED_MAX as u64)
+            .map(|number| Arc::new(event("s", 7).numbered(String::new(), number)))
+            .collect();
+        let going = |routed| expired(&all, all.len(), routed, Timestamp(7)).len();
+        assert_eq!((going(0), going(5), going(u64::MAX)), (2, 5, all.len() - KEPT_MAX));
     }
 
     #[tokio::test]
@@ -108,8 +134,7 @@ mod tests {
             store.write(emit).await.unwrap();
         }
         let kept = store.read(|view| view.live::<Event>(&Prefix::all()));
-        // As many as may be kept at all are fewer than large ones in tests.
-        assert_eq!(kept.len(), LARGE_MAX.min(KEPT_MAX));
+        assert_eq!(kept.len(), LARGE_MAX);
         assert_eq!(kept.last().map(|event| event.source.clone()), Some((LARGE_MAX + 2).to_string()));
         store.close().await;
     }
@@ -117,8 +142,8 @@ mod tests {
     #[test]
     fn old_events_go_even_when_they_are_few() {
         let kept = |number: u64, at: i64| Arc::new(event("s", at).numbered(String::new(), number));
-        let going = expired(&[kept(1, 0), kept(2, 10)], 2, Timestamp(AGE_MAX_MILLIS + 5));
+        let going = expired(&[kept(1, 0), kept(2, 10)], 2, 0, Timestamp(AGE_MAX_MILLIS + 5));
         assert_eq!(going, [crate::keys::event(1)]);
-        assert_eq!(expired(&[kept(1, 0)], 1, Timestamp(AGE_MAX_MILLIS)), []);
+        assert_eq!(expired(&[kept(1, 0)], 1, 0, Timestamp(AGE_MAX_MILLIS)), []);
     }
 }

@@ -110,7 +110,8 @@ kinds! {
     30 Rule, "rules", 1, it => keys::rule(&it.tenant, &it.bus, &it.name);
     31 Delivery, "deliveries", 1, it => keys::delivery(it.number), live if it.dead_at.is_none();
     32 Routed, "routed", 1, it => { let _ = it; keys::routed() };
-    33 TaskSet, "task_sets", 1, it => keys::task_set(&it.tenant, &it.cluster, &it.service, &it.id);
+    33 TaskSet, "task_sets", 1, it => keys::task_set(&it.tenant, &it.cluster, &it.service, &it.id),
+        derives derive::task_set;
     34 CapacityProvider, "capacity_providers", 1, it => keys::capacity_provider(&it.tenant, &it.name);
     35 Daemon, "daemons", 1, it => keys::daemon(&it.tenant, &it.cluster, &it.name);
     36 DaemonRevision, "daemon_revisions", 1, it => keys::daemon_part(&it.tenant, &it.cluster, &it.daemon, &it.id);

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use cove_base::Timestamp;
 use cove_base::ids::uuid;
 use cove_model::event::{Event, NewEvent};
-use cove_model::rule::Delivery;
+use cove_model::rule::{Delivery, Routed};
 
 use crate::event::Change;
 use crate::events;
 use crate::key::{Key, Prefix};
+use crate::keys;
 use crate::record::{AnyChanges, Record, kept};
 use crate::schema::KINDS;
 use crate::table::{Changed, Changes, Read, Summed, View, merged, merged_list, merged_live, merged_sum};
@@ -34,6 +35,8 @@ pub struct Tx<'a> {
     waiting: BTreeMap<usize, HashSet<Key>>,
     /// Numbers that this command took, one for each of its events.
     events: u64,
+    /// It gave some up.
+    has_dead_deliveries: bool,
 }
 
 /// A changed record of a kind that derives, by the number of its kind and its key.
@@ -85,6 +88,7 @@ impl<'a> Tx<'a> {
             underived: VecDeque::new(),
             waiting: BTreeMap::new(),
             events: 0,
+            has_dead_deliveries: false,
         }
     }
 
@@ -124,14 +128,8 @@ impl<'a> Tx<'a> {
         if delivery.number == 0 {
             delivery.number = self.next_number();
         }
-        let is_dead = delivery.dead_at.is_some();
+        self.has_dead_deliveries |= delivery.dead_at.is_some();
         self.put(delivery);
-        if is_dead {
-            let dead = self.scan::<Delivery>(&Prefix::all()).into_iter().filter(|one| one.dead_at.is_some());
-            for key in events::buried(&dead.collect::<Vec<_>>()) {
-                self.delete::<Delivery>(&key);
-            }
-        }
     }
 
     /// A number that grows with every one that any command takes.
@@ -158,6 +156,9 @@ impl<'a> Tx<'a> {
         if self.events > 0 {
             self.trim_events();
         }
+        if self.has_dead_deliveries {
+            self.bury_deliveries();
+        }
     }
 
     /// Whether the command changed the record and nothing has been derived from that yet.
@@ -171,10 +172,18 @@ impl<'a> Tx<'a> {
         // A deleted one may have been new in this batch; then one more stays until the next command.
         let there = (self.view.table::<Event>().rows.len() + changes.len()).saturating_sub(2 * deleted);
         let oldest = self.page::<Event>(&Prefix::all(), None, events::trimmed_at_once(self.events));
-        let mut going = events::expired(&oldest, there, self.now);
+        let routed = self.get::<Routed>(&keys::routed()).map_or(0, |routed| routed.number);
+        let mut going = events::expired(&oldest, there, routed, self.now);
         going.extend(events::too_large(&self.live::<Event>(&Prefix::all())));
         for key in going {
             self.delete::<Event>(&key);
+        }
+    }
+
+    fn bury_deliveries(&mut self) {
+        let dead = self.scan::<Delivery>(&Prefix::all()).into_iter().filter(|one| one.dead_at.is_some());
+        for key in events::buried(&dead.collect::<Vec<_>>()) {
+            self.delete::<Delivery>(&key);
         }
     }
 

@@ -230,16 +230,10 @@ pub enum ServiceActionKind {
     ServiceDesiredCountUpdated,
     ServiceRebalancingStarted,
     ServiceRebalancingCompleted,
-    TasksStarted,
     TasksStopped,
     ServiceTaskStartImpaired,
-    ServiceDiscoveryInstanceUnhealthy,
-    ServiceDaemonPlacementConstraintViolated,
-    EcsOperationThrottled,
-    ServiceDiscoveryOperationThrottled,
     ServiceTaskPlacementFailure,
     ServiceTaskConfigurationFailure,
-    ServiceHealthUnknown,
 }
 
 impl ServiceActionKind {
@@ -251,16 +245,10 @@ impl ServiceActionKind {
             Self::ServiceDesiredCountUpdated => ("INFO", "SERVICE_DESIRED_COUNT_UPDATED"),
             Self::ServiceRebalancingStarted => ("INFO", "SERVICE_REBALANCING_STARTED"),
             Self::ServiceRebalancingCompleted => ("INFO", "SERVICE_REBALANCING_COMPLETED"),
-            Self::TasksStarted => ("INFO", "TASKS_STARTED"),
             Self::TasksStopped => ("INFO", "TASKS_STOPPED"),
             Self::ServiceTaskStartImpaired => ("WARN", "SERVICE_TASK_START_IMPAIRED"),
-            Self::ServiceDiscoveryInstanceUnhealthy => ("WARN", "SERVICE_DISCOVERY_INSTANCE_UNHEALTHY"),
-            Self::ServiceDaemonPlacementConstraintViolated => ("ERROR", "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED"),
-            Self::EcsOperationThrottled => ("ERROR", "ECS_OPERATION_THROTTLED"),
-            Self::ServiceDiscoveryOperationThrottled => ("ERROR", "SERVICE_DISCOVERY_OPERATION_THROTTLED"),
             Self::ServiceTaskPlacementFailure => ("ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"),
             Self::ServiceTaskConfigurationFailure => ("ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE"),
-            Self::ServiceHealthUnknown => ("ERROR", "SERVICE_HEALTH_UNKNOWN"),
         }
     }
 }

@@ -188,6 +188,18 @@ pub struct Trouble {
     pub since: Timestamp,
     /// In the words of the service's event.
     pub reason: String,
+    /// `None`: no place would help, what the task is made from is wrong.
+    #[serde(default)]
+    pub refused: Option<Refused>,
+}
+
+/// What the place lacked that was nearest to taking the task.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// As in `RESOURCE:MEMORY`; absent where there is no place at all.
+    pub code: Option<String>,
+    /// The container instance's ARN, if it was one.
+    pub instance: Option<String>,
 }
 
 /// How fast tasks are started again that keep failing.

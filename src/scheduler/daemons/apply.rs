@@ -87,7 +87,7 @@ fn begin(tx: &mut Tx<'_>, host: &HostFacts, daemon: &Daemon, instances: Vec<Stri
     let now = tx.now();
     let trouble = |reason: String| {
         let since = daemon.trouble.as_ref().map_or(now, |trouble| trouble.since);
-        Some(Trouble { since, reason })
+        Some(Trouble { since, reason, refused: None })
     };
     let Some(revision) = revision(tx, daemon) else { return trouble("the daemon's revision is missing".to_owned()) };
     let template = template(daemon, &revision);

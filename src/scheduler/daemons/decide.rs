@@ -154,7 +154,7 @@ impl<'a> Decider<'a> {
     }
 
     fn is_of_revision(&self, task: &TaskView) -> bool {
-        task.deployment() == daemon_started_by(&self.out.daemon.revision)
+        *task.deployment == *daemon_started_by(&self.out.daemon.revision)
     }
 
     /// Managed instances that drain and still run another revision.
@@ -177,7 +177,7 @@ impl<'a> Decider<'a> {
         let wanted = daemon_started_by(&self.out.daemon.revision);
         if let Some(last) = self.out.daemon.pacing.last_failure_at {
             let is_well = |task: &&TaskView| {
-                task.deployment() == wanted && task.is_healthy() && task.started_at.is_some_and(|at| at > last)
+                *task.deployment == *wanted && task.is_healthy() && task.started_at.is_some_and(|at| at > last)
             };
             if self.state.tasks.iter().any(|task| is_well(&task)) {
                 self.out.daemon.pacing = Default::default();

@@ -58,7 +58,6 @@ pub(crate) fn state(source: &impl Read, daemon: &Daemon, timing: &Timing, now: T
     let draining: HashSet<&str> = instances.iter().filter(drains).map(|it| &*it.id).collect();
     let is_draining =
         |task: &Task| task.placement.container_instance.as_deref().is_some_and(|id| draining.contains(id));
-    let views = tasks.iter().map(|task| TaskView::of(task, is_draining(task), now, timing.settle_millis, 0)).collect();
     let watched = deployment.configuration.watched_alarms().unwrap_or_default();
     let inside = Prefix::parent(tenant, &keys::daemon_parent(cluster, name));
     Some(State {
@@ -66,7 +65,7 @@ pub(crate) fn state(source: &impl Read, daemon: &Daemon, timing: &Timing, now: T
         alarms: firing(source, tenant, watched, deployment.created_at),
         deployment: (*deployment).clone(),
         instances: views_of(source, daemon, &instances),
-        tasks: views,
+        tasks: TaskView::of_all(&tasks, is_draining, now, timing.settle_millis, 0),
         departed: source.scan::<Departed>(&inside),
         timing: timing.clone(),
         now,

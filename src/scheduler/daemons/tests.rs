@@ -26,10 +26,13 @@ fn instance(id: &str) -> InstanceView {
 }
 
 fn task(id: &str, instance: &str, revision: &str, condition: Condition) -> TaskView {
-    let mut task = Task { id: id.into(), started_by: Some(daemon_started_by(revision)), ..any_task() };
+    let deployment = daemon_started_by(revision);
+    let mut task = Task { id: id.into(), started_by: Some(deployment.clone()), ..any_task() };
     task.placement.container_instance = Some(instance.into());
     TaskView {
         task: Arc::new(task),
+        deployment: deployment.into(),
+        is_waiting: false,
         is_wanted: true,
         is_running_or_pending: true,
         condition,

@@ -65,7 +65,7 @@ impl<'a> Decider<'a> {
 
     /// Those that nobody has asked to stop, in this decision neither.
     fn on<'b>(&'b self, tasks: &'b Tasks<'a>, instance: &str) -> impl Iterator<Item = &'a TaskView> + 'b {
-        tasks.on(instance).iter().copied().filter(|task| task.is_wanted && !self.stopped.contains(task.id()))
+        tasks.on(instance).iter().copied().filter(|task| self.is_staying(task))
     }
 
     /// One that is healthy counts against what may be spared, unless another one has taken its place.

@@ -58,7 +58,7 @@ impl Decider<'_> {
         let Some(last) = self.out.service.pacing_of.get(id).and_then(|pacing| pacing.last_failure_at) else { return };
         let began_later = |at: Option<Timestamp>| at.is_some_and(|at| at > last);
         let is_well = self.state.tasks.iter().any(|task| {
-            task.deployment() == id && task.condition == Condition::Healthy && began_later(task.started_at)
+            *task.deployment == *id && task.condition == Condition::Healthy && began_later(task.started_at)
         });
         if is_well {
             self.out.service.pacing_of.remove(id);

@@ -218,12 +218,16 @@ impl<'a> Decider<'a> {
     }
 
     fn is_primary(&self, task: &TaskView) -> bool {
-        self.primary().is_some_and(|primary| primary.id == task.deployment())
+        self.primary().is_some_and(|primary| *primary.id == *task.deployment)
     }
 
     /// Tasks that nobody has asked to stop, in this decision neither.
     fn staying(&self) -> impl Iterator<Item = &'a TaskView> + '_ {
-        self.state.tasks.iter().filter(|task| task.is_wanted && !self.stopped.contains(task.id()))
+        self.state.tasks.iter().filter(|task| self.is_staying(task))
+    }
+
+    fn is_staying(&self, task: &TaskView) -> bool {
+        task.is_wanted && (self.stopped.is_empty() || !self.stopped.contains(task.id()))
     }
 
     /// What maximumPercent counts: tasks that have not begun to end.

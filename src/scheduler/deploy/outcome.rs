@@ -197,7 +197,7 @@ impl Decider<'_> {
     /// A deployment that is not the primary leaves the list with its last task, unless it is kept to go back to.
     fn forget_old_deployments(&mut self) {
         let has_tasks =
-            |id: &str| self.state.tasks.iter().any(|task| task.deployment() == id && task.is_running_or_pending);
+            |id: &str| self.state.tasks.iter().any(|task| *task.deployment == *id && task.is_running_or_pending);
         let primary = self.primary().map(|primary| primary.id.clone());
         let kept = self.holds_old_revision().and_then(|_| self.kept_deployment()).map(|kept| kept.id.clone());
         let stays =

@@ -158,7 +158,7 @@ impl<'a> Decider<'a> {
     /// How many of the current tasks wait for an instance that nobody is about to make room on.
     fn waiting(&self) -> u32 {
         let leaving = count(self.state.tasks.iter().filter(|task| !task.is_wanted));
-        count(self.current().filter(|task| task.task.is_waiting())).saturating_sub(leaving)
+        count(self.current().filter(|task| task.is_waiting)).saturating_sub(leaving)
     }
 
     /// Whether nothing is on its way that could change what there is.

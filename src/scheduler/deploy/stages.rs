@@ -169,7 +169,7 @@ impl Decider<'_> {
         let mut spare = healthy.saturating_sub(bounds.minimum).min(well.saturating_sub(bounds.desired));
         good.retain(|task| !task.is_protected(now));
         good.sort_by_key(|task| {
-            let is_kept = kept.as_ref().is_some_and(|(id, _)| *id == task.deployment());
+            let is_kept = kept.as_ref().is_some_and(|(id, _)| **id == *task.deployment);
             (task.is_healthy(), is_kept, std::cmp::Reverse(task.created_at))
         });
         for task in good.into_iter().take(number.saturating_sub(bounds.desired) as usize) {
@@ -177,7 +177,7 @@ impl Decider<'_> {
                 let Some(left) = spare.checked_sub(1) else { break };
                 spare = left;
             }
-            self.stop(task, message::scaled(task.deployment()));
+            self.stop(task, message::scaled(&task.deployment));
         }
         let missing = bounds.desired.saturating_sub(number);
         match kept {
@@ -206,7 +206,7 @@ impl Decider<'_> {
                 let Some(left) = spare.checked_sub(1) else { continue };
                 spare = left;
             }
-            let reason = if is_ill(task) { message::UNHEALTHY.to_owned() } else { message::scaled(task.deployment()) };
+            let reason = if is_ill(task) { message::UNHEALTHY.to_owned() } else { message::scaled(&task.deployment) };
             self.stop(task, reason);
         }
     }

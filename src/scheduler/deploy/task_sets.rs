@@ -23,7 +23,7 @@ impl<'a> Decider<'a> {
                 set.stability_at = self.state.now;
             }
             let is_gone = set.status == TaskSetStatus::Draining
-                && !self.state.tasks.iter().any(|task| task.deployment() == set.id);
+                && !self.state.tasks.iter().any(|task| *task.deployment == *set.id);
             if !is_gone {
                 kept.push(set);
             }
@@ -37,7 +37,7 @@ impl<'a> Decider<'a> {
         let desired = set.computed_desired_count(self.out.service.desired_count) as usize;
         let (mut current, outgoing): (Vec<&'a TaskView>, Vec<&'a TaskView>) = self
             .staying()
-            .filter(|task| task.deployment() == set.id)
+            .filter(|task| *task.deployment == *set.id)
             .partition(|task| task.condition != Condition::Unhealthy && !task.is_on_draining);
         let now = self.state.now;
         let too_many = current.len().saturating_sub(desired);

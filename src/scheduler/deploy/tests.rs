@@ -125,6 +125,8 @@ fn task(id: &str, deployment: &str, condition: Condition) -> TaskView {
     task.placement.container_instance = Some("i".into());
     TaskView {
         task: Arc::new(task),
+        deployment: deployment.into(),
+        is_waiting: false,
         is_wanted: true,
         is_running_or_pending: true,
         condition,
@@ -276,7 +278,7 @@ fn tasks_that_wait_for_an_instance_get_the_room_of_old_ones_as_far_as_the_minimu
     let unplaced = |view: TaskView| {
         let mut task = Task::clone(&view.task);
         task.unplaced = Some(Box::new(setting::template(&setting::FAMILIES[0])));
-        TaskView { task: Arc::new(task), ..view }
+        TaskView { is_waiting: task.is_waiting(), task: Arc::new(task), ..view }
     };
     for (minimum, leaving, wanted) in [(0, false, 2), (50, false, 1), (100, false, 0), (0, true, 1)] {
         let mut state = updating(2, minimum, 200);
@@ -626,7 +628,7 @@ proptest! {
         let mut state = updating(desired, minimum, maximum);
         state.tasks = tasks.into_iter().map(|(number, it)| called(&format!("t{number}"), it)).collect();
         if stuck {
-            state.service.trouble = Some(cove_model::service::Trouble { since: NOW, reason: String::new() });
+            state.service.trouble = Some(cove_model::service::Trouble { since: NOW, reason: String::new(), refused: None });
         }
         let got = decide(&state);
         let before = u32::try_from(state.tasks.len()).unwrap();

@@ -1,15 +1,23 @@
 //! A task as the service scheduler sees it.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_model::task::{Health, Task, TaskStatus};
 
 /// What a decision needs to know of a task.
+///
+/// Why so much beside the task: a decision passes over ten thousand of them many times, and following each to its record
+/// costs more than the rule itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskView {
-    /// Shared, not copied: a service may have ten thousand.
+    /// Shared, not copied.
     pub task: Arc<Task>,
+    /// `startedBy`: the id of its deployment, the same text for all of them.
+    pub deployment: Arc<str>,
+    /// It waits for an instance.
+    pub is_waiting: bool,
     /// Nobody asked it to stop and it is not ending by itself.
     pub is_wanted: bool,
     /// What maximumPercent counts: it has not begun to end.
@@ -36,31 +44,37 @@ pub enum Condition {
 }
 
 impl TaskView {
-    /// Looks at a task. `grace_millis`: how long after its start failing checks are overlooked.
+    /// Looks at tasks. `grace_millis`: how long after its start failing checks are overlooked.
     #[must_use]
-    pub fn of(task: &Arc<Task>, is_on_draining: bool, now: Timestamp, settle_millis: i64, grace_millis: i64) -> Self {
-        let is_running_or_pending = task.observed.status <= TaskStatus::Running;
-        Self {
-            task: Arc::clone(task),
-            is_wanted: is_running_or_pending && !task.desired.is_stopped(),
-            is_running_or_pending,
-            condition: condition(task, now, settle_millis, grace_millis),
-            is_on_draining,
-            protected_until: task.protected_until,
-            created_at: task.created_at,
-            started_at: task.observed.started_at,
-        }
+    pub fn of_all(
+        tasks: &[Arc<Task>],
+        is_draining: impl Fn(&Task) -> bool,
+        now: Timestamp,
+        settle_millis: i64,
+        grace_millis: i64,
+    ) -> Vec<Self> {
+        let mut deployments = Deployments::default();
+        let view = |task: &Arc<Task>| {
+            let is_running_or_pending = task.observed.status <= TaskStatus::Running;
+            Self {
+                task: Arc::clone(task),
+                deployment: deployments.of(task),
+                is_waiting: task.is_waiting(),
+                is_wanted: is_running_or_pending && !task.desired.is_stopped(),
+                is_running_or_pending,
+                condition: condition(task, now, settle_millis, grace_millis),
+                is_on_draining: is_draining(task),
+                protected_until: task.protected_until,
+                created_at: task.created_at,
+                started_at: task.observed.started_at,
+            }
+        };
+        tasks.iter().map(view).collect()
     }
 
     #[must_use]
     pub fn id(&self) -> &str {
         &self.task.id
-    }
-
-    /// `startedBy`: the id of its deployment.
-    #[must_use]
-    pub fn deployment(&self) -> &str {
-        self.task.started_by.as_deref().unwrap_or_default()
     }
 
     #[must_use]
@@ -84,6 +98,22 @@ impl TaskView {
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         self.is_wanted && self.condition == Condition::Healthy
+    }
+}
+
+/// The deployments that tasks are of, one text for each.
+#[derive(Default)]
+struct Deployments(HashSet<Arc<str>>);
+
+impl Deployments {
+    fn of(&mut self, task: &Task) -> Arc<str> {
+        let id = task.started_by.as_deref().unwrap_or_default();
+        if let Some(known) = self.0.get(id) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = id.into();
+        self.0.insert(Arc::clone(&new));
+        new
     }
 }
 

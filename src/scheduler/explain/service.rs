@@ -35,7 +35,7 @@ pub fn service(
     let (minimum, maximum) =
         (service.configuration.minimum(service.desired_count), service.configuration.maximum(service.desired_count));
     for (place, it) in service.deployments.iter().enumerate() {
-        let tasks = wanted.iter().filter(|task| task.deployment() == it.id).count();
+        let tasks = wanted.iter().filter(|task| *task.deployment == *it.id).count();
         let kind = if place == 0 { "PRIMARY" } else { "ACTIVE" };
         lines.push(format!("deployment {} ({kind}) has {}: {}", it.id, counted(tasks, "task"), rollout(it.rollout)));
     }

@@ -6,13 +6,14 @@ use cove_base::Timestamp;
 use cove_base::ids::{random_u64, uuid};
 use cove_model::arn::Tenant;
 use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
+use cove_model::event::ecs::{ServiceAction, ServiceActionKind};
 use cove_model::network::Subnet;
 use cove_model::service::{
-    Departed, EVENTS_MAX, PinnedImage, PropagateTags, Service, ServiceEvent, ServiceRevision, ServiceStatus, TaskSet,
-    Trouble,
+    Departed, EVENTS_MAX, PinnedImage, PropagateTags, Refused, Service, ServiceEvent, ServiceRevision, ServiceStatus,
+    TaskSet, Trouble,
 };
 use cove_model::tag::Tag;
-use cove_model::task::{Desired, Health, Keeper, LaunchType, StopCode, StopOrder, Task};
+use cove_model::task::{Desired, Health, Keeper, LaunchType, StopCode, StopOrder, Task, task_arn};
 use cove_model::task_definition::TaskDefinition;
 use cove_model::task_template::{
     PlacementConstraint, PlacementConstraintType, PlacementStrategy, PlacementStrategyType, TaskTemplate,
@@ -22,8 +23,8 @@ use cove_store::{Key, Prefix, Read, StoreError, Tx, keys};
 use super::read::Scene;
 use crate::deploy::{Decision, On, Say, Start, State, Stop, TaskView, Timing, decide, message};
 use crate::host::HostFacts;
-use crate::launch::{Launched, Shares, launch, launch_now};
-use crate::place::{Reason, Refusal, Target};
+use crate::launch::{LaunchError, Launched, Shares, launch, launch_now};
+use crate::place::{BadRequest, Reason, Refusal, Target};
 
 /// The same complaint is not made again within this time, as on AWS.
 const COMPLAINT_MILLIS: i64 = 6 * 60 * 60 * 1000;
@@ -63,6 +64,7 @@ pub(crate) fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decisi
         stopped.entry(rebalances).or_default().extend(ordered);
     }
     for (zone, ids) in stopped.iter().filter(|(_, ids)| !ids.is_empty()) {
+        tell_of_stopped(tx, &service, ids);
         told.push(Say::News(match zone {
             None => message::stopped(&service.name, ids),
             Some(zone) => message::stopped_in(&service.name, zone, ids),
@@ -82,6 +84,13 @@ pub(crate) fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decisi
     if service != state.service {
         tx.put(service);
     }
+}
+
+fn tell_of_stopped(tx: &mut Tx<'_>, service: &Service, ids: &[String]) {
+    let arn = service.arn();
+    let task_arns: Vec<String> = ids.iter().map(|id| task_arn(&service.tenant, &service.cluster, id)).collect();
+    let action = ServiceAction::new(ServiceActionKind::TasksStopped, &service.tenant, &service.cluster, &arn);
+    tx.emit(ServiceAction { task_arns: &task_arns, ..action }.event(tx.now()));
 }
 
 /// Writes those that changed and removes those that are gone.
@@ -110,7 +119,7 @@ fn pin_images(tx: &mut Tx<'_>, service: &Service, state: &State) {
 
 /// Adds the digests that the live tasks of a deployment have found, for containers that have none yet.
 pub(crate) fn find_images(tasks: &[TaskView], deployment: &str, images: &mut Vec<PinnedImage>) {
-    for task in tasks.iter().filter(|task| task.deployment() == deployment).map(|view| &view.task) {
+    for task in tasks.iter().filter(|task| *task.deployment == *deployment).map(|view| &view.task) {
         for container in &task.containers {
             let is_known = images.iter().any(|image| image.container == container.name);
             let (false, Some(digest)) = (is_known, &container.seen.image_digest) else { continue };
@@ -144,7 +153,8 @@ pub(crate) fn order_stop(
 pub(super) fn begin(tx: &mut Tx<'_>, host: &HostFacts, service: &mut Service, start: Start) -> Vec<Say> {
     let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &start.revision);
     let Some(revision) = tx.get::<ServiceRevision>(&key) else {
-        return complain(service, tx.now(), message::misconfigured(&service.name, "the service revision is missing"));
+        let text = message::misconfigured(&service.name, "the service revision is missing");
+        return complain(service, tx.now(), text, None);
     };
     let mut template = template(tx, service, &revision, &start.deployment);
     let (target, zone) = match start.on {
@@ -172,27 +182,22 @@ pub(super) fn begin(tx: &mut Tx<'_>, host: &HostFacts, service: &mut Service, st
                 }));
             }
             let is_on_instances = template.placing.launch_type != LaunchType::Fargate;
-            match (closest(&refusals), &zone) {
-                (Some(refusal), None) => told.extend(complain(service, tx.now(), unplaced(service, refusal))),
-                (Some(_), Some(zone)) => {
-                    told.extend(complain(
-                        service,
-                        tx.now(),
-                        message::unplaced_in(&service.name, zone, is_on_instances),
-                    ));
-                }
-                (None, _) => {}
+            if let Some(refusal) = closest(&refusals) {
+                let text = match &zone {
+                    None => unplaced(service, refusal),
+                    Some(zone) => message::unplaced_in(&service.name, zone, is_on_instances),
+                };
+                told.extend(complain(service, tx.now(), text, Some(refused(refusal, is_on_instances))));
             }
             told
         }
+        Err(LaunchError::Place(BadRequest::NoContainerInstances)) => {
+            let text = message::unplaced(&service.name, None);
+            complain(service, tx.now(), text, Some(Refused::default()))
+        }
         Err(error) => {
-            let text = match &error {
-                crate::launch::LaunchError::Place(crate::place::BadRequest::NoContainerInstances) => {
-                    message::unplaced(&service.name, None)
-                }
-                error => message::misconfigured(&service.name, &error.to_string()),
-            };
-            complain(service, tx.now(), text)
+            let text = message::misconfigured(&service.name, &error.to_string());
+            complain(service, tx.now(), text, None)
         }
     }
 }
@@ -275,9 +280,17 @@ fn is_on_draining(tx: &Tx<'_>, task: &Task) -> bool {
     instance.is_some_and(|one| one.status == ContainerInstanceStatus::Draining)
 }
 
-fn complain(service: &mut Service, now: Timestamp, text: String) -> Vec<Say> {
-    service.trouble = Some(Trouble { since: now, reason: text.clone() });
+fn complain(service: &mut Service, now: Timestamp, text: String, refused: Option<Refused>) -> Vec<Say> {
+    service.trouble = Some(Trouble { since: now, reason: text.clone(), refused });
     vec![Say::Trouble(text)]
+}
+
+/// The refusal in the words of ECS's events. On Fargate nobody sees which resource the host is out of.
+fn refused(refusal: &Refusal, is_on_instances: bool) -> Refused {
+    let code = refusal.reason.as_str();
+    let is_resource = code.starts_with("RESOURCE:");
+    let code = if is_resource && !is_on_instances { "RESOURCE:FARGATE" } else { code };
+    Refused { code: Some(code.to_owned()), instance: refusal.arn.clone() }
 }
 
 /// The refusal that was nearest to a yes: it passed the most checks. Of equal ones always the same, in whatever order they

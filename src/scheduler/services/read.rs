@@ -44,9 +44,8 @@ impl<'a> Scene<'a> {
         let known = self.cluster.take().filter(|it| it.tenant == *tenant && it.name == *cluster);
         let here = self.cluster.insert(known.unwrap_or_else(|| Cluster::read(source, tenant, cluster)));
         let grace_millis = i64::from(service.health_check_grace_secs.unwrap_or(0)) * SECOND_MILLIS;
-        let view = |task: &Arc<Task>| {
-            TaskView::of(task, here.is_draining(task), self.now, self.timing.settle_millis, grace_millis)
-        };
+        let tasks = source.listed::<Task>(&keys::tasks_of(tenant, cluster, name));
+        let is_draining = |task: &Task| here.is_draining(task);
         let inside = Prefix::parent(tenant, &keys::service_parent(cluster, name));
         let mut rollouts: Vec<ServiceDeployment> =
             source.live::<ServiceDeployment>(&inside).iter().map(|one| (**one).clone()).collect();
@@ -56,7 +55,7 @@ impl<'a> Scene<'a> {
             service: service.clone(),
             rollouts,
             task_sets: source.scan::<TaskSet>(&inside).iter().map(|one| (**one).clone()).collect(),
-            tasks: source.listed::<Task>(&keys::tasks_of(tenant, cluster, name)).iter().map(view).collect(),
+            tasks: TaskView::of_all(&tasks, is_draining, self.now, self.timing.settle_millis, grace_millis),
             departed: source.scan::<Departed>(&inside),
             instances: here.instances(source, service),
             zones: zones(source, service, &here.instances),

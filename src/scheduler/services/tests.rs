@@ -1,9 +1,11 @@
 //! What is carried out of decisions, on records in memory.
 
-use cove_model::capacity_provider::{FARGATE, FARGATE_SPOT};
+use cove_model::capacity_provider::{FARGATE, FARGATE_SPOT, capacity_provider_arn};
 use cove_model::cluster::CapacityProviderStrategyItem;
+use cove_model::event::Event;
 use cove_model::task::{Health, LaunchType};
 use cove_store::{Memory, Tx, keys};
+use serde_json::json;
 
 use super::*;
 use crate::deploy::{On, Say, Start};
@@ -134,4 +136,54 @@ fn what_would_make_the_zones_even_does_not_wait_for_a_group_that_is_full() {
         apply::begin(tx, &host, &mut service, on(On::Anywhere(1)));
         assert!(tx.live::<Task>(&Prefix::all())[0].is_waiting(), "what is wanted does");
     });
+}
+
+/// The details of the service's actions so far, without the times.
+fn actions(world: &World) -> Vec<serde_json::Value> {
+    let events = world.memory.view().scan::<Event>(&Prefix::all());
+    let actions = events.iter().filter(|event| event.detail_type == "ECS Service Action");
+    let details = actions.map(|event| {
+        let mut detail: serde_json::Value = serde_json::from_str(&event.detail).unwrap();
+        let detail = detail.as_object_mut().unwrap();
+        ["createdAt", "clusterArn", "eventType"].iter().for_each(|name| drop(detail.remove(*name)));
+        detail.clone().into()
+    });
+    details.collect()
+}
+
+#[test]
+fn events_say_which_tasks_a_service_stopped_and_what_it_found_no_room_for() {
+    let mut world = World::new();
+    let update = |world: &mut World, desired_count| {
+        let service = world.memory.view().get::<Service>(&world.service.key()).unwrap();
+        world.write(|tx| tx.put(Service { desired_count, ..(*service).clone() }));
+        world.reconcile();
+    };
+    world.deploy();
+    world.reconcile();
+    update(&mut world, 1);
+    let stopping = world.memory.view().live::<Task>(&Prefix::all()).iter().find(|it| it.is_stopping()).unwrap().arn();
+    assert_eq!(actions(&world), [json!({"eventName": "TASKS_STOPPED", "taskArns": [stopping]})]);
+    update(&mut world, 1000);
+    let tenant = &world.service.tenant;
+    let providers = [FARGATE, FARGATE_SPOT].map(|name| capacity_provider_arn(tenant, name));
+    let refused = json!({
+        "eventName": "SERVICE_TASK_PLACEMENT_FAILURE", "reason": "RESOURCE:FARGATE", "capacityProviderArns": providers,
+    });
+    assert_eq!(actions(&world)[1..], [refused]);
+}
+
+#[test]
+fn a_service_that_is_steady_says_so_for_its_capacity_providers_too() {
+    let mut world = World::new();
+    world.deploy();
+    world.reconcile();
+    world.change_tasks(|task| {
+        task.observed.status = cove_model::task::TaskStatus::Running;
+        task.observed.started_at = Some(NOW);
+        task.containers[0].seen.health = Some(Health::Healthy);
+    });
+    world.reconcile();
+    let names: Vec<_> = actions(&world).iter().map(|it| it["eventName"].clone()).collect();
+    assert_eq!(names, ["SERVICE_STEADY_STATE", "CAPACITY_PROVIDER_STEADY_STATE"]);
 }
