@@ -110,6 +110,14 @@ pub struct RootFilesystem {
     pub work: String,
 }
 
+impl RootFilesystem {
+    /// A place beside the writable layer: not in the root, measured with it and gone with it.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.base.join(&self.upper).with_file_name(name)
+    }
+}
+
 /// A host path seen inside.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BindMount {

@@ -22,16 +22,20 @@ fn assert_quick(server: &Server) {
 fn a_task_that_writes_more_than_it_may_is_stopped_and_says_why() {
     let server = Server::start_set(&["--task-storage-gib", "1"]);
     let image = server.busybox();
-    let writes = |mib: u32| {
-        let script = format!("dd if=/dev/zero of=/big bs=1M count={mib}; sleep 600");
+    let writes = |path: &str, mib: u32| {
+        let script = format!("dd if=/dev/zero of={path} bs=1M count={mib}; sleep 600");
         json!({"image": image, "memory": 256, "command": ["sh", "-c", script]})
     };
-    let modest = server.run_task("modest", writes(1));
-    let greedy = server.run_task("greedy", writes(1100));
-    let stopped = server.wait_task(&greedy, "STOPPED");
-    let reason = stopped["stoppedReason"].as_str().unwrap();
-    assert!(reason.starts_with("EphemeralStorageExceeded: the task has written 1."), "{reason}");
-    assert_eq!(stopped["stopCode"], "TerminationNotice");
+    let modest = server.run_task("modest", writes("/big", 1));
+    let greedy = server.run_task("greedy", writes("/big", 1100));
+    // It may write there, and is mounted from elsewhere.
+    let sly = server.run_task("sly", writes("/etc/hosts", 1100));
+    for task in [greedy, sly] {
+        let stopped = server.wait_task(&task, "STOPPED");
+        let reason = stopped["stoppedReason"].as_str().unwrap();
+        assert!(reason.starts_with("EphemeralStorageExceeded: the task has written 1."), "{reason}");
+        assert_eq!(stopped["stopCode"], "TerminationNotice");
+    }
     assert_eq!(server.describe_task(&modest)["lastStatus"], "RUNNING");
 }
 

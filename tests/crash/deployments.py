@@ -108,6 +108,23 @@ def go_on(world):
         assert not any(hook["status"] == "AWAITING_ACTION" for one in history(world) for hook in one.get("lifecycleHookDetails", []))
 
 
+def alarmed(world, definition):
+    """A rolling update that stands and is still watched when its alarm fires: it goes back."""
+    def baking():
+        one = service(world)
+        alone = len(one["deployments"]) == 1 and one["deployments"][0]["runningCount"] == DESIRED
+        return alone and one["deployments"][0]["rolloutState"] == "IN_PROGRESS" and one["taskDefinition"] == definition
+    world.call("monitoring", "PutMetricAlarm", AlarmName="bad", Namespace="story", MetricName="errors", Statistic="Sum",
+               Period=3600, EvaluationPeriods=1, Threshold=0, ComparisonOperator="GreaterThanThreshold", TreatMissingData="ignore")
+    before = {one["serviceDeploymentArn"] for one in history(world)}
+    update(world, taskDefinition=definition, deploymentConfiguration={
+        "strategy": "ROLLING", "alarms": {"enable": True, "rollback": True, "alarmNames": ["bad"]}})
+    until(baking, lambda: f"{service(world)}\n{world.tail()}")
+    world.call("monitoring", "SetAlarmState", AlarmName="bad", StateValue="ALARM", StateReason="the story says so")
+    back = lambda one: one["serviceDeploymentArn"] not in before and one["status"] == "ROLLBACK_SUCCESSFUL"
+    until(lambda: any(map(back, history(world))), lambda: f"{history(world)}\n{world.tail()}")
+
+
 def story(world):
     world.push("bb", "1")
     first, second, third = (world.register("web", STAYS, cpu=cpu) for cpu in (1, 2, 3))
@@ -127,6 +144,8 @@ def story(world):
         update(world, taskDefinition=third, deploymentConfiguration={
             "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0, "lifecycleHooks": [{"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]}]})
         go_on(world)
+        stable(world, third)
+        alarmed(world, first)
         stable(world, third)
         watch.least = 1
         update(world, desiredCount=1)

@@ -19,7 +19,8 @@ import time
 import traceback
 
 COVE = os.environ["COVE"]
-TARGETS = {"ecs": "AmazonEC2ContainerServiceV20141113", "ecr": "AmazonEC2ContainerRegistry_V20150921", "logs": "Logs_20140328"}
+TARGETS = {"ecs": "AmazonEC2ContainerServiceV20141113", "ecr": "AmazonEC2ContainerRegistry_V20150921", "logs": "Logs_20140328",
+           "monitoring": "GraniteServiceVersion20100801"}
 PATIENCE = 60
 """Seconds until something that must happen counts as not happening."""
 REGION = "us-east-1"

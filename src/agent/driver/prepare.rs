@@ -396,7 +396,6 @@ fn build(
     let around = Surroundings {
         task,
         document: &definition.document,
-        files: &directory.join("files"),
         volumes: &volumes,
         shared_volumes: &shared_volumes,
         image_volumes: &image_volumes,

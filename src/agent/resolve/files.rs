@@ -1,7 +1,7 @@
 //! Who a container is on the network: its hostname, /etc/hosts, /etc/hostname and /etc/resolv.conf.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cove_model::task::{Container, TaskNetwork};
 use cove_model::task_definition::ContainerDefinition;
@@ -53,14 +53,14 @@ fn short_id(id: &str) -> String {
     id.chars().filter(char::is_ascii_hexdigit).take(SHORT_ID_LENGTH).collect()
 }
 
-/// The three files of a container.
+/// The three files of a container, in that directory. Why not in the run directory: the container may write to them as much
+/// as it likes, and that is for its own storage to pay.
 pub(super) fn identity(
     around: &Surroundings<'_>,
     definition: &ContainerDefinition,
-    container: &Container,
+    directory: &Path,
     hostname: Option<&str>,
 ) -> Identity {
-    let directory = around.files.join(&container.id);
     let own_name = hostname.unwrap_or(&around.host.hostname);
     let named = [
         ("hosts", hosts(around, definition, own_name)),

@@ -75,8 +75,6 @@ pub struct HostModeAccess {
 pub(crate) struct Surroundings<'a> {
     pub task: &'a Task,
     pub document: &'a TaskDefinitionDocument,
-    /// `RUN_DIR/tasks/ID/files`.
-    pub files: &'a Path,
     /// `DATA_DIR/volumes/ID`.
     pub volumes: &'a Path,
     /// `DATA_DIR/shared-volumes/TENANT`.
@@ -138,7 +136,7 @@ pub(crate) fn container(
     let log_max_bytes = log_limit.map_or(around.log_max_bytes, |limit| limit.min(around.log_max_bytes));
     let hostname = files::hostname(around, definition, container);
     let mut mounts = mounts::binds(around, definition)?;
-    let files = files::identity(around, definition, container, hostname.as_deref());
+    let files = files::identity(around, definition, &rootfs.beside("f"), hostname.as_deref());
     mounts.binds.extend(files.binds);
     let linux = definition.linux_parameters.clone().unwrap_or_default();
     let privileged = definition.privileged.unwrap_or(false);

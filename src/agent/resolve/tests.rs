@@ -41,7 +41,6 @@ fn resolve_among(
     let around = Surroundings {
         task,
         document: &document,
-        files: Path::new("/run/t/files"),
         volumes: Path::new("/data/volumes/0af1"),
         shared_volumes: Path::new("/data/shared-volumes/1.here"),
         image_volumes,

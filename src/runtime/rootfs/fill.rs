@@ -64,7 +64,7 @@ pub fn fill(root: &RootFilesystem, fills: &[Fill]) -> Result<()> {
     }
     std::thread::scope(|scope| {
         let filling = scope.spawn(|| {
-            let target = root.base.join(&root.upper).with_file_name("m");
+            let target = root.beside("m");
             let opened = mounted(root, &target)?;
             let filled = empty.iter().try_for_each(|one| fill_one(opened.as_fd(), one));
             drop(opened);

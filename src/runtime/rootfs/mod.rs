@@ -37,7 +37,7 @@ pub use ahead::{Ahead, Arriving, Opening};
 pub use error::RootfsError;
 pub use fill::{Fill, Manner, fill, settle};
 pub use mount::mount;
-pub use names::{read_in_root, write_in_root};
+pub use names::read_in_root;
 pub use snapshots::{Doctor, Layer, Snapshots, Stack};
 pub use unpack::Limits;
 pub use usage::{Used, measure};

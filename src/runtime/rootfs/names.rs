@@ -1,9 +1,9 @@
 //! Files inside a container's root, reached without ever leaving it.
 //!
-//! Holds: links are resolved as the container would, with its root as `/`; nothing but regular files is read or written.
+//! Holds: links are resolved as the container would, with its root as `/`; nothing but regular files is read.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -31,7 +31,8 @@ pub fn read_in_root(rootfs: &Path, path: &str, limit: u64) -> Result<Option<Vec<
     let about = found.metadata().map_err(read)?;
     let mut content = Vec::new();
     if about.is_file() && about.len() <= limit {
-        reopen(&found, File::options().read(true))
+        // The same file, this time to read it.
+        File::open(format!("/proc/self/fd/{}", found.as_raw_fd()))
             .map_err(read)?
             .take(limit + 1)
             .read_to_end(&mut content)
@@ -43,31 +44,6 @@ pub fn read_in_root(rootfs: &Path, path: &str, limit: u64) -> Result<Option<Vec<
     Ok(Some(content))
 }
 
-/// Writes a regular file, making its parents (mode 0755); an existing link is followed inside the root.
-///
-/// # Errors
-/// When something else stands there, or the file system refuses.
-pub fn write_in_root(rootfs: &Path, path: &str, content: &[u8], mode: u32) -> Result<()> {
-    let root = open_directory(rootfs)?;
-    let full = || rootfs.join(path.trim_start_matches('/'));
-    let failed = |error| RootfsError::file("write", full(), error);
-    if let Some((parent, _)) = path.trim_matches('/').rsplit_once('/') {
-        make_directories(root.as_fd(), parent.as_bytes(), |_| ()).map_err(failed)?;
-    }
-    let mut file = match find(root.as_fd(), path).map_err(failed)? {
-        Some(found) if !found.metadata().map_err(failed)?.is_file() => {
-            return Err(RootfsError::NotReadable { path: full(), limit: 0 });
-        }
-        Some(found) => reopen(&found, File::options().write(true)).map_err(failed)?,
-        None => {
-            let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_NONBLOCK | libc::O_NOCTTY;
-            let made = sys::open_beneath(root.as_fd(), path.as_bytes(), flags, mode & 0o7777, Resolve::InRoot);
-            File::from(made.map_err(failed)?)
-        }
-    };
-    file.set_len(0).and_then(|()| file.write_all(content)).map_err(failed)
-}
-
 /// What is there, without opening it: to open a device does something to it, and a container may have put one there.
 fn find(root: BorrowedFd<'_>, path: &str) -> io::Result<Option<File>> {
     match sys::open_beneath(root, path.as_bytes(), libc::O_PATH, 0, Resolve::InRoot) {
@@ -75,11 +51,6 @@ fn find(root: BorrowedFd<'_>, path: &str) -> io::Result<Option<File>> {
         Err(error) if missing(&error) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Opens what was found.
-fn reopen(found: &File, how: &OpenOptions) -> io::Result<File> {
-    how.open(format!("/proc/self/fd/{}", found.as_raw_fd()))
 }
 
 /// Makes the directories of a path, links resolved in the root; `made` hears of each new one. Returns the last.
@@ -129,20 +100,18 @@ mod tests {
         for name in ["etc/a", "/etc/b", "etc/c", "../secret"] {
             assert_eq!(read_in_root(&root, name, 100).unwrap(), None, "{name}");
         }
-        write_in_root(&root, "/etc/a", b"inside", 0o644).unwrap();
-        assert_eq!(read_in_root(&root, "etc/b", 100).unwrap().as_deref(), Some(&b"inside"[..]));
-        assert_eq!(std::fs::read_to_string(dir.path().join("secret")).unwrap(), "outside");
-        write_in_root(&root, "/new/deep/file", b"x", 0o600).unwrap();
-        assert!(read_in_root(&root, "new/deep", 10).is_err());
+        std::fs::write(root.join("secret"), "inside").unwrap();
+        for name in ["etc/a", "/etc/b"] {
+            assert_eq!(read_in_root(&root, name, 100).unwrap().as_deref(), Some(&b"inside"[..]), "{name}");
+        }
+        assert!(read_in_root(&root, "etc", 10).is_err());
         assert!(read_in_root(&root, "secret", 3).is_err());
         nix::unistd::mkfifo(&root.join("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(read_in_root(&root, "fifo", 10).is_err());
         // Nobody drives this device: to open it would fail in another way.
         let (kind, device) = (nix::sys::stat::SFlag::S_IFCHR, nix::sys::stat::makedev(511, 4095));
         nix::sys::stat::mknod(&root.join("device"), kind, nix::sys::stat::Mode::S_IRWXU, device).unwrap();
-        let refused = [read_in_root(&root, "device", 10).map(drop), write_in_root(&root, "device", b"x", 0o600)];
-        for refused in refused {
-            assert!(matches!(refused, Err(RootfsError::NotReadable { .. })), "{refused:?}");
-        }
+        let refused = read_in_root(&root, "device", 10);
+        assert!(matches!(refused, Err(RootfsError::NotReadable { .. })), "{refused:?}");
     }
 }
