@@ -35,6 +35,9 @@ pub struct CapacityProvider {
     pub name: String,
     pub status: CapacityProviderStatus,
     pub update_status: UpdateStatus,
+    /// Of one that could not be deleted.
+    #[serde(default)]
+    pub update_status_reason: Option<String>,
     /// The name of its Auto Scaling group; empty for managed instances.
     pub asg: String,
     pub managed_scaling: ManagedScaling,
@@ -56,6 +59,7 @@ impl CapacityProvider {
             name: name.to_owned(),
             status: CapacityProviderStatus::Active,
             update_status: UpdateStatus::CreateComplete,
+            update_status_reason: None,
             asg: String::new(),
             managed_scaling: ManagedScaling::default(),
             managed_termination_protection: Switch::Disabled,
@@ -131,6 +135,7 @@ pub enum UpdateStatus {
     UpdateComplete,
     /// Shown, never kept.
     DeleteInProgress,
+    DeleteFailed,
     DeleteComplete,
 }
 

@@ -6,9 +6,10 @@ use cove_model::arn::Tenant;
 use cove_model::capacity_provider::is_fargate;
 use cove_model::cluster::{CapacityProviderStrategyItem, Cluster, ClusterSetting, ClusterStatus, cluster_arn};
 use cove_model::container_instance::ContainerInstance;
-use cove_model::service::{Service, ServiceRevision, ServiceStatus};
+use cove_model::service::{Service, ServiceStatus};
 use cove_model::task::{LaunchType, Task, TaskStatus};
 use cove_store::{Prefix, Read, Tx, keys};
+use serde_json::Value;
 
 use super::definition::is_name;
 use super::error::EcsError;
@@ -32,7 +33,7 @@ pub(super) fn active(store: &impl Read, tenant: &Tenant, name: &str) -> Result<A
     found.filter(|cluster| cluster.status == ClusterStatus::Active).ok_or(EcsError::ClusterNotFound)
 }
 
-/// CreateCluster. Creating an ACTIVE cluster again shows it as it is.
+/// CreateCluster. Creating an ACTIVE cluster again shows it as it is, if it is what was asked for.
 pub(super) async fn create(cx: &Context, input: CreateClusterIn) -> Result<ClusterOut, EcsError> {
     let name = input.cluster_name.clone().unwrap_or_else(|| reference::DEFAULT_CLUSTER.to_owned());
     if !is_name(&name) {
@@ -48,7 +49,12 @@ pub(super) async fn create(cx: &Context, input: CreateClusterIn) -> Result<Clust
         .store
         .write(move |tx| {
             if let Ok(cluster) = active(tx, &tenant, &name) {
-                return Ok::<_, EcsError>(show(tx, &cluster, &ALL_FIELDS));
+                if !is_what_was_asked_for(&cluster, &input, &providers) {
+                    return Err(EcsError::parameter(
+                        "Arguments on this idempotent request are inconsistent with arguments used in previous request(s).",
+                    ));
+                }
+                return Ok(show(tx, &cluster, &ALL_FIELDS));
             }
             check_providers(tx, &tenant, &name, &providers)?;
             provider_kind(tx, &tenant, &input.default_capacity_provider_strategy)?;
@@ -59,7 +65,7 @@ pub(super) async fn create(cx: &Context, input: CreateClusterIn) -> Result<Clust
                 name,
                 status: ClusterStatus::Active,
                 configuration: input.configuration,
-                service_connect_defaults: input.service_connect_defaults,
+                service_connect_defaults: input.service_connect_defaults.filter(names_one),
                 capacity_providers: providers,
                 default_capacity_provider_strategy: input.default_capacity_provider_strategy,
                 tags: input.tags,
@@ -70,6 +76,23 @@ pub(super) async fn create(cx: &Context, input: CreateClusterIn) -> Result<Clust
         })
         .await?;
     Ok(ClusterOut { cluster })
+}
+
+/// Whether defaults of Service Connect name a namespace.
+fn names_one(defaults: &Value) -> bool {
+    defaults["namespace"].as_str().is_some_and(|name| !name.is_empty())
+}
+
+/// Members that are not given ask for nothing; tags come and go.
+fn is_what_was_asked_for(cluster: &Cluster, input: &CreateClusterIn, providers: &[String]) -> bool {
+    let strategy = &input.default_capacity_provider_strategy;
+    let has = |setting: &ClusterSetting| show_settings(cluster).contains(setting);
+    input.settings.iter().all(has)
+        && (input.configuration.is_none() || input.configuration == cluster.configuration)
+        && (input.service_connect_defaults.is_none()
+            || input.service_connect_defaults == cluster.service_connect_defaults)
+        && (providers.is_empty() || providers == cluster.capacity_providers)
+        && (strategy.is_empty() || *strategy == cluster.default_capacity_provider_strategy)
 }
 
 /// The cluster of a request, which makes the default one if it is gone, with Fargate's capacity.
@@ -280,7 +303,9 @@ pub(super) async fn delete(cx: &Context, input: DeleteClusterIn) -> Result<Clust
                 return Err(EcsError::ClusterContainsTasks);
             }
             if !managed_providers(tx, &cluster).is_empty() {
-                return Err(EcsError::ClusterContainsCapacityProvider);
+                return Err(EcsError::client(
+                    "The Cluster cannot be deleted while Cluster Scoped Capacity Providers are attached to the cluster.",
+                ));
             }
             cluster.status = ClusterStatus::Inactive;
             tx.put(cluster.clone());
@@ -304,7 +329,9 @@ pub(super) async fn update(cx: &Context, input: UpdateClusterIn) -> Result<Clust
                 cluster.settings = settings;
             }
             cluster.configuration = input.configuration.or(cluster.configuration);
-            cluster.service_connect_defaults = input.service_connect_defaults.or(cluster.service_connect_defaults);
+            // An empty namespace takes the default away.
+            let defaults = input.service_connect_defaults.or(cluster.service_connect_defaults);
+            cluster.service_connect_defaults = defaults.filter(names_one);
             tx.put(cluster.clone());
             Ok::<_, EcsError>(show(tx, &cluster, &ALL_FIELDS))
         })
@@ -405,9 +432,7 @@ fn statistics(store: &impl Read, inside: &Prefix, tasks: &Counts) -> Vec<Pair> {
 
 /// Where the tasks of its newest deployment run, by its launch type or its capacity providers.
 fn is_on_fargate(store: &impl Read, service: &Service) -> bool {
-    let Some(newest) = service.deployments.first() else { return false };
-    let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, &newest.revision);
-    store.get::<ServiceRevision>(&key).is_some_and(|revision| {
+    service::revision_in_force(store, service).is_some_and(|revision| {
         let placing = &revision.template.placing;
         let mut providers = placing.strategy.iter();
         placing.launch_type == LaunchType::Fargate || providers.any(|item| is_fargate(&item.capacity_provider))

@@ -22,8 +22,6 @@ pub(crate) enum EcsError {
     ClusterContainsContainerInstances,
     #[error("The Cluster cannot be deleted while Services are active.")]
     ClusterContainsServices,
-    #[error("The Cluster cannot be deleted while Capacity Providers are active.")]
-    ClusterContainsCapacityProvider,
     #[error("The specified capacity provider is in use and cannot be removed.")]
     ProviderInUse,
     #[error("There is no update available for your container agent.")]
@@ -85,7 +83,6 @@ impl EcsError {
             Self::ClusterContainsTasks => "ClusterContainsTasksException",
             Self::ClusterContainsContainerInstances => "ClusterContainsContainerInstancesException",
             Self::ClusterContainsServices => "ClusterContainsServicesException",
-            Self::ClusterContainsCapacityProvider => "ClusterContainsCapacityProviderException",
             Self::ProviderInUse => "ResourceInUseException",
             Self::NoUpdateAvailable => "NoUpdateAvailableException",
             Self::MissingVersion => "MissingVersionException",

@@ -206,6 +206,7 @@ pub(crate) enum Taggable {
     Task { cluster: String, id: String },
     ContainerInstance { cluster: String, id: String },
     Service { cluster: String, name: String },
+    TaskSet { cluster: String, service: String, id: String },
     CapacityProvider(String),
     Daemon { cluster: String, name: String },
 }
@@ -237,6 +238,13 @@ pub(crate) fn taggable(tenant: &Tenant, text: &str) -> Result<Taggable, EcsError
         "task" => long().map(|(cluster, id)| Taggable::Task { cluster, id }),
         "container-instance" => long().map(|(cluster, id)| Taggable::ContainerInstance { cluster, id }),
         "service" => long().map(|(cluster, name)| Taggable::Service { cluster, name }),
+        // The id has a slash of its own.
+        "task-set" => match path.splitn(3, '/').collect::<Vec<_>>()[..] {
+            [cluster, service, id] => {
+                Ok(Taggable::TaskSet { cluster: cluster.to_owned(), service: service.to_owned(), id: id.to_owned() })
+            }
+            _ => Err(unexpected(resource)),
+        },
         _ => Err(unexpected(resource)),
     }
 }

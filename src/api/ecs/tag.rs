@@ -7,7 +7,7 @@ use cove_model::capacity_provider::CapacityProvider;
 use cove_model::cluster::Cluster;
 use cove_model::container_instance::ContainerInstance;
 use cove_model::daemon::Daemon;
-use cove_model::service::Service;
+use cove_model::service::{Service, TaskSet};
 use cove_model::tag::Tag;
 use cove_model::task::Task;
 use cove_model::task_definition::TaskDefinition;
@@ -103,6 +103,7 @@ enum Tagged {
     Task(Box<Task>),
     ContainerInstance(Box<ContainerInstance>),
     Service(Box<Service>),
+    TaskSet(Box<TaskSet>),
     CapacityProvider(Box<CapacityProvider>),
     Daemon(Box<Daemon>),
 }
@@ -115,6 +116,7 @@ impl Tagged {
             Self::Task(it) => &it.tags,
             Self::ContainerInstance(it) => &it.tags,
             Self::Service(it) => &it.tags,
+            Self::TaskSet(it) => &it.tags,
             Self::CapacityProvider(it) => &it.tags,
             Self::Daemon(it) => &it.tags,
         }
@@ -127,6 +129,7 @@ impl Tagged {
             Self::Task(it) => tx.put(Task { tags, ..*it }),
             Self::ContainerInstance(it) => tx.put(ContainerInstance { tags, ..*it }),
             Self::Service(it) => tx.put(Service { tags, ..*it }),
+            Self::TaskSet(it) => tx.put(TaskSet { tags, ..*it }),
             Self::CapacityProvider(it) => tx.put(CapacityProvider { tags, ..*it }),
             Self::Daemon(it) => tx.put(Daemon { tags, ..*it }),
         }
@@ -144,6 +147,10 @@ fn find(store: &impl Read, tenant: &Tenant, resource: &Taggable) -> Result<Tagge
         Taggable::Task { cluster, id } => store
             .get::<Task>(&keys::task(tenant, cluster, id))
             .map(|it| Tagged::Task(Box::new((*it).clone())))
+            .ok_or_else(not_found),
+        Taggable::TaskSet { cluster, service, id } => store
+            .get::<TaskSet>(&keys::task_set(tenant, cluster, service, id))
+            .map(|it| Tagged::TaskSet(Box::new((*it).clone())))
             .ok_or_else(not_found),
         Taggable::CapacityProvider(name) => capacity_provider::find(store, tenant, name)
             .map(|it| Tagged::CapacityProvider(Box::new((*it).clone())))

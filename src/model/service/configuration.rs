@@ -209,7 +209,10 @@ impl DeploymentConfiguration {
         let canary = given.canary_configuration.or_else(|| self.canary_configuration.clone());
         let default_linear = Linear { step_percent: linear_percent(), step_bake_time_in_minutes: linear_minutes() };
         let default_canary = Canary { canary_percent: canary_percent(), canary_bake_time_in_minutes: canary_minutes() };
-        let bake = given.bake_time_in_minutes.or(self.bake_time_in_minutes).unwrap_or(0);
+        // What was to follow a shift of traffic does not follow a rolling update.
+        let shifts = |strategy| strategy != DeploymentStrategy::Rolling;
+        let bake_before = self.bake_time_in_minutes.filter(|_| shifts(self.strategy()) == shifts(strategy));
+        let bake = given.bake_time_in_minutes.or(bake_before).unwrap_or(0);
         Self {
             deployment_circuit_breaker: given
                 .deployment_circuit_breaker
@@ -219,7 +222,7 @@ impl DeploymentConfiguration {
             minimum_healthy_percent: given.minimum_healthy_percent.or(self.minimum_healthy_percent).or(Some(minimum)),
             alarms: given.alarms.or_else(|| self.alarms.clone()).or_else(|| Some(Alarms::default())),
             strategy: Some(strategy),
-            bake_time_in_minutes: (!is(DeploymentStrategy::Rolling)).then_some(bake),
+            bake_time_in_minutes: Some(bake),
             lifecycle_hooks: match given.lifecycle_hooks {
                 None if given.strategy == Some(DeploymentStrategy::Rolling) => None,
                 None => self.lifecycle_hooks.clone(),

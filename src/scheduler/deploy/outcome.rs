@@ -5,6 +5,7 @@ use cove_model::service::{
     ServiceDeploymentStatus as Status,
 };
 
+use super::stages::MINUTE_MILLIS;
 use super::view::TaskView;
 use super::{Condition, Decider, message};
 
@@ -169,11 +170,17 @@ impl Decider<'_> {
     }
 
     /// Whether the alarms of a rolling update have had their time: ECS goes on to watch them when the new revision runs
-    /// alone, for a time that it works out from their configuration. Strategies that shift traffic have a stage for it.
+    /// alone, for a time that it works out from their configuration, or as long as somebody wants. Strategies that shift
+    /// traffic have a stage for it.
     fn has_baked(&mut self) -> bool {
-        let (now, need_millis) = (self.state.now, self.state.alarms_need_millis);
+        let (now, alarms_need_millis) = (self.state.now, self.state.alarms_need_millis);
         let is_rolling = |it: &&mut ServiceDeployment| it.configuration.strategy() == DeploymentStrategy::Rolling;
-        let Some(rollout) = self.rollout_mut().filter(is_rolling).filter(|_| need_millis > 0) else { return true };
+        let Some(rollout) = self.rollout_mut().filter(is_rolling) else { return true };
+        let wanted_millis = i64::from(rollout.configuration.bake_time_in_minutes.unwrap_or(0)) * MINUTE_MILLIS;
+        let need_millis = alarms_need_millis.max(wanted_millis);
+        if need_millis == 0 {
+            return true;
+        }
         let until = rollout.baking_since.get_or_insert(now).plus_millis(need_millis);
         if until > now {
             self.wake(until);

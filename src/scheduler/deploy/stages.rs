@@ -19,7 +19,7 @@ use cove_model::service::{
 use super::view::TaskView;
 use super::{Decider, count, message};
 
-const MINUTE_MILLIS: i64 = 60_000;
+pub(super) const MINUTE_MILLIS: i64 = 60_000;
 /// How long a PAUSE hook waits when it says nothing: a day.
 const PAUSE_MINUTES: i32 = 1440;
 const WHOLE: f64 = 100.0;

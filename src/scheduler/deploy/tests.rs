@@ -251,6 +251,18 @@ fn a_rolling_update_goes_on_until_its_alarms_had_time_to_notice_something() {
 }
 
 #[test]
+fn a_rolling_update_bakes_as_long_as_somebody_wants() {
+    let mut state = state(1, 100, 200, vec![deployment(NEW, "r2", RolloutState::InProgress)]);
+    state.rollouts[0].configuration.bake_time_in_minutes = Some(2);
+    state.tasks = vec![healthy("a", NEW)];
+    let got = decide(&state);
+    let until = NOW.plus_millis(120_000);
+    assert_eq!((got.service.deployments[0].rollout, got.wake_at), (RolloutState::InProgress, Some(until)));
+    (state.service, state.rollouts, state.now) = (got.service, got.rollouts, until);
+    assert_eq!(decide(&state).service.deployments[0].rollout, RolloutState::Completed);
+}
+
+#[test]
 fn scaling_in_takes_from_the_fullest_zone_and_leaves_protected_tasks() {
     let mut state = state(1, 100, 200, vec![deployment(OLD, "r1", RolloutState::Completed)]);
     let in_zone = |id: &str, zone: &str| at(zone, "i", healthy(id, OLD));

@@ -1,6 +1,6 @@
 //! Begins a deployment: a revision, a service deployment and the PRIMARY deployment of the service, together.
 
-use cove_base::ids::{random_hex, random_u64};
+use cove_base::ids::random_hex;
 use cove_model::service::{
     Deployment, DeploymentStrategy, LifecycleStage, RolloutState, Service, ServiceDeployment, ServiceDeploymentStatus,
     ServiceRevision,
@@ -42,7 +42,8 @@ pub fn begin(tx: &mut Tx<'_>, service: &mut Service, revision: ServiceRevision) 
         stopped_at: None,
         updated_at: now,
     };
-    let id = format!("ecs-svc/{}", deploy::digits(random_u64()));
+    // By these digits clients find the deployment's revision.
+    let id = format!("ecs-svc/{}", revision.id);
     let deployment = Deployment {
         rollout_reason: deploy::in_progress(&id),
         id,

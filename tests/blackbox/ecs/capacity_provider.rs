@@ -79,8 +79,10 @@ fn a_capacity_provider_sends_tasks_to_its_group_across_restarts() {
 
     assert_refused(put(&server, &json!([]), &json!([])), "ResourceInUseException", "is in use and cannot be removed.");
     let delete = json!({"capacityProvider": shown["capacityProviderArn"]});
-    let code = "ClientException";
-    assert_refused(server.ecs("DeleteCapacityProvider", &delete), code, "associated with cluster: default");
+    let kept = server.ecs("DeleteCapacityProvider", &delete).unwrap()["capacityProvider"].clone();
+    assert_eq!((&kept["status"], &kept["updateStatus"]), (&json!("ACTIVE"), &json!("DELETE_FAILED")));
+    let why = kept["updateStatusReason"].as_str().unwrap();
+    assert!(why.contains("associated with cluster: default"), "{why}");
     for task in run["tasks"].as_array().unwrap() {
         let arn = task["taskArn"].as_str().unwrap();
         server.ecs("StopTask", &json!({"task": arn})).unwrap();
@@ -338,6 +340,8 @@ fn an_interrupted_fargate_spot_task_gets_its_warning_and_its_service_another() {
     // An empty strategy is the way back to the launch type, and not to the cluster's own strategy.
     put(&server, &json!(["FARGATE", "FARGATE_SPOT"]), &strategy).unwrap();
     let back = json!({"service": "web", "capacityProviderStrategy": []});
+    assert_refused(server.ecs("UpdateService", &back), "InvalidParameterException", "you must force a new deployment.");
+    let back = json!({"service": "web", "capacityProviderStrategy": [], "forceNewDeployment": true});
     let service = server.ecs("UpdateService", &back).unwrap()["service"].clone();
     assert_eq!((&service["launchType"], &service["capacityProviderStrategy"]), (&json!("FARGATE"), &Value::Null));
     let awsvpc = &service["networkConfiguration"]["awsvpcConfiguration"];
@@ -378,5 +382,6 @@ fn capacity_providers_that_ecs_refuses_are_refused() {
     let run = server.ecs("RunTask", &json!({"taskDefinition": "a", "capacityProviderStrategy": mixed}));
     assert_refused(run, code, "cannot contain a mix of capacity providers");
     assert_refused(server.ecs("DeleteCapacityProvider", &json!({"capacityProvider": "FARGATE"})), code, "reserved");
-    assert_refused(server.ecs("DeleteCapacityProvider", &json!({"capacityProvider": "x"})), code, "does not exist.");
+    let unknown = server.ecs("DeleteCapacityProvider", &json!({"capacityProvider": "x"}));
+    assert_refused(unknown, "ClientException", "does not exist.");
 }

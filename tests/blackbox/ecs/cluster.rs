@@ -1,6 +1,6 @@
 //! Clusters.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::server::{Server, assert_refused, texts, until};
 
@@ -65,7 +65,7 @@ fn clusters_are_listed_in_pages() {
     assert_eq!(texts(&first["clusterArns"]).len(), 3);
     let second = server.ecs("ListClusters", &json!({"maxResults": 3, "nextToken": first["nextToken"]})).unwrap();
     assert_eq!(texts(&second["clusterArns"]), ["arn:aws:ecs:us-east-1:000000000000:cluster/default"]);
-    assert!(second.get("nextToken").is_none_or(serde_json::Value::is_null));
+    assert!(second.get("nextToken").is_none_or(Value::is_null));
     for bad in [json!({"maxResults": 0}), json!({"maxResults": 101}), json!({"nextToken": "???"})] {
         assert_refused(server.ecs("ListClusters", &bad), "InvalidParameterException", "");
     }
@@ -105,6 +105,16 @@ fn what_cannot_be_a_cluster_is_refused() {
     assert_refused(create(provider), code, "The specified capacity provider 'mine' was not found.");
     let reserved = json!({"clusterName": "a", "tags": [{"key": "aws:x", "value": "y"}]});
     assert_refused(create(reserved), code, "reserved");
+    let insights = |value| json!({"clusterName": "b", "settings": [{"name": "containerInsights", "value": value}]});
+    create(insights("enabled")).unwrap();
+    create(insights("enabled")).unwrap();
+    create(json!({"clusterName": "b"})).unwrap();
+    assert_refused(create(insights("disabled")), code, "Arguments on this idempotent request are inconsistent");
+    let connects = |namespace| json!({"cluster": "b", "serviceConnectDefaults": {"namespace": namespace}});
+    let shown = server.ecs("UpdateCluster", &connects("inner")).unwrap();
+    assert_eq!(shown["cluster"]["serviceConnectDefaults"]["namespace"], "inner");
+    let shown = server.ecs("UpdateCluster", &connects("")).unwrap();
+    assert_eq!(shown["cluster"]["serviceConnectDefaults"], Value::Null);
     let foreign = json!({"cluster": "arn:aws:ecs:eu-west-1:000000000000:cluster/default"});
     assert_refused(server.ecs("UpdateCluster", &foreign), code, "Identifier is for eu-west-1");
 }

@@ -163,8 +163,12 @@ fn a_daemon_deployment_replaces_its_tasks_and_goes_back_when_they_fail() {
     fleet(&server);
     let (first, second) = (register(&server, WAITING), register(&server, WAITING));
     let broken = register(&server, "exit 1");
-    let made = server.ecs("CreateDaemon", &request(&first, &json!({}))).unwrap();
+    let made = server.ecs("CreateDaemon", &request(&first, &json!({"propagateTags": "DAEMON"}))).unwrap();
     wait_status(&server, &made["deploymentArn"], "SUCCESSFUL");
+    let propagates = |server: &Server, arn: &str| {
+        let found = server.ecs("DescribeDaemonRevisions", &json!({"daemonRevisionArns": [arn]})).unwrap();
+        found["daemonRevisions"][0]["propagateTags"].clone()
+    };
     let update = |server: &Server, definition: &str| {
         let input = json!({"daemonArn": made["daemonArn"], "daemonTaskDefinitionArn": definition,
             "capacityProviderArns": ["agents"], "deploymentConfiguration": {"drainPercent": 50.0}});
@@ -175,6 +179,7 @@ fn a_daemon_deployment_replaces_its_tasks_and_goes_back_when_they_fail() {
     let seen = wait_status(&server, &good, "SUCCESSFUL");
     assert_eq!(seen["targetDaemonRevision"]["totalRunningInstanceCount"], 2);
     assert!(tasks(&server).iter().all(|task| task["taskDefinitionArn"] == json!(second)));
+    assert_eq!(seen["targetDaemonRevision"]["arn"].as_str().map(|arn| propagates(&server, arn)), Some(json!("NONE")));
     let bad = update(&server, &broken);
     server.kill_and_restart();
     let seen = wait_status(&server, &bad, "ROLLBACK_SUCCESSFUL");
@@ -186,7 +191,10 @@ fn a_daemon_deployment_replaces_its_tasks_and_goes_back_when_they_fail() {
     let listed = server.ecs("ListDaemonDeployments", &json!({"daemonArn": made["daemonArn"]})).unwrap();
     assert_eq!(listed["daemonDeployments"].as_array().unwrap().len(), 3);
     assert_eq!(listed["daemonDeployments"][0]["daemonDeploymentArn"], bad);
-    server.ecs("DeleteDaemon", &json!({"daemonArn": made["daemonArn"]})).unwrap();
+    let delete = json!({"daemonArn": made["daemonArn"]});
+    server.ecs("DeleteDaemon", &delete).unwrap();
+    let again = server.ecs("DeleteDaemon", &delete);
+    assert_refused(again, "InvalidParameterException", "deployment deletion is ongoing");
     server.ecs("DeleteService", &json!({"service": "full", "force": true})).unwrap();
     until("nothing is left", || tasks_of_cluster(&server).is_empty().then_some(()));
 }

@@ -378,7 +378,10 @@ fn managed_instances_that_ecs_refuses_are_refused() {
         "Cannot associate Managed Instances capacity provider to clusters using this API.",
     );
     let foreign = json!({"capacityProvider": "mi", "cluster": "second"});
-    assert_refused(server.ecs("DeleteCapacityProvider", &foreign), parameter, "does not exist");
+    assert_refused(server.ecs("DeleteCapacityProvider", &foreign), client, "does not exist");
+    with_cluster(json!({"cluster": "second", "name": "own"})).unwrap();
+    let delete = server.ecs("DeleteCluster", &json!({"cluster": "second"}));
+    assert_refused(delete, client, "while Cluster Scoped Capacity Providers are attached to the cluster.");
     let mixed = json!([{"capacityProvider": "mi", "weight": 1}, {"capacityProvider": "FARGATE", "weight": 1}]);
     assert_refused(put(&server, &json!(["FARGATE"]), &mixed), parameter, "cannot contain a mix");
     let main = json!({"name": "main", "image": "x", "memory": 16});

@@ -259,6 +259,10 @@ fn a_deployment_leaves_its_history() {
     let listed = server.ecs("ListServiceDeployments", &json!({"service": "web"})).unwrap();
     let all = listed["serviceDeployments"].as_array().unwrap();
     assert!(all.len() == 2 && all.iter().all(|it| it["status"] == "SUCCESSFUL"), "{listed}");
+    // By its digits Terraform finds the deployment that it waits for.
+    let id = describe(&server)["deployments"][0]["id"].as_str().unwrap().replace("ecs-svc/", "");
+    let target = all[0]["targetServiceRevisionArn"].as_str().unwrap();
+    assert!(target.ends_with(&format!("/{id}")), "{id} {target}");
     let arn = all[0]["serviceDeploymentArn"].clone();
     let found = server.ecs("DescribeServiceDeployments", &json!({"serviceDeploymentArns": [arn]})).unwrap();
     let found = &found["serviceDeployments"][0];
@@ -280,7 +284,13 @@ fn a_stopped_deployment_rolls_back() {
     let broken = register(&server, &json!({"image": format!("127.0.0.1:{}/none:1", server.port)}));
     server.ecs("UpdateService", &json!({"service": "web", "taskDefinition": broken})).unwrap();
     let arn = describe(&server)["currentServiceDeployment"].clone();
-    server.ecs("StopServiceDeployment", &json!({"serviceDeploymentArn": arn, "stopType": "ROLLBACK"})).unwrap();
+    for _ in 0..2 {
+        // The second finds it going back, or gone back.
+        let stop = json!({"serviceDeploymentArn": arn, "stopType": "ROLLBACK"});
+        if let Err((_, why)) = server.ecs("StopServiceDeployment", &stop) {
+            assert_eq!(why, "The service deployment is not in progress.");
+        }
+    }
     server.kill_and_restart();
     let service = wait_stable(&server);
     assert_eq!(service["taskDefinition"], first.as_str());
@@ -448,9 +458,16 @@ fn task_sets_share_the_desired_count() {
             (one["runningCount"] == count && one["stabilityStatus"] == "STEADY_STATE").then(|| one.clone())
         })
     };
+    assert_eq!(describe(&server)["taskDefinition"], Value::Null);
     server.ecs("UpdateServicePrimaryTaskSet", &with(&of_web, &json!({"primaryTaskSet": blue}))).unwrap();
+    let arn = format!("arn:aws:ecs:us-east-1:000000000000:task-set/default/web/{blue}");
+    let tags = json!([{"key": "a", "value": "b"}]);
+    server.ecs("TagResource", &json!({"resourceArn": arn, "tags": tags})).unwrap();
     server.kill_and_restart();
+    assert_eq!(server.ecs("ListTagsForResource", &json!({"resourceArn": arn})).unwrap()["tags"], tags);
     assert_eq!(steady(&server, &blue, 3)["status"], "PRIMARY");
+    let service = describe(&server);
+    assert_eq!((&service["taskDefinition"], &service["launchType"]), (&json!(definition), &json!("EC2")));
     assert_eq!(steady(&server, &green, 2)["computedDesiredCount"], 2, "rounded up");
     let scale = json!({"taskSet": green, "scale": {"value": 100.0, "unit": "PERCENT"}});
     server.ecs("UpdateTaskSet", &with(&of_web, &scale)).unwrap();
@@ -487,4 +504,32 @@ fn what_a_service_asks_of_its_tasks_is_carried_out_or_refused() {
     assert_eq!(tagged, 1, "the one that was started since: {all}");
     let executes = all["tasks"].as_array().unwrap().iter().filter(|task| task["enableExecuteCommand"] == true).count();
     assert_eq!(executes, 1, "the same one: {all}");
+    let before = describe(&server)["deployments"].clone();
+    let same = json!({"service": "web", "taskDefinition": definition, "enableExecuteCommand": false});
+    let after = server.ecs("UpdateService", &same).unwrap()["service"].clone();
+    assert_eq!(after["deployments"], before, "neither is a reason to deploy");
+    server.ecs("DeregisterTaskDefinition", &json!({"taskDefinition": definition})).unwrap();
+    let inactive = server.ecs("UpdateService", &same).unwrap_err();
+    assert_eq!(inactive, ("ClientException".to_owned(), "TaskDefinition is inactive".to_owned()));
+}
+
+#[test]
+fn the_network_that_a_service_was_given_is_read_back_whatever_it_comes_to() {
+    let server = Server::start();
+    let main = json!({"name": "main", "image": server.busybox(), "command": ["sh", "-c", WAITING]});
+    let definition = json!({"family": "web", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"],
+        "cpu": "256", "memory": "512", "containerDefinitions": [main]});
+    server.ecs("RegisterTaskDefinition", &definition).unwrap();
+    let named = server.network();
+    let unnamed = json!({"awsvpcConfiguration": {"subnets": named["awsvpcConfiguration"]["subnets"]}});
+    let input = json!({"launchType": "FARGATE", "networkConfiguration": unnamed, "desiredCount": 0});
+    create(&server, "web", &input);
+    let update = json!({"service": "web", "networkConfiguration": named});
+    server.ecs("UpdateService", &update).unwrap();
+    let service = describe(&server);
+    let groups = &named["awsvpcConfiguration"]["securityGroups"];
+    assert_eq!(service["networkConfiguration"]["awsvpcConfiguration"]["securityGroups"], *groups, "{service}");
+    let id = service["deployments"][0]["id"].clone();
+    server.ecs("UpdateService", &update).unwrap();
+    assert_eq!(describe(&server)["deployments"][0]["id"], id, "the second time it is what there is");
 }

@@ -101,7 +101,8 @@ pub(super) async fn update(cx: &Context, input: UpdateCapacityProviderIn) -> Res
         .store
         .write(move |tx| {
             let known = wanted.find(tx, &tenant)?;
-            let known = CapacityProvider { update_status: UpdateStatus::UpdateComplete, ..known };
+            let known =
+                CapacityProvider { update_status: UpdateStatus::UpdateComplete, update_status_reason: None, ..known };
             let provider = match (given, known.managed.clone()) {
                 (Given::Group(given), None) => group::changed(known, given)?,
                 (Given::Managed(given), Some(ManagedInstances { cluster, provider })) => {
@@ -119,8 +120,8 @@ pub(super) async fn update(cx: &Context, input: UpdateCapacityProviderIn) -> Res
     Ok(CapacityProviderOut { capacity_provider })
 }
 
-/// DeleteCapacityProvider: no cluster may have it. Managed instances are of their cluster for good; nothing may need them
-/// any more, and they go with their provider.
+/// DeleteCapacityProvider. One that a cluster has stays, and says in its status why. Managed instances are of their cluster
+/// for good; nothing may need them any more, and they go with their provider.
 pub(super) async fn delete(cx: &Context, input: DeleteCapacityProviderIn) -> Result<CapacityProviderOut, EcsError> {
     let tenant = cx.tenant.clone();
     let wanted = Wanted::of(&tenant, &input.capacity_provider, input.cluster.as_deref())?;
@@ -129,7 +130,17 @@ pub(super) async fn delete(cx: &Context, input: DeleteCapacityProviderIn) -> Res
         .write(move |tx| {
             let known = wanted.find(tx, &tenant)?;
             match &known.managed {
-                None => check_unused(tx, &tenant, &known.name)?,
+                None => {
+                    if let Some(reason) = why_used(tx, &tenant, &known.name) {
+                        let kept = CapacityProvider {
+                            update_status: UpdateStatus::DeleteFailed,
+                            update_status_reason: Some(reason),
+                            ..known
+                        };
+                        tx.put(kept.clone());
+                        return Ok(show(tx, &kept, true));
+                    }
+                }
                 Some(managed) => {
                     if let Some(user) = managed::user(tx, &tenant, &managed.cluster, &known.name) {
                         return Err(EcsError::client(format!(
@@ -143,6 +154,7 @@ pub(super) async fn delete(cx: &Context, input: DeleteCapacityProviderIn) -> Res
             let gone = CapacityProvider {
                 status: CapacityProviderStatus::Inactive,
                 update_status: UpdateStatus::DeleteComplete,
+                update_status_reason: None,
                 ..known
             };
             tx.put(gone.clone());
@@ -152,18 +164,16 @@ pub(super) async fn delete(cx: &Context, input: DeleteCapacityProviderIn) -> Res
     Ok(CapacityProviderOut { capacity_provider })
 }
 
-fn check_unused(tx: &Tx<'_>, tenant: &Tenant, name: &str) -> Result<(), EcsError> {
+fn why_used(tx: &Tx<'_>, tenant: &Tenant, name: &str) -> Option<String> {
     let clusters = tx.scan::<Cluster>(&Prefix::tenant(tenant));
     let has_it = |cluster: &Cluster| {
         cluster.status == ClusterStatus::Active && cluster.capacity_providers.iter().any(|it| it == name)
     };
-    match clusters.iter().find(|cluster| has_it(cluster)) {
-        None => Ok(()),
-        Some(cluster) => Err(EcsError::client(format!(
-            "The capacity provider cannot be deleted because it is associated with cluster: {}. Remove the capacity provider from the cluster and try again.",
-            cluster.name
-        ))),
-    }
+    let cluster = clusters.iter().find(|cluster| has_it(cluster))?;
+    Some(format!(
+        "The capacity provider cannot be deleted because it is associated with cluster: {}. Remove the capacity provider from the cluster and try again.",
+        cluster.name
+    ))
 }
 
 /// DescribeCapacityProviders: those that are named, else all that are ACTIVE, of a cluster if one is named.
@@ -278,7 +288,7 @@ fn cluster_of_a_group() -> EcsError {
 }
 
 fn unknown() -> EcsError {
-    EcsError::parameter("The specified capacity provider does not exist. Specify a valid name or ARN and try again.")
+    EcsError::client("The specified capacity provider does not exist. Specify a valid name or ARN and try again.")
 }
 
 fn show(store: &impl Read, it: &CapacityProvider, with_tags: bool) -> wire::CapacityProvider {
@@ -300,6 +310,7 @@ fn show(store: &impl Read, it: &CapacityProvider, with_tags: bool) -> wire::Capa
         auto_scaling_group_provider: it.managed.is_none().then(group),
         managed_instances_provider: it.managed.as_ref().map(|managed| managed.provider.clone()),
         update_status: Some(if is_leaving { UpdateStatus::DeleteInProgress } else { it.update_status }),
+        update_status_reason: it.update_status_reason.clone(),
         tags: if with_tags { it.tags.clone() } else { Vec::new() },
         kind: if it.managed.is_some() { "MANAGED_INSTANCES" } else { "EC2_AUTOSCALING" },
     }
@@ -314,6 +325,7 @@ fn show_fargate(tenant: &Tenant, name: &str) -> wire::CapacityProvider {
         auto_scaling_group_provider: None,
         managed_instances_provider: None,
         update_status: None,
+        update_status_reason: None,
         tags: Vec::new(),
         kind: if name == FARGATE { "FARGATE" } else { "FARGATE_SPOT" },
     }

@@ -102,12 +102,12 @@ fn make(tx: &mut Tx<'_>, around: &Around<'_>, input: CreateDaemonIn) -> Result<D
     let configuration = input.workload.deployment_configuration.clone().unwrap_or_default().filled();
     let fresh = Daemon::new(around.tenant.clone(), around.cluster, &input.daemon_name, configuration, tx.now());
     let mut daemon = Daemon { tags: input.tags, client_token, ..fresh };
-    let revision = revision(tx, around, &daemon, input.workload, None)?;
+    let revision = revision(tx, around, &daemon, input.workload)?;
     begin(tx, &mut daemon, revision);
     Ok(daemon)
 }
 
-/// UpdateDaemon: another revision, and a deployment that brings it. What is not given stays as it was.
+/// UpdateDaemon: another revision, and a deployment that brings it.
 pub(in crate::ecs) async fn update(cx: &Context, input: UpdateDaemonIn) -> Result<DaemonChangedOut, EcsError> {
     check_configuration(input.workload.deployment_configuration.as_ref())?;
     let (tenant, host, reach) = (cx.tenant.clone(), Arc::clone(&cx.settings.host), reach_of(cx));
@@ -117,11 +117,10 @@ pub(in crate::ecs) async fn update(cx: &Context, input: UpdateDaemonIn) -> Resul
             cluster::active(tx, &tenant, &cluster)?;
             let mut daemon = (*active(tx, &tenant, &cluster, &name)?).clone();
             let around = Around { tenant: &tenant, host: &host, reach, cluster: &cluster };
-            let before = tx.get::<DaemonRevision>(&keys::daemon_part(&tenant, &cluster, &name, &daemon.revision));
             if let Some(given) = input.workload.deployment_configuration.clone() {
                 daemon.configuration = given.filled();
             }
-            let revision = revision(tx, &around, &daemon, input.workload, before.as_deref())?;
+            let revision = revision(tx, &around, &daemon, input.workload)?;
             begin(tx, &mut daemon, revision);
             Ok::<_, EcsError>(shown(tx, &daemon, true))
         })
@@ -135,30 +134,29 @@ pub(in crate::ecs) async fn delete(cx: &Context, input: DaemonIn) -> Result<Daem
     cx.store
         .write(move |tx| {
             cluster::active(tx, &tenant, &cluster)?;
-            let mut daemon = (*active(tx, &tenant, &cluster, &name)?).clone();
+            let mut daemon = (*super::known(tx, &tenant, &cluster, &name)?).clone();
+            if !daemon.is_active() {
+                return Err(EcsError::parameter("The daemon's deployment deletion is ongoing."));
+            }
             retire(tx, &mut daemon);
-            Ok::<_, EcsError>(shown(tx, &daemon, true))
+            Ok(shown(tx, &daemon, true))
         })
         .await
 }
 
-/// The revision that a request asks for, on top of what there was.
+/// The revision that a request asks for. Unlike a service's, the switches have no third state: not given they are off.
 fn revision(
     tx: &Tx<'_>,
     around: &Around<'_>,
     daemon: &Daemon,
     workload: DaemonWorkloadIn,
-    before: Option<&DaemonRevision>,
 ) -> Result<DaemonRevision, EcsError> {
     let providers = providers(tx, around.tenant, around.cluster, &workload.capacity_provider_arns)?;
-    let enables = workload.enable_execute_command;
-    let enables = enables.unwrap_or_else(|| before.is_some_and(|it| it.template.enable_execute_command));
-    let propagates = workload.propagate_tags.map(|given| given == DaemonPropagateTags::Daemon);
-    let managed = workload.enable_ecs_managed_tags;
-    let template = template(tx, around, daemon, &workload.daemon_task_definition_arn, enables)?;
+    let definition = &workload.daemon_task_definition_arn;
+    let template = template(tx, around, daemon, definition, workload.enable_execute_command)?;
     Ok(DaemonRevision {
-        propagates_tags: propagates.unwrap_or_else(|| before.is_some_and(|it| it.propagates_tags)),
-        managed_tags: managed.unwrap_or_else(|| before.is_some_and(|it| it.managed_tags)),
+        propagates_tags: workload.propagate_tags == Some(DaemonPropagateTags::Daemon),
+        managed_tags: workload.enable_ecs_managed_tags,
         ..DaemonRevision::new(daemon, &digits(random_u64()), template, providers, tx.now())
     })
 }

@@ -41,7 +41,10 @@ pub(in crate::ecs) fn describe(cx: &Context, input: DaemonIn) -> Result<Describe
 fn current(view: &impl Read, daemon: &Daemon) -> Vec<DaemonRevisionDetail> {
     let (tenant, cluster) = (&daemon.tenant, &daemon.cluster);
     let tasks = view.listed::<Task>(&keys::tasks_of_daemon(tenant, cluster, &daemon.name));
-    let revisions = view.scan::<DaemonRevision>(&Prefix::parent(tenant, &keys::daemon_parent(cluster, &daemon.name)));
+    let inside = Prefix::parent(tenant, &keys::daemon_parent(cluster, &daemon.name));
+    let mut revisions = view.scan::<DaemonRevision>(&inside);
+    // The one that is wanted comes first: clients take the daemon's own from it.
+    revisions.sort_by_key(|it| (it.id != daemon.revision, std::cmp::Reverse(it.created_at)));
     let mut shown = Vec::new();
     for revision in revisions {
         let by = revision.started_by();

@@ -29,13 +29,18 @@ impl Workload {
     /// The revision that is this, of a template that it was resolved to.
     pub(super) fn revision(self, service: &Service, template: TaskTemplate, now: Timestamp) -> ServiceRevision {
         ServiceRevision {
+            network_configuration: self.network(),
             launch_type: self.launch_type,
             capacity_provider_strategy: self.capacity_provider_strategy,
             platform_version: self.platform_version,
-            network_configuration: self.network_configuration.map(with_defaults),
             express: self.express,
             ..ServiceRevision::new(service, &digits(random_u64()), template, now)
         }
+    }
+
+    /// As clients are shown it.
+    pub(super) fn network(&self) -> Option<NetworkConfiguration> {
+        self.network_configuration.clone().map(with_defaults)
     }
 
     pub(super) fn of(revision: &ServiceRevision) -> Self {

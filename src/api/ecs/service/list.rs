@@ -1,8 +1,9 @@
 //! ListServices and ListServicesByNamespace.
 
-use cove_model::service::{Service, ServiceRevision};
-use cove_store::{Prefix, Read, keys};
+use cove_model::service::Service;
+use cove_store::{Prefix, Read};
 
+use super::show::revision_in_force;
 use crate::Context;
 use crate::ecs::error::EcsError;
 use crate::ecs::page::{Direction, Listing, PAGE_MAX};
@@ -18,11 +19,8 @@ pub(in crate::ecs) fn list(cx: &Context, input: ListServicesIn) -> Result<ListSe
     let cluster = reference::cluster(tenant, input.cluster.as_deref())?;
     let items = cx.store.read(|view| {
         cluster::active(view, tenant, &cluster)?;
-        let launch_type = |service: &Service| {
-            let primary = service.primary()?;
-            let key = keys::service_revision(tenant, &cluster, &service.name, &primary.revision);
-            view.get::<ServiceRevision>(&key).map(|it| it.template.placing.launch_type)
-        };
+        let launch_type =
+            |service: &Service| revision_in_force(view, service).map(|it| it.template.placing.launch_type);
         let wanted = |service: &Service| {
             input.scheduling_strategy.is_none_or(|strategy| service.scheduling == strategy)
                 && input.launch_type.is_none_or(|kind| launch_type(service) == Some(kind))

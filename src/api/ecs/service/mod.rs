@@ -19,6 +19,7 @@ pub(super) use list::{list, list_by_namespace};
 pub(super) use rollout::{
     continue_deployment, describe_deployments, describe_revisions, list_deployments, stop_deployment,
 };
+pub(super) use show::revision_in_force;
 pub(super) use task_set::{
     create as create_task_set, delete as delete_task_set, describe as describe_task_sets,
     make_primary as update_primary_task_set, update as update_task_set,

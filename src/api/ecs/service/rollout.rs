@@ -242,9 +242,8 @@ pub(in crate::ecs) async fn stop_deployment(
             deployment.status = status;
             Ok(())
         }
-        Status::StopRequested | Status::RollbackRequested | Status::RollbackInProgress => {
-            Err(EcsError::Conflict(vec![]))
-        }
+        // It goes on stopping, or going back.
+        Status::StopRequested | Status::RollbackRequested | Status::RollbackInProgress => Ok(()),
         Status::Successful | Status::Stopped | Status::RollbackSuccessful | Status::RollbackFailed => {
             Err(EcsError::parameter("The service deployment is not in progress."))
         }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use cove_model::service::{Deployment, EVENTS_MAX, Service, ServiceEvent, ServiceRevision, revision_arn};
+use cove_model::service::{
+    Deployment, EVENTS_MAX, Service, ServiceEvent, ServiceRevision, TaskSet, TaskSetStatus, revision_arn,
+};
 use cove_model::task::{LaunchType, Task};
 use cove_store::{Prefix, Read, keys};
 
@@ -16,7 +18,7 @@ const PLATFORM_LATEST: &str = "LATEST";
 /// ECS shape `Service`.
 pub(super) fn show(store: &impl Read, service: &Service, with_tags: bool) -> wire::Service {
     let tasks = tasks(store, service);
-    let revision = service.primary().and_then(|primary| revision(store, service, &primary.revision));
+    let revision = revision_in_force(store, service);
     let revision = revision.as_deref();
     let counts = Counts::of(&tasks, |_| true);
     wire::Service {
@@ -78,6 +80,17 @@ pub(super) fn tasks(store: &impl Read, service: &Service) -> Vec<Arc<Task>> {
 
 pub(super) fn revision(store: &impl Read, service: &Service, id: &str) -> Option<Arc<ServiceRevision>> {
     store.get(&keys::service_revision(&service.tenant, &service.cluster, &service.name, id))
+}
+
+/// What the service shows as its own: of ECS's deployments the PRIMARY one's, else the PRIMARY task set's.
+pub(in crate::ecs) fn revision_in_force(store: &impl Read, service: &Service) -> Option<Arc<ServiceRevision>> {
+    if let Some(primary) = service.primary() {
+        return revision(store, service, &primary.revision);
+    }
+    let inside = Prefix::parent(&service.tenant, &keys::service_parent(&service.cluster, &service.name));
+    let sets = store.scan::<TaskSet>(&inside);
+    let primary = sets.iter().find(|set| set.status == TaskSetStatus::Primary)?;
+    revision(store, service, &primary.revision)
 }
 
 /// Tasks by phase.

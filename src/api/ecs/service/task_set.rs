@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use cove_base::ids::random_u64;
 use cove_model::arn::Tenant;
 use cove_model::service::{DeploymentController, Service, TaskSet, TaskSetStatus, service_arn};
-use cove_scheduler::deploy;
 use cove_store::{Prefix, Read, Tx, keys};
 
 use super::ask::{Rules, Workload, ask};
@@ -65,7 +63,7 @@ pub(in crate::ecs) async fn create(cx: &Context, input: CreateTaskSetIn) -> Resu
                 tenant: tenant.clone(),
                 cluster: service.cluster.clone(),
                 service: service.name.clone(),
-                id: format!("ecs-svc/{}", deploy::digits(random_u64())),
+                id: format!("ecs-svc/{}", revision.id),
                 external_id: input.external_id,
                 status: TaskSetStatus::Active,
                 revision: revision.id.clone(),

@@ -69,6 +69,11 @@ pub(super) fn change(
     let before = tx.get::<ServiceRevision>(&key).ok_or(EcsError::ServiceNotFound)?;
     let mut workload = Workload::of(&before);
     if let Some(strategy) = &input.capacity_provider_strategy {
+        if *strategy != before.capacity_provider_strategy && !input.force_new_deployment {
+            return Err(EcsError::parameter(
+                "When switching from launch type to capacity provider strategy on an existing service, or making a change to a capacity provider strategy on a service that is already using one, you must force a new deployment.",
+            ));
+        }
         workload.capacity_provider_strategy.clone_from(strategy);
         workload.launch_type = if strategy.is_empty() { launch_type_of(&before) } else { None };
     }
@@ -109,8 +114,12 @@ pub(super) fn change(
         return Err(EcsError::parameter("Placement strategies are not supported with MANAGED_INSTANCES launch type."));
     }
     if !keeps || input.force_new_deployment {
-        let template = own_rules_aside(resolve(tx, tenant, &by.host, &ask, by.reach)?, service.constraints.len());
-        if template != before.template || input.force_new_deployment || !keeps_express {
+        let mut template = own_rules_aside(resolve(tx, tenant, &by.host, &ask, by.reach)?, service.constraints.len());
+        // It is the service's, and in force with the next task.
+        template.enable_execute_command = before.template.enable_execute_command;
+        // What resolves to the same is another configuration all the same: it is what clients read back.
+        let keeps_network = workload.network() == before.network_configuration;
+        if template != before.template || !keeps_network || input.force_new_deployment || !keeps_express {
             let revision = workload.revision(&service, template, tx.now());
             begin(tx, &mut service, revision);
         }

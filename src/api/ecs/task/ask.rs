@@ -68,6 +68,11 @@ impl PlacingWish {
 }
 
 impl Ask {
+    /// Whether a service asks, to which ECS gives some errors another code.
+    pub(in crate::ecs) fn is_of_a_service(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.starts_with("service:"))
+    }
+
     /// What needs neither store nor definition.
     pub(in crate::ecs) fn check(&self) -> Result<(), EcsError> {
         tag::check(&self.tags)?;

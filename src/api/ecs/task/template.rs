@@ -74,7 +74,8 @@ fn runnable(tx: &Tx<'_>, tenant: &Tenant, ask: &Ask) -> Result<Arc<TaskDefinitio
     match definition.status {
         TaskDefinitionStatus::Active => Ok(definition),
         TaskDefinitionStatus::Inactive | TaskDefinitionStatus::DeleteInProgress => {
-            Err(EcsError::parameter("TaskDefinition is inactive"))
+            let text = "TaskDefinition is inactive";
+            Err(if ask.is_of_a_service() { EcsError::client(text) } else { EcsError::parameter(text) })
         }
     }
 }

@@ -104,6 +104,8 @@ pub(crate) struct CapacityProvider {
     pub(crate) managed_instances_provider: Option<ManagedInstancesProvider>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) update_status: Option<UpdateStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) update_status_reason: Option<String>,
     pub(crate) tags: Vec<Tag>,
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,

@@ -37,9 +37,10 @@ pub(crate) struct DaemonWorkloadIn {
     pub(crate) capacity_provider_arns: Vec<String>,
     pub(crate) deployment_configuration: Option<DaemonConfiguration>,
     pub(crate) propagate_tags: Option<DaemonPropagateTags>,
-    #[serde(rename = "enableECSManagedTags")]
-    pub(crate) enable_ecs_managed_tags: Option<bool>,
-    pub(crate) enable_execute_command: Option<bool>,
+    #[serde(rename = "enableECSManagedTags", default)]
+    pub(crate) enable_ecs_managed_tags: bool,
+    #[serde(default)]
+    pub(crate) enable_execute_command: bool,
 }
 
 #[derive(Debug, Deserialize)]
