@@ -1,4 +1,4 @@
-//! `cove exec TASK -- COMMAND`: a command in a running container, without a terminal.
+//! `cove exec TASK COMMAND`: a command in a running container, without a terminal.
 //!
 //! Frames both ways after the upgrade: one byte stream (0 stdin, 1 stdout, 2 stderr, 3 exit code), a big-endian `u32`
 //! length, the bytes. An empty stdin frame is end of input.
@@ -41,8 +41,8 @@ pub(super) struct ExecArgs {
     /// NAME=value, once for each
     #[arg(long, short)]
     env: Vec<String>,
-    /// Command and arguments
-    #[arg(last = true, required = true)]
+    /// Command and arguments; what follows is no option of ours
+    #[arg(trailing_var_arg = true, required = true)]
     command: Vec<String>,
 }
 

@@ -18,7 +18,7 @@ use super::wire::{
     DescribeGroupsIn, DescribeInstancesIn, Filter, GroupOut, GroupsOut, InstanceOut, InstancesOut, TagOut,
 };
 use crate::Context;
-use crate::aws::listing;
+use crate::aws::listing::{self, Order};
 use crate::ec2::instance::{MANAGED_TAG, State, known, scaled_by, type_of};
 
 /// AWS's page of groups that nobody limited; more names than that need a larger one.
@@ -49,8 +49,10 @@ pub(super) fn describe(cx: &Context, input: DescribeGroupsIn) -> Result<GroupsOu
         groups.iter_mut().for_each(|group| group.instances.clear());
     }
     let (auto_scaling_groups, next_token) =
-        listing::page(groups, input.next_token.as_deref(), limit, |one| one.auto_scaling_group_name.clone())
-            .map_err(|_| ScalingError::Token)?;
+        listing::page(groups, input.next_token.as_deref(), limit, Order::Up, |one: &GroupOut| {
+            one.auto_scaling_group_name.clone()
+        })
+        .map_err(|_| ScalingError::Token)?;
     Ok(GroupsOut { auto_scaling_groups, next_token })
 }
 
@@ -66,10 +68,11 @@ pub(super) fn describe_instances(cx: &Context, input: DescribeInstancesIn) -> Re
         surroundings.groups().into_iter().flat_map(of_group).collect::<Vec<_>>()
     });
     instances.retain(|one| input.instance_ids.is_empty() || input.instance_ids.contains(&one.instance_id));
-    instances.sort_by(|left, right| left.instance_id.cmp(&right.instance_id));
     let (auto_scaling_instances, next_token) =
-        listing::page(instances, input.next_token.as_deref(), limit, |one| one.instance_id.clone())
-            .map_err(|_| ScalingError::Token)?;
+        listing::page(instances, input.next_token.as_deref(), limit, Order::Up, |one: &InstanceOut| {
+            one.instance_id.clone()
+        })
+        .map_err(|_| ScalingError::Token)?;
     Ok(InstancesOut { auto_scaling_instances, next_token })
 }
 

@@ -10,7 +10,7 @@ use cove_model::wildcard;
 use serde_json::{Value, json};
 
 use super::error::Ec2Error;
-use crate::aws::listing;
+use crate::aws::listing::{self, Order};
 
 /// EC2's usual limits of a page.
 pub(super) const RESULTS: RangeInclusive<i64> = 5..=1000;
@@ -80,10 +80,9 @@ pub(super) fn answer(mut all: Vec<Item>, ids: &[String], input: &Value, noun: &N
         return Err(Ec2Error::DryRun);
     }
     all.retain(|one| (ids.is_empty() || ids.contains(&one.id)) && filters.iter().all(|filter| filter.passes(one)));
-    all.sort_by(|a, b| a.id.cmp(&b.id));
     let limit = max_results.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
-    let (page, next) =
-        listing::page(all, input["NextToken"].as_str(), limit, |one| one.id.clone()).map_err(|_| Ec2Error::Token)?;
+    let (page, next) = listing::page(all, input["NextToken"].as_str(), limit, Order::Up, |one: &Item| one.id.clone())
+        .map_err(|_| Ec2Error::Token)?;
     let mut reply = json!({});
     reply[noun.list] = page.into_iter().map(|one| one.shown).collect();
     if let Some(next) = next {

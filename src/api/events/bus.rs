@@ -9,7 +9,7 @@ use super::error::EventsError;
 use super::tag;
 use super::wire::{Bus, BusIn, CreateEventBusIn, CreateEventBusOut, ListEventBusesIn, ListEventBusesOut, Nothing};
 use crate::Context;
-use crate::aws::listing;
+use crate::aws::listing::{self, Order};
 
 /// AWS's quota of a region.
 const BUSES_MAX: usize = 100;
@@ -96,7 +96,10 @@ pub(super) fn list(cx: &Context, input: ListEventBusesIn) -> Result<ListEventBus
     all.extend(own.iter().map(|bus| show(bus)));
     all.retain(|bus| input.name_prefix.as_ref().is_none_or(|prefix| bus.name.starts_with(prefix)));
     let limit = input.limit.unwrap_or(PAGE).max(1);
-    let (event_buses, next_token) = listing::page(all, input.next_token.as_deref(), limit, |bus| bus.name.clone())?;
+    let (event_buses, next_token) = listing::page(all, input.next_token.as_deref(), limit, Order::Up, |bus: &Bus| {
+        // The default one comes first.
+        (bus.name != DEFAULT_BUS, bus.name.clone())
+    })?;
     Ok(ListEventBusesOut { event_buses, next_token })
 }
 

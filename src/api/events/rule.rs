@@ -13,7 +13,7 @@ use super::error::EventsError;
 use super::tag;
 use super::wire::{self, DescribeRuleOut, ListRulesIn, ListRulesOut, Nothing, PutRuleIn, RuleArnOut, RuleIn};
 use crate::Context;
-use crate::aws::listing;
+use crate::aws::listing::{self, Order};
 
 /// AWS's quota of a bus.
 const RULES_MAX: usize = 300;
@@ -104,7 +104,8 @@ pub(super) fn list(cx: &Context, input: ListRulesIn) -> Result<ListRulesOut, Eve
     let fits = |rule: &Arc<Rule>| input.name_prefix.as_ref().is_none_or(|prefix| rule.name.starts_with(prefix));
     let all = all.into_iter().filter(fits).collect();
     let limit = input.limit.unwrap_or(PAGE).max(1);
-    let (page, next_token) = listing::page(all, input.next_token.as_deref(), limit, |rule| rule.name.clone())?;
+    let (page, next_token) =
+        listing::page(all, input.next_token.as_deref(), limit, Order::Up, |rule: &Arc<Rule>| rule.name.clone())?;
     Ok(ListRulesOut { rules: page.iter().map(|rule| show(rule)).collect(), next_token })
 }
 

@@ -13,7 +13,7 @@ use super::rule::{change, found};
 use super::wire::{
     ListTargetsIn, ListTargetsOut, PutTargetsIn, RemoveTargetsIn, RulesByTargetIn, RulesByTargetOut, TargetsOut,
 };
-use crate::aws::listing;
+use crate::aws::listing::{self, Order};
 use crate::{Context, Origin};
 
 /// AWS's quota of a rule.
@@ -69,7 +69,7 @@ pub(super) fn list(cx: &Context, input: ListTargetsIn) -> Result<ListTargetsOut,
     let all: Vec<Value> = rule.targets.iter().map(|target| target.document.clone()).collect();
     let id = |document: &Value| document["Id"].as_str().unwrap_or_default().to_owned();
     let (targets, next_token) =
-        listing::page(all, input.next_token.as_deref(), input.limit.unwrap_or(PAGE).max(1), id)?;
+        listing::page(all, input.next_token.as_deref(), input.limit.unwrap_or(PAGE).max(1), Order::Up, id)?;
     Ok(ListTargetsOut { targets, next_token })
 }
 
@@ -82,6 +82,6 @@ pub(super) fn rules(cx: &Context, input: RulesByTargetIn) -> Result<RulesByTarge
     let has = |rule: &Arc<Rule>| rule.targets.iter().any(|target| target.arn == input.target_arn);
     let all: Vec<String> = all.into_iter().filter(has).map(|rule| rule.name.clone()).collect();
     let limit = input.limit.unwrap_or(PAGE).max(1);
-    let (rule_names, next_token) = listing::page(all, input.next_token.as_deref(), limit, Clone::clone)?;
+    let (rule_names, next_token) = listing::page(all, input.next_token.as_deref(), limit, Order::Up, Clone::clone)?;
     Ok(RulesByTargetOut { rule_names, next_token })
 }

@@ -9,7 +9,7 @@ use super::error::MonitoringError;
 use super::metric::{dimensions, show_dimensions};
 use super::wire::{AlarmsForMetricOut, DescribeAlarmsForMetricIn, DescribeAlarmsIn, DescribeAlarmsOut, MetricAlarm};
 use crate::Context;
-use crate::aws::listing;
+use crate::aws::listing::{self, Order};
 
 const PAGE: usize = 50;
 /// Statistics that stand under `Statistic`; others under `ExtendedStatistic`.
@@ -40,7 +40,8 @@ pub(super) fn alarms(cx: &Context, input: DescribeAlarmsIn) -> Result<DescribeAl
     };
     let all = all(cx).into_iter().filter(|alarm| fits(alarm)).collect();
     let limit = input.max_records.unwrap_or(PAGE).max(1);
-    let (page, next_token) = listing::page(all, input.next_token.as_deref(), limit, |alarm| alarm.name.clone())?;
+    let (page, next_token) =
+        listing::page(all, input.next_token.as_deref(), limit, Order::Up, |alarm: &Arc<Alarm>| alarm.name.clone())?;
     let metric_alarms = page.iter().map(|alarm| show(alarm)).collect();
     Ok(DescribeAlarmsOut { composite_alarms: Vec::new(), metric_alarms, next_token })
 }

@@ -7,7 +7,7 @@ use super::error::MonitoringError;
 use super::metric::millis;
 use super::wire::{DescribeAlarmHistoryIn, DescribeAlarmHistoryOut, HistoryItem, ScanBy};
 use crate::Context;
-use crate::aws::listing;
+use crate::aws::listing::{self, Order};
 
 const PAGE: usize = 100;
 
@@ -36,13 +36,10 @@ pub(super) fn describe(
             && input.end_date.is_none_or(|end| item.at.millis() <= millis(end))
     };
     let all = cx.store.read(|view| view.scan::<AlarmHistory>(&Prefix::tenant(&cx.tenant)));
-    let mut all: Vec<_> = all.into_iter().filter(|item| fits(item)).collect();
-    all.sort_by_key(|item| item.number);
-    if input.scan_by != Some(ScanBy::TimestampAscending) {
-        all.reverse();
-    }
+    let all: Vec<_> = all.into_iter().filter(|item| fits(item)).collect();
+    let order = if input.scan_by == Some(ScanBy::TimestampAscending) { Order::Up } else { Order::Down };
     let limit = input.max_records.unwrap_or(PAGE).max(1);
-    let (page, next_token) = listing::page(all, input.next_token.as_deref(), limit, |item| item.number)?;
+    let (page, next_token) = listing::page(all, input.next_token.as_deref(), limit, order, |item| item.number)?;
     let show = |item: &AlarmHistory| HistoryItem {
         alarm_name: item.alarm.clone(),
         alarm_type: "MetricAlarm",

@@ -7,7 +7,7 @@ use cove_model::alarm::{Dimensions, Metric};
 use super::error::MonitoringError;
 use super::wire::{self, Datum, Dimension, ListMetricsIn, ListMetricsOut, Nothing, PutMetricDataIn};
 use crate::Context;
-use crate::aws::listing;
+use crate::aws::listing::{self, Order};
 
 /// CloudWatch's limit of one request.
 const DATA_MAX: usize = 1000;
@@ -177,7 +177,7 @@ pub(super) fn list(cx: &Context, input: ListMetricsIn) -> Result<ListMetricsOut,
     };
     let all = cx.metrics.list(&cx.tenant).into_iter();
     let all = all.filter(|(metric, latest)| fits(metric, *latest)).map(|(metric, _)| metric).collect();
-    let (page, next_token) = listing::page(all, input.next_token.as_deref(), PAGE, Clone::clone)?;
+    let (page, next_token) = listing::page(all, input.next_token.as_deref(), PAGE, Order::Up, Clone::clone)?;
     Ok(ListMetricsOut { metrics: page.iter().map(show).collect(), next_token })
 }
 

@@ -12,7 +12,7 @@ use super::tag::merged;
 use super::value::{add, given, living};
 use super::wire::{CreateIn, DeleteIn, Description, Filter, IdIn, ListIn, ListOut, SecretOut, TagWire, UpdateIn};
 use crate::Context;
-use crate::aws::listing;
+use crate::aws::listing::{self, Order};
 
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
 /// AWS's default and its range.
@@ -175,17 +175,16 @@ pub(super) fn list(cx: &Context, input: ListIn) -> Result<ListOut, SecretsError>
         None => true,
     });
     all.retain(|secret| input.filters.iter().all(|filter| fits(filter, secret)));
-    match input.sort_by.as_deref() {
-        Some("last-changed-date") => all.sort_by_key(|secret| secret.changed_at),
-        Some("last-accessed-date") => all.sort_by_key(|secret| secret.accessed_at),
-        Some("name") => {}
-        Some(_) | None => all.sort_by_key(|secret| secret.created_at),
-    }
-    if input.sort_order.as_deref() == Some("desc") {
-        all.reverse();
-    }
+    let at = |secret: &Secret| match input.sort_by.as_deref() {
+        Some("last-changed-date") => Some(secret.changed_at),
+        Some("last-accessed-date") => secret.accessed_at,
+        Some("name") => None,
+        Some(_) | None => Some(secret.created_at),
+    };
+    let place = |secret: &std::sync::Arc<Secret>| (at(secret), secret.name.clone(), secret.suffix.clone());
+    let order = if input.sort_order.as_deref() == Some("desc") { Order::Down } else { Order::Up };
     let limit = input.max_results.unwrap_or(PAGE);
-    let (page, next_token) = listing::page(all, input.next_token.as_deref(), limit, |secret| secret.suffix.clone())
+    let (page, next_token) = listing::page(all, input.next_token.as_deref(), limit, order, place)
         .map_err(|_| SecretsError::InvalidNextToken)?;
     let entry = |secret: &Secret| Description { secret_versions_to_stages: Some(stages(secret)), ..described(secret) };
     Ok(ListOut { secret_list: page.iter().map(|secret| entry(secret)).collect(), next_token })

@@ -199,7 +199,7 @@ fn a_host_task_is_in_the_hosts_network_and_a_none_task_in_nobodys() {
     let links = server.inside(&none, "ip -o link");
     assert!(links.lines().count() == 1 && links.contains("lo:"), "{links}");
     assert_eq!(server.inside(&none, "ip route").trim(), "");
-    let ping = server.cove(&["exec", &none, "--", "sh", "-c", "ip addr show lo | grep -q 127.0.0.1"]);
+    let ping = server.cove(&["exec", &none, "sh", "-c", "ip addr show lo | grep -q 127.0.0.1"]);
     assert!(ping.status.success(), "loopback is there");
     // A host port of host mode is the container's own, and is accounted like one.
     let listening = with(&waiting, &json!({"portMappings": [{"containerPort": 18_474}]}));
