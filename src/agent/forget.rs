@@ -1,5 +1,5 @@
-//! What a node forgets with time: stopped tasks, client tokens, deleted task definitions, instances that are gone, secrets whose
-//! recovery window is over.
+//! What a node forgets with time: stopped tasks, client tokens, deleted task definitions, clusters and instances that are
+//! gone, secrets whose recovery window is over, the history of alarms.
 //!
 //! In: the records, and when a task has been seen long enough. Out: the keys that go. No clock, store or await.
 //!
@@ -11,7 +11,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use cove_base::Timestamp;
+use cove_model::alarm::AlarmHistory;
 use cove_model::arn::Tenant;
+use cove_model::cluster::{Cluster, ClusterStatus};
 use cove_model::container_instance::{ContainerInstance, Origin};
 use cove_model::daemon::DaemonRevision;
 use cove_model::secret::Secret;
@@ -22,6 +24,8 @@ use cove_store::{Key, Prefix, Read, Record, StoreError, Tx, keys};
 
 /// How long a client token of RunTask is remembered, as AWS says for idempotency tokens.
 const TOKEN_KEEP_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// As CloudWatch keeps it, that of deleted alarms too.
+const HISTORY_KEEP_MILLIS: i64 = 30 * 24 * 60 * 60 * 1000;
 /// Stopped tasks that stay visible at most, the youngest: the agent and the API walk over all of them.
 const STOPPED_MAX: usize = 5_000;
 
@@ -36,6 +40,8 @@ pub(crate) struct Records {
     /// Those that services run or may go back to.
     pub service_revisions: Vec<Arc<ServiceRevision>>,
     pub secrets: Vec<Arc<Secret>>,
+    pub clusters: Vec<Arc<Cluster>>,
+    pub alarm_history: Vec<Arc<AlarmHistory>>,
 }
 
 impl Records {
@@ -50,6 +56,8 @@ impl Records {
             daemon_revisions: from.scan(&all),
             service_revisions: revisions_in_use(from),
             secrets: from.scan(&all),
+            clusters: from.scan(&all),
+            alarm_history: from.scan(&all),
         }
     }
 }
@@ -77,9 +85,11 @@ pub(crate) struct Forgotten {
     definitions: Vec<Key>,
     instances: Vec<Key>,
     secrets: Vec<Key>,
+    clusters: Vec<Key>,
+    alarm_history: Vec<Key>,
 }
 
-/// Chooses. `keep_millis` is how long a stopped task stays visible.
+/// Chooses. `keep_millis` is how long a stopped task stays visible, and whatever else is gone.
 pub(crate) fn forgotten(records: &Records, now: Timestamp, keep_millis: i64) -> Forgotten {
     let (stopped_before, token_before) = (now.plus_millis(-keep_millis), now.plus_millis(-TOKEN_KEEP_MILLIS));
     let mut stopped: Vec<&Arc<Task>> = records.tasks.iter().filter(|task| !task.is_live()).collect();
@@ -113,20 +123,26 @@ pub(crate) fn forgotten(records: &Records, now: Timestamp, keep_millis: i64) -> 
         Origin::Added => one.gone_at.is_some_and(|at| at < stopped_before),
     });
     let secrets = records.secrets.iter().filter(|secret| secret.gone_at.is_some_and(|gone| gone <= now));
+    // One of an older version does not know since when.
+    let is_past =
+        |it: &Cluster| it.status == ClusterStatus::Inactive && it.gone_at.is_none_or(|at| at < stopped_before);
+    let clusters = records.clusters.iter().filter(|cluster| is_past(cluster));
+    let history_before = now.plus_millis(-HISTORY_KEEP_MILLIS);
+    let alarm_history = records.alarm_history.iter().filter(|item| item.at < history_before);
     Forgotten {
         tasks: gone.iter().map(|task| task.key()).collect(),
         tokens: tokens.map(|token| token.key()).collect(),
         definitions: definitions.map(|definition| definition.key()).collect(),
         instances: instances.map(|instance| instance.key()).collect(),
         secrets: secrets.map(|secret| secret.key()).collect(),
+        clusters: clusters.map(|cluster| cluster.key()).collect(),
+        alarm_history: alarm_history.map(|item| item.key()).collect(),
     }
 }
 
 impl Forgotten {
     pub(crate) fn is_empty(&self) -> bool {
-        [&self.tasks, &self.tokens, &self.definitions, &self.instances, &self.secrets]
-            .iter()
-            .all(|keys| keys.is_empty())
+        *self == Self::default()
     }
 
     /// Deletes the records; doing it again is fine.
@@ -146,12 +162,22 @@ impl Forgotten {
         for key in &self.secrets {
             tx.delete::<Secret>(key);
         }
+        for key in &self.clusters {
+            // Somebody may have made one of that name again.
+            if tx.get::<Cluster>(key).is_some_and(|cluster| cluster.status == ClusterStatus::Inactive) {
+                tx.delete::<Cluster>(key);
+            }
+        }
+        for key in &self.alarm_history {
+            tx.delete::<AlarmHistory>(key);
+        }
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use cove_model::alarm::HistoryKind;
     use cove_model::task::TaskStatus;
 
     use super::*;
@@ -247,5 +273,45 @@ mod tests {
         let old = instances[2].key();
         let got = forgotten(&Records { instances, ..Records::default() }, NOW, HOUR);
         assert_eq!(got.instances, [old]);
+    }
+
+    #[test]
+    fn a_cluster_that_is_gone_and_what_befell_alarms_are_forgotten() {
+        let cluster = |name: &str, status, millis_ago: Option<i64>| {
+            Arc::new(Cluster {
+                tenant: task().tenant,
+                name: name.into(),
+                status,
+                settings: Vec::new(),
+                configuration: None,
+                service_connect_defaults: None,
+                capacity_providers: Vec::new(),
+                default_capacity_provider_strategy: Vec::new(),
+                tags: Vec::new(),
+                created_at: Timestamp(0),
+                gone_at: millis_ago.map(|ago| NOW.plus_millis(-ago)),
+            })
+        };
+        let clusters = vec![
+            cluster("there", ClusterStatus::Active, None),
+            cluster("young", ClusterStatus::Inactive, Some(HOUR)),
+            cluster("old", ClusterStatus::Inactive, Some(HOUR + 1)),
+            cluster("older", ClusterStatus::Inactive, None),
+        ];
+        let item = |number: u64, days_ago: i64| {
+            Arc::new(AlarmHistory {
+                tenant: task().tenant,
+                alarm: "a".into(),
+                number,
+                at: NOW.plus_millis(-days_ago * 24 * HOUR),
+                kind: HistoryKind::StateUpdate,
+                summary: String::new(),
+                data: String::new(),
+            })
+        };
+        let (old, past) = ([clusters[2].key(), clusters[3].key()], [item(1, 31).key()]);
+        let records = Records { clusters, alarm_history: vec![item(1, 31), item(2, 30)], ..Records::default() };
+        let got = forgotten(&records, NOW, HOUR);
+        assert_eq!((got.clusters, got.alarm_history), (old.to_vec(), past.to_vec()));
     }
 }

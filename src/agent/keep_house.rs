@@ -7,11 +7,12 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use cove_base::Timestamp;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::task::Task;
 use cove_shim::client;
 use cove_shim::protocol::{Event, Request};
-use cove_store::{Prefix, Read};
+use cove_store::{Prefix, Read, Record, StoreError};
 
 use crate::agent::live;
 use crate::deps::{Deps, blocking};
@@ -19,6 +20,8 @@ use crate::driver::{remove, volumes};
 use crate::forget::{self, Records};
 
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// Hex digits.
+const TASK_ID_LENGTH: usize = 32;
 /// How long a shim that nobody wants may take to end.
 const UNWANTED_FINISH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
@@ -142,7 +145,9 @@ pub(crate) async fn collect(deps: &Arc<Deps>) {
     }
 }
 
-/// Log retention, the node's cap, and streams whose record is gone: their own, or the task's for what the node has.
+/// Log retention, the node's cap, and streams whose record is gone: their own, or the task's for what the node has. A stream
+/// of a task that nobody knows any more goes when its group keeps none of its events: a task a minute would make half a
+/// million of them in a year.
 pub(crate) async fn logs(deps: &Arc<Deps>) {
     let deps = Arc::clone(deps);
     let done = blocking(move || {
@@ -153,6 +158,8 @@ pub(crate) async fn logs(deps: &Arc<Deps>) {
         let tasks = deps.store.read(|view| view.scan::<Task>(&Prefix::all()));
         let logs = tasks.iter().flat_map(|task| &task.containers).filter_map(|container| container.log.as_ref());
         let of_tasks = logs.filter(|log| log.is_local()).map(|log| log.directory.as_str());
+        let task_ids: HashSet<&str> = tasks.iter().map(|task| task.id.as_str()).collect();
+        let mut past = Vec::new();
         let known: HashSet<&str> = streams.iter().map(|stream| stream.directory.as_str()).chain(of_tasks).collect();
         for name in there.iter().filter(|name| !known.contains(name.as_str())) {
             if let Err(error) = std::fs::remove_dir_all(root.join(name)) {
@@ -163,18 +170,68 @@ pub(crate) async fn logs(deps: &Arc<Deps>) {
             let Some(days) = group.retention_days else { continue };
             let before = deps.clock.now().plus_millis(-i64::from(days) * DAY_MILLIS);
             for stream in streams.iter().filter(|stream| stream.tenant == group.tenant && stream.group == group.name) {
-                if let Err(error) = cove_logs::remove_older_than(&root.join(&stream.directory), before.millis()) {
-                    tracing::warn!(
+                let directory = root.join(&stream.directory);
+                let removed = cove_logs::remove_older_than(&directory, before.millis());
+                let left = removed.and_then(|_| cove_logs::stats(&directory));
+                match left {
+                    Ok(left) if is_past(stream, before, left.last_event_ms, &task_ids) => past.push(stream.key()),
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(
                         error = cove_base::error::chain(&error),
                         stream = stream.name,
                         "old events could not be removed"
-                    );
+                    ),
                 }
             }
+        }
+        // Their directories go next time, for nobody knows them.
+        if !past.is_empty()
+            && let Err(error) = deps.store.write_blocking(move |tx| {
+                for key in &past {
+                    tx.delete::<LogStream>(key);
+                }
+                Ok::<_, StoreError>(())
+            })
+        {
+            tracing::warn!(error = cove_base::error::chain(&error), "streams of past tasks could not be forgotten");
         }
         if let Err(error) = cove_logs::enforce_caps(&root, deps.settings.log_node_max_bytes) {
             tracing::warn!(error = cove_base::error::chain(&error), "the cap of all logs could not be enforced");
         }
     });
     let _ = done.await;
+}
+
+/// Whether a stream is of a task that is forgotten, by the id that its name ends with, and holds nothing any more.
+fn is_past(stream: &LogStream, before: Timestamp, last_event_ms: Option<i64>, task_ids: &HashSet<&str>) -> bool {
+    let id = stream.name.rsplit('/').next().unwrap_or_default();
+    let is_of_a_task = id.len() == TASK_ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_of_a_task && !task_ids.contains(id) && stream.created_at < before && last_event_ms.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use cove_model::arn::Tenant;
+
+    use super::*;
+
+    #[test]
+    fn an_empty_stream_of_a_forgotten_task_is_past() {
+        let (known, forgotten) = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210");
+        let tasks = HashSet::from([known]);
+        let stream = |name: &str, created_at: i64| LogStream {
+            tenant: Tenant::new("000000000000", "us-east-1"),
+            group: "g".into(),
+            name: name.into(),
+            created_at: Timestamp(created_at),
+            directory: String::new(),
+        };
+        let past = |stream: &LogStream, last| is_past(stream, Timestamp(100), last, &tasks);
+        let of_forgotten = stream(&format!("web/main/{forgotten}"), 99);
+        assert!(past(&of_forgotten, None));
+        assert!(!past(&of_forgotten, Some(150)), "it holds an event");
+        assert!(!past(&stream(&of_forgotten.name, 100), None), "young");
+        assert!(!past(&stream(&format!("web/main/{known}"), 99), None), "its task is still shown");
+        assert!(!past(&stream("made/by/somebody", 99), None));
+    }
 }

@@ -23,6 +23,9 @@ pub struct Cluster {
     pub default_capacity_provider_strategy: Vec<CapacityProviderStrategyItem>,
     pub tags: Vec<Tag>,
     pub created_at: Timestamp,
+    /// When it became INACTIVE.
+    #[serde(default)]
+    pub gone_at: Option<Timestamp>,
 }
 
 impl Cluster {

@@ -74,6 +74,7 @@ pub(crate) fn new_cluster(tenant: &Tenant, name: &str, now: Timestamp) -> Cluste
         default_capacity_provider_strategy: Vec::new(),
         tags: Vec::new(),
         created_at: now,
+        gone_at: None,
     }
 }
 

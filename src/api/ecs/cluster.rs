@@ -70,6 +70,7 @@ pub(super) async fn create(cx: &Context, input: CreateClusterIn) -> Result<Clust
                 default_capacity_provider_strategy: input.default_capacity_provider_strategy,
                 tags: input.tags,
                 created_at: tx.now(),
+                gone_at: None,
             };
             tx.put(cluster.clone());
             Ok(show(tx, &cluster, &ALL_FIELDS))
@@ -115,6 +116,7 @@ pub(super) fn active_or_default(tx: &mut Tx<'_>, tenant: &Tenant, name: &str, pr
         default_capacity_provider_strategy: Vec::new(),
         tags: Vec::new(),
         created_at: tx.now(),
+        gone_at: None,
     });
     Ok(())
 }
@@ -284,7 +286,7 @@ pub(super) fn list(cx: &Context, input: ListClustersIn) -> Result<ListClustersOu
     Ok(ListClustersOut { cluster_arns, next_token })
 }
 
-/// DeleteCluster. What it holds must be gone first; the cluster stays describable as INACTIVE.
+/// DeleteCluster. What it holds must be gone first; the cluster stays describable as INACTIVE for a while.
 pub(super) async fn delete(cx: &Context, input: DeleteClusterIn) -> Result<ClusterOut, EcsError> {
     let tenant = cx.tenant.clone();
     let name = reference::cluster(&tenant, Some(&input.cluster))?;
@@ -308,6 +310,7 @@ pub(super) async fn delete(cx: &Context, input: DeleteClusterIn) -> Result<Clust
                 ));
             }
             cluster.status = ClusterStatus::Inactive;
+            cluster.gone_at = Some(tx.now());
             tx.put(cluster.clone());
             Ok(show(tx, &cluster, &ALL_FIELDS))
         })

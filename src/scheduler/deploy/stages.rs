@@ -5,15 +5,15 @@
 //!     ▶ POST_PRODUCTION_TRAFFIC_SHIFT ▶ BAKE_TIME ▶ CLEAN_UP
 //! ```
 //!
-//! Holds: the old revision keeps its tasks until CLEAN_UP, so that going back is at once; a stage with a PAUSE hook is left
-//! only when the hook was answered or has timed out.
+//! Holds: the old revision keeps its tasks until CLEAN_UP, so that going back is at once; a stage with PAUSE hooks is left
+//! only when each was answered or has timed out.
 //! The seam for load balancers: [`ServiceDeployment::production_percent`] says how much of the production traffic the new
 //! revision should have; without a load balancer there is nothing that it would move.
 
 use cove_base::Timestamp;
 use cove_model::service::{
     Deployment, DeploymentConfiguration, DeploymentStrategy, HookAction, HookStage, HookState, HookStatus, HookTarget,
-    LifecycleStage as Stage, RolloutState, ServiceDeployment, ServiceDeploymentStatus as Status,
+    LifecycleHook, LifecycleStage as Stage, RolloutState, ServiceDeployment, ServiceDeploymentStatus as Status,
 };
 
 use super::view::TaskView;
@@ -29,6 +29,17 @@ enum Wait {
     Until(Timestamp),
     /// For tasks or for somebody.
     Event,
+}
+
+impl Wait {
+    /// What is worth a look first.
+    fn sooner(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(Self::Until(one)), Some(Self::Until(other))) => Some(Self::Until(one.min(other))),
+            (Some(it @ Self::Until(_)), _) | (_, Some(it @ Self::Until(_))) => Some(it),
+            (one, other) => one.or(other),
+        }
+    }
 }
 
 impl Decider<'_> {
@@ -90,52 +101,25 @@ impl Decider<'_> {
         })
     }
 
-    /// The hook of a stage, if the service has one.
+    /// The hooks that the service has for a stage. They begin together, and all must have been answered.
     fn hook(&mut self, stage: HookStage, now: Timestamp) -> Result<Option<Wait>, &'static str> {
-        let configured = self.out.service.configuration.hooks().iter();
-        let mut configured = configured
-            .filter(|it| it.target_type == Some(HookTarget::Pause))
-            .filter(|it| it.lifecycle_stages.contains(&stage));
-        let Some(configured) = configured.next().cloned() else { return Ok(None) };
+        let is_of_stage =
+            |it: &&LifecycleHook| it.target_type == Some(HookTarget::Pause) && it.lifecycle_stages.contains(&stage);
+        let configured: Vec<LifecycleHook> =
+            self.out.service.configuration.hooks().iter().filter(is_of_stage).cloned().collect();
         let seed = self.state.seed;
         let Some(rollout) = self.rollout_mut() else { return Ok(None) };
-        let known = rollout.hooks.iter_mut().find(|hook| hook.stage == stage);
-        let hook = match known {
-            Some(hook) => hook,
-            None => {
-                let timeout = configured.timeout_configuration.unwrap_or_default();
-                let minutes = timeout.timeout_in_minutes.unwrap_or(PAUSE_MINUTES);
-                rollout.hooks.push(HookState {
-                    id: hook_id(seed, stage),
-                    stage,
-                    status: HookStatus::AwaitingAction,
-                    since: now,
-                    expires_at: Some(now.plus_millis(i64::from(minutes) * MINUTE_MILLIS)),
-                    on_timeout: timeout.action.unwrap_or(HookAction::Rollback),
-                });
-                rollout.updated_at = now;
-                rollout.hooks.last_mut().expect("one was just added")
-            }
-        };
-        match hook.status {
-            HookStatus::Succeeded => Ok(None),
-            HookStatus::Failed => Err("Lifecycle hook rolled back by user"),
-            HookStatus::TimedOut => match hook.on_timeout {
-                HookAction::Continue => Ok(None),
-                HookAction::Rollback => Err("Lifecycle hook timed out"),
-            },
-            HookStatus::AwaitingAction | HookStatus::InProgress => match hook.expires_at {
-                Some(at) if at <= now => {
-                    hook.status = HookStatus::TimedOut;
-                    match hook.on_timeout {
-                        HookAction::Continue => Ok(None),
-                        HookAction::Rollback => Err("Lifecycle hook timed out"),
-                    }
-                }
-                Some(at) => Ok(Some(Wait::Until(at))),
-                None => Ok(Some(Wait::Event)),
-            },
+        let begun = rollout.hooks.iter().filter(|hook| hook.stage == stage).count();
+        for (place, one) in configured.iter().enumerate().skip(begun) {
+            rollout.hooks.push(begin(one, hook_id(seed, stage, place), stage, now));
+            rollout.updated_at = now;
         }
+        // Those that were taken from the service meanwhile keep nothing back.
+        let mut wait = None;
+        for hook in rollout.hooks.iter_mut().filter(|hook| hook.stage == stage).take(configured.len()) {
+            wait = Wait::sooner(wait, answer(hook, now)?);
+        }
+        Ok(wait)
     }
 
     fn enter_next(&mut self, stage: Stage) {
@@ -294,9 +278,37 @@ const fn next(stage: Stage) -> Stage {
     }
 }
 
+fn begin(configured: &LifecycleHook, id: String, stage: HookStage, now: Timestamp) -> HookState {
+    let timeout = configured.timeout_configuration.clone().unwrap_or_default();
+    let minutes = timeout.timeout_in_minutes.unwrap_or(PAUSE_MINUTES);
+    HookState {
+        id,
+        stage,
+        status: HookStatus::AwaitingAction,
+        since: now,
+        expires_at: Some(now.plus_millis(i64::from(minutes) * MINUTE_MILLIS)),
+        on_timeout: timeout.action.unwrap_or(HookAction::Rollback),
+    }
+}
+
+/// What a hook says: nothing yet, go on, or go back. Its time may be over.
+fn answer(hook: &mut HookState, now: Timestamp) -> Result<Option<Wait>, &'static str> {
+    if hook.status == HookStatus::AwaitingAction && hook.expires_at.is_some_and(|at| at <= now) {
+        hook.status = HookStatus::TimedOut;
+    }
+    match (hook.status, hook.on_timeout) {
+        (HookStatus::Succeeded, _) | (HookStatus::TimedOut, HookAction::Continue) => Ok(None),
+        (HookStatus::Failed, _) => Err("Lifecycle hook rolled back by user"),
+        (HookStatus::TimedOut, HookAction::Rollback) => Err("Lifecycle hook timed out"),
+        (HookStatus::AwaitingAction | HookStatus::InProgress, _) => {
+            Ok(Some(hook.expires_at.map_or(Wait::Event, Wait::Until)))
+        }
+    }
+}
+
 /// A UUID out of the decision's seed.
-fn hook_id(seed: u64, stage: HookStage) -> String {
-    let text = crate::names::hash(&["hook", &seed.to_string(), &format!("{stage:?}")]);
+fn hook_id(seed: u64, stage: HookStage, place: usize) -> String {
+    let text = crate::names::hash(&["hook", &seed.to_string(), &format!("{stage:?}"), &place.to_string()]);
     let hex = hex::encode(text);
     format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32])
 }

@@ -5,7 +5,7 @@ use cove_model::arn::Tenant;
 use cove_model::fixture::departed;
 use cove_model::service::{
     BreakerCount, CircuitBreaker, DeploymentConfiguration, DeploymentController, DeploymentStrategy, HookAction,
-    HookStage, HookState, HookStatus, HookTarget, LifecycleHook, LifecycleStage, PropagateTags,
+    HookStage, HookState, HookStatus, HookTarget, HookTimeout, LifecycleHook, LifecycleStage, PropagateTags,
     ServiceDeploymentStatus,
 };
 use cove_model::task::Task;
@@ -543,6 +543,32 @@ fn kept(stage: LifecycleStage, desired: u32) -> State {
     }]);
     state.rollouts[0].stage = Some(stage);
     state
+}
+
+#[test]
+fn a_stage_is_left_when_each_of_its_hooks_was_answered() {
+    let mut state = kept(LifecycleStage::PreScaleUp, 1);
+    state.tasks = vec![healthy("a", OLD)];
+    let short = HookTimeout { timeout_in_minutes: Some(5), ..HookTimeout::default() };
+    let second = LifecycleHook {
+        target_type: Some(HookTarget::Pause),
+        lifecycle_stages: vec![HookStage::PreScaleUp],
+        timeout_configuration: Some(short),
+        ..LifecycleHook::default()
+    };
+    state.service.configuration.lifecycle_hooks.as_mut().unwrap().push(second);
+    let got = decide(&state);
+    let [first, second] = &got.rollouts[0].hooks[..] else { panic!("{:?}", got.rollouts[0].hooks) };
+    assert_ne!(first.id, second.id);
+    assert_eq!(got.wake_at, Some(NOW.plus_millis(5 * 60_000)), "the one that times out first");
+    state.rollouts[0].hooks.clone_from(&got.rollouts[0].hooks);
+    state.rollouts[0].hooks[0].status = HookStatus::Succeeded;
+    assert_eq!(decide(&state).rollouts[0].stage, Some(LifecycleStage::PreScaleUp));
+    let mut failed = state.clone();
+    failed.rollouts[0].hooks[1].status = HookStatus::Failed;
+    assert!(decide(&failed).rollouts[0].rollback.is_some());
+    state.rollouts[0].hooks[1].status = HookStatus::Succeeded;
+    assert_eq!(decide(&state).rollouts[0].stage, Some(LifecycleStage::ScaleUp));
 }
 
 #[test]

@@ -202,6 +202,7 @@ impl World {
                 default_capacity_provider_strategy: Vec::new(),
                 tags: Vec::new(),
                 created_at: NOW,
+                gone_at: None,
             });
         });
     }

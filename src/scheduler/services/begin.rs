@@ -3,7 +3,7 @@
 use cove_base::ids::random_hex;
 use cove_model::service::{
     Deployment, DeploymentStrategy, LifecycleStage, RolloutState, Service, ServiceDeployment, ServiceDeploymentStatus,
-    ServiceRevision,
+    ServiceRevision, TaskSet,
 };
 use cove_store::{Prefix, Read, Tx, keys};
 
@@ -62,6 +62,12 @@ pub fn begin(tx: &mut Tx<'_>, service: &mut Service, revision: ServiceRevision) 
     forget_history(tx, service);
 }
 
+/// Puts a revision in that a task set is to have; the set itself is the caller's to put before.
+pub fn put_revision(tx: &mut Tx<'_>, service: &Service, revision: ServiceRevision) {
+    tx.put(revision);
+    forget_history(tx, service);
+}
+
 /// What was still going on ends where it is.
 pub fn end_open(tx: &mut Tx<'_>, service: &Service, reason: &str) {
     let inside = Prefix::parent(&service.tenant, &keys::service_parent(&service.cluster, &service.name));
@@ -95,8 +101,11 @@ fn forget_history(tx: &mut Tx<'_>, service: &Service) {
     for old in rollouts.iter().skip(HISTORY_MAX).filter(|one| !one.is_open()) {
         tx.delete::<ServiceDeployment>(&keys::service_deployment(&old.tenant, &old.cluster, &old.service, &old.id));
     }
+    let sets = tx.scan::<TaskSet>(&inside);
     let runs = |id: &String| {
-        service.deployments.iter().any(|it| it.revision == *id) || service.completed_revision.as_ref() == Some(id)
+        service.deployments.iter().any(|it| it.revision == *id)
+            || service.completed_revision.as_ref() == Some(id)
+            || sets.iter().any(|set| set.revision == *id)
     };
     let mut revisions = tx.scan::<ServiceRevision>(&inside);
     revisions.sort_by_key(|one| std::cmp::Reverse(one.created_at));

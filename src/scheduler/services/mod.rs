@@ -25,7 +25,7 @@ use cove_store::{Key, Prefix, Read, Record, Store, StoreError};
 use crate::deploy::{Decision, State, Timing, decide};
 use crate::host::HostFacts;
 
-pub use begin::{begin, end_open};
+pub use begin::{begin, end_open, put_revision};
 pub use read::Scene;
 
 /// After the store refused a write.

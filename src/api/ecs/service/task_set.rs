@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cove_model::arn::Tenant;
 use cove_model::service::{DeploymentController, Service, TaskSet, TaskSetStatus, service_arn};
+use cove_scheduler::services::put_revision;
 use cove_store::{Prefix, Read, Tx, keys};
 
 use super::ask::{Rules, Workload, ask};
@@ -75,8 +76,8 @@ pub(in crate::ecs) async fn create(cx: &Context, input: CreateTaskSetIn) -> Resu
                 created_at: now,
                 updated_at: now,
             };
-            tx.put(revision);
             tx.put(set.clone());
+            put_revision(tx, &service, revision);
             Ok::<_, EcsError>(show(tx, &service, &set, true))
         })
         .await?;
