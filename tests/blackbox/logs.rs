@@ -94,8 +94,8 @@ fn an_event_of_several_lines_is_seen_while_its_container_waits_and_bad_patterns_
     ] {
         let arn = server.run_task("bad", with(&container, &json!({"logConfiguration": log(over)})));
         let task = server.wait_task(&arn, "STOPPED");
-        let reason = task["stoppedReason"].as_str().unwrap();
-        assert!(reason.starts_with("ResourceInitializationError: ") && reason.contains(words), "{reason}");
+        let reason = task["containers"][0]["reason"].as_str().unwrap();
+        assert!(reason.starts_with("CannotStartContainerError: ") && reason.contains(words), "{reason}");
     }
 }
 
@@ -451,12 +451,23 @@ fn what_a_container_writes_is_read_while_it_runs_and_after_it_ended() {
 }
 
 #[test]
-fn a_task_whose_log_group_is_missing_does_not_start() {
+fn a_log_group_that_is_missing_stops_the_task_in_the_words_of_where_it_runs() {
     let server = Server::start();
-    let image = server.busybox();
-    let options = json!({"awslogs-group": "/no", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"});
-    let container = json!({"image": image, "logConfiguration": {"logDriver": "awslogs", "options": options}});
-    let task = server.wait_task(&server.run_task("mute", container), "STOPPED");
-    assert_eq!(task["stopCode"], "TaskFailedToStart");
-    assert!(task["stoppedReason"].as_str().unwrap().contains("ResourceInitializationError"), "{task}");
+    let options = json!({"awslogs-group": "/none", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"});
+    let container = json!({"image": server.busybox(), "command": ["true"],
+        "logConfiguration": {"logDriver": "awslogs", "options": options}});
+    let on_docker = server.wait_task(&server.run_task("docker", container.clone()), "STOPPED");
+    assert_eq!(on_docker["stopCode"], "TaskFailedToStart");
+    let reason = on_docker["containers"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("CannotStartContainerError: Error response from daemon: failed to initialize"),
+        "{reason}"
+    );
+    let fargate = json!({"networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256",
+        "memory": "512", "executionRoleArn": "ecsTaskExecutionRole"});
+    let run = json!({"launchType": "FARGATE", "networkConfiguration": server.network()});
+    let on_fargate = server.wait_task(&server.run_task_with("fargate", container, &fargate, &run), "STOPPED");
+    let reason = on_fargate["stoppedReason"].as_str().unwrap();
+    assert!(reason.starts_with("ResourceInitializationError: failed to validate logger args: "), "{reason}");
+    assert_eq!(on_fargate["stopCode"], "TaskFailedToStart");
 }

@@ -16,7 +16,7 @@ use cove_model::arn::Tenant;
 use cove_model::image::ImageSelector;
 use cove_model::logs::LogStream;
 use cove_model::network::{Cidr, Vpc};
-use cove_model::task::{Container, ElasticNetworkInterface, NetworkBinding, Task, TaskNetwork, TaskStatus};
+use cove_model::task::{Container, ElasticNetworkInterface, LaunchType, NetworkBinding, Task, TaskNetwork, TaskStatus};
 use cove_model::task_definition::{ContainerDefinition, TaskDefinition, TransportProtocol};
 use cove_registry::{Arrival, ArrivingLayer, Credentials, LocalImage, Progress, PullProgress};
 use cove_runtime::network::{Attachment, BRIDGE_RANGE, NetworkId, PortMap};
@@ -190,14 +190,23 @@ fn check_log_streams(deps: &Deps, task: &Task, definition: &TaskDefinition) -> R
     for (container, document) in task.containers.iter().zip(&definition.document.container_definitions) {
         let Some(log) = container.log.as_ref().filter(|log| !log.is_local()) else { continue };
         let options = document.log_configuration.as_ref().map(|log| &log.options);
-        check_event_start(document)
-            .map_err(|why| whole(format!("ResourceInitializationError: failed to validate logger args: {why}")))?;
+        // Fargate looks before it makes a container; elsewhere Docker says it of the container.
+        let failed = |why: String| match task.placement.launch_type {
+            LaunchType::Fargate => whole(format!("ResourceInitializationError: failed to validate logger args: {why}")),
+            LaunchType::Ec2 | LaunchType::External | LaunchType::ManagedInstances => of(
+                &container.name,
+                format!(
+                    "CannotStartContainerError: Error response from daemon: failed to initialize logging driver: {why}"
+                ),
+            ),
+        };
+        check_event_start(document).map_err(failed)?;
         let region = options.and_then(|options| options.get("awslogs-region")).unwrap_or(&task.tenant.region);
         let tenant = Tenant::new(task.tenant.account.clone(), region);
         let key = keys::log_stream(&tenant, &log.group, &log.stream);
         if deps.store.read(|view| view.get::<LogStream>(&key)).is_none() {
-            return Err(whole(format!(
-                "ResourceInitializationError: failed to validate logger args: failed to create Cloudwatch log stream {} in {}: ResourceNotFoundException: The specified log group does not exist.",
+            return Err(failed(format!(
+                "failed to create Cloudwatch log stream {} in {}: ResourceNotFoundException: The specified log group does not exist.",
                 log.stream, log.group
             )));
         }

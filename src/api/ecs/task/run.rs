@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use cove_model::arn::Tenant;
-use cove_model::task::{ClientToken, Task};
+use cove_model::task::{ClientToken, Task, task_arn};
 use cove_model::task_template::TaskTemplate;
 use cove_scheduler::HostFacts;
 use cove_scheduler::launch::{self, Shares};
@@ -55,12 +55,18 @@ fn answered_before(tx: &Tx<'_>, tenant: &Tenant, order: &Order) -> Result<Option
         return Ok(None);
     };
     if known.request_digest != *request_digest {
-        let arn = |id: &String| tenant.arn("ecs", format_args!("task/{cluster}/{id}"));
-        return Err(EcsError::Conflict(known.task_ids.iter().map(arn).collect()));
+        let arns = known.task_ids.iter().map(|id| task_arn(tenant, cluster, id));
+        return Err(EcsError::Conflict(arns.collect()));
     }
-    let find = |id: &String| tx.get::<Task>(&keys::task(tenant, cluster, id));
-    let tasks = known.task_ids.iter().filter_map(find).map(|task| show(&task, Tags::Shown)).collect();
-    Ok(Some(TasksOut { tasks, failures: Vec::new() }))
+    let mut out = TasksOut { tasks: Vec::new(), failures: Vec::new() };
+    for id in &known.task_ids {
+        match tx.get::<Task>(&keys::task(tenant, cluster, id)) {
+            Some(task) => out.tasks.push(show(&task, Tags::Shown)),
+            // Forgotten, which a stopped task is sooner than the token.
+            None => out.failures.push(Failure::missing(task_arn(tenant, cluster, id))),
+        }
+    }
+    Ok(Some(out))
 }
 
 fn start_all(

@@ -2,7 +2,7 @@ use cove_base::Timestamp;
 use cove_model::event::Event;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::task::Task;
-use cove_store::{Prefix, Read};
+use cove_store::{Prefix, Read, Record, StoreError};
 use serde_json::{Value, json};
 
 use super::{Api, with};
@@ -36,6 +36,14 @@ fn a_client_token_stands_for_one_request() {
     assert_eq!(api.done("ListTasks", json!({}))["taskArns"].as_array().map(Vec::len), Some(2));
     let error = api.refused("RunTask", with(run, json!({"count": 1})));
     assert!(error.starts_with("ConflictException"), "{error}");
+    let arn = first["tasks"][1]["taskArn"].as_str().unwrap();
+    let id = arn.rsplit('/').next().unwrap().to_owned();
+    let key = api.cx.store.read(|view| view.scan::<Task>(&Prefix::all()).iter().find(|it| it.id == id).unwrap().key());
+    let forgotten = api.cx.store.write_blocking(move |tx| Ok::<_, StoreError>(tx.delete::<Task>(&key)));
+    assert!(forgotten.unwrap());
+    let third = api.done("RunTask", with(api.web(), json!({"clientToken": "t", "count": 2})));
+    assert_eq!(third["tasks"].as_array().map(Vec::len), Some(1));
+    assert_eq!((&third["failures"][0]["arn"], &third["failures"][0]["reason"]), (&json!(arn), &json!("MISSING")));
 }
 
 #[test]
