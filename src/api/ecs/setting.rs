@@ -55,13 +55,14 @@ pub(super) fn is_value(name: &str, value: &str) -> bool {
     KNOWN.iter().any(|known| known.name == name && known.values.contains(&value))
 }
 
-/// What holds for a principal: its own value, else root's, else the account's default, else AWS's.
+/// What holds for a principal: its own value, else the account's, else AWS's.
 pub(super) fn effective(store: &impl Read, tenant: &Tenant, principal_arn: &str, name: &str) -> String {
-    let root = root_arn(tenant);
-    let principal_arn = &principal_of(tenant, principal_arn);
-    let levels = [Some(principal_arn.as_str()), Some(root.as_str()), None];
-    let found =
-        levels.iter().find_map(|level| store.get::<AccountSetting>(&keys::account_setting(tenant, *level, name)));
+    let own = level(tenant, &principal_of(tenant, principal_arn));
+    // Older versions kept root's beside the account's.
+    let levels = [own, None, Some(root_arn(tenant))];
+    let found = levels
+        .iter()
+        .find_map(|level| store.get::<AccountSetting>(&keys::account_setting(tenant, level.as_deref(), name)));
     match found {
         Some(setting) => setting.value.clone(),
         None => default_value(name).to_owned(),
@@ -71,6 +72,12 @@ pub(super) fn effective(store: &impl Read, tenant: &Tenant, principal_arn: &str,
 /// AWS's own value of a setting.
 pub(super) fn default_value(name: &str) -> &'static str {
     KNOWN.iter().find(|known| known.name == name).map_or("", |known| known.values[0])
+}
+
+/// Whose record says it: what root sets for itself holds for everybody who has not said otherwise, as the account's default
+/// does. So they are one, and the later call wins.
+fn level(tenant: &Tenant, principal: &str) -> Option<String> {
+    (principal != root_arn(tenant)).then(|| principal.to_owned())
 }
 
 fn root_arn(tenant: &Tenant) -> String {
@@ -117,7 +124,7 @@ pub(super) fn list(cx: &Context, input: ListAccountSettingsIn) -> Result<ListAcc
             if input.effective_settings {
                 return Some(effective(view, &cx.tenant, &principal, name));
             }
-            let key = keys::account_setting(&cx.tenant, Some(&principal), name);
+            let key = keys::account_setting(&cx.tenant, level(&cx.tenant, &principal).as_deref(), name);
             view.get::<AccountSetting>(&key).map(|setting| setting.value.clone())
         };
         let named = KNOWN.iter().map(|known| known.name).filter(|name| wanted(name));
@@ -135,7 +142,7 @@ pub(super) async fn put(cx: &Context, input: PutAccountSettingIn) -> Result<Sett
     if input.name == RETIREMENT && principal != root_arn(&cx.tenant) {
         return Err(EcsError::parameter(format!("{RETIREMENT} can only be set for the root user.")));
     }
-    store(cx, &input, Some(principal)).await
+    store(cx, &input, level(&cx.tenant, &principal)).await
 }
 
 /// PutAccountSettingDefault: for everybody who has not said otherwise.
@@ -178,12 +185,15 @@ async fn store(cx: &Context, input: &PutAccountSettingIn, principal: Option<Stri
 pub(super) async fn delete(cx: &Context, input: DeleteAccountSettingIn) -> Result<SettingOut, EcsError> {
     let principal = principal(cx, input.principal_arn)?;
     let (tenant, name) = (cx.tenant.clone(), input.name.clone());
-    let key = keys::account_setting(&tenant, Some(&principal), &name);
+    let keys = [level(&tenant, &principal), Some(principal.clone())]
+        .map(|level| keys::account_setting(&tenant, level.as_deref(), &name));
     let owner = principal.clone();
     let value = cx
         .store
         .write(move |tx| {
-            tx.delete::<AccountSetting>(&key);
+            for key in &keys {
+                tx.delete::<AccountSetting>(key);
+            }
             Ok::<_, EcsError>(effective(tx, &tenant, &owner, &name))
         })
         .await?;

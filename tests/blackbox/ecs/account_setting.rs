@@ -21,7 +21,7 @@ fn account_settings_are_layered_and_survive_a_restart() {
     assert_eq!(effective(&server, "awsvpcTrunking"), "enabled");
     assert_eq!(effective(&server, "taskLongArnFormat"), "enabled");
     let own = server.ecs("ListAccountSettings", &json!({})).unwrap();
-    assert_eq!(own["settings"].as_array().unwrap().len(), 1, "{own}");
+    assert_eq!(own["settings"].as_array().unwrap().len(), 2, "root's are the account's: {own}");
     let cluster = server.ecs("CreateCluster", &json!({"clusterName": "new"})).unwrap();
     assert_eq!(cluster["cluster"]["settings"][0]["value"], "enhanced", "new clusters take the setting");
 
@@ -29,6 +29,12 @@ fn account_settings_are_layered_and_survive_a_restart() {
     assert_eq!(gone["setting"]["value"], "disabled", "what holds from now on");
     server.kill_and_restart();
     assert_eq!(effective(&server, "awsvpcTrunking"), "disabled");
+    let set = |operation: &str, value: &str| {
+        server.ecs(operation, &json!({"name": "containerInsights", "value": value})).unwrap();
+        effective(&server, "containerInsights")
+    };
+    assert_eq!(set("PutAccountSetting", "enabled"), "enabled");
+    assert_eq!(set("PutAccountSettingDefault", "disabled"), "disabled", "the later call wins");
 }
 
 #[test]
