@@ -169,7 +169,8 @@ pub(crate) async fn logs(deps: &Arc<Deps>) {
         for group in &groups {
             let Some(days) = group.retention_days else { continue };
             let before = deps.clock.now().plus_millis(-i64::from(days) * DAY_MILLIS);
-            for stream in streams.iter().filter(|stream| stream.tenant == group.tenant && stream.group == group.name) {
+            let own = deps.store.read(|view| view.scan::<LogStream>(&Prefix::parent(&group.tenant, &group.name)));
+            for stream in &own {
                 let directory = root.join(&stream.directory);
                 let removed = cove_logs::remove_older_than(&directory, before.millis());
                 let left = removed.and_then(|_| cove_logs::stats(&directory));

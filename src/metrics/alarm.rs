@@ -40,7 +40,9 @@ pub fn evaluate(
     let real: Vec<(i64, f64)> = periods.iter().filter_map(|(at, value)| Some((*at, (*value)?))).collect();
     let newest = &real[real.len().saturating_sub(wanted)..];
     let lacking = wanted - newest.len();
-    if lacking > 0 && periods.first().is_none_or(|(first, _)| *first < known_from_secs) {
+    // Those before the periods that count can only add values to what there is.
+    let counted = &periods[periods.len().saturating_sub(wanted)..];
+    if lacking > 0 && counted.first().is_none_or(|(first, _)| *first < known_from_secs) {
         return None;
     }
     let verdict = verdict(watch, newest, periods, lacking)?;
@@ -218,9 +220,11 @@ mod tests {
     fn what_was_before_the_start_is_unknown_and_changes_nothing() {
         let watch = watch(1, 1, MissingData::Missing);
         let periods = [(0, None), (60, None), (120, None)];
-        assert_eq!(evaluate(&watch, StateValue::Ok, &periods, 30, Timestamp(0)), None);
+        assert_eq!(evaluate(&watch, StateValue::Ok, &periods, 130, Timestamp(0)), None);
+        let missing = evaluate(&watch, StateValue::Ok, &periods, 120, Timestamp(0)).unwrap();
+        assert_eq!(missing.value, StateValue::InsufficientData, "only the periods that count have to be known");
         let with_data = [(0, None), (60, None), (120, Some(99.0))];
-        let state = evaluate(&watch, StateValue::Ok, &with_data, 30, Timestamp(0)).unwrap();
+        let state = evaluate(&watch, StateValue::Ok, &with_data, 130, Timestamp(0)).unwrap();
         assert_eq!(state.value, StateValue::Alarm);
     }
 

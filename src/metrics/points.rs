@@ -1,10 +1,13 @@
 //! The data of one period: what statistics are computed from.
 //!
-//! Holds: two merged are what one of all the values would be; single values are kept only up to [`VALUES_MAX`] distinct
-//! ones, beyond that percentiles are not known any more, as for CloudWatch's statistic sets.
+//! Holds: two merged are what one of all the values would be, but for percentiles of more than [`VALUES_MAX`] different
+//! values: neighbours are then one, the larger of them, as far apart as need be. Of statistic sets, whose values only the
+//! client knows, percentiles are not known, as for CloudWatch.
 
-/// Distinct values of one period: CloudWatch's limit of one PutMetricData.
+/// Distinct values of one period.
 const VALUES_MAX: usize = 150;
+/// How far apart neighbours are at first that become one; squared until few are left.
+const FINEST: f64 = 1.01;
 
 /// A statistic set, and the values it was made of while they are few.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +53,7 @@ impl Points {
             }
         }
         if mine.len() > VALUES_MAX {
-            self.values = None;
+            thin_out(mine);
         }
     }
 
@@ -76,6 +79,23 @@ impl Points {
     }
 }
 
+/// Makes one of those that lie in one bucket of a logarithmic scale, and the scale coarser until they are few.
+fn thin_out(values: &mut Vec<(f64, f64)>) {
+    values.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let mut width = FINEST.ln();
+    while values.len() > VALUES_MAX {
+        let bucket = |value: f64| (value > 0.0, value < 0.0, (value.abs().ln() / width).floor());
+        values.dedup_by(|next, kept| {
+            let is_one = bucket(next.0) == bucket(kept.0);
+            if is_one {
+                *kept = (next.0, kept.1 + next.1);
+            }
+            is_one
+        });
+        width *= 2.0;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,11 +113,19 @@ mod tests {
     }
 
     #[test]
-    fn too_many_different_values_are_not_kept() {
-        let mut all = Points::of_value(0.0, 1.0);
-        for value in 1..=200 {
-            all.merge(&Points::of_value(f64::from(value), 1.0));
+    fn percentiles_of_many_different_values_are_near_and_the_largest_is_itself() {
+        let mut all = Points::of_value(-3.0, 1.0);
+        // Latencies from 1 to 1000, spread over their magnitudes, in no order.
+        for number in 0..20_000_u32 {
+            let place = f64::from(number.wrapping_mul(7919) % 20_000) / 20_000.0;
+            all.merge(&Points::of_value(1000_f64.powf(place), 1.0));
         }
-        assert_eq!((all.count, all.size(), all.percentile(0.5)), (201.0, 1, None));
+        all.merge(&Points::of_value(0.0, 1.0));
+        assert!(all.size() <= VALUES_MAX + 1, "{}", all.size());
+        assert_eq!((all.count, all.percentile(0.0), all.percentile(1.0)), (20_002.0, Some(-3.0), Some(all.maximum)));
+        for share in [0.1, 0.5, 0.9, 0.99, 0.999] {
+            let (got, exact) = (all.percentile(share).unwrap(), 1000_f64.powf(share));
+            assert!((got / exact - 1.0).abs() < 0.1, "p{share}: {got} for {exact}");
+        }
     }
 }

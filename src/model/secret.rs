@@ -36,6 +36,9 @@ pub struct Secret {
     pub gone_at: Option<Timestamp>,
     /// Oldest first.
     pub versions: Vec<SecretVersion>,
+    /// The resource policy, as given.
+    #[serde(default)]
+    pub policy: Option<String>,
 }
 
 /// A value of a secret.
@@ -124,6 +127,7 @@ mod tests {
             deleted_at: None,
             gone_at: None,
             versions: Vec::new(),
+            policy: None,
         }
     }
 

@@ -120,14 +120,117 @@ fn a_deleted_secret_can_be_restored_within_its_window() {
     assert_eq!(names(json!({})), ["a", "c"]);
     assert_eq!(names(json!({"IncludePlannedDeletion": true, "SortBy": "name", "SortOrder": "desc"})), ["c", "b", "a"]);
     assert_eq!(names(json!({"Filters": [{"Key": "name", "Values": ["!a"]}]})), ["c"]);
+    server.secrets("UpdateSecret", &json!({"SecretId": "a", "Description": "The Prod database"})).unwrap();
+    for (key, value, found) in [
+        ("description", "the prod", true),
+        ("description", "prod", false),
+        ("all", "DATABASE prod", true),
+        ("all", "no", false),
+    ] {
+        let shown = names(json!({"Filters": [{"Key": key, "Values": [value]}]}));
+        assert_eq!(shown.contains(&"a".to_owned()), found, "{key} {value}");
+    }
     let first = server.secrets("ListSecrets", &json!({"MaxResults": 1})).unwrap();
     assert_eq!(names(json!({"MaxResults": 1, "NextToken": first["NextToken"]})), ["c"]);
     server.secrets("RestoreSecret", &json!({"SecretId": "b"})).unwrap();
     assert_eq!(value(&server, &json!("b"), &json!({}))["SecretString"], "b");
     delete(&server, &json!({"ForceDeleteWithoutRecovery": true})).unwrap();
+    let never = delete(&server, &json!({"ForceDeleteWithoutRecovery": true})).unwrap();
+    assert_eq!((&never["Name"], never["DeletionDate"].is_number()), (&json!("b"), true), "as good as gone");
     let gone = server.secrets("DescribeSecret", &json!({"SecretId": "b"}));
     assert_refused(gone, "ResourceNotFoundException", "can't find");
     server.secrets("CreateSecret", &json!({"Name": "b", "SecretString": "new"})).unwrap();
     server.kill_and_restart();
     assert_eq!(value(&server, &json!("b"), &json!({}))["SecretString"], "new");
+}
+
+#[test]
+fn what_terraform_asks_of_every_secret_is_answered() {
+    let mut server = Server::start();
+    let named = json!({"SecretId": "a"});
+    server.secrets("CreateSecret", &json!({"Name": "a"})).unwrap();
+    let shown = server.secrets("GetResourcePolicy", &named).unwrap();
+    assert_eq!((&shown["Name"], shown.get("ResourcePolicy")), (&json!("a"), None));
+    let policy = |principal: &str| {
+        let statement = json!({"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "*", "Resource": "*"});
+        json!({"Version": "2012-10-17", "Statement": [statement]}).to_string()
+    };
+    let put = |server: &Server, text: &str| {
+        let input = json!({"SecretId": "a", "ResourcePolicy": text, "BlockPublicPolicy": true});
+        server.secrets("PutResourcePolicy", &input)
+    };
+    assert_refused(put(&server, "x"), "MalformedPolicyDocumentException", "syntax error");
+    assert_refused(put(&server, &policy("*")), "PublicPolicyException", "everybody");
+    let own = policy("arn:aws:iam::000000000000:root");
+    put(&server, &own).unwrap();
+    server.kill_and_restart();
+    assert_eq!(server.secrets("GetResourcePolicy", &named).unwrap()["ResourcePolicy"], own.as_str());
+    server.secrets("DeleteResourcePolicy", &named).unwrap();
+    assert_eq!(server.secrets("GetResourcePolicy", &named).unwrap().get("ResourcePolicy"), None);
+    assert_refused(server.secrets("GetResourcePolicy", &json!({"SecretId": "b"})), "ResourceNotFoundException", "");
+
+    let password = |input: Value| {
+        let made = server.secrets("GetRandomPassword", &input).unwrap();
+        made["RandomPassword"].as_str().unwrap().to_owned()
+    };
+    let usual = password(json!({}));
+    assert_eq!(usual.len(), 32);
+    let kinds: [fn(char) -> bool; 4] = [
+        |one| one.is_ascii_lowercase(),
+        |one| one.is_ascii_uppercase(),
+        |one| one.is_ascii_digit(),
+        |one| one.is_ascii_punctuation(),
+    ];
+    assert!(kinds.iter().all(|is| usual.chars().any(is)), "{usual}");
+    let plain = password(json!({"PasswordLength": 200, "ExcludePunctuation": true, "ExcludeCharacters": "abc0"}));
+    assert!(
+        plain.len() == 200 && plain.chars().all(|one| one.is_ascii_alphanumeric() && !"abc0".contains(one)),
+        "{plain}"
+    );
+    let short = server.secrets("GetRandomPassword", &json!({"PasswordLength": 3}));
+    assert_refused(short, "InvalidParameterException", "each type");
+}
+
+#[test]
+fn a_stage_moves_from_version_to_version() {
+    let server = Server::start();
+    server.secrets("CreateSecret", &json!({"Name": "a"})).unwrap();
+    let put = |text: &str, stages: Value| {
+        let input = json!({"SecretId": "a", "SecretString": text, "VersionStages": stages});
+        server.secrets("PutSecretValue", &input)
+    };
+    let first = put("1", json!(["blue"])).unwrap();
+    assert_eq!(first["VersionStages"], json!(["blue", "AWSCURRENT"]), "the first is the current one");
+    let second = put("2", json!(["green"])).unwrap();
+    let (first, second) = (first["VersionId"].clone(), second["VersionId"].clone());
+    let update = |stage: &str, more: Value| {
+        let input = with(&json!({"SecretId": "a", "VersionStage": stage}), &more);
+        server.secrets("UpdateSecretVersionStage", &input)
+    };
+    let code = "InvalidParameterException";
+    assert_refused(
+        update("AWSCURRENT", json!({"MoveToVersionId": second})),
+        code,
+        "RemoveFromVersionId can't be empty",
+    );
+    let wrong = json!({"MoveToVersionId": second, "RemoveFromVersionId": second});
+    assert_refused(update("AWSCURRENT", wrong), code, "is not attached");
+    assert_refused(update("AWSCURRENT", json!({"RemoveFromVersionId": first})), code, "completely removed");
+    let unknown = json!({"MoveToVersionId": "0".repeat(32)});
+    assert_refused(update("new", unknown), "ResourceNotFoundException", "VersionId");
+    update("AWSCURRENT", json!({"MoveToVersionId": second, "RemoveFromVersionId": first})).unwrap();
+    update("green", json!({"RemoveFromVersionId": second})).unwrap();
+    assert_eq!(value(&server, &json!("a"), &json!({}))["SecretString"], "2");
+    let listed = server.secrets("ListSecretVersionIds", &json!({"SecretId": "a"})).unwrap();
+    let shown: Vec<_> = listed["Versions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (&it["VersionId"], it["VersionStages"].clone()))
+        .collect();
+    assert_eq!(shown, [(&first, json!(["blue", "AWSPREVIOUS"])), (&second, json!(["AWSCURRENT"]))]);
+    for number in 0..17 {
+        put("x", json!([format!("label-{number}")])).unwrap();
+    }
+    assert_refused(put("x", json!(["one-more"])), "LimitExceededException", "quota");
 }

@@ -54,7 +54,10 @@ impl Port for Carrier {
                 None | Some([]) => Ok(()),
                 Some([first, ..]) => {
                     let (reason, detail) = (&first["reason"], first["detail"].as_str().unwrap_or_default());
-                    Err(Failure::Again(format!("RunTask: {} {detail}", reason.as_str().unwrap_or_default())))
+                    let why = format!("RunTask: {} {detail}", reason.as_str().unwrap_or_default());
+                    // The token of what was placed would only name it again.
+                    let has_placed = answer["tasks"].as_array().is_some_and(|tasks| !tasks.is_empty());
+                    Err(if has_placed { Failure::Never(why) } else { Failure::Again(why) })
                 }
             }
         })

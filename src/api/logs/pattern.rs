@@ -208,6 +208,9 @@ impl<'a> Parser<'a> {
     }
 
     fn value(&mut self, path: Vec<Step>, compare: Compare) -> Result<Condition, LogsError> {
+        if self.rest.starts_with('%') {
+            return Err(bad("regular expressions are not supported"));
+        }
         let in_quotes = self.rest.starts_with('"');
         let (wanted, after) = if in_quotes {
             quoted(self.rest)?
@@ -365,6 +368,7 @@ mod tests {
             "{ $.a",
             "[ip, user]",
             "%x%",
+            "{ $.a = %4[0-9]{2}% }",
             "\"open",
             "{ a = 1 }",
             "-",

@@ -1,10 +1,10 @@
 //! PutLogEvents: a client's own events, appended to a stream that no container writes.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use cove_base::Timestamp;
 use cove_logs::{LogError, StreamWriter};
+use tokio::sync::Mutex;
 
 use super::error::LogsError;
 use super::group;
@@ -22,8 +22,9 @@ const SPAN_MILLIS: i64 = DAY_MILLIS;
 /// A stream that clients fill is capped like a container's.
 const STREAM_BYTES_MAX: u64 = 256 << 20;
 
-/// A stream has one writer at a time; clients' batches are short, so they simply queue.
-static WRITING: Mutex<()> = Mutex::new(());
+/// A stream has one writer at a time; clients' batches are short, so they simply queue. Who waits has no thread yet: those
+/// are few, and tasks need them.
+static WRITING: Mutex<()> = Mutex::const_new(());
 
 /// PutLogEvents. On disk before it is acknowledged.
 pub(super) async fn put(cx: &Context, input: PutLogEventsIn) -> Result<PutLogEventsOut, LogsError> {
@@ -36,13 +37,17 @@ pub(super) async fn put(cx: &Context, input: PutLogEventsIn) -> Result<PutLogEve
     let path = cx.store.data_dir().logs().join(&stream.directory);
     let events: Vec<EventIn> = input.log_events.into_iter().skip(accepted.start).take(accepted.len()).collect();
     if !events.is_empty() {
-        blocking(move || append(path, now, &events)).await?;
+        let turn = WRITING.lock().await;
+        blocking(move || {
+            let _turn = turn;
+            append(path, now, &events)
+        })
+        .await?;
     }
     Ok(PutLogEventsOut { next_sequence_token: SEQUENCE_TOKEN.to_owned(), rejected_log_events_info: rejected })
 }
 
 fn append(path: PathBuf, now: Timestamp, events: &[EventIn]) -> Result<(), LogsError> {
-    let _turn = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
     let events: Vec<(i64, &[u8])> = events.iter().map(|event| (event.timestamp, event.message.as_bytes())).collect();
     let mut writer = StreamWriter::open_for_events(&path, STREAM_BYTES_MAX).map_err(|error| match error {
         LogError::File { what: "lock", .. } => {

@@ -21,6 +21,15 @@ pub(super) enum SecretsError {
     InvalidRequest(&'static str),
     #[error("{0}")]
     InvalidParameter(&'static str),
+    #[error("{0}")]
+    LimitExceeded(&'static str),
+    /// Of a staging label.
+    #[error("{0}")]
+    Stage(String),
+    #[error("This resource policy contains a syntax error.")]
+    MalformedPolicy,
+    #[error("This resource policy grants broad access: it allows something to everybody.")]
+    PublicPolicy,
     #[error("Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")]
     InvalidName,
     #[error("The nextToken is invalid.")]
@@ -41,7 +50,10 @@ impl ApiError for SecretsError {
             Self::NotFound | Self::NoVersion { .. } => "ResourceNotFoundException",
             Self::Exists(_) | Self::TokenInUse { .. } => "ResourceExistsException",
             Self::InvalidRequest(_) => "InvalidRequestException",
-            Self::InvalidParameter(_) => "InvalidParameterException",
+            Self::InvalidParameter(_) | Self::Stage(_) => "InvalidParameterException",
+            Self::MalformedPolicy => "MalformedPolicyDocumentException",
+            Self::PublicPolicy => "PublicPolicyException",
+            Self::LimitExceeded(_) => "LimitExceededException",
             Self::InvalidName => "ValidationException",
             Self::InvalidNextToken => "InvalidNextTokenException",
             Self::Sealed => "DecryptionFailure",

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use cove_base::Timestamp;
 use cove_base::ids::random_bytes;
-use cove_model::secret::{CURRENT, SUFFIX_CHARS, Secret};
+use cove_model::arn::Tenant;
+use cove_model::secret::{CURRENT, SUFFIX_CHARS, Secret, candidates};
 use cove_model::tag::Tag;
 use cove_store::{Prefix, Read, Vault, keys, secret as find};
 
@@ -62,6 +64,7 @@ pub(super) async fn create(cx: &Context, input: CreateIn) -> Result<SecretOut, S
                 deleted_at: None,
                 gone_at: None,
                 versions: Vec::new(),
+                policy: None,
             };
             let stages = vec![CURRENT.to_owned()];
             let token = input.client_request_token;
@@ -133,7 +136,9 @@ pub(super) async fn delete(cx: &Context, input: DeleteIn) -> Result<SecretOut, S
         .write(move |tx| {
             let now = tx.now();
             if force {
-                let Some(found) = find(tx, &tenant, &input.secret_id, now) else { return Err(SecretsError::NotFound) };
+                let Some(found) = find(tx, &tenant, &input.secret_id, now) else {
+                    return never_there(&tenant, &input.secret_id, now);
+                };
                 tx.delete::<Secret>(&keys::secret(&tenant, &found.name));
                 return Ok(SecretOut { deletion_date: Some(now.epoch_seconds()), ..out(&found, None) });
             }
@@ -144,6 +149,16 @@ pub(super) async fn delete(cx: &Context, input: DeleteIn) -> Result<SecretOut, S
             Ok(SecretOut { deletion_date: Some(gone.epoch_seconds()), ..out(&secret, None) })
         })
         .await
+}
+
+/// What a forced deletion says of a secret that is not there.
+fn never_there(tenant: &Tenant, id: &str, now: Timestamp) -> Result<SecretOut, SecretsError> {
+    let named = candidates(tenant, id);
+    let (name, end) = named.first().ok_or(SecretsError::NotFound)?;
+    let end = end.map_or_else(suffix, str::to_owned);
+    let arn = tenant.arn("secretsmanager", format_args!("secret:{name}-{end}"));
+    let deletion_date = Some(now.epoch_seconds());
+    Ok(SecretOut { arn, name: (*name).to_owned(), version_id: None, version_stages: None, deletion_date })
 }
 
 /// RestoreSecret.
@@ -190,7 +205,8 @@ pub(super) fn list(cx: &Context, input: ListIn) -> Result<ListOut, SecretsError>
     Ok(ListOut { secret_list: page.iter().map(|secret| entry(secret)).collect(), next_token })
 }
 
-/// One of the values must be the beginning of what the filter looks at; after `!`, none may.
+/// One of the values must be the beginning of what the filter looks at; after `!`, none may. What is said in words, a
+/// description, is found whatever its case, and by `all` wherever it stands.
 fn fits(filter: &Filter, secret: &Secret) -> bool {
     let tag_keys = secret.tags.iter().map(|tag| tag.key.as_str());
     let tag_values = secret.tags.iter().map(|tag| tag.value.as_str());
@@ -207,9 +223,17 @@ fn fits(filter: &Filter, secret: &Secret) -> bool {
             secret.description.as_deref().into_iter().chain([name]).chain(tag_keys).chain(tag_values).collect()
         }
     };
+    let begins = |value: &str| match filter.key.as_deref() {
+        Some("description") => looked_at.iter().any(|text| text.to_lowercase().starts_with(&value.to_lowercase())),
+        Some("all") | None => value.split_whitespace().all(|word| {
+            let word = word.to_lowercase();
+            looked_at.iter().any(|text| text.to_lowercase().contains(&word))
+        }),
+        Some(_) => looked_at.iter().any(|text| text.starts_with(value)),
+    };
     filter.values.iter().any(|value| match value.strip_prefix('!') {
-        Some(not) => !looked_at.iter().any(|text| text.starts_with(not)),
-        None => looked_at.iter().any(|text| text.starts_with(value.as_str())),
+        Some(not) => !begins(not),
+        None => begins(value),
     })
 }
 
@@ -227,7 +251,7 @@ fn suffix() -> String {
 }
 
 fn out(secret: &Secret, version_id: Option<String>) -> SecretOut {
-    SecretOut { arn: secret.arn(), name: secret.name.clone(), version_id, version_stages: None, deletion_date: None }
+    SecretOut { version_id, ..SecretOut::of(secret) }
 }
 
 fn stages(secret: &Secret) -> BTreeMap<String, Vec<String>> {
@@ -243,8 +267,8 @@ fn described(secret: &Secret) -> Description {
         description: secret.description.clone(),
         kms_key_id: secret.kms_key_id.clone(),
         last_changed_date: secret.changed_at.epoch_seconds(),
-        last_accessed_date: secret.accessed_at.map(cove_base::Timestamp::epoch_seconds),
-        deleted_date: secret.deleted_at.map(cove_base::Timestamp::epoch_seconds),
+        last_accessed_date: secret.accessed_at.map(Timestamp::epoch_seconds),
+        deleted_date: secret.deleted_at.map(Timestamp::epoch_seconds),
         tags: secret.tags.iter().map(tag).collect(),
         version_ids_to_stages: None,
         secret_versions_to_stages: None,

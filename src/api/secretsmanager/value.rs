@@ -1,5 +1,7 @@
 //! GetSecretValue, PutSecretValue, and how a value becomes a version.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cove_base::Timestamp;
@@ -12,6 +14,9 @@ use super::wire::{GetIn, PutIn, SecretOut, ValueOut};
 use crate::Context;
 
 const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+
+/// AWS's quota of staging labels of a secret. Each keeps a version.
+const LABELS_MAX: usize = 20;
 
 /// A value as a request brings it, checked. No `Debug`.
 pub(super) struct Given {
@@ -48,6 +53,18 @@ pub(super) fn add(
         let same =
             known.is_binary == value.is_binary && vault.value(secret, known).is_some_and(|bytes| bytes == value.bytes);
         return if same { Ok(id) } else { Err(SecretsError::TokenInUse { token: id, arn: secret.arn() }) };
+    }
+    let mut stages = stages;
+    // The first version is the current one whatever else it is.
+    if secret.versions.is_empty() && !stages.iter().any(|stage| stage == CURRENT) {
+        stages.push(CURRENT.to_owned());
+    }
+    let known = secret.versions.iter().flat_map(|version| &version.stages);
+    let labels: BTreeSet<&String> = known.chain(&stages).collect();
+    if labels.len() > LABELS_MAX {
+        return Err(SecretsError::LimitExceeded(
+            "You have reached the quota for staging labels that can be attached to all versions of a secret.",
+        ));
     }
     let sealed = vault.seal(&secret.seal_context(&id), &value.bytes);
     let is_binary = value.is_binary;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use cove_model::secret::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -131,6 +132,19 @@ pub(super) struct SecretOut {
     pub(super) deletion_date: Option<f64>,
 }
 
+impl SecretOut {
+    /// Which secret, and no more.
+    pub(super) fn of(secret: &Secret) -> Self {
+        Self {
+            arn: secret.arn(),
+            name: secret.name.clone(),
+            version_id: None,
+            version_stages: None,
+            deletion_date: None,
+        }
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct ValueOut {
@@ -177,4 +191,86 @@ pub(super) struct ListOut {
     pub(super) secret_list: Vec<Description>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) next_token: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct PutPolicyIn {
+    pub(super) secret_id: String,
+    pub(super) resource_policy: String,
+    #[serde(default)]
+    pub(super) block_public_policy: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct PolicyOut {
+    #[serde(rename = "ARN")]
+    pub(super) arn: String,
+    pub(super) name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) resource_policy: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct VersionsIn {
+    pub(super) secret_id: String,
+    #[serde(default)]
+    pub(super) include_deprecated: bool,
+    pub(super) max_results: Option<usize>,
+    pub(super) next_token: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct VersionsOut {
+    #[serde(rename = "ARN")]
+    pub(super) arn: String,
+    pub(super) name: String,
+    pub(super) versions: Vec<VersionOut>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) next_token: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct VersionOut {
+    pub(super) version_id: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) version_stages: Vec<String>,
+    pub(super) created_date: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct StageIn {
+    pub(super) secret_id: String,
+    pub(super) version_stage: String,
+    pub(super) remove_from_version_id: Option<String>,
+    pub(super) move_to_version_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct PasswordIn {
+    pub(super) password_length: Option<usize>,
+    pub(super) exclude_characters: Option<String>,
+    #[serde(default)]
+    pub(super) exclude_numbers: bool,
+    #[serde(default)]
+    pub(super) exclude_punctuation: bool,
+    #[serde(default)]
+    pub(super) exclude_uppercase: bool,
+    #[serde(default)]
+    pub(super) exclude_lowercase: bool,
+    #[serde(default)]
+    pub(super) include_space: bool,
+    pub(super) require_each_included_type: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct PasswordOut {
+    pub(super) random_password: String,
 }

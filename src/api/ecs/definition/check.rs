@@ -25,6 +25,9 @@ const ROLE_PATH_MAX: usize = 512;
 /// Names of families, containers and volumes.
 const NAME_MAX: usize = 255;
 
+/// ECS's limit of a task definition in bytes.
+const LENGTH_MAX: usize = 65_536;
+
 /// A document that may be registered.
 #[derive(Debug)]
 pub(crate) struct Checked {
@@ -42,6 +45,7 @@ pub(super) struct TaskSize {
 /// Checks and normalises the whole document.
 pub(crate) fn check(mut document: TaskDefinitionDocument) -> Result<Checked, EcsError> {
     check_family(document.family.as_deref())?;
+    check_length(&document)?;
     let size = normalise_size(&mut document)?;
     managed::normalise(&mut document);
     check_container_list(&document.container_definitions)?;
@@ -67,6 +71,15 @@ pub(crate) fn check(mut document: TaskDefinitionDocument) -> Result<Checked, Ecs
     let requires_attributes = attributes::required(&document);
     let compatibilities = attributes::compatibilities(&document, &size);
     Ok(Checked { document, requires_attributes, compatibilities })
+}
+
+/// As JSON without blanks.
+fn check_length(document: &TaskDefinitionDocument) -> Result<(), EcsError> {
+    let length = serde_json::to_vec(document).map_or(usize::MAX, |json| json.len());
+    if length <= LENGTH_MAX {
+        return Ok(());
+    }
+    Err(EcsError::client(format!("Actual length: '{length}'. Max allowed length is '{LENGTH_MAX}' bytes.")))
 }
 
 /// Letters, digits, hyphens and underscores.

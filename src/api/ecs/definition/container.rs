@@ -1,5 +1,7 @@
 //! The members of one container definition, network and volumes aside: defaults filled in, ranges checked.
 
+use std::collections::HashSet;
+
 use cove_model::task_definition::{
     ContainerDefinition, HealthCheck, LinuxParameters, LogConfiguration, LogDriver, ResourceRequirement, ResourceType,
     Secret, TransportProtocol,
@@ -320,7 +322,7 @@ fn check_health(container: &Subject<'_>, it: &HealthCheck) -> Result<(), EcsErro
     let words: Vec<&str> = it.command.iter().map(String::as_str).collect();
     let good = match words.as_slice() {
         ["NONE"] => true,
-        ["CMD-SHELL", script] => !script.is_empty(),
+        ["CMD-SHELL", script, ..] => !script.is_empty(),
         ["CMD", program, ..] => !program.is_empty(),
         _ => false,
     };
@@ -374,7 +376,13 @@ fn check_secrets(it: &ContainerDefinition, has_execution_role: bool) -> Result<(
             "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
         ));
     }
-    Ok(())
+    let mut names: HashSet<&str> = it.environment.iter().filter_map(|one| one.name.as_deref()).collect();
+    match it.secrets.iter().filter_map(|secret| secret.name.as_deref()).find(|name| !names.insert(name)) {
+        None => Ok(()),
+        Some(name) => Err(EcsError::client(format!(
+            "The secret name must be unique and not shared with any new or existing environment variables set on the container, such as '{name}'."
+        ))),
+    }
 }
 
 fn blank(text: Option<&str>) -> bool {

@@ -109,6 +109,12 @@ fn refusals_have_the_texts_of_ecs() {
             ec2(json!({"secrets": [{"name": "A", "valueFrom": "b"}]})),
             "When you are specifying container secrets, you must also specify a value for 'executionRoleArn'.",
         ),
+        (
+            json!({"family": "a", "executionRoleArn": "r", "containerDefinitions": [{"name": "a", "image": "a",
+                "memory": 8, "environment": [{"name": "A", "value": "1"}], "secrets": [{"name": "A", "valueFrom": "b"}]}]}),
+            "The secret name must be unique and not shared with any new or existing environment variables set on the container, such as 'A'.",
+        ),
+        (ec2(json!({"command": ["x".repeat(65_536)]})), "Actual length: '65635'. Max allowed length is '65536' bytes."),
         (fargate(json!({"networkMode": "bridge"}), json!({})), "Fargate only supports network mode ‘awsvpc’."),
         (fargate(json!({"cpu": null}), json!({})), "Fargate requires that 'cpu' be defined at the task level."),
         (

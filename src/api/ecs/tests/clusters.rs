@@ -44,7 +44,7 @@ fn an_account_setting_is_what_new_clusters_begin_with() {
     let made = api.done("CreateCluster", json!({"clusterName": "b"}));
     assert_eq!(made["cluster"]["settings"][0]["value"], "enhanced");
     let left = api.done("DeleteAccountSetting", json!({"name": "containerInsights"}));
-    assert_eq!(left["setting"]["value"], "enabled");
+    assert_eq!(left["setting"]["value"], "disabled", "root's setting is the account's, of which none is left");
     assert!(api.call("PutAccountSetting", json!({"name": "containerInsights", "value": "loud"})).is_err());
 }
 
