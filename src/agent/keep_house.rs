@@ -173,10 +173,12 @@ pub(crate) async fn logs(deps: &Arc<Deps>) {
             for stream in &own {
                 let directory = root.join(&stream.directory);
                 let removed = cove_logs::remove_older_than(&directory, before.millis());
-                let left = removed.and_then(|_| cove_logs::stats(&directory));
-                match left {
-                    Ok(left) if is_past(stream, before, left.last_event_ms, &task_ids) => past.push(stream.key()),
-                    Ok(_) => {}
+                let is_empty = removed.and_then(|_| {
+                    Ok(is_of_the_past(stream, before, &task_ids) && cove_logs::last_event(&directory)?.is_none())
+                });
+                match is_empty {
+                    Ok(true) => past.push(stream.key()),
+                    Ok(false) => {}
                     Err(error) => tracing::warn!(
                         error = cove_base::error::chain(&error),
                         stream = stream.name,
@@ -203,11 +205,11 @@ pub(crate) async fn logs(deps: &Arc<Deps>) {
     let _ = done.await;
 }
 
-/// Whether a stream is of a task that is forgotten, by the id that its name ends with, and holds nothing any more.
-fn is_past(stream: &LogStream, before: Timestamp, last_event_ms: Option<i64>, task_ids: &HashSet<&str>) -> bool {
+/// Whether a stream is of a task that is forgotten, by the id that its name ends with.
+fn is_of_the_past(stream: &LogStream, before: Timestamp, task_ids: &HashSet<&str>) -> bool {
     let id = stream.name.rsplit('/').next().unwrap_or_default();
     let is_of_a_task = id.len() == TASK_ID_LENGTH && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_of_a_task && !task_ids.contains(id) && stream.created_at < before && last_event_ms.is_none()
+    is_of_a_task && !task_ids.contains(id) && stream.created_at < before
 }
 
 #[cfg(test)]
@@ -217,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_empty_stream_of_a_forgotten_task_is_past() {
+    fn a_stream_of_a_forgotten_task_is_of_the_past() {
         let (known, forgotten) = ("0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210");
         let tasks = HashSet::from([known]);
         let stream = |name: &str, created_at: i64| LogStream {
@@ -227,12 +229,11 @@ mod tests {
             created_at: Timestamp(created_at),
             directory: String::new(),
         };
-        let past = |stream: &LogStream, last| is_past(stream, Timestamp(100), last, &tasks);
+        let past = |stream: &LogStream| is_of_the_past(stream, Timestamp(100), &tasks);
         let of_forgotten = stream(&format!("web/main/{forgotten}"), 99);
-        assert!(past(&of_forgotten, None));
-        assert!(!past(&of_forgotten, Some(150)), "it holds an event");
-        assert!(!past(&stream(&of_forgotten.name, 100), None), "young");
-        assert!(!past(&stream(&format!("web/main/{known}"), 99), None), "its task is still shown");
-        assert!(!past(&stream("made/by/somebody", 99), None));
+        assert!(past(&of_forgotten));
+        assert!(!past(&stream(&of_forgotten.name, 100)), "young");
+        assert!(!past(&stream(&format!("web/main/{known}"), 99)), "its task is still shown");
+        assert!(!past(&stream("made/by/somebody", 99)));
     }
 }

@@ -33,7 +33,7 @@ pub use caps::{Dropped, NodeUsage, SegmentUse, choose_drops, enforce_caps, remov
 pub use error::LogError;
 pub use format::{EVENT_BYTES_MAX, Event, Position};
 pub use grouping::{check_pattern, datetime_pattern};
-pub use reader::{Direction, Follower, Page, Query, Start, StreamStats, read, stats};
+pub use reader::{Direction, Follower, Page, Query, Start, StreamStats, last_event, read, stats};
 pub use sorted::{Place, SortedPage, SortedQuery, is_ordered, place_before, read_sorted};
 pub use writer::{Source, StreamWriter};
 

@@ -100,18 +100,7 @@ pub fn read(dir: &Path, query: &Query) -> Result<Page, LogError> {
 /// # Errors
 /// When a file cannot be read.
 pub fn stats(dir: &Path) -> Result<StreamStats, LogError> {
-    let one = Query { max_events: 1, ..Query::all() };
-    let (first, last) = if is_ordered(dir)? {
-        let last = Query { start: Start::Tail, direction: Direction::Backward, ..one };
-        (read(dir, &one)?.events.pop(), read(dir, &last)?.events.pop())
-    } else {
-        let edge = |direction, beyond| {
-            let (from_ms, to_ms) = (i64::MIN, i64::MAX);
-            let one = SortedQuery { direction, beyond, from_ms, to_ms, max_events: 1, max_bytes: 1 };
-            read_sorted(dir, &one).map(|mut page| page.events.pop())
-        };
-        (edge(Direction::Forward, Place::FIRST)?, edge(Direction::Backward, Place::LAST)?)
-    };
+    let (first, last) = (edge(dir, Direction::Forward)?, last_event(dir)?);
     let numbers = segment::numbers(dir)?;
     let size = |number: &u64| std::fs::metadata(segment::path(dir, *number)).map_or(0, |meta| meta.len());
     let dropped = match numbers.first() {
@@ -126,6 +115,29 @@ pub fn stats(dir: &Path) -> Result<StreamStats, LogError> {
         dropped_events: dropped.map_or(0, |header| header.events_before),
         dropped_bytes: dropped.map_or(0, |header| header.bytes_before),
     })
+}
+
+/// The event whose time is the latest; it costs one look at the end where events came in order of time.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn last_event(dir: &Path) -> Result<Option<Event>, LogError> {
+    edge(dir, Direction::Backward)
+}
+
+/// The first event that one reads in that direction.
+fn edge(dir: &Path, direction: Direction) -> Result<Option<Event>, LogError> {
+    let (start, beyond) = match direction {
+        Direction::Forward => (Start::Head, Place::FIRST),
+        Direction::Backward => (Start::Tail, Place::LAST),
+    };
+    if is_ordered(dir)? {
+        let one = Query { start, direction, max_events: 1, ..Query::all() };
+        return Ok(read(dir, &one)?.events.pop());
+    }
+    let (from_ms, to_ms) = (i64::MIN, i64::MAX);
+    let one = SortedQuery { direction, beyond, from_ms, to_ms, max_events: 1, max_bytes: 1 };
+    Ok(read_sorted(dir, &one)?.events.pop())
 }
 
 /// Reads on where it stopped, for as long as somebody asks.

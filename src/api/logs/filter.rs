@@ -1,12 +1,13 @@
 //! FilterLogEvents: the events of many streams of a group, in order of time.
 //!
 //! Holds: each call examines at most a bounded number of events, then answers what it found and a token to go on with;
-//! memory is one small page per stream. The order is (time, stream, position), which a token can name, so that nothing is
+//! memory is one event per stream, and a bounded number beyond that; a stream whose last event is too old costs one look at
+//! its end. The order is (time, stream, position), which a token can name, so that nothing is
 //! returned twice or left out between calls while containers write on.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cove_logs::{Direction, Event, Position, Query, SortedQuery, Start};
@@ -22,11 +23,13 @@ use crate::Context;
 
 /// Events looked at by one call; a pattern that matches nothing comes back with a token then.
 const EXAMINED_MAX: usize = 200_000;
-/// Events of one stream in memory.
+/// Events of one stream in memory, and of all streams together; of each there is at least one.
 const AHEAD: usize = 256;
 const AHEAD_BYTES: usize = 64 << 10;
+const AHEAD_ALL_BYTES: usize = 16 << 20;
 /// The same of a stream whose events did not come by time, where each look costs more.
 const SORTED_AHEAD: usize = 4096;
+const SORTED_FACTOR: usize = 16;
 const TOKEN: &str = "filter";
 
 /// FilterLogEvents.
@@ -102,7 +105,7 @@ impl Search {
         let mut cursors = Vec::with_capacity(self.streams.len());
         let mut heap = BinaryHeap::new();
         for (index, stream) in self.streams.iter().enumerate() {
-            let mut cursor = Cursor::new(&self.logs, stream, from_ms, self.to_ms)?;
+            let mut cursor = self.cursor(stream, from_ms)?;
             while let Some(event) = cursor.peek()? {
                 let place = place(stream, event);
                 if self.after.as_ref().is_none_or(|after| place > *after) {
@@ -138,6 +141,12 @@ impl Search {
     }
 }
 
+/// What each stream may have in memory, that all together stay small.
+const fn ahead_bytes(streams: usize) -> usize {
+    let share = AHEAD_ALL_BYTES / if streams == 0 { 1 } else { streams };
+    if share < AHEAD_BYTES { share } else { AHEAD_BYTES }
+}
+
 /// One stream, a few events ahead.
 struct Cursor {
     path: PathBuf,
@@ -148,26 +157,31 @@ struct Cursor {
     ended: bool,
 }
 
-impl Cursor {
-    fn new(logs: &Path, stream: &LogStream, from_ms: i64, to_ms: i64) -> Result<Self, LogsError> {
+impl Search {
+    fn cursor(&self, stream: &LogStream, from_ms: i64) -> Result<Cursor, LogsError> {
         let query = Query {
             start: Start::Head,
             direction: Direction::Forward,
             from_ms,
-            to_ms,
+            to_ms: self.to_ms,
             max_events: AHEAD,
-            max_bytes: AHEAD_BYTES,
+            max_bytes: ahead_bytes(self.streams.len()),
             max_scan_bytes: u64::MAX,
         };
-        let path = logs.join(&stream.directory);
+        let path = self.logs.join(&stream.directory);
+        // Who follows a group asks for the last minute again and again, and most of its streams ended long ago.
+        let ended = from_ms > i64::MIN && cove_logs::last_event(&path)?.is_none_or(|last| last.time_ms < from_ms);
         let by_time = (!cove_logs::is_ordered(&path)?).then_some(cove_logs::Place::FIRST);
-        Ok(Self { path, query, by_time, ready: VecDeque::new(), ended: false })
+        Ok(Cursor { path, query, by_time, ready: VecDeque::new(), ended })
     }
+}
 
+impl Cursor {
     fn peek(&mut self) -> Result<Option<&Event>, LogsError> {
         while let Some(beyond) = self.by_time.filter(|_| self.ready.is_empty() && !self.ended) {
             let Query { direction, from_ms, to_ms, .. } = self.query;
-            let (max_events, max_bytes) = (SORTED_AHEAD, PAGE_BYTES_MAX);
+            let max_bytes = PAGE_BYTES_MAX.min(self.query.max_bytes * SORTED_FACTOR);
+            let max_events = SORTED_AHEAD;
             let query = SortedQuery { direction, beyond, from_ms, to_ms, max_events, max_bytes };
             let page = cove_logs::read_sorted(&self.path, &query)?;
             let last = page.events.last();
