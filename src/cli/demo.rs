@@ -214,7 +214,7 @@ fn next_steps(client: &Client, running: &[Value]) {
     say("  cove ps                           # the tasks");
     say(&format!("  cove explain {NAME}            # how the service is"));
     say(&format!("  cove logs -f {short}         # what one of them writes"));
-    say(&format!("  cove exec {short} -- /cove --version"));
+    say(&format!("  cove exec {short} /cove --version"));
     say(&format!("  aws ecs delete-service --service {NAME} --force    # or it comes back with the server"));
     say("  cove down                         # stop the tasks and the server, leave nothing behind");
     if client.authority != "127.0.0.1:4566" {

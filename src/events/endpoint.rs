@@ -95,7 +95,8 @@ impl Endpoint {
     }
 }
 
-fn of_client(name: &str) -> Option<HeaderName> {
+/// A header that a target may set.
+pub(crate) fn of_client(name: &str) -> Option<HeaderName> {
     HeaderName::from_bytes(name.as_bytes()).ok().filter(|name| !OWN_HEADERS.contains(&name.as_str()))
 }
 

@@ -12,6 +12,8 @@
 use cove_model::arn::{Arn, Tenant};
 use serde_json::{Value, json};
 
+use crate::endpoint::of_client;
+
 /// What an ARN stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
@@ -40,6 +42,8 @@ pub enum BadTarget {
     NoRole(String),
     #[error("{0} is not carried out for target {1}.")]
     NotThere(&'static str, String),
+    #[error("Header {0} may not be set by a target.")]
+    Header(String),
 }
 
 /// Reads a target's ARN.
@@ -94,6 +98,10 @@ pub fn check(tenant: &Tenant, document: &Value, has_endpoint: impl Fn(&str) -> b
         Reach::Cluster(_) if !has("EcsParameters") => return Err(BadTarget::NoEcsParameters(arn.to_owned())),
         Reach::Cluster(_) if !has("RoleArn") => return Err(BadTarget::NoRole(arn.to_owned())),
         Reach::LogGroup(_) | Reach::Cluster(_) | Reach::Endpoint(_) => {}
+    }
+    let mut headers = document["HttpParameters"]["HeaderParameters"].as_object().into_iter().flatten();
+    if let Some((name, _)) = headers.find(|(name, _)| of_client(name).is_none()) {
+        return Err(BadTarget::Header(name.clone()));
     }
     match &reach {
         Reach::LogGroup(_) | Reach::Endpoint(_) if has("EcsParameters") => {
@@ -176,6 +184,9 @@ mod tests {
             Ok(Reach::Endpoint("hook".into()))
         );
         assert_eq!(checked(json!({"Arn": arn("events api-destination/x")})), Err(BadTarget::NoEndpoint("x".into())));
+        let stolen = json!({"HeaderParameters": {"X-Own": "1", "Host": "metadata"}});
+        let stolen = json!({"Arn": arn("events api-destination/hook/0123"), "HttpParameters": stolen});
+        assert_eq!(checked(stolen), Err(BadTarget::Header("Host".into())));
         let cluster = arn("ecs cluster/default");
         assert_eq!(checked(json!({"Arn": cluster})), Err(BadTarget::NoEcsParameters(cluster.clone())));
         assert_eq!(checked(json!({"Arn": cluster, "EcsParameters": {}})), Err(BadTarget::NoRole(cluster.clone())));

@@ -82,11 +82,18 @@ pub struct Watch {
     pub missing_data: Option<MissingData>,
 }
 
+/// How long after the end of a period it is evaluated at the latest: once a minute with what the minute measured, those that
+/// are shorter than a minute every ten seconds.
+const EVALUATED_AFTER_SECS: i64 = 20;
+const SHORT_EVALUATED_AFTER_SECS: i64 = 10;
+
 impl Watch {
-    /// How much of the past an evaluation looks at, in milliseconds.
+    /// How long after something began the alarm has noticed it at the latest, in milliseconds. Periods lie on the clock, so
+    /// that the first that is wholly of what began may begin up to one later.
     #[must_use]
-    pub fn window_millis(&self) -> i64 {
-        i64::from(self.period_secs) * i64::from(self.evaluation_periods) * 1000
+    pub fn notices_within_millis(&self) -> i64 {
+        let after = if self.period_secs < 60 { SHORT_EVALUATED_AFTER_SECS } else { EVALUATED_AFTER_SECS };
+        (i64::from(self.period_secs) * (i64::from(self.evaluation_periods) + 1) + after) * 1000
     }
 }
 

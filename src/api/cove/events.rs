@@ -40,6 +40,7 @@ pub(super) async fn answer(cx: &RawContext, request: Request) -> Response {
     };
     let limit = wish.limit.unwrap_or(LIMIT_MAX).min(LIMIT_MAX);
     let mut changes = cx.store().watch::<Event>();
+    let mut stopping = cx.stopping();
     let give_up = tokio::time::sleep(Duration::from_millis(wish.wait_millis).min(WAIT_MAX));
     tokio::pin!(give_up);
     loop {
@@ -51,6 +52,7 @@ pub(super) async fn answer(cx: &RawContext, request: Request) -> Response {
         tokio::select! {
             result = changes.changed() => if result.is_err() { return good(&page.shown()) },
             () = &mut give_up => return good(&page.shown()),
+            _ = stopping.wait_for(|stopping| *stopping) => return good(&page.shown()),
         }
     }
 }

@@ -42,9 +42,12 @@ pub(super) async fn serve(
         ListenerKind::Task { .. } => None,
     };
     match tls {
-        None => speak(shared, stream, peer, kind, stopping).await,
+        None => {
+            let is_task = matches!(*kind, ListenerKind::Task { .. });
+            speak(shared, stream, peer, kind, stopping, is_task).await;
+        }
         Some(acceptor) => match tokio::time::timeout(HEAD_TIME, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => speak(shared, stream, peer, kind, stopping).await,
+            Ok(Ok(stream)) => speak(shared, stream, peer, kind, stopping, false).await,
             Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS failed"),
             Err(_) => tracing::debug!(%peer, "TLS took too long"),
         },
@@ -57,6 +60,7 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     peer: SocketAddr,
     kind: Arc<ListenerKind>,
     mut stopping: watch::Receiver<bool>,
+    answers_half_closed: bool,
 ) {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (shared, kind) = (Arc::clone(&shared), Arc::clone(&kind));
@@ -66,6 +70,9 @@ async fn speak<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(HEAD_BYTES_MAX);
+    // Images of little more than busybox ask with nc, which closes its side when it has said everything. Elsewhere who
+    // closes wants no answer any more, and what waits for one ends.
+    builder.http1().half_close(answers_half_closed);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -50,6 +50,12 @@ impl RawContext {
         &self.shared.settings
     }
 
+    /// Turns true when the server begins to stop.
+    #[must_use]
+    pub fn stopping(&self) -> tokio::sync::watch::Receiver<bool> {
+        self.shared.stopping.clone()
+    }
+
     /// Absent only where no agent runs, as in tests.
     #[must_use]
     pub fn exec(&self) -> Option<&Arc<dyn ExecPort>> {

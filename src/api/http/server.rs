@@ -87,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) terminals: Arc<Sessions>,
     /// Agents of other hosts that listen for their work.
     pub(crate) agents: Arc<Connections>,
+    /// Whether the server stops: who only waits for something to happen gives up.
+    pub(crate) stopping: watch::Receiver<bool>,
     connections: Arc<Semaphore>,
 }
 
@@ -110,6 +112,7 @@ impl Server {
             stats: deps.exec.clone(),
             throttle: Default::default(),
         };
+        let stopping = watch::Sender::new(false);
         let shared = Shared {
             store: deps.store,
             clock: deps.clock,
@@ -125,9 +128,10 @@ impl Server {
             buffered: Buffered::default(),
             terminals: Arc::default(),
             agents: Arc::default(),
+            stopping: stopping.subscribe(),
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
         };
-        Self { shared: Arc::new(shared), stopping: Arc::new(watch::Sender::new(false)) }
+        Self { shared: Arc::new(shared), stopping: Arc::new(stopping) }
     }
 
     /// The API for rules' targets, without a connection.

@@ -38,6 +38,7 @@ use cove_model::service::{
 
 pub use base::Base;
 pub(crate) use daemon::Tasks;
+pub(crate) use outcome::need_millis;
 pub use outcome::{digits, in_progress};
 pub use view::{Condition, TaskView};
 

@@ -176,8 +176,7 @@ impl Decider<'_> {
         let (now, alarms_need_millis) = (self.state.now, self.state.alarms_need_millis);
         let is_rolling = |it: &&mut ServiceDeployment| it.configuration.strategy() == DeploymentStrategy::Rolling;
         let Some(rollout) = self.rollout_mut().filter(is_rolling) else { return true };
-        let wanted_millis = i64::from(rollout.configuration.bake_time_in_minutes.unwrap_or(0)) * MINUTE_MILLIS;
-        let need_millis = alarms_need_millis.max(wanted_millis);
+        let need_millis = need_millis(rollout, alarms_need_millis);
         if need_millis == 0 {
             return true;
         }
@@ -226,6 +225,12 @@ impl Decider<'_> {
             finish(rollout, now);
         }
     }
+}
+
+/// How long a rolling update is watched when it runs alone.
+pub(crate) fn need_millis(rollout: &ServiceDeployment, alarms_need_millis: i64) -> i64 {
+    let wanted_millis = i64::from(rollout.configuration.bake_time_in_minutes.unwrap_or(0)) * MINUTE_MILLIS;
+    alarms_need_millis.max(wanted_millis)
 }
 
 fn finish(rollout: &mut ServiceDeployment, now: cove_base::Timestamp) {

@@ -2,13 +2,17 @@
 
 use cove_base::Timestamp;
 use cove_base::words::counted;
-use cove_model::service::{HookStatus, LifecycleStage, RolloutState, Service, ServiceRevision, ServiceStatus};
+use cove_model::alarm::Alarm;
+use cove_model::service::{
+    HookAction, HookState, HookStatus, LifecycleStage, RolloutState, Service, ServiceDeployment, ServiceRevision,
+    ServiceStatus,
+};
 use cove_model::task::Keeper;
 use cove_model::task_definition::TaskDefinition;
-use cove_store::{Read, keys};
+use cove_store::{Prefix, Read, keys};
 
 use super::{REFUSALS_MAX, last_stopped, pause, refusal};
-use crate::deploy::Timing;
+use crate::deploy::{State, Timing, need_millis};
 use crate::host::HostFacts;
 use crate::launch::probe;
 use crate::services::Scene;
@@ -46,8 +50,11 @@ pub fn service(
     if let Some(rollout) = state.rollouts.first().filter(|rollout| rollout.stage.is_some()) {
         lines.push(format!("the deployment is in the stage {}", rollout.stage.map_or("", LifecycleStage::as_str)));
         let waits = rollout.hooks.iter().filter(|hook| hook.status == HookStatus::AwaitingAction);
-        lines.extend(waits.map(|hook| format!("it waits for ContinueServiceDeployment of hook {}", hook.id)));
+        lines.extend(waits.map(waiting));
     }
+    lines.extend(baking(&state));
+    lines.extend(unknown_alarms(source, service));
+    lines.extend(rolled_back(source, service));
     let pauses = service.pacing_of.iter();
     lines.extend(pauses.filter_map(|(id, pacing)| pause(pacing, now).map(|text| format!("{id}: {text}"))));
     let kept = wanted.iter().filter(|task| task.is_protected(now)).count();
@@ -62,6 +69,52 @@ pub fn service(
     let keeper = Keeper::Service(service.name.clone());
     lines.extend(last_stopped(source, &service.tenant, &service.cluster, &keeper));
     lines
+}
+
+fn waiting(hook: &HookState) -> String {
+    let then = match hook.on_timeout {
+        HookAction::Continue => "CONTINUE",
+        HookAction::Rollback => "ROLLBACK",
+    };
+    let until = hook.expires_at.map(|at| format!(" until {}, then {then}", at.rfc3339())).unwrap_or_default();
+    format!("it waits for ContinueServiceDeployment of hook {}{until}", hook.id)
+}
+
+/// A rolling update that runs alone, and is still watched.
+fn baking(state: &State) -> Option<String> {
+    let rollout = state.rollouts.first()?;
+    let until = rollout.baking_since?.plus_millis(need_millis(rollout, state.alarms_need_millis));
+    let alarms = rollout.configuration.alarms.as_ref().filter(|alarms| alarms.enable);
+    let names = alarms.map(|alarms| alarms.alarm_names.join(", ")).filter(|names| !names.is_empty());
+    let by = names.map(|names| format!(" by the alarms {names}")).unwrap_or_default();
+    Some(format!("the deployment is watched{by} until {}", until.rfc3339()))
+}
+
+fn unknown_alarms(source: &impl Read, service: &Service) -> Vec<String> {
+    let alarms = service.configuration.alarms.as_ref().filter(|alarms| alarms.enable);
+    let names = alarms.into_iter().flat_map(|alarms| &alarms.alarm_names);
+    let unknown = names.filter(|name| source.get::<Alarm>(&keys::alarm(&service.tenant, name)).is_none());
+    unknown.map(|name| format!("alarm {name} does not exist and watches nothing")).collect()
+}
+
+/// What became of the last deployment, when it is not the one that runs.
+fn rolled_back(source: &impl Read, service: &Service) -> Option<String> {
+    let inside = Prefix::parent(&service.tenant, &keys::service_parent(&service.cluster, &service.name));
+    let all = source.scan::<ServiceDeployment>(&inside);
+    let last = all.iter().max_by_key(|one| one.created_at)?;
+    let back = last.rollback.as_ref()?;
+    let definition = |id: &str| {
+        let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, id);
+        let found = source.get::<ServiceRevision>(&key);
+        found.map_or_else(|| "?".to_owned(), |it| format!("{}:{}", it.template.family, it.template.revision))
+    };
+    Some(format!(
+        "the last deployment went back from {} to {} at {}: {}",
+        definition(&last.target_revision),
+        definition(&back.revision),
+        back.started_at.rfc3339(),
+        back.reason
+    ))
 }
 
 /// What each instance lacks for one more task.

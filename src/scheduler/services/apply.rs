@@ -29,6 +29,9 @@ use crate::place::{BadRequest, Reason, Refusal, Target};
 /// The same complaint is not made again within this time, as on AWS.
 const COMPLAINT_MILLIS: i64 = 6 * 60 * 60 * 1000;
 
+/// Tasks that one event names: all ten thousand would be more than a target takes.
+const EVENT_TASKS_MAX: usize = 100;
+
 /// What zones are told apart by in placement.
 const ZONE_FIELD: &str = "attribute:ecs.availability-zone";
 
@@ -90,7 +93,9 @@ fn tell_of_stopped(tx: &mut Tx<'_>, service: &Service, ids: &[String]) {
     let arn = service.arn();
     let task_arns: Vec<String> = ids.iter().map(|id| task_arn(&service.tenant, &service.cluster, id)).collect();
     let action = ServiceAction::new(ServiceActionKind::TasksStopped, &service.tenant, &service.cluster, &arn);
-    tx.emit(ServiceAction { task_arns: &task_arns, ..action }.event(tx.now()));
+    for some in task_arns.chunks(EVENT_TASKS_MAX) {
+        tx.emit(ServiceAction { task_arns: some, ..action }.event(tx.now()));
+    }
 }
 
 /// Writes those that changed and removes those that are gone.

@@ -61,7 +61,7 @@ impl<'a> Scene<'a> {
             zones: zones(source, service, &here.instances),
             base: base(source, service),
             alarms: watching.iter().filter(|alarm| fires(alarm)).map(|alarm| alarm.name.clone()).collect(),
-            alarms_need_millis: watching.iter().map(|alarm| alarm.watches.window_millis()).max().unwrap_or(0),
+            alarms_need_millis: watching.iter().map(|alarm| alarm.watches.notices_within_millis()).max().unwrap_or(0),
             timing: self.timing.clone(),
             now: self.now,
             seed: cove_base::ids::random_u64(),

@@ -355,7 +355,8 @@ impl Seen {
         let is_over = was.id == rollout.id && was.is_open() && rollout.status == ServiceDeploymentStatus::Successful;
         let is_ignored = alarm.state.value == StateValue::Alarm && alarm.transitioned_at <= rollout.created_at;
         let is_rolling = rollout.configuration.strategy() == DeploymentStrategy::Rolling;
-        let has_baked = was.baking_since.is_some_and(|at| at.plus_millis(alarm.watches.window_millis()) <= self.now);
+        let has_baked =
+            was.baking_since.is_some_and(|at| at.plus_millis(alarm.watches.notices_within_millis()) <= self.now);
         if is_over && is_rolling && !is_ignored && !has_baked {
             return Err("a deployment was over before its alarm could notice anything".into());
         }

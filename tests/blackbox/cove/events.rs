@@ -94,3 +94,14 @@ fn followers_go_on_over_restarts_and_with_another_store() {
     server.wait_task(&arn, "STOPPED");
     until("it sees what the new one says", || (seen(before) == ids(&shown(&server))).then_some(()));
 }
+
+#[test]
+fn who_follows_events_does_not_hold_up_a_stop() {
+    let mut server = Server::start();
+    let follow = server.follow(&["events", "-f", "-n", "1000"]);
+    server.run_task("seen", json!({"image": server.busybox(), "command": ["true"]}));
+    until("it follows", || follow.said().0.contains("ECS Task State Change").then_some(()));
+    assert_eq!(server.terminate(), Some(0));
+    let log = std::fs::read_to_string(server.home().join("server.log")).unwrap();
+    assert!(!log.contains("were cut off"), "{log}");
+}

@@ -8,14 +8,23 @@ use crate::server::{Server, texts, until, with};
 const ROLE: &str = "ecsTaskExecutionRole";
 
 /// What the endpoint answers a container: status and body. Its `wget` knows GET and POST alone, so the request goes
-/// through `nc`, whose input stays open until the server has closed.
+/// through `nc`, which closes its side when it has said everything.
 fn protection(server: &Server, arn: &str, method: &str, body: &str) -> (u16, Value) {
+    asked(server, arn, method, body, r#"nc "${host%:*}" "$port" < /said"#)
+}
+
+/// The same of a task in host mode, which reaches what clients do: there who closes wants no answer.
+fn protection_kept_open(server: &Server, arn: &str, method: &str, body: &str) -> (u16, Value) {
+    let open = r#"rm -f /f; mkfifo /f; exec 3<>/f; cat /said >&3; nc "${host%:*}" "$port" <&3"#;
+    asked(server, arn, method, body, open)
+}
+
+fn asked(server: &Server, arn: &str, method: &str, body: &str, send: &str) -> (u16, Value) {
     let script = format!(
         r#"url=${{ECS_AGENT_URI#http://}}; host=${{url%%/*}}; port=${{host#*:}}; [ "$port" = "$host" ] && port=80
-        rm -f /f; mkfifo /f; exec 3<>/f
         printf '%s /%s/task-protection/v1/state HTTP/1.1\r\nHost: %s\r\nContent-Length: {}\r\nConnection: close\r\n\r\n%s' \
-            {method} "${{url#*/}}" "$host" '{body}' >&3
-        nc "${{host%:*}}" "$port" <&3"#,
+            {method} "${{url#*/}}" "$host" '{body}' > /said
+        {send}"#,
         body.len()
     );
     let said = server.inside(arn, &script);
@@ -76,7 +85,7 @@ fn a_task_in_host_mode_protects_itself_by_the_path_that_it_alone_knows() {
     let server = Server::start();
     create(&server, &json!({"taskRoleArn": ROLE, "networkMode": "host"}));
     let kept = all_running(&server)[0].clone();
-    let (status, answer) = protection(&server, &kept, "PUT", r#"{"ProtectionEnabled":true}"#);
+    let (status, answer) = protection_kept_open(&server, &kept, "PUT", r#"{"ProtectionEnabled":true}"#);
     assert_eq!((status, &answer["protection"]["TaskArn"]), (200, &json!(kept)), "{answer}");
     let id = kept.rsplit('/').next().unwrap();
     let guessed = format!("/_cove/task/{id}/0000/api/x/task-protection/v1/state");

@@ -174,6 +174,9 @@ fn an_alarm_rolls_back_and_one_that_was_there_before_lets_a_deployment_be() {
         (alone && service["taskDefinition"] == bad.as_str() && service["runningCount"] == 2).then_some(())
     });
     assert_eq!(describe(&server)["deployments"][0]["rolloutState"], "IN_PROGRESS");
+    let explained = |server: &Server| String::from_utf8(server.cove(&["explain", "web"]).stdout).unwrap();
+    let said = explained(&server);
+    assert!(said.contains("the deployment is watched by the alarms errors until"), "{said}");
     set(&server, "ALARM");
     let newest = |server: &Server| {
         let listed = server.ecs("ListServiceDeployments", &json!({"service": "web"})).unwrap();
@@ -190,6 +193,8 @@ fn an_alarm_rolls_back_and_one_that_was_there_before_lets_a_deployment_be() {
     server.kill_and_restart();
     let service = wait_stable(&server);
     assert_eq!(service["taskDefinition"], good.as_str());
+    let (said, names) = (explained(&server), [&bad, &good].map(|arn| arn.rsplit('/').next().unwrap()));
+    assert!(said.contains(&format!("the last deployment went back from {} to {} at", names[0], names[1])), "{said}");
     // It is still in ALARM: tasks are replaced, and what mends it can be deployed.
     let gone = tasks(&server)[0].clone();
     server.ecs("StopTask", &json!({"task": gone})).unwrap();

@@ -107,6 +107,9 @@ fn show_one(store: &impl Read, service: &Service, it: &ServiceDeployment) -> wir
         .iter()
         .find(|deployment| deployment.service_deployment == it.id && deployment.revision == it.target_revision)
         .map_or(0, |deployment| deployment.failed_tasks);
+    // Of several that there were, one has the traffic: where it goes back to, what was completed, else the newest.
+    let completed = it.source_revisions.iter().find(|id| Some(*id) == service.completed_revision.as_ref());
+    let carrier = it.rollback.as_ref().map(|back| &back.revision).or(completed).or(it.source_revisions.first());
     let brief = brief(it);
     wire::ServiceDeployment {
         service_deployment_arn: brief.service_deployment_arn,
@@ -120,7 +123,7 @@ fn show_one(store: &impl Read, service: &Service, it: &ServiceDeployment) -> wir
         source_service_revisions: it
             .source_revisions
             .iter()
-            .map(|id| of_revision(id, 100.0 - it.production_percent))
+            .map(|id| of_revision(id, if carrier == Some(id) { 100.0 - it.production_percent } else { 0.0 }))
             .collect(),
         target_service_revision: of_revision(&it.target_revision, it.production_percent),
         status: it.status,
