@@ -98,7 +98,7 @@ fn followers_go_on_over_restarts_and_with_another_store() {
 #[test]
 fn who_follows_events_does_not_hold_up_a_stop() {
     let mut server = Server::start();
-    let follow = server.follow(&["events", "-f", "-n", "1000"]);
+    let follow = server.follow(&["events", "-f", "-n", "1000", "--json"]);
     server.run_task("seen", json!({"image": server.busybox(), "command": ["true"]}));
     until("it follows", || follow.said().0.contains("ECS Task State Change").then_some(()));
     assert_eq!(server.terminate(), Some(0));

@@ -163,8 +163,10 @@ fn an_alarm_rolls_back_and_one_that_was_there_before_lets_a_deployment_be() {
     set(&server, "OK");
     let good = waiting(&server);
     let alarms = json!({"alarmNames": ["errors"], "enable": true, "rollback": true});
-    create(&server, &good, &json!({"deploymentConfiguration": {"alarms": alarms}}));
+    create(&server, &good, &json!({}));
     wait_stable(&server);
+    let watched = json!({"service": "web", "deploymentConfiguration": {"alarms": alarms}});
+    server.ecs("UpdateService", &watched).unwrap();
     // The new tasks run alone, and are still watched.
     let bad = waiting(&server);
     server.ecs("UpdateService", &json!({"service": "web", "taskDefinition": bad})).unwrap();
