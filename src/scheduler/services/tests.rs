@@ -72,6 +72,16 @@ impl World {
         providers
     }
 
+    /// All tasks run, with that health.
+    fn all_run(&mut self, health: impl Fn(&Task) -> Health) {
+        self.change_tasks(|task| {
+            task.observed.status = cove_model::task::TaskStatus::Running;
+            task.observed.started_at = Some(NOW);
+            task.containers[0].seen.health = Some(health(task));
+        });
+        self.reconcile();
+    }
+
     fn change_tasks(&mut self, change: impl Fn(&mut Task)) {
         let tasks = self.memory.view().live::<Task>(&Prefix::all());
         self.write(|tx| {
@@ -99,13 +109,8 @@ fn what_comes_for_a_task_that_is_ill_comes_to_its_provider() {
     let mut world = World::new();
     world.deploy();
     world.reconcile();
-    world.change_tasks(|task| {
-        task.observed.status = cove_model::task::TaskStatus::Running;
-        task.observed.started_at = Some(NOW);
-        let is_base = task.placement.capacity_provider.as_deref() == Some(FARGATE);
-        task.containers[0].seen.health = Some(if is_base { Health::Unhealthy } else { Health::Healthy });
-    });
-    world.reconcile();
+    let is_base = |task: &Task| task.placement.capacity_provider.as_deref() == Some(FARGATE);
+    world.all_run(|task| if is_base(task) { Health::Unhealthy } else { Health::Healthy });
     assert_eq!(world.providers(), [FARGATE, FARGATE_SPOT]);
 }
 
@@ -178,12 +183,7 @@ fn a_service_that_is_steady_says_so_for_its_capacity_providers_too() {
     let mut world = World::new();
     world.deploy();
     world.reconcile();
-    world.change_tasks(|task| {
-        task.observed.status = cove_model::task::TaskStatus::Running;
-        task.observed.started_at = Some(NOW);
-        task.containers[0].seen.health = Some(Health::Healthy);
-    });
-    world.reconcile();
+    world.all_run(|_| Health::Healthy);
     let names: Vec<_> = actions(&world).iter().map(|it| it["eventName"].clone()).collect();
     assert_eq!(names, ["SERVICE_STEADY_STATE", "CAPACITY_PROVIDER_STEADY_STATE"]);
 }
