@@ -137,6 +137,7 @@ pub(crate) mod tests {
             managed_by: None,
             storage_gib: None,
             replaces: None,
+            room_for: Vec::new(),
             leaves_at: None,
             leaves_when_empty: false,
             leaves_since: None,

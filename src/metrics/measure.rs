@@ -222,6 +222,7 @@ mod tests {
             managed_by: None,
             storage_gib: None,
             replaces: None,
+            room_for: Vec::new(),
             asg_max: None,
             agent: None,
         })

@@ -59,6 +59,9 @@ pub struct ContainerInstance {
     /// The larger managed instance that it was made in place of, which drains when this one is ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
+    /// The revisions of daemons that a managed instance was made with room for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub room_for: Vec<String>,
     /// The agent of another host that registered it; `None`: it is the node's own.
     #[serde(default)]
     pub agent: Option<Agent>,
@@ -87,6 +90,13 @@ impl ContainerInstance {
     #[must_use]
     pub fn is_registered(&self) -> bool {
         self.status != ContainerInstanceStatus::Inactive
+    }
+
+    /// Whether it is a managed instance that was made without room for a daemon of that revision, which therefore never
+    /// comes to it: another instance comes in its place.
+    #[must_use]
+    pub fn is_older_than(&self, daemon_revision: &str) -> bool {
+        self.managed_by.is_some() && !self.room_for.iter().any(|id| id == daemon_revision)
     }
 
     /// Whether its agent can be told what to run.

@@ -284,6 +284,7 @@ mod tests {
             asg_max: None,
             agent: None,
             replaces: None,
+            room_for: Vec::new(),
             storage_gib: None,
         }
     }

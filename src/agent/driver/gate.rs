@@ -3,7 +3,7 @@
 //! In: the task, the store. Out: whether it has to wait, and when that may have changed.
 //!
 //! Holds: only what has not started yet waits; a daemon that is deleted, finds no room or was given up is waited for no
-//! more, nor is one on an instance that drains, where none comes. Why the signals are taken before the records are read:
+//! more, nor is one on an instance that drains, or that was there first and will drain for it: none comes there. Why the signals are taken before the records are read:
 //! what changes in between is heard. Why the daemon's own list: every task that waits looks again whenever any task
 //! changes, and a daemon has one task an instance.
 
@@ -105,10 +105,13 @@ fn wanted(source: &impl Read, daemon: &Daemon, instance: &ContainerInstance) -> 
     }
     let deployment = source.get::<DaemonDeployment>(&part(&daemon.deployment));
     let goes_on = daemon.is_active() && daemon.trouble.is_none();
+    let tasks = source.listed::<Task>(&keys::tasks_of_daemon(&daemon.tenant, &daemon.cluster, &daemon.name));
+    let here: Vec<_> = tasks.iter().filter(|task| task.is_on(instance)).collect();
+    let is_passed_by = here.is_empty() && instance.is_older_than(&daemon.revision);
     Wanted {
         is_meant,
-        may_come: goes_on && deployment.is_some_and(|it| !it.status.has_failed()),
-        runs: runs(source, daemon, instance),
+        may_come: goes_on && !is_passed_by && deployment.is_some_and(|it| !it.status.has_failed()),
+        runs: here.iter().any(|task| task.observed.status == TaskStatus::Running),
     }
 }
 
@@ -121,9 +124,4 @@ fn suits(source: &impl Read, template: &TaskTemplate, instance: &ContainerInstan
 
 fn provider(source: &impl Read, tenant: &Tenant, name: &str) -> Option<Arc<CapacityProvider>> {
     source.get::<CapacityProvider>(&keys::capacity_provider(tenant, name)).filter(|it| it.is_active())
-}
-
-fn runs(source: &impl Read, daemon: &Daemon, instance: &ContainerInstance) -> bool {
-    let tasks = source.listed::<Task>(&keys::tasks_of_daemon(&daemon.tenant, &daemon.cluster, &daemon.name));
-    tasks.iter().any(|task| task.is_on(instance) && task.observed.status == TaskStatus::Running)
 }

@@ -107,6 +107,7 @@ fn instance(tenant: &Tenant, cluster: &str, input: RegisterContainerInstanceIn) 
         managed_by: None,
         storage_gib: None,
         replaces: None,
+        room_for: Vec::new(),
         asg_max: None,
         leaves_at: None,
         leaves_when_empty: false,

@@ -6,6 +6,7 @@
 //! a machine of the fleet:   its old task stops ─▶ a new one starts
 //! a managed instance:       it drains, its other tasks move ─▶ its old task stops ─▶ it is gone; the one that was made
 //!                           for the others has the new revision from the beginning
+//! one that was there first: the same, without a task to stop, as ECS does; what is on it may have left no room
 //! its daemon ended or ill:  the same, where its provider repairs; else, and on a machine of the fleet, it is started again
 //! ```
 //!
@@ -157,10 +158,18 @@ impl<'a> Decider<'a> {
         *task.deployment == *daemon_started_by(&self.out.daemon.revision)
     }
 
-    /// Managed instances that drain and still run another revision.
+    /// Managed instances that drain and still run another revision, or tasks that came before the daemon.
     fn going(&self) -> impl Iterator<Item = &'a InstanceView> + '_ {
-        let is_old = |it: &&InstanceView| self.tasks.on(&it.id).iter().any(|task| !self.is_of_revision(task));
+        let is_old = |it: &&InstanceView| {
+            let runs_another = self.tasks.on(&it.id).iter().any(|task| !self.is_of_revision(task));
+            runs_another || it.others > 0 && self.is_without(it)
+        };
         self.state.instances.iter().filter(|it| it.is_managed && it.is_draining).filter(is_old)
+    }
+
+    /// Whether it was there before what the daemon is to run, and has no task of it.
+    fn is_without(&self, instance: &InstanceView) -> bool {
+        instance.is_older && self.tasks.on(&instance.id).is_empty()
     }
 
     fn stop(&mut self, task: &TaskView, reason: &str) {
@@ -283,7 +292,7 @@ impl<'a> Decider<'a> {
         }
         let may_start = self.may_start();
         let batch = self.out.daemon.configuration.batch(self.eligible().count());
-        let down = self.eligible().filter(|it| !self.is_up(it)).count();
+        let down = self.eligible().filter(|it| !self.is_up(it) && !self.is_without(it)).count();
         let mut room = batch.saturating_sub(down + self.going().count());
         let impaired = std::mem::take(&mut self.out.drain);
         for instance in self.eligible().filter(|it| !impaired.contains(&it.id)) {
@@ -291,6 +300,13 @@ impl<'a> Decider<'a> {
                 self.on_instance(&instance.id).partition(|task| self.is_current(task));
             for surplus in current.iter().skip(1) {
                 self.stop(surplus, REPLACED);
+            }
+            if self.is_without(instance) {
+                if let Some(left) = room.checked_sub(1) {
+                    room = left;
+                    self.out.drain.push(instance.id.clone());
+                }
+                continue;
             }
             if instance.is_managed && outgoing.iter().any(|task| !self.is_of_revision(task)) {
                 // Without a healthy one it is down already: it need not wait for others to be up.

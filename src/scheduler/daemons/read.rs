@@ -96,6 +96,7 @@ fn views_of(source: &impl Read, daemon: &Daemon, instances: &[Arc<ContainerInsta
         is_draining: one.status == ContainerInstanceStatus::Draining,
         is_managed: one.managed_by.is_some(),
         is_repaired: one.managed_by.as_ref().is_some_and(repairs),
+        is_older: one.is_older_than(&daemon.revision),
         others: usize::try_from(others(one)).unwrap_or(0),
     };
     instances.iter().filter(|one| one.is_registered()).map(view).collect()

@@ -21,6 +21,7 @@ fn instance(id: &str) -> InstanceView {
         is_draining: false,
         is_managed: false,
         is_repaired: false,
+        is_older: false,
         others: 0,
     }
 }
@@ -165,6 +166,27 @@ fn a_managed_instance_with_another_revision_goes_as_a_whole_a_batch_at_a_time() 
     assert_eq!((got.start, got.drain), (vec!["m".to_owned()], vec![]));
     state.tasks.push(task("m", "m", "new", Condition::Healthy));
     assert_eq!(decide(&state).drain, ["j"]);
+}
+
+#[test]
+fn a_managed_instance_that_was_there_before_its_daemon_goes_a_batch_at_a_time() {
+    let ids = ["i", "j", "k", "l"];
+    let mut state = state(&ids, Vec::new());
+    state.instances.iter_mut().for_each(|it| (it.is_managed, it.is_older, it.others) = (true, true, 1));
+    let got = decide(&state);
+    assert_eq!((got.drain, got.start), (vec!["i".to_owned()], vec![]), "a quarter of four");
+    (state.instances[0].is_eligible, state.instances[0].is_draining) = (false, true);
+    let got = decide(&state);
+    assert_eq!((got.drain, got.deployment.status), (vec![], Status::InProgress), "its tasks are moving");
+    assert!(got.deployment.status_reason.is_some_and(|it| it.contains("leave 1 draining")));
+    state.instances[0] = InstanceView { is_managed: true, others: 1, ..instance("m") };
+    let got = decide(&state);
+    assert_eq!((got.start, got.drain), (vec!["m".to_owned()], vec![]), "what comes in its place is without as yet");
+    state.tasks.push(task("m", "m", "new", Condition::Healthy));
+    assert_eq!(decide(&state).drain, ["j"]);
+    // An operator's machine is not replaced.
+    state.instances.iter_mut().for_each(|it| (it.is_managed, it.is_older) = (false, false));
+    assert_eq!(decide(&state).start, ["j", "k", "l"]);
 }
 
 #[test]

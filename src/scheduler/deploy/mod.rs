@@ -96,6 +96,8 @@ pub struct InstanceView {
     pub is_managed: bool,
     /// Which it does when a daemon of it has ended.
     pub is_repaired: bool,
+    /// A managed one that was made without room for what the daemon is to run.
+    pub is_older: bool,
     /// Live tasks that are not of daemons.
     pub others: usize,
 }

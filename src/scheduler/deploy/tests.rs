@@ -520,6 +520,7 @@ fn a_daemon_replaces_the_task_of_an_instance_old_one_first() {
         is_draining: false,
         is_managed: false,
         is_repaired: false,
+        is_older: false,
         others: 0,
     };
     state.instances = vec![instance("i"), instance("j")];
@@ -617,6 +618,7 @@ fn daemons(minimum: i32, maximum: i32, instances: &[(&str, bool)]) -> State {
         is_draining: *is_draining,
         is_managed: false,
         is_repaired: false,
+        is_older: false,
         others: 1,
     };
     let task = |(id, _): &(&str, bool)| at("a", id, healthy(id, OLD));

@@ -139,6 +139,7 @@ impl<'a> Place<'a> {
             managed_by: None,
             storage_gib: None,
             replaces: None,
+            room_for: Vec::new(),
             agent: None,
             leaves_at: None,
             leaves_when_empty: false,

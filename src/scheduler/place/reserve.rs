@@ -12,6 +12,8 @@ use cove_store::{Prefix, Read, keys};
 pub struct Reserve {
     pub pool: Pool,
     pub daemon: String,
+    /// What the daemon is to run.
+    pub revision: String,
     pub cpu: i64,
     pub memory_mib: i64,
 }
@@ -27,8 +29,13 @@ impl Reserve {
             for name in &revision.capacity_providers {
                 let found = source.get::<CapacityProvider>(&keys::capacity_provider(tenant, name));
                 if let Some(provider) = found.filter(|it| it.is_active() && it.managed.is_some()) {
-                    let (pool, daemon) = (provider.pool(), daemon.name.clone());
-                    all.push(Self { pool, daemon, cpu: size.cpu, memory_mib: size.memory_mib });
+                    all.push(Self {
+                        pool: provider.pool(),
+                        daemon: daemon.name.clone(),
+                        revision: revision.id.clone(),
+                        cpu: size.cpu,
+                        memory_mib: size.memory_mib,
+                    });
                 }
             }
         }

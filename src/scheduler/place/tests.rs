@@ -64,6 +64,7 @@ pub(crate) fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerIn
         managed_by: None,
         storage_gib: None,
         replaces: None,
+        room_for: Vec::new(),
         leaves_at: None,
         leaves_when_empty: false,
         leaves_since: None,
@@ -245,7 +246,7 @@ fn room_is_kept_for_the_daemons_of_managed_instances() {
     managed.managed_by = Some("mi".into());
     let mut snapshot = snapshot(&facts, vec![Arc::new(managed)]);
     let pool = Pool::Managed("mi".into());
-    snapshot.reserves = vec![Reserve { pool: pool.clone(), daemon: "watch".into(), cpu: 0, memory_mib: 100 }];
+    snapshot.reserves = vec![Reserve { pool: pool.clone(), daemon: "watch".into(), revision: "1".into(), cpu: 0, memory_mib: 100 }];
     let (pools, launch_type) = (vec![Some(pool); 2], LaunchType::ManagedInstances);
     let wanted = Request { pools, launch_type, memory_mib: 300, ..request(2, NetworkMode::None) };
     assert_eq!(outcome(&place(&snapshot, &wanted).unwrap()), ["one", "RESOURCE:MEMORY"]);

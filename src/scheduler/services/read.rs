@@ -114,6 +114,7 @@ impl Cluster {
                 is_draining: one.status == ContainerInstanceStatus::Draining,
                 is_managed: false,
                 is_repaired: false,
+                is_older: false,
                 others: others.get(&*one.id).copied().unwrap_or(0),
             })
             .collect()

@@ -98,22 +98,6 @@ impl World {
     pub(super) fn make_room(&mut self) {
         self.host.ephemeral_ports = 40_000..=40_199;
         self.host.memory_mib = 1 << 20;
-        self.enlarge();
-        let done: Result<(), StoreError> = self.memory.write(self.now, |tx| {
-            for (at, zone) in ZONES.iter().cycle().take(12).enumerate() {
-                let mut one = Arc::unwrap_or_clone(place::tests::instance(&format!("large{at}"), zone, 65_536));
-                one.registered.cpu = 65_536;
-                (one.asg, one.asg_max) = (Some(GROUP.into()), Some(20));
-                tx.put(one);
-            }
-            tx.put(alarm(StateValue::Ok, tx.now()));
-            Ok(())
-        });
-        done.unwrap();
-    }
-
-    /// Whatever comes to the instances that there are finds room.
-    pub(super) fn enlarge(&mut self) {
         let done: Result<(), StoreError> = self.memory.write(self.now, |tx| {
             for known in tx.scan::<ContainerInstance>(&Prefix::all()) {
                 let mut one = (*known).clone();
@@ -121,6 +105,13 @@ impl World {
                 one.task_interfaces_max = None;
                 tx.put(one);
             }
+            for (at, zone) in ZONES.iter().cycle().take(12).enumerate() {
+                let mut one = Arc::unwrap_or_clone(place::tests::instance(&format!("large{at}"), zone, 65_536));
+                one.registered.cpu = 65_536;
+                (one.asg, one.asg_max) = (Some(GROUP.into()), Some(20));
+                tx.put(one);
+            }
+            tx.put(alarm(StateValue::Ok, tx.now()));
             Ok(())
         });
         done.unwrap();

@@ -74,7 +74,9 @@ pub(super) fn made(
     let count = waiting.min(host_room(tx, host, request));
     let mut chosen = choose(&offers, zones, count, is_fitting);
     chosen.truncate(INSTANCES_MAX.saturating_sub(known.len()));
-    chosen.iter().filter_map(|one| maker.instance(one.name, &one.zone)).collect()
+    let room_for: Vec<_> = kept.iter().map(|reserve| reserve.revision.clone()).collect();
+    let made = chosen.iter().filter_map(|one| maker.instance(one.name, &one.zone));
+    made.map(|one| ContainerInstance { room_for: room_for.clone(), ..one }).collect()
 }
 
 /// What all instances of a provider have in common.

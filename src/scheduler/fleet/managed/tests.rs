@@ -331,7 +331,11 @@ fn a_smaller_instance_is_not_ready_before_its_daemons_run() {
     let mut template = setting::template(&setting::FAMILIES[4]);
     template.group = daemon.group();
     let revision = DaemonRevision::new(&daemon, "1", template, vec!["mi".into()], NOW);
-    world.write(|tx, _| daemons::begin(tx, &mut daemon, revision));
+    world.write(|tx, _| {
+        daemons::begin(tx, &mut daemon, revision);
+        // What was made without room for it would be replaced.
+        tx.put(ContainerInstance { room_for: vec!["1".into()], ..(*large).clone() });
+    });
     let run_daemons = |world: &mut World| {
         let key = daemon.key();
         world.write(|tx, host| daemons::apply::reconcile(tx, host, &Timing::default(), &key).unwrap());

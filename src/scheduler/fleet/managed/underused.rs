@@ -181,7 +181,9 @@ impl Site {
             let empty = place(source, &Arc::new(one.clone()), &self.reserves).0;
             fits(&busy.tasks, [&empty])
         })?;
-        Some(ContainerInstance { replaces: Some(large.id.clone()), ..made })
+        let kept = self.reserves.iter().filter(|it| it.pool.has(&made));
+        let room_for = kept.map(|it| it.revision.clone()).collect();
+        Some(ContainerInstance { replaces: Some(large.id.clone()), room_for, ..made })
     }
 }
 

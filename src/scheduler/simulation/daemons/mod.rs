@@ -97,10 +97,10 @@ impl World {
         };
         let instance = view.get::<ContainerInstance>(&keys::container_instance(&task.tenant, &task.cluster, id));
         let Some(instance) = instance.filter(|one| one.status == ContainerInstanceStatus::Active) else { return false };
-        let runs = |daemon: &Daemon| {
-            let there = view.listed::<Task>(&keys::tasks_on(&task.tenant, &task.cluster, id));
-            there.iter().any(|one| one.daemon() == Some(&*daemon.name) && one.observed.status == TaskStatus::Running)
-        };
+        let there = view.listed::<Task>(&keys::tasks_on(&task.tenant, &task.cluster, id));
+        let is_of = |one: &Task, daemon: &Daemon| one.daemon() == Some(&*daemon.name);
+        let is_up = |one: &Task, daemon: &Daemon| is_of(one, daemon) && one.observed.status == TaskStatus::Running;
+        let runs = |daemon: &Daemon| there.iter().any(|one| is_up(one, daemon));
         let comes = |daemon: &Daemon| {
             let part = |id: &str| keys::daemon_part(&daemon.tenant, &daemon.cluster, &daemon.name, id);
             let deployment = view.get::<DaemonDeployment>(&part(&daemon.deployment)).unwrap();
@@ -108,6 +108,7 @@ impl World {
             daemon.is_active()
                 && daemon.trouble.is_none()
                 && !deployment.status.has_failed()
+                && (there.iter().any(|one| is_of(one, daemon)) || !instance.is_older_than(&daemon.revision))
                 && covered_by(&instance, &covering(view, &daemon.tenant, &revision.capacity_providers)).is_some()
         };
         self.daemons().iter().any(|daemon| comes(daemon) && !runs(daemon))

@@ -15,11 +15,6 @@ impl World {
         let failed: Vec<_> = failed.collect();
         let are_some = !failed.is_empty();
         failed.into_iter().for_each(|it| self.update_daemon(it.daemon));
-        // An instance that was made for tasks meanwhile is as large as what was known then, without what comes now; the
-        // scheduler replaces none for a daemon that finds no room. That is a gap, which seed 5536 shows without this.
-        if are_some {
-            self.enlarge();
-        }
         are_some
     }
 
