@@ -13,6 +13,10 @@ use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// How long a body that is collected may take in all, however often its sender says a byte.
 const COLLECT_TIME: Duration = Duration::from_secs(60);
+/// What is read, for how long, of the rest of a body that is too large: a client that is still sending when the connection
+/// closes is told that it broke, and not why (RFC 9112 section 9.6).
+const REST_MAX_BYTES: usize = 16 << 20;
+const REST_TIME: Duration = Duration::from_secs(5);
 
 /// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
@@ -109,13 +113,31 @@ pub async fn collect(body: Body, limit_bytes: usize) -> Result<Bytes, BodyError>
     tokio::time::timeout(COLLECT_TIME, gather(body, limit_bytes)).await.unwrap_or(Err(BodyError::TooSlow))
 }
 
-async fn gather(body: Body, limit_bytes: usize) -> Result<Bytes, BodyError> {
+async fn gather(mut body: Body, limit_bytes: usize) -> Result<Bytes, BodyError> {
+    let result = gather_most(&mut body, limit_bytes).await;
+    if matches!(result, Err(BodyError::TooLarge { .. })) {
+        let _ = tokio::time::timeout(REST_TIME, discard(&mut body)).await;
+    }
+    result
+}
+
+/// Reads the rest, if it is not too much.
+async fn discard(body: &mut Body) {
+    let mut so_far = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        so_far += frame.data_ref().map_or(0, Bytes::len);
+        if so_far > REST_MAX_BYTES {
+            return;
+        }
+    }
+}
+
+async fn gather_most(body: &mut Body, limit_bytes: usize) -> Result<Bytes, BodyError> {
     let too_large = || BodyError::TooLarge { limit_bytes };
     let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     if declared > limit_bytes {
         return Err(too_large());
     }
-    let mut body = body;
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -142,6 +164,9 @@ async fn gather(body: Body, limit_bytes: usize) -> Result<Bytes, BodyError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
     use super::*;
 
     /// Says a byte every 20 seconds.
@@ -163,5 +188,28 @@ mod tests {
         let trickle = Trickle(Box::pin(tokio::time::sleep(Duration::from_secs(20))));
         let got = collect(Body::stream(trickle), 1 << 20).await;
         assert!(matches!(got, Err(BodyError::TooSlow)), "{got:?}");
+    }
+
+    /// So many kilobytes of zeros; what is left of them can be seen.
+    struct Zeros(Arc<AtomicUsize>);
+
+    impl HttpBody for Zeros {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            let left = self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+            Poll::Ready(left.ok().map(|_| Ok(Frame::data(Bytes::from_static(&[0; 1024])))))
+        }
+    }
+
+    #[tokio::test]
+    async fn of_what_is_too_large_the_rest_is_read_if_it_is_not_endless() {
+        for (kilobytes, unread) in [(2, 0), (2048, 0), (1 << 20, (1 << 20) - (REST_MAX_BYTES >> 10) - 3)] {
+            let left = Arc::new(AtomicUsize::new(kilobytes));
+            let got = collect(Body::stream(Zeros(Arc::clone(&left))), 1024).await;
+            assert!(matches!(got, Err(BodyError::TooLarge { limit_bytes: 1024 })), "{got:?}");
+            assert_eq!(left.load(Relaxed), unread, "of {kilobytes}");
+        }
     }
 }

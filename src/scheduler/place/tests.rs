@@ -246,7 +246,8 @@ fn room_is_kept_for_the_daemons_of_managed_instances() {
     managed.managed_by = Some("mi".into());
     let mut snapshot = snapshot(&facts, vec![Arc::new(managed)]);
     let pool = Pool::Managed("mi".into());
-    snapshot.reserves = vec![Reserve { pool: pool.clone(), daemon: "watch".into(), revision: "1".into(), cpu: 0, memory_mib: 100 }];
+    snapshot.reserves =
+        vec![Reserve { pool: pool.clone(), daemon: "watch".into(), revision: "1".into(), cpu: 0, memory_mib: 100 }];
     let (pools, launch_type) = (vec![Some(pool); 2], LaunchType::ManagedInstances);
     let wanted = Request { pools, launch_type, memory_mib: 300, ..request(2, NetworkMode::None) };
     assert_eq!(outcome(&place(&snapshot, &wanted).unwrap()), ["one", "RESOURCE:MEMORY"]);

@@ -6,12 +6,12 @@ use super::WAITING;
 use crate::server::{Server, assert_refused, texts, until, with};
 
 /// A capacity provider `agents` of the default cluster, whose instances stay and are not repaired.
-fn provider(server: &Server) {
+fn provider(server: &Server, vcpus_max: u32) {
     let network = server.network()["awsvpcConfiguration"].clone();
     let iam = "arn:aws:iam::000000000000";
     let template = json!({"ec2InstanceProfileArn": format!("{iam}:instance-profile/ecsInstanceRole"),
         "networkConfiguration": {"subnets": network["subnets"]},
-        "instanceRequirements": {"vCpuCount": {"min": 2, "max": 2}, "memoryMiB": {"min": 0}}});
+        "instanceRequirements": {"vCpuCount": {"min": 2, "max": vcpus_max}, "memoryMiB": {"min": 0}}});
     let managed = json!({"infrastructureRoleArn": format!("{iam}:role/ecsInfrastructureRole"),
         "instanceLaunchTemplate": template, "infrastructureOptimization": {"scaleInAfter": -1},
         "autoRepairConfiguration": {"actionsStatus": "DISABLED"}});
@@ -21,18 +21,23 @@ fn provider(server: &Server) {
 
 /// The same with two instances: each has room for one task of a service `full`.
 fn fleet(server: &Server) {
-    provider(server);
-    let main = json!({"name": "main", "image": server.busybox(), "memory": 16, "cpu": 1536, "stopTimeout": 2,
+    provider(server, 2);
+    serve(server, 1536, 2);
+}
+
+/// A service `full` of that many tasks, which take so much of an instance.
+fn serve(server: &Server, cpu: u32, count: u32) {
+    let main = json!({"name": "main", "image": server.busybox(), "memory": 16, "cpu": cpu, "stopTimeout": 2,
         "command": ["sh", "-c", WAITING]});
     let definition = json!({"family": "full", "containerDefinitions": [main], "networkMode": "none",
         "requiresCompatibilities": ["MANAGED_INSTANCES"]});
     server.ecs("RegisterTaskDefinition", &definition).unwrap();
-    let service = json!({"serviceName": "full", "taskDefinition": "full", "desiredCount": 2,
+    let service = json!({"serviceName": "full", "taskDefinition": "full", "desiredCount": count,
         "capacityProviderStrategy": [{"capacityProvider": "agents", "weight": 1}]});
     server.ecs("CreateService", &service).unwrap();
-    until("both run", || {
+    until("all run", || {
         let shown = server.ecs("DescribeServices", &json!({"services": ["full"]})).unwrap();
-        (shown["services"][0]["runningCount"] == 2).then_some(())
+        (shown["services"][0]["runningCount"] == count).then_some(())
     });
 }
 
@@ -200,9 +205,35 @@ fn a_daemon_deployment_replaces_its_tasks_and_goes_back_when_they_fail() {
 }
 
 #[test]
+fn instances_that_have_no_room_for_a_daemon_are_replaced_across_restarts() {
+    let mut server = Server::start();
+    provider(&server, 4);
+    serve(&server, 2048, 2);
+    let instances = |server: &Server| {
+        let listed = server.ecs("ListContainerInstances", &json!({})).unwrap();
+        let named = json!({"containerInstances": listed["containerInstanceArns"]});
+        let mut all = server.ecs("DescribeContainerInstances", &named).unwrap()["containerInstances"].clone();
+        let all = std::mem::take(all.as_array_mut().unwrap()).into_iter();
+        all.filter(|one| one["capacityProviderName"] == "agents").collect::<Vec<_>>()
+    };
+    let first = instances(&server);
+    let cpu = |one: &Value| one["remainingResources"][0]["integerValue"].as_i64();
+    assert!(first.iter().all(|one| cpu(one) == Some(0)), "full: {first:?}");
+    let made = server.ecs("CreateDaemon", &request(&register(&server, WAITING), &json!({}))).unwrap();
+    server.kill_and_restart();
+    wait_status(&server, &made["deploymentArn"], "SUCCESSFUL");
+    let now = instances(&server);
+    let stayed = now.iter().any(|one| first.iter().any(|it| it["containerInstanceArn"] == one["containerInstanceArn"]));
+    assert!(!stayed, "{first:?}, {now:?}");
+    assert_eq!(tasks(&server).len(), now.len());
+    let shown = server.ecs("DescribeServices", &json!({"services": ["full"]})).unwrap();
+    assert_eq!(shown["services"][0]["runningCount"], 2);
+}
+
+#[test]
 fn tasks_of_a_provider_wait_for_its_daemon() {
     let mut server = Server::start();
-    provider(&server);
+    provider(&server, 2);
     let first = json!({"name": "first", "image": server.busybox(), "memory": 8, "cpu": 16, "essential": false,
         "command": ["sleep", "3"]});
     let main = json!({"name": "main", "image": server.busybox(), "memory": 8, "cpu": 16, "stopTimeout": 2,

@@ -116,8 +116,7 @@ fn what_a_task_may_not_or_cannot_do_is_refused_as_the_agent_refuses_it() {
     assert_eq!(protection(&server, &alone, "PUT", wish), (200, failure.clone()));
     assert_eq!(protection(&server, &alone, "GET", ""), (200, failure));
     let error = |body: &str| {
-        // Of too much the rest is not read, and an answer to who has said it all may be lost with that.
-        let (status, answer) = protection_kept_open(&server, &alone, "PUT", body);
+        let (status, answer) = protection(&server, &alone, "PUT", body);
         assert_eq!((status, &answer["error"]["Code"]), (400, &json!("InvalidParameterException")), "{body}: {answer}");
         answer
     };
