@@ -32,7 +32,7 @@ pub(super) async fn run(args: &PsArgs, client: &Client) -> Result<ExitCode, CliE
     }
     let now = Clock::system().now().epoch_seconds();
     let rows = found.iter().map(|task| row(task, now)).collect();
-    table::print(&["TASK", "CLUSTER", "DEFINITION", "STATUS", "AGE", "ADDRESS", "PORTS", "WHY"], rows);
+    table::print(&["TASK", "CLUSTER", "DEFINITION", "GROUP", "STATUS", "AGE", "ADDRESS", "PORTS", "WHY"], rows);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -43,6 +43,7 @@ fn row(task: &Value, now: f64) -> Vec<String> {
         id.get(..12).unwrap_or(id).to_owned(),
         tasks::id_of(text(task, "clusterArn")).to_owned(),
         tasks::id_of(text(task, "taskDefinitionArn")).to_owned(),
+        text(task, "group").to_owned(),
         status(task),
         table::age(now - began(task)),
         address(containers),

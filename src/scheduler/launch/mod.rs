@@ -138,7 +138,7 @@ fn start(
                 let seats = seats.get_or_insert_with(|| waiting::seats(tx, &template.tenant, &template.cluster));
                 if let Some(left) = seats.checked_sub(1) {
                     *seats = left;
-                    launched.tasks.push(record::waiting(tx, template, provider));
+                    launched.tasks.push(record::waiting(tx, template, &definition, provider));
                 } else {
                     launched.refusals.push(too_many_wait());
                 }

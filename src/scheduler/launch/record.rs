@@ -7,8 +7,7 @@ use cove_base::ids::{random_hex, uuid};
 use cove_model::arn::Tenant;
 use cove_model::logs::{LogGroup, LogStream};
 use cove_model::task::{
-    Container, ContainerLog, ContainerSeen, Desired, Health, NetworkBinding, Observed, Placement, Task, TaskNetwork,
-    TaskStatus,
+    Container, ContainerLog, ContainerSeen, Desired, Health, Observed, Placement, Task, TaskNetwork, TaskStatus,
 };
 use cove_model::task_definition::{
     Attribute, ContainerDefinition, LogConfiguration, LogDriver, TaskDefinition, VersionConsistency,
@@ -27,15 +26,20 @@ pub(super) fn placed(
     provider: Option<String>,
     placed: Placed,
 ) -> Task {
-    let mut task = without_place(template, provider, tx.now());
+    let mut task = without_place(template, definition, provider, tx.now());
     give_place(tx, &mut task, template, definition, placed);
     tx.put(task.clone());
     task
 }
 
 /// Puts a task into the transaction that has no place yet.
-pub(super) fn waiting(tx: &mut Tx<'_>, template: &TaskTemplate, provider: Option<String>) -> Task {
-    let mut task = without_place(template, provider, tx.now());
+pub(super) fn waiting(
+    tx: &mut Tx<'_>,
+    template: &TaskTemplate,
+    definition: &TaskDefinition,
+    provider: Option<String>,
+) -> Task {
+    let mut task = without_place(template, definition, provider, tx.now());
     task.unplaced = Some(Box::new(template.clone()));
     tx.put(task.clone());
     task
@@ -50,12 +54,21 @@ pub(super) fn settle(
     placed: Placed,
 ) {
     let mut task = Task { unplaced: None, version: waiting.version + 1, ..waiting.clone() };
+    // Earlier versions kept none for tasks that wait.
+    if task.containers.is_empty() {
+        task.containers = containers(template, definition);
+    }
     give_place(tx, &mut task, template, definition, placed);
     tx.put(task);
 }
 
 /// Everything that does not depend on the place.
-fn without_place(template: &TaskTemplate, provider: Option<String>, now: Timestamp) -> Task {
+fn without_place(
+    template: &TaskTemplate,
+    definition: &TaskDefinition,
+    provider: Option<String>,
+    now: Timestamp,
+) -> Task {
     Task {
         tenant: template.tenant.clone(),
         cluster: template.cluster.clone(),
@@ -91,25 +104,26 @@ fn without_place(template: &TaskTemplate, provider: Option<String>, now: Timesta
         created_at: now,
         desired: Desired::Running,
         protected_until: None,
-        containers: Vec::new(),
+        containers: containers(template, definition),
         version: 1,
     }
 }
 
-/// The place, and what is chosen with it: network, containers, their ports, GPUs and log streams.
+/// The place, and what is chosen with it: network, ports, GPUs and log streams.
 fn give_place(tx: &mut Tx<'_>, task: &mut Task, template: &TaskTemplate, definition: &TaskDefinition, placed: Placed) {
     let given = placed.ports.into_iter().zip(placed.gpus);
-    for (document, (ports, gpu_ids)) in definition.document.container_definitions.iter().zip(given) {
-        let mut container = Container { gpu_ids, ..container(template, document, ports) };
+    let containers = task.containers.iter_mut().zip(&definition.document.container_definitions);
+    for ((container, document), (ports, gpu_ids)) in containers.zip(given) {
+        (container.ports, container.gpu_ids) = (ports, gpu_ids);
         let elsewhere = placed.placement.elsewhere;
         container.log = match &document.log_configuration {
             // As with Docker, whose driver is json-file where nothing is said. Another host keeps its own.
-            None => (!elsewhere).then(|| local_log(&container)),
+            None => (!elsewhere).then(|| local_log(container)),
             Some(log) => match log.log_driver {
                 Some(LogDriver::Awslogs) => {
-                    Some(log_stream(tx, &template.tenant, log, &container, (&task.id, elsewhere)))
+                    Some(log_stream(tx, &template.tenant, log, container, (&task.id, elsewhere)))
                 }
-                Some(LogDriver::JsonFile) => (!elsewhere).then(|| local_log(&container)),
+                Some(LogDriver::JsonFile) => (!elsewhere).then(|| local_log(container)),
                 Some(
                     LogDriver::Syslog
                     | LogDriver::Journald
@@ -121,7 +135,6 @@ fn give_place(tx: &mut Tx<'_>, task: &mut Task, template: &TaskTemplate, definit
                 | None => None,
             },
         };
-        task.containers.push(container);
     }
     let provider = task.placement.capacity_provider.take();
     task.placement = Placement { capacity_provider: provider, ..placed.placement };
@@ -146,7 +159,12 @@ fn architecture() -> Attribute {
     Attribute { name: Some("ecs.cpu-architecture".to_owned()), value: Some(value.to_owned()), ..Attribute::default() }
 }
 
-fn container(template: &TaskTemplate, document: &ContainerDefinition, ports: Vec<NetworkBinding>) -> Container {
+/// The containers as they are before their task has a place.
+fn containers(template: &TaskTemplate, definition: &TaskDefinition) -> Vec<Container> {
+    definition.document.container_definitions.iter().map(|it| container(template, it)).collect()
+}
+
+fn container(template: &TaskTemplate, document: &ContainerDefinition) -> Container {
     let given = template.overrides.of_container(document.name.as_deref());
     let text = |value: Option<i32>| value.map(|number| number.to_string());
     Container {
@@ -159,7 +177,7 @@ fn container(template: &TaskTemplate, document: &ContainerDefinition, ports: Vec
         cpu: text(given.and_then(|it| it.cpu).or(document.cpu).or(Some(0))),
         memory: text(given.and_then(|it| it.memory).or(document.memory)),
         memory_reservation: text(given.and_then(|it| it.memory_reservation).or(document.memory_reservation)),
-        ports,
+        ports: Vec::new(),
         gpu_ids: Vec::new(),
         seen: ContainerSeen { health: is_checked(document).then_some(Health::Unknown), ..ContainerSeen::default() },
     }

@@ -67,7 +67,8 @@ fn a_task_that_the_largest_group_has_no_room_for_waits_with_nothing_and_is_place
     let waits: Vec<_> = launched.tasks.iter().filter(|task| task.is_waiting()).collect();
     let [waits] = waits[..] else { panic!("{waits:?}") };
     assert_eq!((waits.observed.status, waits.network.clone()), (TaskStatus::Provisioning, TaskNetwork::None));
-    assert_eq!((waits.placement.container_instance.clone(), waits.containers.len()), (None, 0));
+    assert_eq!((waits.placement.container_instance.clone(), waits.containers.len()), (None, 1));
+    assert!(waits.containers[0].ports.is_empty() && waits.containers[0].log.is_none());
     assert_eq!(waits.placement.capacity_provider.as_deref(), Some(setting::PROVIDER));
     assert_eq!(world.look(), 1, "nothing has changed");
     world.end(&launched.tasks[0]);
@@ -75,6 +76,7 @@ fn a_task_that_the_largest_group_has_no_room_for_waits_with_nothing_and_is_place
     let placed = world.tasks().into_iter().find(|task| task.id == waits.id).unwrap();
     assert_eq!(placed.placement.container_instance, launched.tasks[0].placement.container_instance);
     assert_eq!((placed.observed.status, placed.containers.len(), placed.version), (TaskStatus::Pending, 1, 2));
+    assert!(placed.containers[0].id == waits.containers[0].id && placed.containers[0].log.is_some());
     assert_eq!((placed.created_at, placed.unplaced.is_some()), (NOW, false));
 }
 

@@ -86,7 +86,9 @@ impl World {
     /// A task that waits for capacity takes nothing, runs nowhere, and does not wait for ever.
     fn has_nothing(&self, task: &Task) -> Checked {
         let is_nowhere = task.placement.container_instance.is_none() && task.network == TaskNetwork::None;
-        if !is_nowhere || !task.containers.is_empty() || task.observed.started_at.is_some() {
+        let has_more =
+            task.containers.iter().any(|it| it.log.is_some() || !it.ports.is_empty() || !it.gpu_ids.is_empty());
+        if !is_nowhere || has_more || task.observed.started_at.is_some() {
             return Err(format!("{} has no place, and something of one", task.id));
         }
         if task.placement.capacity_provider.as_deref() != Some(setting::PROVIDER) {

@@ -36,6 +36,7 @@ fn tasks_are_listed_newest_first_and_what_has_stopped_has_no_health() {
     let rows = listed(&["ps", "-a"]);
     let begins: Vec<&str> = rows.iter().map(|row| row.split_whitespace().next().unwrap()).collect();
     assert_eq!(begins, [ids[2], ids[1], ids[0]]);
+    assert!(rows[0].contains(" three:1 ") && rows[0].contains(" family:three "), "{rows:?}");
     assert!(rows[1].contains("STOPPED") && !rows[1].contains("healthy"), "{rows:?}");
     assert_eq!(listed(&["ps"]).len(), 2);
 }

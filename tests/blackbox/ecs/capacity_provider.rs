@@ -169,10 +169,13 @@ fn a_task_waits_in_provisioning_until_its_group_has_room_across_restarts() {
     let check = |server: &Server, arn: &str| {
         let task = described(server, arn);
         assert_eq!((&task["lastStatus"], &task["desiredStatus"]), (&json!("PROVISIONING"), &json!("RUNNING")));
-        assert_eq!((&task["containers"], &task["capacityProviderName"]), (&json!([]), &json!("web")));
+        let main = &task["containers"][0];
+        assert_eq!((&main["lastStatus"], &main["networkBindings"]), (&json!("PENDING"), &json!([])));
+        assert_eq!(task["capacityProviderName"], "web");
         assert!(task.get("containerInstanceArn").is_none() && task.get("availabilityZone").is_none(), "{task}");
+        main["containerArn"].clone()
     };
-    check(&server, &second);
+    let container = check(&server, &second);
     let explained = server.cove(&["explain", &second]);
     let explained = String::from_utf8_lossy(&explained.stdout).into_owned();
     for part in ["PROVISIONING and has no place", "capacity provider web", "may grow to 1", "RESOURCE:MEMORY"] {
@@ -184,11 +187,15 @@ fn a_task_waits_in_provisioning_until_its_group_has_room_across_restarts() {
     // The older one of them.
     let placed = server.wait_task(&second, "RUNNING");
     assert!(placed["containerInstanceArn"].is_string() && placed["containers"][0]["name"] == "main", "{placed}");
+    assert_eq!(placed["containers"][0]["containerArn"], container);
     check(&server, &third);
     server.ecs("StopTask", &json!({"task": third, "reason": "enough"})).unwrap();
     let ended = server.wait_task(&third, "STOPPED");
     assert_eq!((&ended["stopCode"], &ended["stoppedReason"]), (&json!("UserInitiated"), &json!("enough")));
-    assert_eq!(ended["containers"], json!([]));
+    assert_eq!(
+        (&ended["containers"][0]["lastStatus"], &ended["containers"][0]["exitCode"]),
+        (&json!("STOPPED"), &json!(null))
+    );
 
     let service = json!({"serviceName": "s", "taskDefinition": "a", "desiredCount": 2});
     server.ecs("CreateService", &service).unwrap();
