@@ -70,6 +70,12 @@ impl DataDir {
         self.0.join("documents")
     }
 
+    /// The data points of CloudWatch's metrics.
+    #[must_use]
+    pub fn metrics(&self) -> PathBuf {
+        self.0.join("metrics")
+    }
+
     /// The registry's blobs, by algorithm and digest.
     #[must_use]
     pub fn blobs(&self) -> PathBuf {

@@ -4,19 +4,26 @@
 //! values: neighbours are then one, the larger of them, as far apart as need be. Of statistic sets, whose values only the
 //! client knows, percentiles are not known, as for CloudWatch.
 
+use serde::{Deserialize, Serialize};
+
 /// Distinct values of one period.
 const VALUES_MAX: usize = 150;
 /// How far apart neighbours are at first that become one; squared until few are left.
 const FINEST: f64 = 1.01;
 
 /// A statistic set, and the values it was made of while they are few.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Points {
+    #[serde(rename = "n")]
     pub count: f64,
+    #[serde(rename = "s")]
     pub sum: f64,
+    #[serde(rename = "l")]
     pub minimum: f64,
+    #[serde(rename = "h")]
     pub maximum: f64,
     /// Value and how often it was seen; `None` when that is not known.
+    #[serde(rename = "v")]
     values: Option<Vec<(f64, f64)>>,
 }
 

@@ -1,18 +1,21 @@
-//! Data points of every metric, in memory.
+//! Data points of every metric, in memory; [`crate::journal`] keeps them over restarts.
 //!
 //! In: values with their moment, resolution and unit. Out: [`Points`] by period.
 //!
-//! Holds: at most [`SERIES_MAX`] series and [`SIZE_MAX`] values; what is older than [`KEPT_SECS`] goes. A metric of one
+//! Holds: at most [`SERIES_MAX`] series, [`SIZE_MAX`] values and [`NOTES_BYTES_MAX`] of notes; what is older than [`KEPT_SECS`] goes. A metric of one
 //! tenant is never seen by another.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cove_base::Timestamp;
 use cove_model::alarm::Metric;
 use cove_model::arn::Tenant;
+use tokio::sync::Notify;
 
 use crate::elsewhere::Heard;
+use crate::journal::{Note, NoteRead};
 use crate::measure::Usage;
 use crate::points::Points;
 
@@ -22,22 +25,34 @@ const KEPT_SECS: i64 = 27 * 3600;
 const SERIES_MAX: usize = 10_000;
 /// Values of all series together; each costs about 60 bytes.
 const SIZE_MAX: usize = 400_000;
+/// Notes that wait to be written. A disk that does not answer must not fill the memory; what is noted beyond is written with
+/// everything else, later.
+const NOTES_BYTES_MAX: usize = 16 << 20;
 /// CloudWatch's usual resolution.
 const MINUTE_SECS: i64 = 60;
 
 /// The data points. Clones share them.
 #[derive(Clone, Default)]
-pub struct Metrics(Arc<Mutex<Book>>);
+pub struct Metrics(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    book: Mutex<Book>,
+    noted: Notify,
+}
 
 #[derive(Default)]
 struct Book {
-    series: BTreeMap<(Tenant, Metric, String), Series>,
+    /// Shared with who writes them all.
+    series: BTreeMap<(Tenant, Metric, String), Arc<Series>>,
     size: usize,
     elsewhere: Heard,
+    /// Lines for the journal, where there is one.
+    notes: Option<Vec<u8>>,
 }
 
 /// The points of a metric in one unit, by the second at which their period begins.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Series {
     points: BTreeMap<i64, Points>,
     latest: i64,
@@ -76,18 +91,41 @@ impl Metrics {
         let second = at.millis().div_euclid(1000);
         let begins = second - second.rem_euclid(resolution_secs.clamp(1, MINUTE_SECS));
         let mut book = self.book();
-        let key = (tenant.clone(), metric.clone(), unit.to_owned());
-        if !book.series.contains_key(&key) && book.series.len() >= SERIES_MAX {
-            return Err(Full);
+        book.add((tenant.clone(), metric.clone(), unit.to_owned()), begins, points)?;
+        if let Some(notes) = book.notes.as_mut().filter(|notes| notes.len() < NOTES_BYTES_MAX) {
+            Note { tenant, metric, unit, second: begins, points }
+                .write(notes)
+                .expect("memory takes whatever is written");
+            self.0.noted.notify_one();
         }
-        let series = book.series.entry(key).or_default();
-        series.latest = series.latest.max(begins);
-        let before = series.points.get(&begins).map_or(0, Points::size);
-        let entry =
-            series.points.entry(begins).and_modify(|there| there.merge(points)).or_insert_with(|| points.clone());
-        let after = entry.size();
-        book.size = book.size + after - before;
         Ok(())
+    }
+
+    /// Takes what the journal says, without noting it again. What is too much is not taken.
+    pub(crate) fn remember(&self, note: NoteRead) {
+        let _ = self.book().add((note.tenant, note.metric, note.unit), note.second, &note.points);
+    }
+
+    /// Begins to note what comes.
+    pub(crate) fn take_notes(&self) {
+        self.book().notes = Some(Vec::new());
+    }
+
+    /// Returns when something is noted.
+    pub(crate) async fn noted(&self) {
+        self.0.noted.notified().await;
+    }
+
+    /// What was noted since the last time.
+    pub(crate) fn notes(&self) -> Vec<u8> {
+        self.book().notes.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// All that is known, and what was noted since the last time, which is among it.
+    pub(crate) fn all(&self) -> (All, Vec<u8>) {
+        let mut book = self.book();
+        let notes = book.notes.as_mut().map(std::mem::take).unwrap_or_default();
+        (All(book.series.clone()), notes)
     }
 
     /// Takes what the agent of another host measured of a task: the average since it last did, and memory.
@@ -151,14 +189,46 @@ impl Metrics {
 
     fn book(&self) -> MutexGuard<'_, Book> {
         // Every change is whole when something panics.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All points at one moment.
+pub(crate) struct All(BTreeMap<(Tenant, Metric, String), Arc<Series>>);
+
+impl All {
+    /// A line for each period.
+    pub(crate) fn write(&self, to: &mut impl io::Write) -> io::Result<()> {
+        for ((tenant, metric, unit), series) in &self.0 {
+            for (second, points) in &series.points {
+                Note { tenant, metric, unit: unit.as_str(), second: *second, points }.write(to)?;
+            }
+        }
+        Ok(())
     }
 }
 
 impl Book {
+    fn add(&mut self, key: (Tenant, Metric, String), begins: i64, points: &Points) -> Result<(), Full> {
+        if !self.series.contains_key(&key) && self.series.len() >= SERIES_MAX {
+            return Err(Full);
+        }
+        let series = Arc::make_mut(self.series.entry(key).or_default());
+        series.latest = series.latest.max(begins);
+        let before = series.points.get(&begins).map_or(0, Points::size);
+        let entry =
+            series.points.entry(begins).and_modify(|there| there.merge(points)).or_insert_with(|| points.clone());
+        let after = entry.size();
+        self.size = self.size + after - before;
+        Ok(())
+    }
+
     fn forget_before(&mut self, second: i64) {
         for series in self.series.values_mut() {
-            series.points = series.points.split_off(&second);
+            if series.points.first_key_value().is_some_and(|(first, _)| *first < second) {
+                let series = Arc::make_mut(series);
+                series.points = series.points.split_off(&second);
+            }
         }
         self.series.retain(|_, series| !series.points.is_empty());
         self.size = self.series.values().flat_map(|series| series.points.values()).map(Points::size).sum();

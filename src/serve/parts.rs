@@ -8,7 +8,7 @@ use cove_api::aws::credentials::Keys;
 use cove_api::metadata::host_mode;
 use cove_base::Clock;
 use cove_base::paths::{DataDir, RunDir};
-use cove_metrics::{Metrics, Usage};
+use cove_metrics::{Journal, Metrics, Usage};
 use cove_registry::{Registry, RegistryConfig};
 use cove_runtime::cgroup::NodeCgroups;
 use cove_runtime::network::{NetworkConfig, NetworkId, Networks, RouterListeners};
@@ -155,10 +155,22 @@ impl Parts {
         loops.spawn(self.registry.clone().scrub_for_ever());
         loops.spawn(services.run());
         loops.spawn(daemons.run());
+        self.keep_metrics(&mut loops).await;
         loops.spawn(cove_metrics::measure_for_ever(store(), metrics(), clock(), Arc::new(usage), launch::reservations));
         loops.spawn(cove_registry::scan::scan_for_ever(self.registry.clone()));
         loops.spawn(cove_metrics::watch_for_ever(store(), metrics(), clock()));
         Ok(loops)
+    }
+
+    /// The metrics of earlier starts, before anybody can ask for them; and what comes is written. A server that cannot write
+    /// or read them measures all the same.
+    async fn keep_metrics(&self, loops: &mut JoinSet<()>) {
+        let (directory, metrics) = (self.store.data_dir().metrics(), self.metrics.clone());
+        match tokio::task::spawn_blocking(move || Journal::open(&directory, metrics)).await {
+            Ok(Ok(journal)) => drop(loops.spawn(journal.keep_for_ever())),
+            Ok(Err(error)) => tracing::warn!(%error, "metrics are not kept over a restart"),
+            Err(error) => tracing::error!(%error, "metrics are not kept over a restart"),
+        }
     }
 
     /// Passes events on to the targets of rules, once the API is there that carries them out; lifecycle policies, whose

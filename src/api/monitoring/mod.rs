@@ -25,7 +25,7 @@ pub static SERVICE: Service =
     Service::query_compatible("monitoring", "GraniteServiceVersion20100801", include_bytes!("model.json.gz"), OPS);
 
 /// What data lack.
-const KEPT: &str = "data of more than a day, which are kept in memory; entities";
+const KEPT: &str = "data of more than a day; entities";
 /// What alarms lack.
 const ALARMS: &str = "metric math, anomaly detection, PromQL, actions other than events";
 /// The test of every operation on alarms.
