@@ -154,8 +154,10 @@ pub(super) async fn run(args: &FleetArgs, client: &Client) -> Result<ExitCode, C
     }
     let heading = ["INSTANCE", "TYPE", "ZONE", "CLUSTER", "STATUS", "CPU FREE", "MIB FREE", "ENIS", "TASKS", "FROM"];
     table::print(&heading, shown.iter().map(row).collect());
-    if !hidden.is_empty() {
-        let hidden = counted(hidden.len(), "instance");
+    // Managed ones that have left were no longer needed.
+    let missing = hidden.iter().filter(|one| one["managedBy"].is_null()).count();
+    if missing > 0 {
+        let hidden = counted(missing, "instance");
         say_error(&format!(
             "{hidden} more failed or left: `cove fleet --all` shows them, `cove fleet recover` brings them back"
         ));

@@ -4,8 +4,8 @@ use cove_base::Timestamp;
 use cove_base::words::counted;
 use cove_model::alarm::Alarm;
 use cove_model::service::{
-    HookAction, HookState, HookStatus, LifecycleStage, RolloutState, Service, ServiceDeployment, ServiceRevision,
-    ServiceStatus,
+    HookAction, HookState, HookStatus, LifecycleStage, RolloutState, Service, ServiceDeployment,
+    ServiceDeploymentStatus, ServiceRevision, ServiceStatus,
 };
 use cove_model::task::Keeper;
 use cove_model::task_definition::TaskDefinition;
@@ -54,7 +54,7 @@ pub fn service(
     }
     lines.extend(baking(&state));
     lines.extend(unknown_alarms(source, service));
-    lines.extend(rolled_back(source, service));
+    lines.extend(last_deployment(source, service));
     let pauses = service.pacing_of.iter();
     lines.extend(pauses.filter_map(|(id, pacing)| pause(pacing, now).map(|text| format!("{id}: {text}"))));
     let kept = wanted.iter().filter(|task| task.is_protected(now)).count();
@@ -98,11 +98,14 @@ fn unknown_alarms(source: &impl Read, service: &Service) -> Vec<String> {
 }
 
 /// What became of the last deployment, when it is not the one that runs.
-fn rolled_back(source: &impl Read, service: &Service) -> Option<String> {
+fn last_deployment(source: &impl Read, service: &Service) -> Option<String> {
     let inside = Prefix::parent(&service.tenant, &keys::service_parent(&service.cluster, &service.name));
     let all = source.scan::<ServiceDeployment>(&inside);
     let last = all.iter().max_by_key(|one| one.created_at)?;
-    let back = last.rollback.as_ref()?;
+    let Some(back) = &last.rollback else {
+        let why = last.status_reason.as_deref().filter(|_| last.status == ServiceDeploymentStatus::RollbackFailed)?;
+        return Some(format!("the last deployment has failed: {why}; no other has completed that it could go back to"));
+    };
     let definition = |id: &str| {
         let key = keys::service_revision(&service.tenant, &service.cluster, &service.name, id);
         let found = source.get::<ServiceRevision>(&key);

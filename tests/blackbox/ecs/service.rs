@@ -151,6 +151,19 @@ fn a_broken_revision_trips_the_circuit_breaker_and_rolls_back() {
 }
 
 #[test]
+fn a_first_deployment_that_fails_has_nothing_to_go_back_to_and_says_so() {
+    let server = Server::start();
+    let broken = register(&server, &json!({"image": format!("127.0.0.1:{}/none:1", server.port)}));
+    let breaker = json!({"deploymentCircuitBreaker": {"enable": true, "rollback": true}});
+    create(&server, &broken, &json!({"deploymentConfiguration": breaker}));
+    until("it fails", || (describe(&server)["deployments"][0]["rolloutState"] == "FAILED").then_some(()));
+    let listed = server.ecs("ListServiceDeployments", &json!({"service": "web"})).unwrap();
+    assert_eq!(listed["serviceDeployments"][0]["status"], "ROLLBACK_FAILED", "{listed}");
+    let explained = String::from_utf8(server.cove(&["explain", "web"]).stdout).unwrap();
+    assert!(explained.contains("no other has completed that it could go back to"), "{explained}");
+}
+
+#[test]
 fn an_alarm_rolls_back_and_one_that_was_there_before_lets_a_deployment_be() {
     let mut server = Server::start();
     let alarm = json!({"AlarmName": "errors", "Namespace": "App", "MetricName": "Errors", "Statistic": "Sum", "Period": 10,
