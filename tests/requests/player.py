@@ -58,7 +58,9 @@ class Player:
         return self.sampler.input(shape), shape
 
     def next(self):
-        """The next operation: mostly ECS, and sometimes one that is not there."""
+        """The next operation: mostly ECS, and sometimes one that is not there. What waits to be continued does not for long."""
+        if self.pool.count("paused") and self.choose.random() < 0.5:
+            return "ecs", "ContinueServiceDeployment"
         end = next((op for kind, (op, most) in recipes.MAKES.items() if self.pool.count(kind) > most), None)
         if end and self.choose.random() < 0.1:
             return "ecs", end
@@ -101,6 +103,8 @@ class Player:
             self.refused[service, op, status, code] += 1
             if op == "StopTask" and value:
                 self.pool.drop("task", value.get("task"))
+        if op == "ContinueServiceDeployment" and value:
+            self.pool.drop("paused", (value.get("serviceDeploymentArn"), value.get("hookId")))
         return status, code, message
 
     def judge(self, service, op, answer, must_fail, example):

@@ -232,6 +232,7 @@ pub enum ServiceActionKind {
     ServiceRebalancingCompleted,
     TasksStopped,
     ServiceTaskStartImpaired,
+    ServiceDaemonPlacementConstraintViolated,
     ServiceTaskPlacementFailure,
     ServiceTaskConfigurationFailure,
 }
@@ -247,6 +248,7 @@ impl ServiceActionKind {
             Self::ServiceRebalancingCompleted => ("INFO", "SERVICE_REBALANCING_COMPLETED"),
             Self::TasksStopped => ("INFO", "TASKS_STOPPED"),
             Self::ServiceTaskStartImpaired => ("WARN", "SERVICE_TASK_START_IMPAIRED"),
+            Self::ServiceDaemonPlacementConstraintViolated => ("ERROR", "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED"),
             Self::ServiceTaskPlacementFailure => ("ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"),
             Self::ServiceTaskConfigurationFailure => ("ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE"),
         }

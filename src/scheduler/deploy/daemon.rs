@@ -1,7 +1,8 @@
 //! DAEMON services: one task on each instance that meets the constraints.
 //!
 //! An instance that drains keeps its daemon until all other tasks have left it. In a deployment the old task of an instance
-//! leaves before the new one comes, unless maximumPercent has room for both.
+//! leaves before the new one comes, unless maximumPercent has room for both. What is ACTIVE and has become another than the
+//! constraints ask for loses its daemon.
 
 use std::collections::{HashMap, HashSet};
 
@@ -93,9 +94,13 @@ impl<'a> Decider<'a> {
         let stay: HashSet<&str> = eligible.iter().copied().chain(waiting).map(|it| &*it.id).collect();
         let strangers: Vec<&TaskView> =
             self.staying().filter(|task| !stay.contains(task.instance().unwrap_or_default())).collect();
+        let active: HashSet<&str> =
+            self.state.instances.iter().filter(|it| !it.is_draining).map(|it| &*it.id).collect();
         for task in strangers {
             let mut without_limit = u32::MAX;
             self.let_daemon_go(task, &mut without_limit, false);
+            let id = task.instance().filter(|id| active.contains(id) && !self.is_staying(task));
+            self.out.violated.extend(id.map(str::to_owned));
         }
     }
 }

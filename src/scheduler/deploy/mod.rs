@@ -27,7 +27,7 @@ mod worth;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use cove_base::Timestamp;
@@ -112,6 +112,8 @@ pub struct Decision {
     pub task_sets: Vec<TaskSet>,
     pub start: Vec<Start>,
     pub stop: Vec<Stop>,
+    /// Instances whose daemon stops because they are not what the service's constraints ask for any more.
+    pub violated: BTreeSet<String>,
     /// Events, in AWS's words.
     pub say: Vec<Say>,
     /// When to look again even if nothing changes.
@@ -166,6 +168,7 @@ pub fn decide(state: &State) -> Decision {
             task_sets: state.task_sets.clone(),
             start: Vec::new(),
             stop: Vec::new(),
+            violated: BTreeSet::new(),
             say: Vec::new(),
             wake_at: None,
         },

@@ -628,6 +628,17 @@ fn daemons(minimum: i32, maximum: i32, instances: &[(&str, bool)]) -> State {
 }
 
 #[test]
+fn a_daemon_leaves_what_is_not_what_its_constraints_ask_for_any_more_and_says_where() {
+    let mut state = daemons(0, 100, &[("i", false), ("j", false), ("k", true)]);
+    state.instances.iter_mut().for_each(|it| (it.is_eligible, it.others) = (false, 0));
+    state.tasks[1].protected_until = Some(NOW.plus_millis(1));
+    let got = decide(&state);
+    let stopped = state.tasks.iter().filter(|task| stops(&got).contains(&task.id()));
+    let on: Vec<_> = stopped.filter_map(|task| task.instance()).collect();
+    assert_eq!((on, got.violated), (vec!["i", "k"], ["i".to_owned()].into()), "one is protected, one drains");
+}
+
+#[test]
 fn a_daemon_that_is_well_again_stays_and_its_replacement_goes() {
     let mut state = daemons(100, 200, &[("i", false)]);
     state.tasks.insert(0, starting("b", OLD));

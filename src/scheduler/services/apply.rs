@@ -1,11 +1,11 @@
 //! Carries a decision out: records, new tasks, orders to stop, events; all in the transaction that it was made in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cove_base::Timestamp;
 use cove_base::ids::{random_u64, uuid};
 use cove_model::arn::Tenant;
-use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus};
+use cove_model::container_instance::{ContainerInstance, ContainerInstanceStatus, container_instance_arn};
 use cove_model::event::ecs::{ServiceAction, ServiceActionKind};
 use cove_model::network::Subnet;
 use cove_model::service::{
@@ -29,7 +29,7 @@ use crate::place::{BadRequest, Reason, Refusal, Target};
 /// The same complaint is not made again within this time, as on AWS.
 const COMPLAINT_MILLIS: i64 = 6 * 60 * 60 * 1000;
 
-/// Tasks that one event names: all ten thousand would be more than a target takes.
+/// Tasks, or instances, that one event names: all ten thousand would be more than a target takes.
 const EVENT_TASKS_MAX: usize = 100;
 
 /// What zones are told apart by in placement.
@@ -49,7 +49,7 @@ pub(crate) fn reconcile(tx: &mut Tx<'_>, host: &HostFacts, timing: &Timing, key:
 
 /// Does what was decided on that state.
 pub(crate) fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decision: Decision) {
-    let Decision { mut service, rollouts, task_sets, start, stop, say, wake_at: _ } = decision;
+    let Decision { mut service, rollouts, task_sets, start, stop, violated, say, wake_at: _ } = decision;
     for ended in &state.departed {
         tx.delete::<Departed>(&keys::departed(&ended.tenant, &ended.cluster, &ended.service, &ended.task_id));
     }
@@ -73,6 +73,7 @@ pub(crate) fn carry_out(tx: &mut Tx<'_>, host: &HostFacts, state: &State, decisi
             Some(zone) => message::stopped_in(&service.name, zone, ids),
         }));
     }
+    tell_of_violated(tx, &service, &violated);
     pin_images(tx, &service, state);
     let known = service.trouble.take();
     for one in start {
@@ -95,6 +96,16 @@ fn tell_of_stopped(tx: &mut Tx<'_>, service: &Service, ids: &[String]) {
     let action = ServiceAction::new(ServiceActionKind::TasksStopped, &service.tenant, &service.cluster, &arn);
     for some in task_arns.chunks(EVENT_TASKS_MAX) {
         tx.emit(ServiceAction { task_arns: some, ..action }.event(tx.now()));
+    }
+}
+
+fn tell_of_violated(tx: &mut Tx<'_>, service: &Service, ids: &BTreeSet<String>) {
+    let kind = ServiceActionKind::ServiceDaemonPlacementConstraintViolated;
+    let (tenant, cluster, arn) = (&service.tenant, &service.cluster, service.arn());
+    let instance_arns: Vec<String> = ids.iter().map(|id| container_instance_arn(tenant, cluster, id)).collect();
+    let action = ServiceAction::new(kind, tenant, cluster, &arn);
+    for some in instance_arns.chunks(EVENT_TASKS_MAX) {
+        tx.emit(ServiceAction { container_instance_arns: some, ..action }.event(tx.now()));
     }
 }
 
