@@ -40,6 +40,7 @@ pub use base::Base;
 pub(crate) use daemon::Tasks;
 pub(crate) use outcome::need_millis;
 pub use outcome::{digits, in_progress};
+pub(crate) use stages::stays_until;
 pub use view::{Condition, TaskView};
 
 /// AWS's waits, as the operator set them.

@@ -230,6 +230,30 @@ fn shift(rollout: &mut ServiceDeployment, configuration: &DeploymentConfiguratio
     wait
 }
 
+/// Until when a stage, or the present step of it, keeps the deployment by the clock alone.
+pub(crate) fn stays_until(
+    rollout: &ServiceDeployment,
+    configuration: &DeploymentConfiguration,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let wait = match rollout.stage? {
+        Stage::ProductionTrafficShift => shift(&mut rollout.clone(), configuration, now),
+        Stage::BakeTime => later(rollout.stage_since?, configuration.bake_time_in_minutes.unwrap_or(0), now),
+        Stage::ReconcileService
+        | Stage::PreScaleUp
+        | Stage::ScaleUp
+        | Stage::PostScaleUp
+        | Stage::TestTrafficShift
+        | Stage::PostTestTrafficShift
+        | Stage::PostProductionTrafficShift
+        | Stage::CleanUp => None,
+    };
+    match wait? {
+        Wait::Until(at) => Some(at),
+        Wait::Event => None,
+    }
+}
+
 /// Equal steps with a wait after each but the last.
 fn steps(step: f64, minutes: i32, since: Timestamp, now: Timestamp) -> (f64, Option<Wait>) {
     let mut percent = step;

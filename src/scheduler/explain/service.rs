@@ -4,15 +4,15 @@ use cove_base::Timestamp;
 use cove_base::words::counted;
 use cove_model::alarm::Alarm;
 use cove_model::service::{
-    HookAction, HookState, HookStatus, LifecycleStage, RolloutState, Service, ServiceDeployment,
-    ServiceDeploymentStatus, ServiceRevision, ServiceStatus,
+    DeploymentConfiguration, HookAction, HookState, HookStatus, LifecycleStage, RolloutState, Service,
+    ServiceDeployment, ServiceDeploymentStatus, ServiceRevision, ServiceStatus,
 };
 use cove_model::task::Keeper;
 use cove_model::task_definition::TaskDefinition;
 use cove_store::{Prefix, Read, keys};
 
 use super::{REFUSALS_MAX, last_stopped, pause, refusal};
-use crate::deploy::{State, Timing, need_millis};
+use crate::deploy::{State, Timing, need_millis, stays_until};
 use crate::host::HostFacts;
 use crate::launch::probe;
 use crate::services::Scene;
@@ -48,7 +48,7 @@ pub fn service(
         lines.push(format!("between {minimum} healthy ones and {maximum} at once are allowed meanwhile"));
     }
     if let Some(rollout) = state.rollouts.first().filter(|rollout| rollout.stage.is_some()) {
-        lines.push(format!("the deployment is in the stage {}", rollout.stage.map_or("", LifecycleStage::as_str)));
+        lines.push(stage(rollout, &service.configuration, now));
         let waits = rollout.hooks.iter().filter(|hook| hook.status == HookStatus::AwaitingAction);
         lines.extend(waits.map(waiting));
     }
@@ -69,6 +69,14 @@ pub fn service(
     let keeper = Keeper::Service(service.name.clone());
     lines.extend(last_stopped(source, &service.tenant, &service.cluster, &keeper));
     lines
+}
+
+fn stage(rollout: &ServiceDeployment, configuration: &DeploymentConfiguration, now: Timestamp) -> String {
+    let until = stays_until(rollout, configuration, now).map(|at| format!(" until {}", at.rfc3339()));
+    let percent = rollout.production_percent;
+    let part = (percent > 0.0 && percent < 100.0).then(|| format!(" with {percent} % of the traffic"));
+    let stage = rollout.stage.map_or("", LifecycleStage::as_str);
+    format!("the deployment is in the stage {stage}{}{}", part.unwrap_or_default(), until.unwrap_or_default())
 }
 
 fn waiting(hook: &HookState) -> String {

@@ -351,6 +351,30 @@ fn a_paused_deployment_goes_on_when_told() {
 }
 
 #[test]
+fn how_long_a_step_or_a_bake_takes_is_explained() {
+    let server = Server::start();
+    let first = waiting(&server);
+    create(&server, &first, &json!({"desiredCount": 1}));
+    wait_stable(&server);
+    let canary = json!({"canaryPercent": 10.0, "canaryBakeTimeInMinutes": 7});
+    let steps = [
+        (json!({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5}), "BAKE_TIME until 2"),
+        (
+            json!({"strategy": "CANARY", "canaryConfiguration": canary, "bakeTimeInMinutes": 5}),
+            "PRODUCTION_TRAFFIC_SHIFT with 10 % of the traffic until 2",
+        ),
+    ];
+    for (configuration, expected) in steps {
+        let update = json!({"service": "web", "forceNewDeployment": true, "deploymentConfiguration": configuration});
+        server.ecs("UpdateService", &update).unwrap();
+        until(expected, || {
+            let said = String::from_utf8(server.cove(&["explain", "web"]).stdout).unwrap();
+            said.contains(&format!("the deployment is in the stage {expected}")).then_some(())
+        });
+    }
+}
+
+#[test]
 fn a_daemon_has_one_task_on_each_instance_and_follows_a_new_one() {
     let mut server = Server::start_configured(TWO_MACHINES);
     let definition = waiting(&server);
