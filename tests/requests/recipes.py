@@ -61,14 +61,14 @@ def external(m):
 
 def create_service(m):
     kind = m.choose.random()
-    if kind < 0.4:
-        return blue(m) if kind < 0.2 else external(m)
+    if kind < 0.5:
+        return blue(m) if kind < 0.3 else external(m)
     return {"serviceName": m.name("s"), "cluster": m.home(), "taskDefinition": m.any("task-definition"),
             "desiredCount": m.choose.choice([0, 1, 1, 2]), **m.maybe(tags=m.tags(), deploymentConfiguration={"maximumPercent": 200, "minimumHealthyPercent": 50}, enableECSManagedTags=True)}
 
 
 def update_service(m):
-    if m.chance(0.2):
+    if m.chance(0.5):
         return blue_again(m)
     if m.chance(0.2):
         return {**m.within("controlled", "service"), "desiredCount": m.choose.randrange(3)}
