@@ -454,6 +454,17 @@ pub struct Container {
 }
 
 impl Container {
+    /// Its id as the runtime's: `TASKID-` and ten digits, the same for its whole life, before it is recorded as well.
+    #[must_use]
+    pub fn runtime_id(&self, task_id: &str) -> String {
+        const TEN_DIGITS: u64 = 10_000_000_000;
+        self.seen.runtime_id.clone().unwrap_or_else(|| {
+            let hex: String = self.id.chars().filter(char::is_ascii_hexdigit).take(15).collect();
+            let number = u64::from_str_radix(&hex, 16).unwrap_or(0) % TEN_DIGITS;
+            format!("{task_id}-{number:010}")
+        })
+    }
+
     /// Whether it runs or has run: from then on its published ports are shown.
     #[must_use]
     pub const fn has_run(&self) -> bool {
@@ -594,6 +605,16 @@ mod tests {
     fn container(essential: bool, health: Option<Health>) -> Container {
         let seen = ContainerSeen { health, ..ContainerSeen::default() };
         Container { essential, seen, ..fixture::container("c") }
+    }
+
+    #[test]
+    fn a_runtime_id_is_the_task_and_ten_digits_and_never_changes() {
+        let mut container = Container { id: "3f0c2d4e-1111-4222-8333-444455556666".into(), ..fixture::container("c") };
+        let id = container.runtime_id("0af1");
+        let digits = id.strip_prefix("0af1-").unwrap();
+        assert!(digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
+        container.seen.runtime_id = Some(id.clone());
+        assert_eq!(container.runtime_id("0af1"), id);
     }
 
     #[test]

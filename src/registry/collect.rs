@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cove_base::Timestamp;
 use cove_model::registry::{BlobLink, Image, PulledImage, Upload};
+use cove_model::task::{Container, Task};
 use cove_store::{Prefix, Read, Tx, keys};
 
 use crate::blobs::{age_millis, entries};
@@ -166,11 +167,72 @@ fn remove_records(tx: &mut Tx<'_>, limits: Limits, in_use: impl Fn(&str) -> bool
             collected.links += 1;
         }
     }
+    let running: HashSet<String> = tx.live::<Task>(&all).iter().flat_map(|task| digests(task)).collect();
     for pulled in tx.scan::<PulledImage>(&all) {
-        if pulled.used_at < limits.pulled_before {
+        if pulled.used_at >= limits.pulled_before {
+            continue;
+        }
+        if [&pulled.digest, &pulled.manifest_digest].into_iter().any(|digest| running.contains(digest)) {
+            // A task that has run all the time is a use, up to now.
+            tx.put(PulledImage { used_at: tx.now(), ..(*pulled).clone() });
+        } else {
             tx.delete::<PulledImage>(&keys::pulled_image(&pulled.tenant, &pulled.name, &pulled.reference));
             collected.pulled_images += 1;
         }
     }
     collected
+}
+
+/// Of the images that the task's containers run.
+fn digests(task: &Task) -> Vec<String> {
+    let of = |one: &Container| [one.seen.image_digest.clone(), one.pinned_digest.clone()];
+    task.containers.iter().flat_map(of).flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use cove_model::arn::Tenant;
+    use cove_model::fixture;
+    use cove_model::task::TaskStatus;
+    use cove_store::{Memory, Record};
+
+    use super::*;
+
+    #[test]
+    fn what_a_task_runs_is_kept_as_if_it_had_been_pulled_now() {
+        let (mut memory, now) = (Memory::default(), Timestamp(1_000_000));
+        let tenant = Tenant::new("000000000000", "us-east-1");
+        let pulled = |name: &str, digest: &str| PulledImage {
+            tenant: tenant.clone(),
+            name: name.into(),
+            reference: "1".into(),
+            digest: digest.into(),
+            manifest_digest: format!("{digest}-amd64"),
+            blobs: Vec::new(),
+            pulled_at: Timestamp(0),
+            used_at: Timestamp(0),
+        };
+        let images =
+            [pulled("runs", "a"), pulled("is pinned", "b"), pulled("is over", "c"), pulled("is nobody's", "d")];
+        let task = |id: &str, digest: Option<&str>, pinned: Option<&str>, status| {
+            let mut task = fixture::task(id);
+            task.observed.status = status;
+            let mut container = fixture::container("main");
+            container.seen.image_digest = digest.map(str::to_owned);
+            container.pinned_digest = pinned.map(str::to_owned);
+            task.containers = vec![container];
+            task
+        };
+        let limits = Limits { link_before: Timestamp(0), upload_before: Timestamp(0), pulled_before: Timestamp(1) };
+        let collected = memory.write(now, |tx| {
+            images.iter().cloned().for_each(|image| tx.put(image));
+            tx.put(task("1", Some("a-amd64"), None, TaskStatus::Running));
+            tx.put(task("2", None, Some("b"), TaskStatus::Pending));
+            tx.put(task("3", Some("c"), None, TaskStatus::Stopped));
+            Ok::<_, cove_store::StoreError>(remove_records(tx, limits, |_| false))
+        });
+        assert_eq!(collected.unwrap().pulled_images, 2);
+        let left = images.map(|image| memory.view().get::<PulledImage>(&image.key()).map(|it| it.used_at));
+        assert_eq!(left, [Some(now), Some(now), None, None]);
+    }
 }

@@ -245,9 +245,13 @@ impl Registry {
     ) -> Result<LocalImage, PullError> {
         let name = format!("{}/{}", source.host, source.repository);
         let key = keys::pulled_image(caller, &name, reference);
-        let before = self.store.read(|view| view.get::<PulledImage>(&key));
-        // A digest never means anything else: what is here is what would come.
+        // A digest never means anything else: what is here is what would come, whatever it was pulled as.
         let pinned = Digest::parse(reference).is_some();
+        let is_it = |one: &Arc<PulledImage>| one.digest == reference || one.manifest_digest == reference;
+        let before = self.store.read(|view| {
+            let of_name = || view.scan::<PulledImage>(&Prefix::parent(caller, &name)).into_iter().find(is_it);
+            view.get::<PulledImage>(&key).or_else(|| of_name().filter(|_| pinned))
+        });
         if let Some(before) = before.as_ref().filter(|_| pinned)
             && let Ok(image) = self.cached(before).await
         {

@@ -345,28 +345,10 @@ fn beside(task: &mut Task, pull: PullTimes, digests: &[(String, String)]) {
     for container in &mut task.containers {
         let Some((_, digest)) = digests.iter().find(|(name, _)| *name == container.name) else { continue };
         container.seen.image_digest.get_or_insert_with(|| digest.clone());
-        container.seen.runtime_id.get_or_insert_with(|| runtime_id(&task.id, &container.id));
+        let id = container.runtime_id(&task.id);
+        container.seen.runtime_id.get_or_insert(id);
     }
-}
-
-/// `TASKID-` and ten digits, always the same for a container.
-fn runtime_id(task_id: &str, container_id: &str) -> String {
-    const TEN_DIGITS: u64 = 10_000_000_000;
-    let hex: String = container_id.chars().filter(char::is_ascii_hexdigit).take(15).collect();
-    let number = u64::from_str_radix(&hex, 16).unwrap_or(0) % TEN_DIGITS;
-    format!("{task_id}-{number:010}")
 }
 
 /// A step that could not be taken; it is tried again.
 type StepError = Box<dyn std::error::Error + Send + Sync>;
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn a_runtime_id_is_the_task_and_ten_digits_and_never_changes() {
-        let id = super::runtime_id("0af1", "3f0c2d4e-1111-4222-8333-444455556666");
-        assert_eq!(id, super::runtime_id("0af1", "3f0c2d4e-1111-4222-8333-444455556666"));
-        let digits = id.strip_prefix("0af1-").unwrap();
-        assert!(digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit()), "{id}");
-    }
-}

@@ -16,10 +16,12 @@ use super::model::{cbor, query, reply, validate, values, xml};
 use super::route::{self, Call, fields_of, not_there, protocol_of};
 use super::service::{Input, Protocol, Service};
 use crate::http::{BodyError, collect};
-use crate::{RawContext, Request, Response};
+use crate::{ListenerKind, RawContext, Request, Response};
 
 /// The largest body of an AWS call: PutLogEvents takes a megabyte of events, and JSON may double that.
 const BODY_BYTES_MAX: usize = 4 << 20;
+/// That of UploadLayerPart: a part of at most 20 MiB in base64, and its names.
+const PART_BODY_BYTES_MAX: usize = 28 << 20;
 
 /// Answers a request of an AWS client, and says which operation it was.
 pub(crate) async fn handle(cx: RawContext, request: Request) -> (Response, (&'static str, &'static str)) {
@@ -29,20 +31,25 @@ pub(crate) async fn handle(cx: RawContext, request: Request) -> (Response, (&'st
     }
     let protocol = protocol_of(&parts);
     let turned_away = |fault: &Fault| (Form::of(protocol, None).refuse(fault, &cx.request_id), UNKNOWN);
+    let most = largest_body(&parts);
     // Without a length it may be as long as is allowed.
-    let length = body.size_hint().exact().and_then(|length| usize::try_from(length).ok()).unwrap_or(BODY_BYTES_MAX);
-    let Some(_share) = cx.shared.buffered.share(length.min(BODY_BYTES_MAX)).await else {
+    let length = body.size_hint().exact().and_then(|length| usize::try_from(length).ok()).unwrap_or(most);
+    let buffered = match cx.listener {
+        ListenerKind::Public { .. } => &cx.shared.buffered,
+        ListenerKind::Task { .. } => &cx.shared.buffered_of_tasks,
+    };
+    let Some(_share) = buffered.share(cx.peer.ip(), length.min(most)).await else {
         let busy = Fault::new(503, "ServiceUnavailable", "too many large requests at once; please try again");
         return turned_away(&busy);
     };
-    let body = match collect(body, BODY_BYTES_MAX).await {
+    let body = match collect(body, most).await {
         Ok(body) => body,
         Err(error) => {
             let status = if matches!(error, BodyError::TooLarge { .. }) { 413 } else { 400 };
             return turned_away(&Fault::new(status, "RequestEntityTooLarge", error.to_string()));
         }
     };
-    let plain = match unpacked(&parts, &body) {
+    let plain = match unpacked(&parts, &body, most) {
         Ok(plain) => plain,
         Err(fault) => return turned_away(&fault),
     };
@@ -63,16 +70,21 @@ pub(crate) async fn handle(cx: RawContext, request: Request) -> (Response, (&'st
 
 const UNKNOWN: (&str, &str) = ("unknown", "unknown");
 
+fn largest_body(parts: &Parts) -> usize {
+    let is_part = |target: &HeaderValue| target.as_bytes().ends_with(b".UploadLayerPart");
+    if parts.headers.get(route::TARGET).is_some_and(is_part) { PART_BODY_BYTES_MAX } else { BODY_BYTES_MAX }
+}
+
 /// The body as it was before the client packed it, as SDKs do with what is large. Its signature is that of the packed one.
-fn unpacked(parts: &Parts, body: &Bytes) -> Result<Bytes, Fault> {
+fn unpacked(parts: &Parts, body: &Bytes, most: usize) -> Result<Bytes, Fault> {
     match parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => Ok(body.clone()),
         Some(b"gzip") => {
             let mut plain = Vec::new();
-            let mut reader = flate2::read::MultiGzDecoder::new(&**body).take(BODY_BYTES_MAX as u64 + 1);
+            let mut reader = flate2::read::MultiGzDecoder::new(&**body).take(most as u64 + 1);
             reader.read_to_end(&mut plain).map_err(|_| unreadable())?;
-            if plain.len() > BODY_BYTES_MAX {
-                let text = format!("the body is larger than {BODY_BYTES_MAX} bytes");
+            if plain.len() > most {
+                let text = format!("the body is larger than {most} bytes");
                 return Err(Fault::new(413, "RequestEntityTooLarge", text));
             }
             Ok(plain.into())

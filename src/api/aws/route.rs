@@ -15,7 +15,7 @@ use super::model::Operation;
 use super::service::{Op, Protocol, Service};
 use super::sigv4;
 
-const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+pub(super) const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 /// How much of a name that a client made up is said back to it.
 const NAME_CHARS_MAX: usize = 128;
 /// The services, by their names in signatures, that speak XML without an operation's name. Others do so in JSON.

@@ -82,7 +82,9 @@ pub(crate) struct Shared {
     pub(crate) cloudwatch: cove_metrics::Metrics,
     pub(crate) signing_keys: SigningKeys,
     pub(crate) metadata: Metadata,
+    /// Bodies of the public listeners, and of those of tasks, which must not keep clients out.
     pub(crate) buffered: Buffered,
+    pub(crate) buffered_of_tasks: Buffered,
     /// Sessions that ExecuteCommand made.
     pub(crate) terminals: Arc<Sessions>,
     /// Agents of other hosts that listen for their work.
@@ -126,6 +128,7 @@ impl Server {
             signing_keys: SigningKeys::default(),
             metadata,
             buffered: Buffered::default(),
+            buffered_of_tasks: Buffered::default(),
             terminals: Arc::default(),
             agents: Arc::default(),
             stopping: stopping.subscribe(),

@@ -28,8 +28,7 @@ pub(super) fn document(store: &Store, task: &Task, container: &Container, versio
         }
     };
     let seen = &container.seen;
-    let id = seen.runtime_id.as_deref().unwrap_or(&container.id);
-    put("DockerId", id.into());
+    put("DockerId", container.runtime_id(&task.id).into());
     put("Name", container.name.as_str().into());
     put("DockerName", format!("ecs-{}-{}-{}", family_name(&task.family), task.revision, container.name).into());
     put("Image", container.image.as_str().into());

@@ -148,17 +148,17 @@ impl Metadata {
 
     /// One container without numbers does not fail the others.
     fn all_stats(&self, task: &Task) -> Reply {
-        let all = task.containers.iter().map(|container| {
-            let id = container.seen.runtime_id.clone().unwrap_or_else(|| container.id.clone());
-            (id, stats::document(self.stats.as_deref(), task, container))
-        });
+        let all = task
+            .containers
+            .iter()
+            .map(|container| (container.runtime_id(&task.id), stats::document(self.stats.as_deref(), task, container)));
         Reply::good(Value::Object(all.collect()))
     }
 }
 
 /// The container that an id in a path means.
 fn container_of<'a>(task: &'a Task, id: &str) -> Option<&'a Container> {
-    task.containers.iter().find(|container| container.id == id || container.seen.runtime_id.as_deref() == Some(id))
+    task.containers.iter().find(|container| container.id == id || container.runtime_id(&task.id) == id)
 }
 
 fn unknown_caller() -> Reply {

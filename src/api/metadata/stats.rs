@@ -34,7 +34,7 @@ pub(super) fn document(port: Option<&dyn ExecPort>, task: &Task, container: &Con
         "read": now.at.rfc3339(),
         "preread": before.at.rfc3339(),
         "name": format!("/ecs-{}-{}-{}", family_name(&task.family), task.revision, container.name),
-        "id": container.seen.runtime_id.as_deref().unwrap_or(&container.id),
+        "id": container.runtime_id(&task.id),
         "num_procs": 0,
         "pids_stats": {"current": now.pids},
         "cpu_stats": cpu(&now),

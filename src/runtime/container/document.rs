@@ -1,5 +1,7 @@
 //! The OCI document of a container: what Docker would have written, less what our executor does itself.
 
+use std::path::Path;
+
 use serde_json::{Map, Value, json};
 
 use super::device;
@@ -139,12 +141,21 @@ fn mounts(plan: &Plan<'_>) -> Vec<Value> {
             list.push(mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &size]));
         }
     }
-    list.extend(spec.tmpfs.iter().map(tmpfs));
-    list.extend(spec.mounts.iter().map(bind));
+    list.extend(of_task(spec));
     if let (true, Some(binary)) = (spec.init, &plan.init_binary) {
         list.push(mount(INIT_PATH, "bind", &binary.display().to_string(), &["bind", "ro", "rprivate"]));
     }
     list
+}
+
+/// What the task's definition and its images ask for. As with Docker what lies above comes first: it would hide what is
+/// mounted below it.
+fn of_task(spec: &ContainerSpec) -> Vec<Value> {
+    let depth = |destination: &str| Path::new(destination).components().count();
+    let tmpfs = spec.tmpfs.iter().map(|one| (depth(&one.destination), tmpfs(one)));
+    let mut all: Vec<_> = tmpfs.chain(spec.mounts.iter().map(|one| (depth(&one.destination), bind(one)))).collect();
+    all.sort_by_key(|(depth, _)| *depth);
+    all.into_iter().map(|(_, mount)| mount).collect()
 }
 
 /// Docker's default.

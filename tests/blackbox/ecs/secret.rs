@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, assert_refused, with};
+use super::WAITING;
+use crate::server::{Server, assert_refused, until, with};
 
 const ROLE: &str = "arn:aws:iam::000000000000:role/ecsTaskExecutionRole";
 
@@ -57,6 +58,29 @@ fn a_container_is_given_the_secrets_that_its_definition_names() {
     server.ecs("RegisterTaskDefinition", &definition).unwrap();
     let refused = server.ecs("RunTask", &json!({"taskDefinition": "ssm"}));
     assert_refused(refused, "UnsupportedFeatureException", "containerDefinitions[main].secrets");
+}
+
+#[test]
+fn a_service_comes_back_while_the_registry_of_its_image_is_away() {
+    let (upstream, mut server) = (Server::start(), Server::start());
+    let image = upstream.busybox();
+    let main =
+        json!({"name": "main", "image": image, "memory": 16, "command": ["sh", "-c", WAITING], "stopTimeout": 2});
+    server.ecs("RegisterTaskDefinition", &json!({"family": "a", "containerDefinitions": [main]})).unwrap();
+    server.ecs("CreateService", &json!({"serviceName": "s", "taskDefinition": "a", "desiredCount": 1})).unwrap();
+    let running = |server: &Server| {
+        let listed = server.ecs("ListTasks", &json!({"serviceName": "s"})).unwrap();
+        let arn = listed["taskArns"][0].as_str()?.to_owned();
+        (server.describe_task(&arn)["lastStatus"] == "RUNNING").then_some(arn)
+    };
+    let first = until("it runs", || running(&server));
+    drop(upstream);
+    // Its tag was pulled, and its deployment asks for the digest.
+    server.ecs("StopTask", &json!({"task": first})).unwrap();
+    server.kill_and_restart();
+    let second = until("another one runs", || running(&server).filter(|arn| *arn != first));
+    server.ecs("StopTask", &json!({"task": second})).unwrap();
+    until("and another", || running(&server).filter(|arn| *arn != second));
 }
 
 #[test]

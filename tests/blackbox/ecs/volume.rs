@@ -19,11 +19,12 @@ fn volumes_of_an_image_begin_with_its_content_and_go_with_the_task() {
     let main = json!({"name": "main", "image": image, "memory": 32, "command": ["sh", "-c", WAITING],
         "readonlyRootFilesystem": true, "stopTimeout": 2,
         "linuxParameters": {"tmpfs": [{"containerPath": "/tmp", "size": 1}]},
-        "mountPoints": [{"sourceVolume": "mine", "containerPath": "/srv"}]});
+        "mountPoints": [{"sourceVolume": "below", "containerPath": "/data/below/it"},
+            {"sourceVolume": "mine", "containerPath": "/srv"}, {"sourceVolume": "below", "containerPath": "/data/below"}]});
     let side = json!({"name": "side", "image": server.busybox(), "memory": 32, "command": ["sh", "-c", WAITING],
         "essential": false, "stopTimeout": 2, "volumesFrom": [{"sourceContainer": "main", "readOnly": true}]});
-    let definition = json!({"family": "volumes", "volumes": [{"name": "mine", "host": {}}],
-        "containerDefinitions": [side, main]});
+    let volumes = json!([{"name": "mine", "host": {}}, {"name": "below", "host": {}}]);
+    let definition = json!({"family": "volumes", "volumes": volumes, "containerDefinitions": [side, main]});
     let arn = server.run_definition(&definition, &json!({}));
     server.wait_task(&arn, "RUNNING");
     let mounts = server.inside(&arn, "cat /proc/mounts");
@@ -35,6 +36,8 @@ fn volumes_of_an_image_begin_with_its_content_and_go_with_the_task() {
         assert!(!kind(point).is_empty() && kind(point) != "overlay" && kind(point) != "tmpfs", "{point}: {mounts}");
     }
     assert_eq!(kind("/tmp"), "tmpfs", "a mount of one's own comes first");
+    // What is mounted above is mounted first, or it would hide what is below.
+    server.inside(&arn, "echo kept > /data/below/kept && test -e /data/below/it/kept");
     let looked = server.inside(
         &arn,
         "stat -c '%u:%g:%a' /data; cat /data/link /srv/file; readlink /data/out; stat -c %h /data/file; ls /new",
