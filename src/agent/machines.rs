@@ -138,6 +138,7 @@ pub(crate) mod tests {
             storage_gib: None,
             replaces: None,
             room_for: Vec::new(),
+            is_terminated: false,
             leaves_at: None,
             leaves_when_empty: false,
             leaves_since: None,

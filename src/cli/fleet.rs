@@ -154,8 +154,7 @@ pub(super) async fn run(args: &FleetArgs, client: &Client) -> Result<ExitCode, C
     }
     let heading = ["INSTANCE", "TYPE", "ZONE", "CLUSTER", "STATUS", "CPU FREE", "MIB FREE", "ENIS", "TASKS", "FROM"];
     table::print(&heading, shown.iter().map(row).collect());
-    // Managed ones that have left were no longer needed.
-    let missing = hidden.iter().filter(|one| one["managedBy"].is_null()).count();
+    let missing = hidden.iter().filter(|one| one["terminated"] != true).count();
     if missing > 0 {
         let hidden = counted(missing, "instance");
         say_error(&format!(

@@ -223,6 +223,7 @@ mod tests {
             storage_gib: None,
             replaces: None,
             room_for: Vec::new(),
+            is_terminated: false,
             asg_max: None,
             agent: None,
         })

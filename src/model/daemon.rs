@@ -298,6 +298,9 @@ pub struct DaemonDeployment {
     pub status: DaemonDeploymentStatus,
     pub status_reason: Option<String>,
     pub failed_tasks: u32,
+    /// The failures at which the circuit breaker sent it back; those of the way back are counted anew.
+    #[serde(default)]
+    pub tripped_at: Option<u32>,
     /// How many instances there were when it was last decided about.
     pub instances: u32,
     pub triggered_alarms: Vec<String>,
@@ -325,6 +328,7 @@ impl DaemonDeployment {
             status: DaemonDeploymentStatus::Pending,
             status_reason: None,
             failed_tasks: 0,
+            tripped_at: None,
             instances: 0,
             triggered_alarms: Vec::new(),
             rollback: None,

@@ -62,7 +62,6 @@ pub(crate) fn limits() -> HostLimits {
         cores: cores(),
         nofile_hard: nofile_hard(),
         hostname: read("/proc/sys/kernel/hostname").trim().to_owned(),
-        resolv_conf: read("/etc/resolv.conf"),
     }
 }
 

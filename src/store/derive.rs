@@ -285,6 +285,7 @@ mod tests {
             agent: None,
             replaces: None,
             room_for: Vec::new(),
+            is_terminated: false,
             storage_gib: None,
         }
     }

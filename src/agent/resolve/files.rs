@@ -107,14 +107,17 @@ fn resolv_conf(around: &Surroundings<'_>, definition: &ContainerDefinition) -> S
     let servers: Vec<&str> = definition.dns_servers.iter().filter(word).map(String::as_str).collect();
     let domains: Vec<&str> = definition.dns_search_domains.iter().filter(word).map(String::as_str).collect();
     if servers.is_empty() && domains.is_empty() && !has_router(&around.task.network) {
-        return around.host.resolv_conf.clone();
+        return around.resolv_conf.to_owned();
     }
     let mut text = String::new();
     if !domains.is_empty() {
         text.push_str(&format!("search {}\n", domains.join(" ")));
     }
-    if servers.is_empty() {
+    if servers.is_empty() && has_router(&around.task.network) {
         text.push_str(&format!("nameserver {NAME_SERVER}\n"));
+    } else if servers.is_empty() {
+        let own = around.resolv_conf.lines().filter(|line| line.trim_start().starts_with("nameserver"));
+        own.for_each(|line| text.push_str(&format!("{}\n", line.trim())));
     }
     for server in servers {
         text.push_str(&format!("nameserver {server}\n"));

@@ -50,8 +50,6 @@ pub struct HostLimits {
     /// Our own hard limit of open files: no container can have more.
     pub nofile_hard: u64,
     pub hostname: String,
-    /// The host's own resolv.conf, for tasks in host mode.
-    pub resolv_conf: String,
 }
 
 /// How a container reaches Cove's own AWS API.
@@ -88,6 +86,8 @@ pub(crate) struct Surroundings<'a> {
     /// `None` in every other mode, and where no listener is on loopback.
     pub host_mode: Option<&'a HostModeAccess>,
     pub host: &'a HostLimits,
+    /// The host's own as it is now, for tasks without a router: hosts change networks.
+    pub resolv_conf: &'a str,
 }
 
 /// A container ready to be handed over.

@@ -48,12 +48,8 @@ fn resolve_among(
         log_max_bytes: 1,
         endpoint: &Endpoint { inject: true, host_mode_url: "http://127.0.0.1:4566".into() },
         host_mode: Some(&access).filter(|_| task.network == TaskNetwork::Host),
-        host: &HostLimits {
-            cores: 2,
-            nofile_hard: 1 << 20,
-            hostname: "box".into(),
-            resolv_conf: "nameserver 9.9.9.9\n".into(),
-        },
+        host: &HostLimits { cores: 2, nofile_hard: 1 << 20, hostname: "box".into() },
+        resolv_conf: "search home\nnameserver 9.9.9.9\noptions edns0\n",
     };
     let image = ImageDefaults {
         env: vec!["A=image".into(), "B=image".into(), "AWS_REGION=".into()],
@@ -125,7 +121,10 @@ fn a_host_mode_task_keeps_the_hosts_names() {
     task.network = TaskNetwork::Host;
     let resolved = resolve(&task, &ContainerDefinition::default(), vec![]).unwrap();
     assert_eq!(resolved.spec.hostname, None);
-    assert_eq!(file(&resolved, "resolv.conf"), "nameserver 9.9.9.9\n");
+    assert_eq!(file(&resolved, "resolv.conf"), "search home\nnameserver 9.9.9.9\noptions edns0\n");
+    let searching = ContainerDefinition { dns_search_domains: vec!["lan".into()], ..Default::default() };
+    let searched = resolve(&task, &searching, vec![]).unwrap();
+    assert_eq!(file(&searched, "resolv.conf"), "search lan\nnameserver 9.9.9.9\n");
     assert!(resolved.spec.env.contains(&"AWS_ENDPOINT_URL=http://127.0.0.1:4566".to_owned()));
     let has = |env: &[String], start: &str| env.iter().any(|line| line.starts_with(start));
     assert!(has(&resolved.spec.env, "ECS_CONTAINER_METADATA_URI_V4=http://127.0.0.1:4566/_cove/task/0af1/s/v4/3f0c"));

@@ -10,7 +10,7 @@ use cove_base::Timestamp;
 use cove_model::capacity_provider::{CapacityProvider, Switch};
 use cove_model::container_instance::{ContainerInstance, Origin};
 use cove_model::network::Subnet;
-use cove_scheduler::fleet::{group_arn, is_used};
+use cove_scheduler::fleet::{group_arn, group_max, is_used};
 use cove_store::{Prefix, Read};
 
 use super::error::ScalingError;
@@ -147,7 +147,7 @@ fn group(
     let zones: BTreeSet<String> = members.iter().map(|it| it.availability_zone.clone()).collect();
     let here = || members.iter().filter(|it| it.is_registered() && !it.leaves_when_empty);
     let desired = here().count();
-    let limit = members.iter().filter_map(|it| it.asg_max).max().map_or(0, |most| most as usize);
+    let limit = group_max(members.iter().map(|it| &***it));
     let tag = |_| TagOut {
         resource_id: name.to_owned(),
         resource_type: "auto-scaling-group",

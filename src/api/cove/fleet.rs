@@ -108,7 +108,7 @@ async fn change(cx: &RawContext, tenant: Tenant, selection: Selection, verb: Ver
     let apply = move |tx: &mut Tx<'_>| {
         let prefix = Prefix::tenant(&tenant);
         let known = tx.scan::<ContainerInstance>(&prefix);
-        let fits = |one: &ContainerInstance| one.is_registered() != (verb == Verb::Recover);
+        let fits = |one: &ContainerInstance| fleet::is_meant(tx, one, verb);
         let selected = fleet::select(&known, &selection, fits).map_err(FleetError::Bad)?;
         let mut changed = Vec::with_capacity(selected.len());
         for instance in &selected {
@@ -152,6 +152,7 @@ fn shown<'a>(source: &impl Read, instances: impl Iterator<Item = &'a ContainerIn
             "capacity": one.capacity,
             "asg": one.asg,
             "managedBy": one.managed_by,
+            "terminated": one.is_terminated,
             "origin": origin(one.origin),
             "cpu": {"free": free.cpu, "total": one.registered.cpu},
             "memoryMib": {"free": free.memory_mib, "total": one.registered.memory_mib},

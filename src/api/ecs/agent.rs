@@ -108,6 +108,7 @@ fn instance(tenant: &Tenant, cluster: &str, input: RegisterContainerInstanceIn) 
         storage_gib: None,
         replaces: None,
         room_for: Vec::new(),
+        is_terminated: false,
         asg_max: None,
         leaves_at: None,
         leaves_when_empty: false,

@@ -239,6 +239,7 @@ impl<'a> Decider<'a> {
             }
             Some(revision) => {
                 deployment.status = Status::RollbackInProgress;
+                deployment.tripped_at = Some(deployment.failed_tasks).filter(|_| reason == BREAKER);
                 deployment.failed_tasks = 0;
                 daemon.revision.clone_from(&revision);
                 deployment.rollback = Some(Rollback { reason: reason.to_owned(), started_at: now, revision });

@@ -115,6 +115,7 @@ fn a_deployment_that_fails_goes_back_or_stops_when_there_is_nothing_to_go_back_t
     let got = decide(&state);
     assert_eq!((got.deployment.status, &*got.daemon.revision), (Status::RollbackInProgress, "old"));
     assert!(got.start.is_empty(), "the instances are those of the other revision's providers");
+    assert_eq!((got.deployment.tripped_at, got.deployment.failed_tasks), (Some(3), 0));
     state.daemon.completed_revision = None;
     let got = decide(&state);
     assert_eq!((got.deployment.status, got.start), (Status::Stopped, vec![]));

@@ -32,6 +32,7 @@ pub fn daemon(source: &impl Read, timing: &Timing, daemon: &Daemon, now: Timesta
         lines.push("no ACTIVE instance of this cluster belongs to its capacity providers".to_owned());
     }
     lines.push(deployment(&state.deployment));
+    lines.extend(baking(&state.deployment));
     lines.extend(pause(&daemon.pacing, now));
     let lacking = eligible.iter().filter(|it| !has_task(&it.id)).take(REFUSALS_MAX);
     lines.extend(lacking.map(|it| format!("{} has no task of it", it.id)));
@@ -42,13 +43,20 @@ pub fn daemon(source: &impl Read, timing: &Timing, daemon: &Daemon, now: Timesta
     lines
 }
 
+/// All instances run it, and it is watched for a while.
+fn baking(it: &DaemonDeployment) -> Option<String> {
+    let since = it.baking_since.filter(|_| it.status == DaemonDeploymentStatus::InProgress)?;
+    let alarms = it.configuration.watched_alarms().unwrap_or_default().join(", ");
+    let by = if alarms.is_empty() { String::new() } else { format!(" by the alarms {alarms}") };
+    let until = since.plus_millis(it.configuration.bake_millis()).rfc3339();
+    Some(format!("the deployment is watched{by} until {until}"))
+}
+
 fn deployment(it: &DaemonDeployment) -> String {
+    let failed_tasks = it.tripped_at.unwrap_or(it.failed_tasks);
     let reason = it.status_reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let failed = if it.failed_tasks > 0 {
-        format!(", {} failed", counted(it.failed_tasks as usize, "task"))
-    } else {
-        String::new()
-    };
+    let failed =
+        if failed_tasks > 0 { format!(", {} failed", counted(failed_tasks as usize, "task")) } else { String::new() };
     format!("deployment {} {}{failed}{reason}", it.id, rollout(it.status))
 }
 

@@ -8,6 +8,7 @@ use cove_model::task_template::TaskTemplate;
 use cove_store::{Prefix, Read, keys};
 
 use super::{REFUSALS_MAX, refusal};
+use crate::fleet::group_max;
 use crate::host::HostFacts;
 use crate::launch::probe;
 
@@ -24,7 +25,7 @@ fn waits(source: &impl Read, host: &HostFacts, task: &Task, template: &TaskTempl
         let instances = source.scan::<ContainerInstance>(&Prefix::parent(&task.tenant, &task.cluster));
         let members: Vec<_> = instances.iter().filter(|one| provider.pool().has(one)).collect();
         let active = members.iter().filter(|one| one.status == ContainerInstanceStatus::Active).count();
-        let most = members.iter().filter_map(|one| one.asg_max).max().unwrap_or(0);
+        let most = group_max(members.iter().map(|one| &***one));
         lines.push(format!("its group {} has {active} ACTIVE instances, and may grow to {most}", provider.asg));
     }
     let key = keys::definition(&template.tenant, &template.family, template.revision);

@@ -38,13 +38,13 @@ pub use record::{CAPABILITIES, add, group_arn};
 pub(crate) use scale::scale_in;
 #[cfg(test)]
 pub(crate) use scale::surplus;
+pub use scale::{group_max, is_used, watch_scaling};
 pub(crate) use scale::{growth, tasks_on_an_empty};
-pub use scale::{is_used, watch_scaling};
 pub use select::{Selection, select, select_tasks};
 #[cfg(test)]
 pub(crate) use spot::depart;
 pub use spot::{interrupt_task, watch_departures};
-pub use verb::{Refused, Verb, apply};
+pub use verb::{Refused, Verb, apply, is_meant};
 
 /// What the operator decided about the fleet.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -9,6 +9,7 @@
 //! | INACTIVE because its declaration went | yes | it registers again |
 //! | added at run time | | not ours |
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cove_model::account::TenantRecord;
@@ -53,6 +54,12 @@ fn hear_from_nobody(tx: &mut Tx<'_>) {
 pub fn reconcile_tenant(tx: &mut Tx<'_>, tenant: &Tenant, host: &HostFacts) {
     let known = tx.scan::<ContainerInstance>(&Prefix::tenant(tenant));
     let declared = Place::of(tx, tenant, host, tx.now()).declared();
+    let mut groups: BTreeMap<String, Option<u32>> = BTreeMap::new();
+    for one in &declared {
+        let Some(asg) = &one.asg else { continue };
+        let most = groups.entry(asg.clone()).or_default();
+        *most = one.asg_max.max(*most);
+    }
     for change in plan(&known, declared) {
         match change {
             Change::Put(instance) => {
@@ -64,6 +71,17 @@ pub fn reconcile_tenant(tx: &mut Tx<'_>, tenant: &Tenant, host: &HostFacts) {
                 let retired = ContainerInstance { origin: Origin::Added, ..end(tx, &instance, End::Deregistered) };
                 tx.put(retired);
             }
+        }
+    }
+    limit_groups(tx, tenant, &groups);
+}
+
+/// What is declared of a group holds for those of it that are not declared, or are gone, as well.
+fn limit_groups(tx: &mut Tx<'_>, tenant: &Tenant, groups: &BTreeMap<String, Option<u32>>) {
+    for one in tx.scan::<ContainerInstance>(&Prefix::tenant(tenant)) {
+        let Some(most) = one.asg.as_ref().and_then(|asg| groups.get(asg)) else { continue };
+        if one.asg_max != *most {
+            tx.put(ContainerInstance { asg_max: *most, version: one.version + 1, ..(*one).clone() });
         }
     }
 }

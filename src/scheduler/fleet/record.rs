@@ -140,6 +140,7 @@ impl<'a> Place<'a> {
             storage_gib: None,
             replaces: None,
             room_for: Vec::new(),
+            is_terminated: false,
             agent: None,
             leaves_at: None,
             leaves_when_empty: false,

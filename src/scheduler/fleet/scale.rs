@@ -7,7 +7,7 @@
 //! wanted = instances that have or need tasks × 100 ÷ targetCapacity      CapacityProviderReservation, turned round
 //! ```
 //!
-//! What is there without tasks is no reason to stay as small as that when it has just been no place for those that wait:
+//! That is kept up when tasks come as well as when they go. What is there without tasks is no reason to stay as small as that when it has just been no place for those that wait:
 //! the group grows by what these need at least.
 //!
 //! Holds: never above the group's `asg_max`, never below what is declared; only instances go that have no tasks but those
@@ -32,7 +32,7 @@ use cove_store::{Prefix, Read, Record, Store, StoreError, Tx, keys};
 
 use super::managed;
 use super::spot::{RETRY_DELAY, millis_until, pause};
-use super::verb::{End, end};
+use super::verb::{End, end, terminated};
 use crate::host::HostFacts;
 use crate::place::{Constraint, Request, is_suitable};
 
@@ -99,8 +99,13 @@ fn models<'a>(
         return Vec::new();
     }
     let used = active.iter().filter(|it| taken.contains(&it.id)).count();
-    let most = members().filter_map(|it| it.asg_max).max().map_or(0, |most| most as usize);
+    let most = group_max(members());
     let count = to_add(&provider.managed_scaling, used, waiting.div_ceil(each), active.len(), most);
+    evenly(zones, count)
+}
+
+/// So many, each in the zone that has fewest.
+fn evenly<'a>(mut zones: BTreeMap<&str, (usize, &'a ContainerInstance)>, count: usize) -> Vec<&'a ContainerInstance> {
     let mut models = Vec::with_capacity(count);
     for _ in 0..count {
         if let Some((here, model)) = zones.values_mut().min_by_key(|(here, _)| *here) {
@@ -109,6 +114,26 @@ fn models<'a>(
         }
     }
     models
+}
+
+/// What a group has as room to spare when `targetCapacity` is less than 100: tasks that come need not wait for it.
+fn spare(source: &impl Read, provider: &CapacityProvider, now: Timestamp) -> Vec<ContainerInstance> {
+    let all = source.scan::<ContainerInstance>(&Prefix::tenant(&provider.tenant));
+    let members = || all.iter().map(Arc::as_ref).filter(|it| it.asg.as_ref() == Some(&provider.asg));
+    let active: Vec<_> = members().filter(|it| it.status == ContainerInstanceStatus::Active).collect();
+    let used = active.iter().filter(|it| is_used(source, it)).count();
+    let count = to_add(&provider.managed_scaling, used, 0, active.len(), group_max(members()));
+    let mut zones: BTreeMap<&str, (usize, &ContainerInstance)> = BTreeMap::new();
+    for one in members() {
+        let here = active.iter().filter(|it| it.availability_zone == one.availability_zone).count();
+        zones.insert(&one.availability_zone, (here, one));
+    }
+    evenly(zones, count).into_iter().map(|model| like(model, now)).collect()
+}
+
+/// How many instances a group of these members may have, those that are gone among them.
+pub fn group_max<'a>(members: impl Iterator<Item = &'a ContainerInstance>) -> usize {
+    members.filter_map(|it| it.asg_max).max().map_or(0, |most| most as usize)
 }
 
 /// How many tasks of the request an empty instance takes.
@@ -183,6 +208,7 @@ fn like(model: &ContainerInstance, now: Timestamp) -> ContainerInstance {
         leaves_at: None,
         leaves_when_empty: false,
         leaves_since: None,
+        is_terminated: false,
         gone_at: None,
         ..model.clone()
     };
@@ -233,7 +259,7 @@ pub async fn watch_scaling(store: Store, clock: Clock, host: Arc<HostFacts>) {
 /// What may happen to the instances of a provider.
 pub(crate) enum Change {
     Leaves(Arc<ContainerInstance>),
-    /// In place of one that is larger than its tasks need.
+    /// In place of one that is larger than its tasks need, or for tasks that are still to come.
     Comes(Box<ContainerInstance>),
 }
 
@@ -250,7 +276,7 @@ pub(crate) fn scale_in(tx: &mut Tx<'_>, host: &HostFacts) -> Result<(), StoreErr
                     continue;
                 }
                 match instance.managed_by {
-                    None => end(tx, &instance, End::Deregistered),
+                    None => terminated(end(tx, &instance, End::Deregistered)),
                     Some(_) => managed::leaving(&instance, now),
                 }
             }
@@ -260,7 +286,7 @@ pub(crate) fn scale_in(tx: &mut Tx<'_>, host: &HostFacts) -> Result<(), StoreErr
     Ok(())
 }
 
-/// Instances that their groups do not need, and when each may go; those that may come in their place.
+/// Instances that their groups do not need, and when each may go; those that may come in their place, or are lacking.
 pub(crate) fn surplus(source: &impl Read, host: &HostFacts, now: Timestamp) -> Vec<(Timestamp, Change)> {
     let wait_millis = host.fleet.scale_in_millis;
     let mut all = Vec::new();
@@ -274,6 +300,7 @@ pub(crate) fn surplus(source: &impl Read, host: &HostFacts, now: Timestamp) -> V
         } else if provider.managed_scaling.status == Switch::Enabled {
             let going = surplus_of(source, &provider, wait_millis);
             all.extend(going.into_iter().map(|(due, one)| (due, Change::Leaves(one))));
+            all.extend(spare(source, &provider, now).into_iter().map(|one| (now, Change::Comes(Box::new(one)))));
         }
     }
     all

@@ -13,7 +13,7 @@ use cove_model::task::{Desired, StopCode, StopOrder, Task};
 use cove_store::{Prefix, Read, Store, StoreError, Tx};
 
 use super::managed;
-use super::verb::{End, Refused, end, tasks_on};
+use super::verb::{End, Refused, end, tasks_on, terminated};
 
 /// After the store refused a write.
 pub(super) const RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -73,12 +73,12 @@ pub(crate) fn depart(tx: &mut Tx<'_>) -> Result<(), StoreError> {
         if instance.is_registered() && leaves_at(&instance).is_some_and(|at| at <= now) {
             let how = if instance.leaves_at.is_some() { End::SpotInterrupted } else { End::Retired };
             let gone = end(tx, &instance, how);
-            tx.put(gone);
+            tx.put(if instance.leaves_at.is_none() { terminated(gone) } else { gone });
         }
     }
     for instance in emptied(tx) {
         let gone = end(tx, &instance, End::Deregistered);
-        tx.put(gone);
+        tx.put(if instance.managed_by.is_some() { terminated(gone) } else { gone });
     }
     Ok(())
 }

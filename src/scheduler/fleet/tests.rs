@@ -262,6 +262,80 @@ fn a_group_shrinks_by_an_instance_that_has_only_daemons_left() {
     assert!(going().is_empty(), "a task of another service is there");
 }
 
+/// A machine of the group `blue`, which may have so many and is looked after by the provider `web`.
+fn scaled(world: &World, asg_max: u32, target_capacity: i32) -> HostFacts {
+    let scaling = ManagedScaling { status: Switch::Enabled, target_capacity, ..ManagedScaling::default() };
+    let fresh = CapacityProvider::new(tenant(), "web", Timestamp(0));
+    let provider = CapacityProvider { asg: "blue".into(), managed_scaling: scaling, ..fresh };
+    world.write(move |tx| tx.put(provider));
+    let group = MachineWish { asg: Some("blue".into()), asg_max: Some(asg_max), ..wish("m5.large") };
+    with_fleet(&[group])
+}
+
+#[test]
+fn a_group_with_a_target_below_100_has_room_before_tasks_wait_and_goes_back_to_it() {
+    let world = World::new();
+    let facts = scaled(&world, 4, 50);
+    let one = world.start(&facts).remove(0);
+    let scale = || {
+        let facts = facts.clone();
+        world.write(move |tx| scale_in(tx, &facts).unwrap());
+        count(&world.instances(), ContainerInstanceStatus::Active)
+    };
+    assert_eq!(scale(), 1, "nothing runs");
+    world.run_on(&one);
+    assert_eq!((scale(), scale()), (2, 2), "one is used, which is to be half");
+    let mut task = Task::clone(&world.task());
+    task.observed.status = TaskStatus::Stopped;
+    task.observed.stopped_at = Some(Timestamp(0));
+    world.write(move |tx| tx.put(task));
+    let going = world.store.read(|view| surplus(view, &facts, Timestamp(0)));
+    assert!(matches!(&going[..], [(_, Surplus::Leaves(added))] if added.id != one.id), "what was added");
+}
+
+#[test]
+fn what_its_provider_took_away_does_not_come_back_nor_more_than_a_group_may_have() {
+    let world = World::new();
+    let one = world.start(&scaled(&world, 2, 100)).remove(0);
+    let added = ContainerInstance { id: "added".into(), origin: Origin::Added, ..(*one).clone() };
+    let known = added.clone();
+    world.write(move |tx| tx.put(known));
+    let failed = world.apply(&added, Verb::Fail).unwrap();
+    let another = ContainerInstance { id: "another".into(), ..added };
+    world.write(move |tx| tx.put(another));
+    let recover = |one: &ContainerInstance| world.apply(one, Verb::Recover).map(|it| it.status);
+    let id = failed.ec2_instance_id.clone();
+    assert_eq!(recover(&failed), Err(Refused::Full(id.clone(), "blue".into())));
+    world.apply(&one, Verb::Fail).unwrap();
+    let is_meant = |one: &ContainerInstance| world.store.read(|view| is_meant(view, one, Verb::Recover));
+    assert!(is_meant(&failed));
+    let ended = ContainerInstance { is_terminated: true, ..failed.clone() };
+    assert_eq!((recover(&ended), is_meant(&ended)), (Err(Refused::Terminated(id.clone())), false));
+    let lost = ContainerInstance { cluster: "gone".into(), ..failed.clone() };
+    assert_eq!(recover(&lost), Err(Refused::Homeless(id.clone(), "cluster gone".into())));
+    let unmade = ContainerInstance { managed_by: Some("none".into()), ..failed.clone() };
+    assert_eq!(recover(&unmade), Err(Refused::Homeless(id, "capacity provider none".into())));
+    assert_eq!(recover(&failed), Ok(ContainerInstanceStatus::Active));
+}
+
+#[test]
+fn what_is_declared_of_a_group_holds_for_all_that_are_or_were_of_it() {
+    let world = World::new();
+    let one = world.start(&scaled(&world, 7, 100)).remove(0);
+    let gone = ContainerInstance {
+        id: "gone".into(),
+        origin: Origin::Added,
+        status: ContainerInstanceStatus::Inactive,
+        ..(*one).clone()
+    };
+    world.write(move |tx| tx.put(gone));
+    let all = world.start(&scaled(&world, 2, 100));
+    assert_eq!(all.iter().map(|one| one.asg_max).collect::<Vec<_>>(), [Some(2); 2]);
+    let versions: Vec<_> = all.iter().map(|one| one.version).collect();
+    let again = world.start(&scaled(&world, 2, 100));
+    assert_eq!(again.iter().map(|one| one.version).collect::<Vec<_>>(), versions, "nothing has changed");
+}
+
 #[test]
 fn what_is_taken_away_drains_first_where_managed_draining_says_so() {
     let world = World::new();

@@ -7,7 +7,7 @@
 //! | terminate | as remove; of a capacity provider's group: DRAINING until it is empty, else INACTIVE | go on, else are lost |
 //! | interrupt (Spot) | DRAINING now, INACTIVE after the warning | go on, then are stopped: SpotInterruption |
 //! | fail | INACTIVE | are lost at once: TerminationNotice, no exit codes |
-//! | recover | ACTIVE again, under its old id | |
+//! | recover | ACTIVE again, under its old id; not what its capacity provider took away | |
 //!
 //! Holds: instance and tasks change in one transaction. A task that is lost was never asked to stop.
 
@@ -15,9 +15,12 @@ use std::sync::Arc;
 
 use cove_base::Timestamp;
 use cove_model::capacity_provider::{CapacityProvider, Switch};
+use cove_model::cluster::{Cluster, ClusterStatus};
 use cove_model::container_instance::{Agent, Capacity, ContainerInstance, ContainerInstanceStatus};
 use cove_model::task::{Desired, StopCode, StopOrder, Task};
 use cove_store::{Prefix, Read, Tx, keys};
+
+use super::scale::group_max;
 
 /// ECS's words for tasks of an instance that was deregistered under them.
 const DEREGISTERED: &str = "Container instance deregistration forced by user";
@@ -62,6 +65,12 @@ pub enum Refused {
     Stopping(String),
     #[error("instance {0} is being taken away and leaves soon")]
     Leaving(String),
+    #[error("instance {0} was taken away by its capacity provider, and does not come back")]
+    Terminated(String),
+    #[error("instance {0} is of {1}, which is not ACTIVE")]
+    Homeless(String, String),
+    #[error("instance {0} is of the group {1}, which has as many as it may have")]
+    Full(String, String),
 }
 
 /// How an instance ends.
@@ -80,6 +89,9 @@ pub(super) enum End {
 /// When the instance is not in a state for it. Nothing was written then.
 pub fn apply(tx: &mut Tx<'_>, instance: &ContainerInstance, verb: Verb) -> Result<ContainerInstance, Refused> {
     check(instance, verb)?;
+    if verb == Verb::Recover {
+        find_home(tx, instance)?;
+    }
     let is_empty = tasks_on(tx, instance).is_empty();
     let draining = managed_draining(tx, instance);
     if !is_empty
@@ -125,6 +137,7 @@ pub(super) fn check(instance: &ContainerInstance, verb: Verb) -> Result<(), Refu
     let id = || instance.ec2_instance_id.clone();
     match (verb, instance.is_registered()) {
         (Verb::Recover, true) => Err(Refused::Present(id())),
+        (Verb::Recover, false) if instance.is_terminated => Err(Refused::Terminated(id())),
         (Verb::Recover, false) => Ok(()),
         (_, false) => Err(Refused::Gone(id())),
         (Verb::Activate, true) if instance.leaves_at.is_some() || instance.leaves_when_empty => {
@@ -141,6 +154,38 @@ pub(super) fn check(instance: &ContainerInstance, verb: Verb) -> Result<(), Refu
             true,
         ) => Ok(()),
     }
+}
+
+/// Whether it can be among those that a selection by zone means.
+#[must_use]
+pub fn is_meant(source: &impl Read, instance: &ContainerInstance, verb: Verb) -> bool {
+    match verb {
+        Verb::Recover => check(instance, verb).is_ok() && find_home(source, instance).is_ok(),
+        Verb::Drain
+        | Verb::Activate
+        | Verb::Remove { .. }
+        | Verb::Terminate { .. }
+        | Verb::Interrupt { .. }
+        | Verb::Fail => instance.is_registered(),
+    }
+}
+
+/// What comes back needs its cluster, its capacity provider if it is managed, and a place in its group.
+fn find_home(source: &impl Read, instance: &ContainerInstance) -> Result<(), Refused> {
+    let (tenant, id) = (&instance.tenant, || instance.ec2_instance_id.clone());
+    let cluster = source.get::<Cluster>(&keys::cluster(tenant, &instance.cluster));
+    if cluster.is_none_or(|it| it.status == ClusterStatus::Inactive) {
+        return Err(Refused::Homeless(id(), format!("cluster {}", instance.cluster)));
+    }
+    let provider = |name: &String| source.get::<CapacityProvider>(&keys::capacity_provider(tenant, name));
+    if let Some(name) = instance.managed_by.as_ref().filter(|name| !provider(name).is_some_and(|it| it.is_active())) {
+        return Err(Refused::Homeless(id(), format!("capacity provider {name}")));
+    }
+    let Some(asg) = &instance.asg else { return Ok(()) };
+    let all = source.scan::<ContainerInstance>(&Prefix::tenant(tenant));
+    let members = || all.iter().map(Arc::as_ref).filter(|it| it.asg.as_ref() == Some(asg));
+    let (there, most) = (members().filter(|it| it.is_registered()).count(), group_max(members()));
+    if most > 0 && there >= most { Err(Refused::Full(id(), asg.clone())) } else { Ok(()) }
 }
 
 /// What the capacity provider says of the instance's group; `None` when there is none. Managed instances always drain.
@@ -180,6 +225,11 @@ pub(super) fn end(tx: &mut Tx<'_>, instance: &ContainerInstance, how: End) -> Co
         version,
         ..instance.clone()
     }
+}
+
+/// The instance that its capacity provider has ended.
+pub(super) fn terminated(gone: ContainerInstance) -> ContainerInstance {
+    ContainerInstance { is_terminated: true, ..gone }
 }
 
 /// The task with its order, if that is news: desired state only moves forward.

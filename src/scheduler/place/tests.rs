@@ -65,6 +65,7 @@ pub(crate) fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerIn
         storage_gib: None,
         replaces: None,
         room_for: Vec::new(),
+        is_terminated: false,
         leaves_at: None,
         leaves_when_empty: false,
         leaves_since: None,

@@ -152,7 +152,7 @@ fn breaker(it: &DaemonDeployment) -> Breaker {
     let went_back = it.rollback.is_some() && it.triggered_alarms.is_empty();
     Breaker {
         status: monitor(it, went_back || it.failed_tasks >= threshold),
-        failure_count: it.failed_tasks,
+        failure_count: it.tripped_at.unwrap_or(it.failed_tasks),
         threshold,
     }
 }

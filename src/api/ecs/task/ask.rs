@@ -79,6 +79,11 @@ impl Ask {
         if self.started_by.as_ref().is_some_and(|text| text.chars().count() > STARTED_BY_MAX) {
             return Err(EcsError::parameter(format!("startedBy longer than {STARTED_BY_MAX}.")));
         }
+        // With the dots that names of rules have, whose tasks are started by `events-rule/NAME`.
+        let is_right = |c: char| c.is_ascii_alphanumeric() || "-_/.".contains(c);
+        if self.started_by.as_ref().is_some_and(|text| !text.chars().all(is_right)) {
+            return Err(EcsError::parameter("startedBy contains invalid characters."));
+        }
         if self.group.as_ref().is_some_and(|text| text.is_empty() || text.chars().count() > GROUP_MAX) {
             return Err(EcsError::parameter(format!("group must have between 1 and {GROUP_MAX} characters.")));
         }

@@ -57,6 +57,7 @@ impl Order {
             has_reference_id: input.reference_id.is_some(),
         };
         ask.check()?;
+        check_group(ask.group.as_deref())?;
         Ok(Self { ask, target: Target::Count(usize::try_from(count).unwrap_or(1)), token })
     }
 
@@ -92,8 +93,18 @@ impl Order {
             has_reference_id: input.reference_id.is_some(),
         };
         ask.check()?;
+        check_group(ask.group.as_deref())?;
         Ok(Self { ask, target: Target::Instances(ids), token: None })
     }
+}
+
+/// Tasks of services and daemons are theirs to start.
+fn check_group(group: Option<&str>) -> Result<(), EcsError> {
+    let is_ours = |group: &str| ["service:", "daemon:"].iter().any(|prefix| group.starts_with(prefix));
+    if group.is_some_and(is_ours) {
+        return Err(EcsError::parameter("Invalid namespace for group."));
+    }
+    Ok(())
 }
 
 impl Token {
