@@ -120,7 +120,7 @@ pub(crate) fn forgotten(records: &Records, now: Timestamp, keep_millis: i64) -> 
     let definitions = records.definitions.iter().filter(|definition| is_unused(definition));
     let instances = records.instances.iter().filter(|one| match one.origin {
         Origin::Host | Origin::Declared => false,
-        Origin::Added => one.gone_at.is_some_and(|at| at < stopped_before),
+        Origin::Added => one.gone_at.is_some_and(|at| at < stopped_before) && !is_model(one, &records.instances),
     });
     let secrets = records.secrets.iter().filter(|secret| secret.gone_at.is_some_and(|gone| gone <= now));
     // One of an older version does not know since when.
@@ -138,6 +138,18 @@ pub(crate) fn forgotten(records: &Records, now: Timestamp, keep_millis: i64) -> 
         clusters: clusters.map(|cluster| cluster.key()).collect(),
         alarm_history: alarm_history.map(|item| item.key()).collect(),
     }
+}
+
+/// Whether it is the last that says what its scaled group is made of in its zone: of it new ones are made.
+fn is_model(one: &ContainerInstance, all: &[Arc<ContainerInstance>]) -> bool {
+    let place =
+        |it: &ContainerInstance| (it.tenant.clone(), it.cluster.clone(), it.asg.clone(), it.availability_zone.clone());
+    let is_better = |it: &Arc<ContainerInstance>| {
+        it.id != one.id
+            && place(it) == place(one)
+            && (it.is_registered() || (it.gone_at, &it.id) > (one.gone_at, &one.id))
+    };
+    one.asg.is_some() && one.is_terminated && !all.iter().any(is_better)
 }
 
 impl Forgotten {
@@ -178,6 +190,7 @@ impl Forgotten {
 #[cfg(test)]
 mod tests {
     use cove_model::alarm::HistoryKind;
+    use cove_model::container_instance::ContainerInstanceStatus;
     use cove_model::task::TaskStatus;
 
     use super::*;
@@ -273,6 +286,32 @@ mod tests {
         let old = instances[2].key();
         let got = forgotten(&Records { instances, ..Records::default() }, NOW, HOUR);
         assert_eq!(got.instances, [old]);
+    }
+
+    #[test]
+    fn the_last_that_says_what_a_group_is_made_of_is_not_forgotten() {
+        let gone = |id: &str, is_terminated, millis_ago: i64| {
+            Arc::new(ContainerInstance {
+                id: id.into(),
+                origin: Origin::Added,
+                status: ContainerInstanceStatus::Inactive,
+                gone_at: Some(NOW.plus_millis(-millis_ago)),
+                asg: Some("blue".into()),
+                is_terminated,
+                ..crate::machines::tests::instance()
+            })
+        };
+        let chosen = |instances: &[Arc<ContainerInstance>]| {
+            let records = Records { instances: instances.to_vec(), ..Records::default() };
+            let got = forgotten(&records, NOW, HOUR).instances;
+            instances.iter().filter(|one| got.contains(&one.key())).map(|one| one.id.clone()).collect::<Vec<_>>()
+        };
+        let [older, newer] = [gone("older", true, 3 * HOUR), gone("newer", true, 2 * HOUR)];
+        assert_eq!(chosen(&[older.clone(), newer.clone()]), ["older"]);
+        let there = Arc::new(ContainerInstance { status: ContainerInstanceStatus::Active, ..(*newer).clone() });
+        let there = Arc::new(ContainerInstance { id: "there".into(), gone_at: None, ..(*there).clone() });
+        assert_eq!(chosen(&[older, newer, there]), ["older", "newer"]);
+        assert_eq!(chosen(&[gone("removed", false, 2 * HOUR)]), ["removed"], "somebody wanted it gone");
     }
 
     #[test]

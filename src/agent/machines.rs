@@ -139,6 +139,7 @@ pub(crate) mod tests {
             replaces: None,
             room_for: Vec::new(),
             is_terminated: false,
+            declared_attributes: Vec::new(),
             leaves_at: None,
             leaves_when_empty: false,
             leaves_since: None,

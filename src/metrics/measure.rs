@@ -224,6 +224,7 @@ mod tests {
             replaces: None,
             room_for: Vec::new(),
             is_terminated: false,
+            declared_attributes: Vec::new(),
             asg_max: None,
             agent: None,
         })

@@ -74,6 +74,9 @@ pub struct ContainerInstance {
     /// Since when it is a managed instance that does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaves_since: Option<Timestamp>,
+    /// Its custom attributes as they were declared last: what clients made of them since is told from that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declared_attributes: Vec<Attribute>,
     /// Its capacity provider took it away, because it was not needed or too old: as on EC2 it never comes back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_terminated: bool,

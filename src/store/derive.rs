@@ -286,6 +286,7 @@ mod tests {
             replaces: None,
             room_for: Vec::new(),
             is_terminated: false,
+            declared_attributes: Vec::new(),
             storage_gib: None,
         }
     }

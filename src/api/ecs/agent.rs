@@ -109,6 +109,7 @@ fn instance(tenant: &Tenant, cluster: &str, input: RegisterContainerInstanceIn) 
         replaces: None,
         room_for: Vec::new(),
         is_terminated: false,
+        declared_attributes: Vec::new(),
         asg_max: None,
         leaves_at: None,
         leaves_when_empty: false,

@@ -98,6 +98,7 @@ pub(super) async fn update_state(
                 match fleet::apply(tx, &found, verb) {
                     Ok(instance) => out.container_instances.push(show(tx, &instance, &[])),
                     Err(Refused::Gone(_)) => out.failures.push(Failure::inactive(found.arn())),
+                    Err(Refused::Leaving(_)) => out.failures.push(Failure::draining(found.arn())),
                     Err(refused) => return Err(EcsError::parameter(refused.to_string())),
                 }
             }

@@ -49,8 +49,9 @@ impl<'a> Decider<'a> {
         for task in surplus {
             self.stop(task, message::scaled(&set.id));
         }
-        // Replacements come first.
-        for task in outgoing.into_iter().filter(|task| is_whole && !task.is_protected(now)) {
+        // Replacements come first, but of what has not begun on an instance that drains.
+        let may_go = |task: &&TaskView| is_whole || task.is_on_draining && task.started_at.is_none();
+        for task in outgoing.into_iter().filter(may_go).filter(|task| !task.is_protected(now)) {
             let is_failing = task.condition == Condition::Unhealthy;
             let reason = if is_failing { message::UNHEALTHY.to_owned() } else { message::scaled(&set.id) };
             self.stop(task, reason);

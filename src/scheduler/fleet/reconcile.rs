@@ -3,7 +3,7 @@
 //! | known | declared | then |
 //! |---|---|---|
 //! | no | yes | it registers |
-//! | ACTIVE, DRAINING | yes | size and attributes as declared now; status and custom attributes stay |
+//! | ACTIVE, DRAINING | yes | size and attributes as declared now; status stays, and what clients made of custom attributes |
 //! | ACTIVE, DRAINING | no | INACTIVE, its tasks stop |
 //! | INACTIVE by hand | yes | stays away |
 //! | INACTIVE because its declaration went | yes | it registers again |
@@ -19,7 +19,7 @@ use cove_model::container_instance::{Agent, ContainerInstance, Origin};
 use cove_model::task_definition::Attribute;
 use cove_store::{Prefix, Read, Tx, keys};
 
-use super::record::Place;
+use super::record::{Place, is_reserved};
 use super::verb::{End, end};
 use crate::host::HostFacts;
 use crate::tenant::new_cluster;
@@ -115,14 +115,11 @@ pub(super) fn plan(known: &[Arc<ContainerInstance>], declared: Vec<ContainerInst
 
 /// The instance as it is declared now, if that is another.
 fn refreshed(known: &ContainerInstance, fresh: ContainerInstance) -> Option<ContainerInstance> {
-    let mut attributes = fresh.attributes;
-    // What PutAttributes added stays.
-    let added = |own: &&Attribute| !attributes.iter().any(|one| one.name == own.name);
-    let added: Vec<Attribute> = known.attributes.iter().filter(added).cloned().collect();
-    attributes.extend(added);
+    let attributes = merged(known, &fresh);
     let mut changed = known.clone();
     changed.registered = fresh.registered;
     changed.attributes = attributes;
+    changed.declared_attributes = fresh.declared_attributes;
     changed.task_interfaces_max = fresh.task_interfaces_max;
     changed.capacity = fresh.capacity;
     changed.asg = fresh.asg;
@@ -133,6 +130,26 @@ fn refreshed(known: &ContainerInstance, fresh: ContainerInstance) -> Option<Cont
     }
     changed.version += 1;
     Some(changed)
+}
+
+/// Built-in attributes are as now. Of the others what clients made of them stays, until the declaration changes.
+fn merged(known: &ContainerInstance, fresh: &ContainerInstance) -> Vec<Attribute> {
+    let find = |all: &[Attribute], name: &Option<String>| all.iter().find(|one| one.name == *name).cloned();
+    let is_as_before = |one: &Attribute| find(&known.declared_attributes, &one.name).as_ref() == Some(one);
+    let mut all = Vec::with_capacity(fresh.attributes.len());
+    for one in &fresh.attributes {
+        let is_custom = find(&fresh.declared_attributes, &one.name).is_some();
+        if is_custom && is_as_before(one) {
+            all.extend(find(&known.attributes, &one.name));
+        } else {
+            all.push(one.clone());
+        }
+    }
+    let is_builtin = |one: &Attribute| one.name.as_deref().is_some_and(is_reserved);
+    let is_added =
+        |one: &&Attribute| !is_builtin(one) && find(&fresh.attributes, &one.name).is_none() && !is_as_before(one);
+    all.extend(known.attributes.iter().filter(is_added).cloned());
+    all
 }
 
 /// A declaration may name a cluster that nobody made.

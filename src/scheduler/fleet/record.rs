@@ -141,6 +141,7 @@ impl<'a> Place<'a> {
             replaces: None,
             room_for: Vec::new(),
             is_terminated: false,
+            declared_attributes: self.declared_attributes(machine),
             agent: None,
             leaves_at: None,
             leaves_when_empty: false,
@@ -183,6 +184,17 @@ impl<'a> Place<'a> {
         all.extend(self.host.attributes.iter().chain(&machine.attributes).cloned());
         all
     }
+
+    /// Those that the operator made up.
+    fn declared_attributes(&self, machine: &Machine) -> Vec<Attribute> {
+        let is_custom = |one: &&Attribute| one.name.as_deref().is_some_and(|name| !is_reserved(name));
+        self.host.attributes.iter().chain(&machine.attributes).filter(is_custom).cloned().collect()
+    }
+}
+
+/// Names that ECS gives.
+pub(super) fn is_reserved(name: &str) -> bool {
+    name.starts_with("ecs.") || name.starts_with("com.amazonaws.")
 }
 
 /// The ARN of an Auto Scaling group: its identifier derives from its name.

@@ -32,7 +32,7 @@ use cove_store::{Prefix, Read, Record, Store, StoreError, Tx, keys};
 
 use super::managed;
 use super::spot::{RETRY_DELAY, millis_until, pause};
-use super::verb::{End, end, terminated};
+use super::verb::{End, end, managed_draining, terminated};
 use crate::host::HostFacts;
 use crate::place::{Constraint, Request, is_suitable};
 
@@ -99,8 +99,8 @@ fn models<'a>(
         return Vec::new();
     }
     let used = active.iter().filter(|it| taken.contains(&it.id)).count();
-    let most = group_max(members());
-    let count = to_add(&provider.managed_scaling, used, waiting.div_ceil(each), active.len(), most);
+    let more = places(members());
+    let count = to_add(&provider.managed_scaling, used, waiting.div_ceil(each), active.len(), more);
     evenly(zones, count)
 }
 
@@ -122,13 +122,19 @@ fn spare(source: &impl Read, provider: &CapacityProvider, now: Timestamp) -> Vec
     let members = || all.iter().map(Arc::as_ref).filter(|it| it.asg.as_ref() == Some(&provider.asg));
     let active: Vec<_> = members().filter(|it| it.status == ContainerInstanceStatus::Active).collect();
     let used = active.iter().filter(|it| is_used(source, it)).count();
-    let count = to_add(&provider.managed_scaling, used, 0, active.len(), group_max(members()));
+    let count = to_add(&provider.managed_scaling, used, 0, active.len(), places(members()));
     let mut zones: BTreeMap<&str, (usize, &ContainerInstance)> = BTreeMap::new();
     for one in members() {
         let here = active.iter().filter(|it| it.availability_zone == one.availability_zone).count();
         zones.insert(&one.availability_zone, (here, one));
     }
     evenly(zones, count).into_iter().map(|model| like(model, now)).collect()
+}
+
+/// How many more the group may have: who drains is of it until it is gone.
+fn places<'a>(members: impl Iterator<Item = &'a ContainerInstance> + Clone) -> usize {
+    let there = members.clone().filter(|it| it.is_registered()).count();
+    group_max(members).saturating_sub(there)
 }
 
 /// How many instances a group of these members may have, those that are gone among them.
@@ -177,16 +183,16 @@ pub(super) fn tasks_in(room: &Room, request: &Request) -> usize {
         .min(alone)
 }
 
-/// How many instances a group of `total` gets more that has tasks on `used` of them, and others that need as many as
-/// `lacking`, because none of the group took them.
-fn to_add(scaling: &ManagedScaling, used: usize, lacking: usize, total: usize, most: usize) -> usize {
+/// How many instances a group of `total` gets more, `places` at most, that has tasks on `used` of them, and others that need
+/// as many as `lacking`, because none of the group took them.
+fn to_add(scaling: &ManagedScaling, used: usize, lacking: usize, total: usize, places: usize) -> usize {
     let short = wanted(scaling, used + lacking).saturating_sub(total).max(lacking);
     if short == 0 {
         return 0;
     }
     let step = |size: i32| usize::try_from(size).unwrap_or(1).max(1);
     let (least, largest) = (step(scaling.minimum_scaling_step_size), step(scaling.maximum_scaling_step_size));
-    short.max(least).min(largest).min(most.saturating_sub(total))
+    short.max(least).min(largest).min(places)
 }
 
 /// The size at which the reservation is the target.
@@ -276,7 +282,10 @@ pub(crate) fn scale_in(tx: &mut Tx<'_>, host: &HostFacts) -> Result<(), StoreErr
                     continue;
                 }
                 match instance.managed_by {
-                    None => terminated(end(tx, &instance, End::Deregistered)),
+                    None if managed_draining(tx, &instance) == Some(Switch::Enabled) => {
+                        terminated(managed::leaving(&instance, now))
+                    }
+                    None => terminated(end(tx, &instance, End::Retired)),
                     Some(_) => managed::leaving(&instance, now),
                 }
             }
@@ -376,10 +385,10 @@ mod tests {
         assert_eq!(to_add(&steps(1, 10), 1, 2, 1, 100), 2);
         assert_eq!(to_add(&steps(4, 10), 1, 2, 1, 100), 4, "at least the least step");
         assert_eq!(to_add(&steps(1, 2), 1, 8, 1, 100), 2, "at most the largest");
-        assert_eq!(to_add(&steps(1, 10), 1, 8, 1, 3), 2, "never above the group's limit");
+        assert_eq!(to_add(&steps(1, 10), 1, 8, 1, 2), 2, "never above the group's limit");
         assert_eq!(to_add(&steps(5, 10), 1, 0, 1, 100), 0, "there is enough");
         assert_eq!(to_add(&steps(1, 10), 0, 1, 1, 100), 1, "what is there without tasks is no place for it");
-        assert_eq!(to_add(&ManagedScaling::default(), 3, 1, 5, 3), 0);
+        assert_eq!(to_add(&ManagedScaling::default(), 3, 1, 5, 0), 0);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use cove_model::cluster::Cluster;
 use cove_model::container_instance::{Agent, Capacity, ContainerInstance, ContainerInstanceStatus, Origin};
 use cove_model::service::{SchedulingStrategy, Service};
 use cove_model::task::{Desired, Keeper, StopCode, StopOrder, Task, TaskStatus};
+use cove_model::task_definition::Attribute;
 use cove_store::{Prefix, Read, Store, StoreError, StoreOptions, Tx};
 
 use super::reconcile::{Change, plan};
@@ -316,6 +317,45 @@ fn what_its_provider_took_away_does_not_come_back_nor_more_than_a_group_may_have
     let unmade = ContainerInstance { managed_by: Some("none".into()), ..failed.clone() };
     assert_eq!(recover(&unmade), Err(Refused::Homeless(id, "capacity provider none".into())));
     assert_eq!(recover(&failed), Ok(ContainerInstanceStatus::Active));
+}
+
+#[test]
+fn what_clients_made_of_declared_attributes_stays_until_the_declaration_changes() {
+    let world = World::new();
+    let with = |pairs: &[(&str, &str)]| {
+        let attributes = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        with_fleet(&[MachineWish { attributes, ..wish("m5.large") }])
+    };
+    let seen = |all: &[Arc<ContainerInstance>]| {
+        let custom = all[0].attributes.iter().filter(|one| !one.name.as_deref().unwrap().contains('.'));
+        let mut all: Vec<_> =
+            custom.map(|it| format!("{}={}", it.name.as_deref().unwrap(), it.value.as_deref().unwrap())).collect();
+        all.sort();
+        all.join(" ")
+    };
+    let start = |pairs: &[(&str, &str)]| seen(&world.start(&with(pairs)));
+    let change = |name: &str, value: Option<&str>| {
+        let mut one = ContainerInstance::clone(&world.instances()[0]);
+        one.attributes.retain(|it| it.name.as_deref() != Some(name));
+        one.attributes.extend(value.map(|value| Attribute {
+            name: Some(name.to_owned()),
+            value: Some(value.to_owned()),
+            ..Attribute::default()
+        }));
+        world.write(move |tx| tx.put(one));
+    };
+    assert_eq!(start(&[("rack", "1"), ("stack", "prod")]), "rack=1 stack=prod");
+    change("stack", Some("test"));
+    change("rack", None);
+    change("own", Some("x"));
+    assert_eq!(start(&[("rack", "1"), ("stack", "prod")]), "own=x stack=test", "as clients left it");
+    assert_eq!(start(&[("rack", "2"), ("stack", "blue")]), "own=x rack=2 stack=blue", "it is declared anew");
+    assert_eq!(start(&[("rack", "2")]), "own=x rack=2", "it is declared no more");
+    change("rack", Some("3"));
+    assert_eq!(start(&[]), "own=x rack=3", "a client has made it its own");
+    let version = world.instances()[0].version;
+    start(&[]);
+    assert_eq!(world.instances()[0].version, version, "nothing has changed");
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn find_home(source: &impl Read, instance: &ContainerInstance) -> Result<(), Ref
 }
 
 /// What the capacity provider says of the instance's group; `None` when there is none. Managed instances always drain.
-fn managed_draining(source: &impl Read, instance: &ContainerInstance) -> Option<Switch> {
+pub(super) fn managed_draining(source: &impl Read, instance: &ContainerInstance) -> Option<Switch> {
     if instance.managed_by.is_some() {
         return Some(Switch::Enabled);
     }

@@ -54,9 +54,9 @@ pub(super) fn pools(source: &impl Read, template: &TaskTemplate, providers: &[St
     let mut known: BTreeMap<&str, Option<Pool>> = BTreeMap::new();
     let pool_of = |name: &str| match source.get::<CapacityProvider>(&keys::capacity_provider(&template.tenant, name)) {
         _ if is_fargate(name) => None,
-        Some(provider) => Some(provider.pool()),
+        Some(provider) if provider.is_active() => Some(provider.pool()),
         // No group has an empty name.
-        None => Some(Pool::Group(String::new())),
+        Some(_) | None => Some(Pool::Group(String::new())),
     };
     providers.iter().map(|name| known.entry(name).or_insert_with(|| pool_of(name)).clone()).collect()
 }

@@ -66,6 +66,7 @@ pub(crate) fn instance(id: &str, zone: &str, memory_mib: i64) -> Arc<ContainerIn
         replaces: None,
         room_for: Vec::new(),
         is_terminated: false,
+        declared_attributes: Vec::new(),
         leaves_at: None,
         leaves_when_empty: false,
         leaves_since: None,

@@ -396,6 +396,6 @@ fn managed_instances_that_ecs_refuses_are_refused() {
     assert_refused(server.ecs("RunTask", &input), parameter, "Placement strategies are not supported");
     let daemon = json!({"serviceName": "d", "taskDefinition": "b", "capacityProviderStrategy": strategy,
         "schedulingStrategy": "DAEMON"});
-    assert_refused(server.ecs("CreateService", &daemon), parameter, "daemon scheduling strategy");
+    assert_refused(server.ecs("CreateService", &daemon), parameter, "using the DAEMON scheduling strategy");
     server.ecs("DeleteCapacityProvider", &json!({"capacityProvider": "mi"})).unwrap();
 }

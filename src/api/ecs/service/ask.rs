@@ -3,10 +3,11 @@
 use cove_base::Timestamp;
 use cove_base::ids::random_u64;
 use cove_model::service::{
-    DeploymentConfiguration, ExpressRevision, HookTarget, LifecycleHook, Service, ServiceRevision,
+    DeploymentConfiguration, ExpressRevision, HookTarget, LifecycleHook, SchedulingStrategy, Service, ServiceRevision,
 };
+use cove_model::task::LaunchType;
 use cove_model::task_override::{AssignPublicIp, NetworkConfiguration, TaskOverride};
-use cove_model::task_template::{PlacementConstraint, PlacementStrategy, TaskTemplate};
+use cove_model::task_template::{PlacementConstraint, PlacementStrategy, Placing, TaskTemplate};
 use cove_scheduler::deploy::digits;
 
 use crate::ecs::error::EcsError;
@@ -17,7 +18,7 @@ use crate::ecs::wire::ServiceMembersToCome;
 /// What a revision is made from, as the client gave it.
 #[derive(Debug, Clone)]
 pub(super) struct Workload {
-    pub(super) launch_type: Option<cove_model::task::LaunchType>,
+    pub(super) launch_type: Option<LaunchType>,
     pub(super) capacity_provider_strategy: Vec<cove_model::cluster::CapacityProviderStrategyItem>,
     pub(super) platform_version: Option<String>,
     pub(super) network_configuration: Option<NetworkConfiguration>,
@@ -121,4 +122,22 @@ pub(super) fn check_members(
         "This version of Cove does not carry out: {}. `cove ops --fields` lists what it does.",
         names.join(", ")
     )))
+}
+
+/// Daemons run on container instances, each of which is chosen for itself: no strategy divides them.
+pub(super) fn check_placing(scheduling: SchedulingStrategy, placing: &Placing) -> Result<(), EcsError> {
+    if scheduling != SchedulingStrategy::Daemon {
+        return Ok(());
+    }
+    if !placing.strategy.is_empty() {
+        return Err(EcsError::parameter(
+            "Specifying a capacity provider strategy is not supported when you create a service using the DAEMON scheduling strategy.",
+        ));
+    }
+    if placing.launch_type == LaunchType::Fargate {
+        return Err(EcsError::parameter(
+            "The daemon scheduling strategy is not supported for the Fargate launch type.",
+        ));
+    }
+    Ok(())
 }

@@ -14,7 +14,7 @@ use cove_scheduler::services::begin;
 use cove_store::{Read, Tx, keys};
 use sha2::{Digest, Sha256};
 
-use super::ask::{Rules, Workload, ask, check_members};
+use super::ask::{Rules, Workload, ask, check_members, check_placing};
 use super::rebalancing;
 use super::show::show;
 use crate::Context;
@@ -238,17 +238,8 @@ pub(super) fn make(
             Some(own_rules_aside(resolve(tx, tenant, &by.host, &ask, by.reach)?, rules.constraints.len()))
         }
     };
-    let on = template.as_ref().map(|it| it.placing.launch_type);
-    let is_daemon = scheduling == SchedulingStrategy::Daemon;
-    if is_daemon && on == Some(LaunchType::Fargate) {
-        return Err(EcsError::parameter(
-            "The daemon scheduling strategy is not supported for the Fargate launch type.",
-        ));
-    }
-    if is_daemon && on == Some(LaunchType::ManagedInstances) {
-        return Err(EcsError::parameter(
-            "The daemon scheduling strategy is not supported for Managed Instances capacity providers.",
-        ));
+    if let Some(template) = &template {
+        check_placing(scheduling, &template.placing)?;
     }
     let mut service = Service {
         tenant: tenant.clone(),

@@ -5,7 +5,7 @@ use cove_model::task::LaunchType;
 use cove_scheduler::services::begin;
 use cove_store::{Read, Tx, keys};
 
-use super::ask::{Rules, Workload, ask, check_members};
+use super::ask::{Rules, Workload, ask, check_members, check_placing};
 use super::create::{By, check_count, check_grace, own_rules_aside};
 use super::rebalancing;
 use super::show::show;
@@ -115,6 +115,7 @@ pub(super) fn change(
     }
     if !keeps || input.force_new_deployment {
         let mut template = own_rules_aside(resolve(tx, tenant, &by.host, &ask, by.reach)?, service.constraints.len());
+        check_placing(service.scheduling, &template.placing)?;
         // It is the service's, and in force with the next task.
         template.enable_execute_command = before.template.enable_execute_command;
         // What resolves to the same is another configuration all the same: it is what clients read back.

@@ -53,6 +53,11 @@ impl Failure {
     pub(crate) fn inactive(arn: String) -> Self {
         Self { arn: Some(arn), reason: "INACTIVE".to_owned(), detail: None }
     }
+
+    /// A container instance that is being taken away.
+    pub(crate) fn draining(arn: String) -> Self {
+        Self { arn: Some(arn), reason: "DRAINING".to_owned(), detail: None }
+    }
 }
 
 /// ECS shape `KeyValuePair` on the way out.
