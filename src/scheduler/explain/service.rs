@@ -5,7 +5,7 @@ use cove_base::words::counted;
 use cove_model::alarm::Alarm;
 use cove_model::service::{
     DeploymentConfiguration, HookAction, HookState, HookStatus, LifecycleStage, RolloutState, Service,
-    ServiceDeployment, ServiceDeploymentStatus, ServiceRevision, ServiceStatus,
+    ServiceDeployment, ServiceDeploymentStatus, ServiceRevision, ServiceStatus, TaskSet, TaskSetStatus,
 };
 use cove_model::task::Keeper;
 use cove_model::task_definition::TaskDefinition;
@@ -43,6 +43,8 @@ pub fn service(
         let kind = if place == 0 { "PRIMARY" } else { "ACTIVE" };
         lines.push(format!("deployment {} ({kind}) has {}: {}", it.id, counted(tasks, "task"), rollout(it.rollout)));
     }
+    let of_set = |set: &TaskSet| wanted.iter().filter(|task| *task.deployment == *set.id).count();
+    lines.extend(state.task_sets.iter().map(|set| task_set(set, service.desired_count, of_set(set))));
     if service.deployments.len() > 1 {
         let maximum = counted(maximum as usize, "task");
         lines.push(format!("between {minimum} healthy ones and {maximum} at once are allowed meanwhile"));
@@ -69,6 +71,18 @@ pub fn service(
     let keeper = Keeper::Service(service.name.clone());
     lines.extend(last_stopped(source, &service.tenant, &service.cluster, &keeper));
     lines
+}
+
+fn task_set(set: &TaskSet, service_desired: u32, there: usize) -> String {
+    let named = set.external_id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+    let status = match set.status {
+        TaskSetStatus::Primary => "PRIMARY",
+        TaskSetStatus::Active => "ACTIVE",
+        TaskSetStatus::Draining => "DRAINING",
+    };
+    let wanted = counted(set.computed_desired_count(service_desired) as usize, "task");
+    let steady = if set.is_steady { "steady" } else { "stabilizing" };
+    format!("task set {}{named} is {status}: {} % are {wanted}, {there} there, {steady}", set.id, set.scale_percent)
 }
 
 fn stage(rollout: &ServiceDeployment, configuration: &DeploymentConfiguration, now: Timestamp) -> String {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::WAITING;
-use crate::server::{Server, texts, until, with};
+use crate::server::{Server, assert_refused, texts, until, with};
 
 /// Two machines in two zones.
 const TWO_MACHINES: &str = r#"
@@ -379,7 +379,12 @@ fn a_daemon_has_one_task_on_each_instance_and_follows_a_new_one() {
     let mut server = Server::start_configured(TWO_MACHINES);
     let definition = waiting(&server);
     let daemon = json!({"serviceName": "web", "taskDefinition": definition, "schedulingStrategy": "DAEMON"});
+    let strategy = json!({"capacityProviderStrategy": [{"capacityProvider": "FARGATE", "weight": 1}]});
+    let refused = |answer| assert_refused(answer, "InvalidParameterException", "using the DAEMON scheduling strategy");
+    refused(server.ecs("CreateService", &with(&daemon, &strategy)));
     server.ecs("CreateService", &daemon).unwrap();
+    let update = json!({"service": "web", "forceNewDeployment": true});
+    refused(server.ecs("UpdateService", &with(&update, &strategy)));
     let places = |server: &Server| {
         let running = described(server, &tasks(server));
         let mut all: Vec<String> =
@@ -513,6 +518,11 @@ fn task_sets_share_the_desired_count() {
     let service = describe(&server);
     assert_eq!((&service["taskDefinition"], &service["launchType"]), (&json!(definition), &json!("EC2")));
     assert_eq!(steady(&server, &green, 2)["computedDesiredCount"], 2, "rounded up");
+    let explained = String::from_utf8(server.cove(&["explain", "web"]).stdout).unwrap();
+    assert!(
+        explained.contains(&format!("task set {green} is ACTIVE: 40 % are 2 tasks, 2 there, steady")),
+        "{explained}"
+    );
     let scale = json!({"taskSet": green, "scale": {"value": 100.0, "unit": "PERCENT"}});
     server.ecs("UpdateTaskSet", &with(&of_web, &scale)).unwrap();
     server.ecs("UpdateServicePrimaryTaskSet", &with(&of_web, &json!({"primaryTaskSet": green}))).unwrap();

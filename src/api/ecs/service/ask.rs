@@ -2,6 +2,7 @@
 
 use cove_base::Timestamp;
 use cove_base::ids::random_u64;
+use cove_model::cluster::CapacityProviderStrategyItem;
 use cove_model::service::{
     DeploymentConfiguration, ExpressRevision, HookTarget, LifecycleHook, SchedulingStrategy, Service, ServiceRevision,
 };
@@ -19,7 +20,7 @@ use crate::ecs::wire::ServiceMembersToCome;
 #[derive(Debug, Clone)]
 pub(super) struct Workload {
     pub(super) launch_type: Option<LaunchType>,
-    pub(super) capacity_provider_strategy: Vec<cove_model::cluster::CapacityProviderStrategyItem>,
+    pub(super) capacity_provider_strategy: Vec<CapacityProviderStrategyItem>,
     pub(super) platform_version: Option<String>,
     pub(super) network_configuration: Option<NetworkConfiguration>,
     /// Of an Express service.
@@ -125,16 +126,22 @@ pub(super) fn check_members(
 }
 
 /// Daemons run on container instances, each of which is chosen for itself: no strategy divides them.
-pub(super) fn check_placing(scheduling: SchedulingStrategy, placing: &Placing) -> Result<(), EcsError> {
-    if scheduling != SchedulingStrategy::Daemon {
-        return Ok(());
-    }
-    if !placing.strategy.is_empty() {
+pub(super) fn check_strategy(
+    scheduling: SchedulingStrategy,
+    strategy: &[CapacityProviderStrategyItem],
+) -> Result<(), EcsError> {
+    if scheduling == SchedulingStrategy::Daemon && !strategy.is_empty() {
         return Err(EcsError::parameter(
             "Specifying a capacity provider strategy is not supported when you create a service using the DAEMON scheduling strategy.",
         ));
     }
-    if placing.launch_type == LaunchType::Fargate {
+    Ok(())
+}
+
+/// The same of what became of the request: the cluster's strategy is in force where it names none.
+pub(super) fn check_placing(scheduling: SchedulingStrategy, placing: &Placing) -> Result<(), EcsError> {
+    check_strategy(scheduling, &placing.strategy)?;
+    if scheduling == SchedulingStrategy::Daemon && placing.launch_type == LaunchType::Fargate {
         return Err(EcsError::parameter(
             "The daemon scheduling strategy is not supported for the Fargate launch type.",
         ));

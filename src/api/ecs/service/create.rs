@@ -14,7 +14,7 @@ use cove_scheduler::services::begin;
 use cove_store::{Read, Tx, keys};
 use sha2::{Digest, Sha256};
 
-use super::ask::{Rules, Workload, ask, check_members, check_placing};
+use super::ask::{Rules, Workload, ask, check_members, check_placing, check_strategy};
 use super::rebalancing;
 use super::show::show;
 use crate::Context;
@@ -234,6 +234,7 @@ pub(super) fn make(
         DeploymentController::Ecs | DeploymentController::CodeDeploy => {
             let definition = input.task_definition.as_deref();
             let definition = definition.ok_or_else(|| EcsError::parameter("TaskDefinition can not be null."))?;
+            check_strategy(scheduling, &workload.capacity_provider_strategy)?;
             let ask = ask(&workload, reference::definition(tenant, definition)?, &rules)?;
             Some(own_rules_aside(resolve(tx, tenant, &by.host, &ask, by.reach)?, rules.constraints.len()))
         }

@@ -5,7 +5,7 @@ use cove_model::task::LaunchType;
 use cove_scheduler::services::begin;
 use cove_store::{Read, Tx, keys};
 
-use super::ask::{Rules, Workload, ask, check_members, check_placing};
+use super::ask::{Rules, Workload, ask, check_members, check_placing, check_strategy};
 use super::create::{By, check_count, check_grace, own_rules_aside};
 use super::rebalancing;
 use super::show::show;
@@ -69,6 +69,7 @@ pub(super) fn change(
     let before = tx.get::<ServiceRevision>(&key).ok_or(EcsError::ServiceNotFound)?;
     let mut workload = Workload::of(&before);
     if let Some(strategy) = &input.capacity_provider_strategy {
+        check_strategy(service.scheduling, strategy)?;
         if *strategy != before.capacity_provider_strategy && !input.force_new_deployment {
             return Err(EcsError::parameter(
                 "When switching from launch type to capacity provider strategy on an existing service, or making a change to a capacity provider strategy on a service that is already using one, you must force a new deployment.",
