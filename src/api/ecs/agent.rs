@@ -9,7 +9,7 @@ use cove_base::ids::random_hex;
 use cove_model::arn::Tenant;
 use cove_model::container_instance::{Agent, Capacity, ContainerInstance, ContainerInstanceStatus, Origin, Resources};
 use cove_model::task_definition::Attribute;
-use cove_store::{Read, keys};
+use cove_store::{Prefix, Read, keys};
 use serde::Deserialize;
 
 use super::error::EcsError;
@@ -29,6 +29,10 @@ const PORTS_MAX: usize = 100;
 const DEVICES_MAX: usize = 64;
 /// A commit, a version and their like.
 const VERSION_MAX: usize = 128;
+/// Of an id, a zone or a type in the identity document.
+const IDENTITY_MAX: usize = 64;
+/// ECS's quota of a cluster.
+const INSTANCES_MAX: usize = 5000;
 
 /// What AWS's instance identity document says that matters here. Its signature is AWS's, which nobody else can make, so
 /// it is not looked at: the request itself is signed.
@@ -59,6 +63,9 @@ pub(super) async fn register(
             if let Some(id) = before {
                 let known = registered(tx, &tenant, &name, &id)?;
                 made = again(made, &known)?;
+            } else if tx.count::<ContainerInstance>(&Prefix::parent(&tenant, &name)) >= INSTANCES_MAX {
+                let text = format!("A cluster cannot have more than {INSTANCES_MAX} container instances.");
+                return Err(EcsError::client(text));
             }
             tx.put(made.clone());
             Ok::<_, EcsError>(show(tx, &made, &[]))
@@ -74,6 +81,15 @@ fn instance(tenant: &Tenant, cluster: &str, input: RegisterContainerInstanceIn) 
         Some(text) => serde_json::from_str(text)
             .map_err(|_| EcsError::client("The instance identity document could not be read."))?,
     };
+    let parts = [&document.instance_id, &document.availability_zone, &document.instance_type];
+    let is_odd = |text: &String| {
+        text.is_empty()
+            || text.len() > IDENTITY_MAX
+            || !text.bytes().all(|it| it.is_ascii_alphanumeric() || b"-.".contains(&it))
+    };
+    if parts.into_iter().flatten().any(is_odd) {
+        return Err(EcsError::client("The instance identity document could not be read."));
+    }
     let zone = document.availability_zone.unwrap_or_else(|| format!("{}a", tenant.region));
     let described =
         [("ecs.availability-zone", Some(zone.as_str())), ("ecs.instance-type", document.instance_type.as_deref())];
@@ -86,6 +102,9 @@ fn instance(tenant: &Tenant, cluster: &str, input: RegisterContainerInstanceIn) 
     let mut registered = resources(&input.total_resources)?;
     if input.platform_devices.len() > DEVICES_MAX {
         return Err(EcsError::parameter(format!("An instance cannot have more than {DEVICES_MAX} platform devices.")));
+    }
+    if input.platform_devices.iter().any(|device| device.id.len() > VERSION_MAX) {
+        return Err(EcsError::parameter("Invalid platform device id."));
     }
     registered.gpus = input.platform_devices.into_iter().map(|device| device.id).collect();
     Ok(ContainerInstance {
