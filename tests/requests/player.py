@@ -61,8 +61,8 @@ class Player:
         """The next operation: mostly ECS, and sometimes one that is not there. Deployments that wait are looked for and continued."""
         if self.pool.count("paused") and self.choose.random() < 0.5:
             return "ecs", "ContinueServiceDeployment"
-        if self.choose.random() < 0.02:
-            return "ecs", "DescribeServiceDeployments"
+        if self.choose.random() < 0.05:
+            return "ecs", self.choose.choice(["UpdateService", "DescribeServiceDeployments"])
         end = next((op for kind, (op, most) in recipes.MAKES.items() if self.pool.count(kind) > most), None)
         if end and self.choose.random() < 0.1:
             return "ecs", end
