@@ -43,7 +43,7 @@ def run_reachable(_):
 PAUSING = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 0, "lifecycleHooks": [{"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]}]}
 
 
-BLUE, EXTERNAL = 3, 3
+BLUE, EXTERNAL = 8, 3
 """Names of services whose deployments pause, and of those that have task sets."""
 
 
@@ -68,7 +68,7 @@ def create_service(m):
 
 
 def update_service(m):
-    if m.chance(0.5):
+    if m.chance(0.3):
         return blue_again(m)
     if m.chance(0.2):
         return {**m.within("controlled", "service"), "desiredCount": m.choose.randrange(3)}
