@@ -3,9 +3,9 @@
 //! In: the task, the store. Out: whether it has to wait, and when that may have changed.
 //!
 //! Holds: only what has not started yet waits; a daemon that is deleted, finds no room or was given up is waited for no
-//! more, nor is one on an instance that drains, or that was there first and will drain for it: none comes there. Why the signals are taken before the records are read:
-//! what changes in between is heard. Why the daemon's own list: every task that waits looks again whenever any task
-//! changes, and a daemon has one task an instance.
+//! more, nor is one on an instance that drains, or that was there first and will drain for it: none comes there. Why the
+//! signals are taken before the records are read: what changes in between is heard. Why the daemon's own list: every task
+//! that waits looks again whenever any task changes, and a daemon has one task an instance.
 
 use std::sync::Arc;
 

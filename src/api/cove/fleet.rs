@@ -112,7 +112,12 @@ async fn change(cx: &RawContext, tenant: Tenant, selection: Selection, verb: Ver
         let selected = fleet::select(&known, &selection, fits).map_err(FleetError::Bad)?;
         let mut changed = Vec::with_capacity(selected.len());
         for instance in &selected {
-            changed.push(fleet::apply(tx, instance, verb)?);
+            match fleet::apply(tx, instance, verb) {
+                Ok(one) => changed.push(one),
+                // Of a zone as many as its groups have places for.
+                Err(Refused::Full(..)) if selection.zone.is_some() && !changed.is_empty() => {}
+                Err(refused) => return Err(refused.into()),
+            }
         }
         Ok::<_, FleetError>(shown(tx, changed.iter()))
     };

@@ -7,8 +7,8 @@
 //! wanted = instances that have or need tasks × 100 ÷ targetCapacity      CapacityProviderReservation, turned round
 //! ```
 //!
-//! That is kept up when tasks come as well as when they go. What is there without tasks is no reason to stay as small as that when it has just been no place for those that wait:
-//! the group grows by what these need at least.
+//! That is kept up when tasks come as well as when they go. What is there without tasks is no reason to stay as small as
+//! that when it has just been no place for those that wait: the group grows by what these need at least.
 //!
 //! Holds: never above the group's `asg_max`, never below what is declared; only instances go that have no tasks but those
 //! of daemons, so that a protected instance is never taken from under its tasks. Why it grows inside the launch: a machine
