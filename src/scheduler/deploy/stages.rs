@@ -85,20 +85,10 @@ impl Decider<'_> {
         let green = count(self.state.tasks.iter().filter(|task| self.is_primary(task)).filter(|it| it.is_healthy()));
         let configuration = self.out.service.configuration.clone();
         let Some(rollout) = self.rollout_mut() else { return Ok(None) };
-        let since = rollout.stage_since.unwrap_or(now);
-        Ok(match stage {
-            Stage::ScaleUp if green < desired => Some(Wait::Event),
-            Stage::ProductionTrafficShift => shift(rollout, &configuration, now),
-            Stage::BakeTime => later(since, configuration.bake_time_in_minutes.unwrap_or(0), now),
-            Stage::ReconcileService
-            | Stage::PreScaleUp
-            | Stage::ScaleUp
-            | Stage::PostScaleUp
-            | Stage::TestTrafficShift
-            | Stage::PostTestTrafficShift
-            | Stage::PostProductionTrafficShift
-            | Stage::CleanUp => None,
-        })
+        if stage == Stage::ScaleUp && green < desired {
+            return Ok(Some(Wait::Event));
+        }
+        Ok(by_clock(stage, rollout, &configuration, now))
     }
 
     /// The hooks that the service has for a stage. They begin together, and all must have been answered.
@@ -236,9 +226,23 @@ pub(crate) fn stays_until(
     configuration: &DeploymentConfiguration,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let wait = match rollout.stage? {
-        Stage::ProductionTrafficShift => shift(&mut rollout.clone(), configuration, now),
-        Stage::BakeTime => later(rollout.stage_since?, configuration.bake_time_in_minutes.unwrap_or(0), now),
+    match by_clock(rollout.stage?, &mut rollout.clone(), configuration, now)? {
+        Wait::Until(at) => Some(at),
+        Wait::Event => None,
+    }
+}
+
+/// What the stage, or its present step, waits for when its hooks and tasks keep it no more.
+fn by_clock(
+    stage: Stage,
+    rollout: &mut ServiceDeployment,
+    configuration: &DeploymentConfiguration,
+    now: Timestamp,
+) -> Option<Wait> {
+    let since = rollout.stage_since.unwrap_or(now);
+    match stage {
+        Stage::ProductionTrafficShift => shift(rollout, configuration, now),
+        Stage::BakeTime => later(since, configuration.bake_time_in_minutes.unwrap_or(0), now),
         Stage::ReconcileService
         | Stage::PreScaleUp
         | Stage::ScaleUp
@@ -247,10 +251,6 @@ pub(crate) fn stays_until(
         | Stage::PostTestTrafficShift
         | Stage::PostProductionTrafficShift
         | Stage::CleanUp => None,
-    };
-    match wait? {
-        Wait::Until(at) => Some(at),
-        Wait::Event => None,
     }
 }
 
